@@ -1,1 +1,24 @@
-//! Under construction.
+//! Collectors: evidence about this machine over 48 bytes of report data.
+//!
+//! ```text
+//! configuration ──Collector::open(tee)──────────────> Collector     a missing TEE is an error
+//!                 Collector::danger_simulated(svn) ─> Collector     never reached by a fall-back
+//! report_data ──Collector::collect──> Evidence { tee, primary_evidence, additional_evidence }
+//! ```
+//!
+//! * A collector never chooses its TEE: it is told, and a TEE that is configured and missing is an
+//!   error. Peers fall back to their sample with a warning, which turns a broken driver into a
+//!   machine that proves nothing.
+//! * Simulation has a constructor of its own, whose name can be searched for, and says so in
+//!   [`Collector::is_simulated`].
+//! * What `report_data` means is not known here: the vault makes it (`SHA-384` over nonce and the
+//!   round's public key), and a collector only has it covered.
+#![forbid(unsafe_code)]
+
+mod collector;
+mod sample;
+mod tee;
+
+pub use collector::{CollectError, Collector, Evidence, OpenError, REPORT_DATA_LEN};
+pub use sample::{InvalidSvn, MAX_SVN_LEN};
+pub use tee::{Tee, UnknownTee};
