@@ -1,0 +1,200 @@
+//! Who may import whom. An edge that is not in the table is a failure, and so is a package
+//! without a row: a new room states its imports here before it has any.
+
+/// Binaries of ours: programs, not libraries, so nothing imports them.
+pub const BINARIES: &[&str] = &[
+    "vhsmd",
+    "vhsm",
+    "nitride-quote",
+    "nitride-unlock",
+    "nitride-agent",
+    "nitride-provisiond",
+];
+
+/// One row a package: what it may import of ours. `nitride-cbor` is implied for every row that
+/// may import a crate which is written in it (see [`may_import`]).
+pub const TABLE: &[(&str, &[&str])] = &[
+    ("nitride-cbor", &[]),
+    ("nitride-protocol", &["nitride-cbor"]),
+    ("nitride-kbs", &["nitride-cbor"]),
+    ("nitride-secmem", &[]),
+    (
+        "nitride-vault",
+        &["nitride-protocol", "nitride-kbs", "nitride-secmem"],
+    ),
+    ("nitride-ipc", &["nitride-protocol"]),
+    (
+        "nitride-client",
+        &["nitride-protocol", "nitride-ipc", "nitride-secmem"],
+    ),
+    (
+        "vhsmd",
+        &[
+            "nitride-vault",
+            "nitride-ipc",
+            "nitride-protocol",
+            "nitride-kbs",
+            "nitride-secmem",
+        ],
+    ),
+    (
+        "vhsm",
+        &["nitride-client", "nitride-protocol", "nitride-secmem"],
+    ),
+    (
+        "nitride-pkcs11",
+        &["nitride-client", "nitride-protocol", "nitride-secmem"],
+    ),
+    ("nitride-evidence", &[]),
+    (
+        "nitride-quote",
+        &["nitride-evidence", "nitride-ipc", "nitride-protocol"],
+    ),
+    ("nitride-courier", &["nitride-kbs", "nitride-protocol"]),
+    (
+        "nitride-agent",
+        &[
+            "nitride-courier",
+            "nitride-client",
+            "nitride-kbs",
+            "nitride-protocol",
+        ],
+    ),
+    ("nitride-unlock", &["nitride-client", "nitride-kbs"]),
+    ("nitride-verify", &["nitride-kbs"]),
+    ("nitride-provisiond", &["nitride-verify", "nitride-kbs"]),
+];
+
+/// One package of the workspace and what it declares that it imports, of any kind: normal,
+/// build and development alike.
+#[derive(Clone, Debug)]
+pub struct Package {
+    /// Its name.
+    pub name: String,
+    /// Its folder, relative to the root.
+    pub folder: String,
+    /// Names of everything that it declares, ours or not.
+    pub imports: Vec<String>,
+}
+
+/// What breaks the table. `packages` is the whole workspace.
+#[must_use]
+pub fn findings(packages: &[Package]) -> Vec<String> {
+    let mut found = Vec::new();
+    for package in packages {
+        let from = package.name.as_str();
+        let crosses = package.folder.starts_with("tests/");
+        let row = TABLE.iter().find(|(name, _)| *name == from);
+        if row.is_none() && !crosses {
+            found.push(format!("{from} ({}) has no row in TABLE", package.folder));
+        }
+        for to in &package.imports {
+            let to_ours = packages.iter().find(|other| other.name == *to);
+            let Some(target) = to_ours else { continue };
+            if BINARIES.contains(&to.as_str()) {
+                found.push(format!("{from} imports the binary {to}"));
+            } else if !crosses && target.folder.starts_with("tests/") {
+                found.push(format!("{from} imports {to}, which is for tests alone"));
+            } else if !crosses && !row.is_some_and(|(_, allowed)| may_import(allowed, to)) {
+                found.push(format!("{from} may not import {to}"));
+            }
+        }
+    }
+    found
+}
+
+/// `nitride-cbor` carries the wire types of `nitride-protocol` and `nitride-kbs`; whoever may
+/// import one of those has to be able to name its errors.
+fn may_import(allowed: &[&str], to: &str) -> bool {
+    allowed.contains(&to)
+        || (to == "nitride-cbor"
+            && (allowed.contains(&"nitride-protocol") || allowed.contains(&"nitride-kbs")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn workspace(edges: &[(&str, &str, &[&str])]) -> Vec<Package> {
+        edges
+            .iter()
+            .map(|(name, folder, imports)| Package {
+                name: (*name).to_owned(),
+                folder: (*folder).to_owned(),
+                imports: imports.iter().map(|import| (*import).to_owned()).collect(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_listed_edge_and_foreign_crates_pass() {
+        let packages = workspace(&[
+            ("nitride-cbor", "protocol/cbor", &["minicbor"]),
+            ("nitride-protocol", "protocol/vhsm", &["nitride-cbor"]),
+            (
+                "nitride-ipc",
+                "vhsm/ipc",
+                &["nitride-protocol", "nitride-cbor", "nix"],
+            ),
+            ("nitride-e2e", "tests/e2e", &["nitride-ipc"]),
+        ]);
+        assert_eq!(findings(&packages), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_unlisted_edge_is_found() {
+        let packages = workspace(&[
+            ("nitride-secmem", "vhsm/secmem", &[]),
+            ("nitride-agent", "agent/daemon", &["nitride-secmem"]),
+        ]);
+        assert_eq!(
+            findings(&packages),
+            ["nitride-agent may not import nitride-secmem"]
+        );
+    }
+
+    #[test]
+    fn cbor_is_not_implied_for_a_crate_that_imports_nothing_of_ours() {
+        let packages = workspace(&[
+            ("nitride-cbor", "protocol/cbor", &[]),
+            ("nitride-secmem", "vhsm/secmem", &["nitride-cbor"]),
+        ]);
+        assert_eq!(
+            findings(&packages),
+            ["nitride-secmem may not import nitride-cbor"]
+        );
+    }
+
+    #[test]
+    fn a_binary_that_is_imported_is_found_even_from_tests() {
+        let packages = workspace(&[
+            ("vhsmd", "vhsm/daemon", &[]),
+            ("nitride-e2e", "tests/e2e", &["vhsmd"]),
+        ]);
+        assert_eq!(
+            findings(&packages),
+            ["nitride-e2e imports the binary vhsmd"]
+        );
+    }
+
+    #[test]
+    fn a_package_without_a_row_is_found() {
+        let packages = workspace(&[("nitride-new", "vhsm/new", &[])]);
+        assert_eq!(
+            findings(&packages),
+            ["nitride-new (vhsm/new) has no row in TABLE"]
+        );
+    }
+
+    #[test]
+    fn a_product_crate_that_imports_the_harness_is_found() {
+        let packages = workspace(&[
+            ("nitride-support", "tests/support", &[]),
+            ("vhsmd", "vhsm/daemon", &["nitride-support"]),
+        ]);
+        assert_eq!(
+            findings(&packages),
+            ["vhsmd imports nitride-support, which is for tests alone"]
+        );
+    }
+}
