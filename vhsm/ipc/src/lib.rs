@@ -1,1 +1,26 @@
-//! Under construction.
+//! Local sockets and who is at their other end.
+//!
+//! ```text
+//! Listener ──accept──> Connection ──recv/send──> one packet each, never a part of one
+//!                          │
+//!                          └─peer::resolve──> PeerIdentity: uid, gid, groups, unit, pinned by a pidfd
+//! ```
+//!
+//! What a peer says about itself is not asked: the kernel says who it is. A process that has gone
+//! is a different answer ([`peer::IdentityError::PeerGone`]) from a kernel that cannot tell
+//! ([`peer::IdentityError::KernelTooOld`]), and neither becomes an identity with holes in it.
+//!
+//! `sys.rs` alone has unsafe code.
+
+mod cgroup;
+pub mod clock;
+mod connection;
+pub mod listen_fds;
+mod listener;
+pub mod peer;
+pub mod process;
+pub mod stream;
+mod sys;
+
+pub use connection::{ConnectError, Connection, RecvError, SendError};
+pub use listener::{AcceptError, BindError, Listener};

@@ -1,0 +1,71 @@
+//! What a process does to itself before it holds a secret.
+
+use nix::errno::Errno;
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// Why the process could not be closed.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// `PR_SET_DUMPABLE` was refused, or did not hold.
+    #[error("make the process not dumpable")]
+    Dumpable(#[source] Errno),
+    /// `RLIMIT_CORE` could not be set to zero.
+    #[error("forbid core dumps")]
+    Core(#[source] Errno),
+    /// `PR_SET_NO_NEW_PRIVS` was refused, or did not hold.
+    #[error("forbid new privileges")]
+    NoNewPrivs(#[source] Errno),
+    /// `RLIMIT_NOFILE` could not be read or raised.
+    #[error("raise the limit of open descriptors")]
+    Descriptors(#[source] Errno),
+}
+
+/// Forbids debuggers and `/proc/PID/mem` of the same uid, and core dumps.
+///
+/// # Errors
+/// [`ProcessError::Dumpable`] when the kernel refuses or the flag does not read back.
+pub fn set_not_dumpable() -> Result<(), ProcessError> {
+    prctl::set_dumpable(false).map_err(ProcessError::Dumpable)?;
+    match prctl::get_dumpable() {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(ProcessError::Dumpable(Errno::EPERM)),
+        Err(errno) => Err(ProcessError::Dumpable(errno)),
+    }
+}
+
+/// Sets both limits of the core file's size to zero, so that nothing can raise them again.
+///
+/// # Errors
+/// [`ProcessError::Core`].
+pub fn no_core() -> Result<(), ProcessError> {
+    setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(ProcessError::Core)
+}
+
+/// Forbids that an exec of this process or a child ever gains privileges.
+///
+/// # Errors
+/// [`ProcessError::NoNewPrivs`] when the kernel refuses or the flag does not read back.
+pub fn no_new_privs() -> Result<(), ProcessError> {
+    prctl::set_no_new_privs().map_err(ProcessError::NoNewPrivs)?;
+    match prctl::get_no_new_privs() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(ProcessError::NoNewPrivs(Errno::EPERM)),
+        Err(errno) => Err(ProcessError::NoNewPrivs(errno)),
+    }
+}
+
+/// Raises the soft limit of open descriptors to `wanted`, or to the hard limit if that is lower,
+/// and returns the limit that then holds. It is never lowered.
+///
+/// # Errors
+/// [`ProcessError::Descriptors`].
+pub fn raise_descriptor_limit(wanted: u64) -> Result<u64, ProcessError> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(ProcessError::Descriptors)?;
+    let target = wanted.min(hard);
+    if target <= soft {
+        return Ok(soft);
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, target, hard).map_err(ProcessError::Descriptors)?;
+    Ok(target)
+}

@@ -1,0 +1,143 @@
+//! The system calls that nix and std leave to their callers. The only unsafe code of this crate.
+#![expect(
+    unsafe_code,
+    reason = "system calls whose wrappers hand out raw descriptors, or that have no wrapper"
+)]
+
+use crate::listen_fds::ListenFdsError;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::socket::{SockFlag, accept4, getsockopt, sockopt};
+use std::mem::size_of;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The first descriptor that systemd hands over (sd_listen_fds(3), `SD_LISTEN_FDS_START`).
+const LISTEN_FDS_START: RawFd = 3;
+
+/// The kernel's number of an error of std; EIO for one that has none.
+pub(crate) fn errno_of(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+/// Accepts one connection, not inherited by children.
+pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    let accepted = accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC)?;
+    // SAFETY: accept4 has just returned this number, so it is open, and nothing else in the
+    // process knows it: the value made here is its only owner.
+    Ok(unsafe { OwnedFd::from_raw_fd(accepted) })
+}
+
+/// A pidfd of the process that connected (Linux 6.5), not inherited by children.
+pub(crate) fn peer_pidfd(socket: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    getsockopt(&socket, sockopt::PeerPidfd)
+}
+
+/// The supplementary groups of the process that connected, as they were then.
+pub(crate) fn peer_groups(socket: BorrowedFd<'_>) -> Result<Vec<u32>, Errno> {
+    // Nearly every process has fewer; otherwise the kernel says how many, at most 65,536.
+    let mut groups = vec![0_u32; 64];
+    loop {
+        let room = groups.len() * size_of::<u32>();
+        let mut len = libc::socklen_t::try_from(room).map_err(|_| Errno::EOVERFLOW)?;
+        // SAFETY: the pointer is to the vector's own initialised memory and `len` is its length in
+        // bytes, so the kernel writes inside it; any bytes are a valid `u32`; `len` is a live local
+        // that the kernel writes one socklen_t to; neither is aliased during the call.
+        let result = unsafe {
+            libc::getsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_PEERGROUPS,
+                groups.as_mut_ptr().cast(),
+                &raw mut len,
+            )
+        };
+        let count = len as usize / size_of::<u32>();
+        match Errno::result(result) {
+            Ok(_) => {
+                groups.truncate(count);
+                return Ok(groups);
+            }
+            // Grows every time, or the loop ends.
+            Err(Errno::ERANGE) if count > groups.len() && count <= 65_536 => {
+                groups.resize(count, 0);
+            }
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// What `PIDFD_GET_INFO` says of a process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PidfdInfo {
+    /// The process's number in our own namespace.
+    pub(crate) pid: u32,
+    /// The inode number of its cgroup's folder; absent for a process that has ended.
+    pub(crate) cgroup_id: Option<u64>,
+}
+
+/// `struct pidfd_info` of linux/pidfd.h as of Linux 6.13 (`PIDFD_INFO_SIZE_VER0`); later kernels
+/// take the shorter form, since the length is part of the request's number.
+#[repr(C)]
+#[derive(Default)]
+struct RawPidfdInfo {
+    mask: u64,
+    cgroup_id: u64,
+    pid: u32,
+    /// tgid, ppid, and the eight credentials, which SO_PEERCRED has said as of the connect.
+    unused: [u32; 10],
+    exit_code: i32,
+}
+
+const _: () = assert!(size_of::<RawPidfdInfo>() == 64);
+
+const PIDFD_INFO_PID: u64 = 1;
+const PIDFD_INFO_CGROUPID: u64 = 1 << 2;
+
+/// Number and cgroup of the process behind `pidfd`; `None` where the kernel has no such request
+/// (before Linux 6.13).
+pub(crate) fn pidfd_info(pidfd: BorrowedFd<'_>) -> Result<Option<PidfdInfo>, Errno> {
+    const REQUEST: libc::Ioctl = libc::_IOWR::<RawPidfdInfo>(0xFF, 11);
+    let mut info = RawPidfdInfo {
+        mask: PIDFD_INFO_PID | PIDFD_INFO_CGROUPID,
+        ..RawPidfdInfo::default()
+    };
+    // SAFETY: the request's number carries the structure's length, of which the kernel reads and
+    // writes no more; the structure is a live local of plain integers without padding (checked
+    // above), so any bytes written are valid, and it is not aliased during the call.
+    let result = unsafe { libc::ioctl(pidfd.as_raw_fd(), REQUEST, &raw mut info) };
+    match Errno::result(result) {
+        Ok(_) => Ok(Some(PidfdInfo {
+            pid: info.pid,
+            cgroup_id: (info.mask & PIDFD_INFO_CGROUPID != 0).then_some(info.cgroup_id),
+        })),
+        // Before 6.13 a pidfd answers ENOTTY (6.9 and later) or EINVAL to it.
+        Err(Errno::ENOTTY | Errno::EINVAL | Errno::EOPNOTSUPP) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Whether [`take_listen_descriptors`] has given the descriptors away. A static, since what it
+/// guards is one a process too: the numbers 3 and up.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Owns the `count` descriptors from 3 up, once in the life of the process.
+pub(crate) fn take_listen_descriptors(count: usize) -> Result<Vec<OwnedFd>, ListenFdsError> {
+    if TAKEN.swap(true, Ordering::SeqCst) {
+        return Err(ListenFdsError::TakenBefore);
+    }
+    let mut taken = Vec::with_capacity(count);
+    for number in (LISTEN_FDS_START..).take(count) {
+        // SAFETY: borrowed for the one call that asks whether the number is open; fcntl of a
+        // number that is not open is an error and touches nothing.
+        let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+        fcntl(borrowed, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))
+            .map_err(|_| ListenFdsError::NotOpen { number })?;
+        // SAFETY: systemd put an open descriptor there before this process started (checked: it is
+        // open), its environment says that it is meant for us, and the swap above lets this line
+        // be reached once per number, so no second owner is made here. That nothing else in the
+        // process has adopted numbers out of that range is the meaning of LISTEN_PID.
+        taken.push(unsafe { OwnedFd::from_raw_fd(number) });
+    }
+    Ok(taken)
+}
