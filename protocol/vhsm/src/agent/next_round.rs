@@ -1,0 +1,68 @@
+//! The message `next-round`.
+
+use crate::agent::AgentOperation;
+use crate::limits::{MAX_LABEL_LEN, MAX_PATH_LEN, MAX_RESOURCES_PER_ROUND, ROUND_ID_LEN};
+use crate::{Call, Empty, Message, field};
+use nitride_cbor::{DecodeError, EncodeError, Reader, Writer};
+
+/// `next-round`: asks for work. The reply is held back until a round is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NextRound;
+
+impl<'a> Message<'a> for NextRound {
+    fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+        Empty.encode(writer)
+    }
+
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        Empty::decode(reader).map(|Empty| Self)
+    }
+}
+
+impl Call for NextRound {
+    const OPERATION: u16 = AgentOperation::NextRound.to_wire();
+    type Reply<'r> = RoundOrder<'r>;
+}
+
+/// The answer to [`NextRound`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoundOrder<'a> {
+    /// The round's id, to be given with all that belongs to it.
+    pub round: [u8; ROUND_ID_LEN],
+    /// The service to go to, by its name in both configurations.
+    pub service: &'a str,
+    /// The TEE to announce in the service's protocol.
+    pub tee: &'a str,
+    /// The resources to fetch, as `repository/type/tag`.
+    pub resources: Vec<&'a str>,
+    /// Whether the attestation result must be delivered.
+    pub result_wanted: bool,
+    /// How long the round may take, in milliseconds.
+    pub budget_ms: u32,
+}
+
+impl<'a> Message<'a> for RoundOrder<'a> {
+    fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+        writer.array(6)?;
+        writer.bytes(&self.round)?;
+        writer.text(self.service)?;
+        writer.text(self.tee)?;
+        field::write_list(writer, &self.resources, |writer, entry| writer.text(entry))?;
+        writer.bool(self.result_wanted)?;
+        writer.u64(self.budget_ms.into())
+    }
+
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        reader.array_of(6)?;
+        Ok(Self {
+            round: field::round(reader)?,
+            service: field::name(reader, "service")?,
+            tee: field::label(reader, MAX_LABEL_LEN, "tee")?,
+            resources: field::list(reader, MAX_RESOURCES_PER_ROUND, "resources", |reader| {
+                field::label(reader, MAX_PATH_LEN, "resources")
+            })?,
+            result_wanted: reader.bool()?,
+            budget_ms: reader.u32("budget-ms")?,
+        })
+    }
+}

@@ -1,0 +1,114 @@
+//! The message `describe`.
+
+use crate::limits::{MAX_PATH_LEN, MAX_VERSIONS_LEN};
+use crate::{Call, KeyName, KeyState, KeyType, Message, Operation, OperationSet, Origin, field};
+use nitride_cbor::{DecodeError, EncodeError, Reader, Writer};
+
+/// `describe`: what a key is and which versions it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Describe<'a> {
+    /// The key.
+    pub key: KeyName<'a>,
+}
+
+impl<'a> Message<'a> for Describe<'a> {
+    fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+        writer.array(1)?;
+        self.key.write(writer)
+    }
+
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        reader.array_of(1)?;
+        Ok(Self {
+            key: field::key(reader)?,
+        })
+    }
+}
+
+impl Call for Describe<'_> {
+    const OPERATION: u16 = Operation::Describe.to_wire();
+    type Reply<'r> = Description<'r>;
+}
+
+/// The answer to [`Describe`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description<'a> {
+    /// What the key is made of.
+    pub key_type: KeyType,
+    /// Whether the key as a whole can be used.
+    pub state: KeyState,
+    /// Where its material came from.
+    pub origin: Origin,
+    /// The resource it is provisioned from.
+    pub origin_uri: Option<&'a str>,
+    /// What it may be used for at all.
+    pub operations: OperationSet,
+    /// The gate that must be open before it is used.
+    pub gate: Option<&'a str>,
+    /// When its first version came to be, in seconds since 1970 by the wall clock; 0 is unknown.
+    pub created_secs: u64,
+    /// Seconds until its lease ends.
+    pub lease_secs_left: Option<u64>,
+    /// Its versions, oldest first; the newest where there are more than fit.
+    pub versions: Vec<VersionInfo>,
+}
+
+impl<'a> Message<'a> for Description<'a> {
+    fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+        writer.array(9)?;
+        writer.text(self.key_type.as_str())?;
+        writer.u64(self.state.to_wire())?;
+        writer.u64(self.origin.to_wire())?;
+        writer.optional(self.origin_uri, Writer::text)?;
+        self.operations.write(writer)?;
+        writer.optional(self.gate, Writer::text)?;
+        writer.u64(self.created_secs)?;
+        writer.optional(self.lease_secs_left, Writer::u64)?;
+        field::write_list(writer, &self.versions, |writer, entry| entry.encode(writer))
+    }
+
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        reader.array_of(9)?;
+        Ok(Self {
+            key_type: KeyType::read(reader)?,
+            state: KeyState::read(reader)?,
+            origin: Origin::read(reader)?,
+            origin_uri: reader
+                .optional(|reader| field::label(reader, MAX_PATH_LEN, "origin-uri"))?,
+            operations: OperationSet::read(reader)?,
+            gate: reader.optional(|reader| field::name(reader, "gate"))?,
+            created_secs: reader.u64()?,
+            lease_secs_left: reader.optional(Reader::u64)?,
+            versions: field::list(reader, MAX_VERSIONS_LEN, "versions", VersionInfo::decode)?,
+        })
+    }
+}
+
+/// A version in a [`Description`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VersionInfo {
+    /// Its number.
+    pub version: u32,
+    /// Whether it can be used.
+    pub state: KeyState,
+    /// How often it has been used.
+    pub uses: u64,
+}
+
+impl<'a> Message<'a> for VersionInfo {
+    fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+        writer.array(3)?;
+        writer.u64(self.version.into())?;
+        writer.u64(self.state.to_wire())?;
+        writer.u64(self.uses)
+    }
+
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        reader.array_of(3)?;
+        Ok(Self {
+            version: reader.u32("version")?,
+            state: KeyState::read(reader)?,
+            uses: reader.u64()?,
+        })
+    }
+}

@@ -1,0 +1,34 @@
+//! The message `disable`.
+
+use crate::{Call, Empty, KeyName, Message, Operation, field};
+use nitride_cbor::{DecodeError, EncodeError, Reader, Writer};
+
+/// `disable`: makes a key or version unusable until it is enabled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disable<'a> {
+    /// The key.
+    pub key: KeyName<'a>,
+    /// The version; `None` is the key as a whole.
+    pub version: Option<u32>,
+}
+
+impl<'a> Message<'a> for Disable<'a> {
+    fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+        writer.array(2)?;
+        self.key.write(writer)?;
+        field::write_version(writer, self.version)
+    }
+
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        reader.array_of(2)?;
+        Ok(Self {
+            key: field::key(reader)?,
+            version: field::version(reader)?,
+        })
+    }
+}
+
+impl Call for Disable<'_> {
+    const OPERATION: u16 = Operation::Disable.to_wire();
+    type Reply<'r> = Empty;
+}

@@ -1,0 +1,128 @@
+//! The message `status`.
+
+use crate::limits::{MAX_GATES_LEN, MAX_LABEL_LEN, MAX_REASON_LEN, MAX_WARNINGS_LEN};
+use crate::{Call, Empty, Message, Operation, field};
+use nitride_cbor::{DecodeError, EncodeError, Reader, Writer};
+
+/// `status`: how the vault is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatusRequest;
+
+impl<'a> Message<'a> for StatusRequest {
+    fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+        Empty.encode(writer)
+    }
+
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        Empty::decode(reader).map(|Empty| Self)
+    }
+}
+
+impl Call for StatusRequest {
+    const OPERATION: u16 = Operation::Status.to_wire();
+    type Reply<'r> = VaultStatus<'r>;
+}
+
+/// The answer to [`StatusRequest`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VaultStatus<'a> {
+    /// Name and version of the server.
+    pub server: &'a str,
+    /// What backs the arenas: `memfd-secret` or `locked`.
+    pub arena_kind: &'a str,
+    /// Bytes of the records arena in use.
+    pub records_used: u64,
+    /// Bytes of the records arena.
+    pub records_size: u64,
+    /// Bytes of the heap arena in use.
+    pub heap_used: u64,
+    /// Bytes of the heap arena.
+    pub heap_size: u64,
+    /// Keys in the vault.
+    pub keys: u64,
+    /// Open connections of applications and administrators.
+    pub connections: u64,
+    /// Requests that wait for a round.
+    pub parked: u64,
+    /// Whether the agent is connected.
+    pub agent_connected: bool,
+    /// How often a policy was taken since the start.
+    pub policy_generation: u64,
+    /// SHA-256 of the policy.
+    pub policy_digest: &'a [u8; 32],
+    /// The TEE that evidence comes from; `sample` proves nothing.
+    pub tee: &'a str,
+    /// The gates.
+    pub gates: Vec<GateStatus<'a>>,
+    /// What weakens a guarantee here, for people.
+    pub warnings: Vec<&'a str>,
+}
+
+impl<'a> Message<'a> for VaultStatus<'a> {
+    fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+        writer.array(15)?;
+        writer.text(self.server)?;
+        writer.text(self.arena_kind)?;
+        writer.u64(self.records_used)?;
+        writer.u64(self.records_size)?;
+        writer.u64(self.heap_used)?;
+        writer.u64(self.heap_size)?;
+        writer.u64(self.keys)?;
+        writer.u64(self.connections)?;
+        writer.u64(self.parked)?;
+        writer.bool(self.agent_connected)?;
+        writer.u64(self.policy_generation)?;
+        writer.bytes(self.policy_digest)?;
+        writer.text(self.tee)?;
+        field::write_list(writer, &self.gates, |writer, entry| entry.encode(writer))?;
+        field::write_list(writer, &self.warnings, |writer, entry| writer.text(entry))
+    }
+
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        reader.array_of(15)?;
+        Ok(Self {
+            server: field::line(reader, MAX_LABEL_LEN, "server")?,
+            arena_kind: field::label(reader, MAX_LABEL_LEN, "arena-kind")?,
+            records_used: reader.u64()?,
+            records_size: reader.u64()?,
+            heap_used: reader.u64()?,
+            heap_size: reader.u64()?,
+            keys: reader.u64()?,
+            connections: reader.u64()?,
+            parked: reader.u64()?,
+            agent_connected: reader.bool()?,
+            policy_generation: reader.u64()?,
+            policy_digest: reader.byte_array("policy-digest")?,
+            tee: field::label(reader, MAX_LABEL_LEN, "tee")?,
+            gates: field::list(reader, MAX_GATES_LEN, "gates", GateStatus::decode)?,
+            warnings: field::list(reader, MAX_WARNINGS_LEN, "warnings", |reader| {
+                field::line(reader, MAX_REASON_LEN, "warnings")
+            })?,
+        })
+    }
+}
+
+/// A gate in a [`VaultStatus`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GateStatus<'a> {
+    /// Its name.
+    pub gate: &'a str,
+    /// Milliseconds since the round that opened it began; `None` is closed.
+    pub age_ms: Option<u64>,
+}
+
+impl<'a> Message<'a> for GateStatus<'a> {
+    fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+        writer.array(2)?;
+        writer.text(self.gate)?;
+        writer.optional(self.age_ms, Writer::u64)
+    }
+
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        reader.array_of(2)?;
+        Ok(Self {
+            gate: field::name(reader, "gate")?,
+            age_ms: reader.optional(Reader::u64)?,
+        })
+    }
+}

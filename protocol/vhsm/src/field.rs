@@ -1,0 +1,152 @@
+//! Fields that several messages have: bounded texts and bytes, and how secrets show in `Debug`.
+
+use crate::limits::{MAX_INLINE_LEN, MAX_NAME_LEN, ROUND_ID_LEN};
+use crate::{KeyName, SignScheme};
+use nitride_cbor::{DecodeError, EncodeError, Reader, Writer};
+use std::fmt;
+
+/// At most `max` bytes, borrowed.
+pub(crate) fn bytes<'a>(
+    reader: &mut Reader<'a>,
+    max: usize,
+    field: &'static str,
+) -> Result<&'a [u8], DecodeError> {
+    let at = reader.position();
+    let bytes = reader.bytes()?;
+    if bytes.len() > max {
+        return Err(DecodeError::OutOfRange { at, field });
+    }
+    Ok(bytes)
+}
+
+/// Data to work on, at most [`MAX_INLINE_LEN`] bytes.
+pub(crate) fn data<'a>(
+    reader: &mut Reader<'a>,
+    field: &'static str,
+) -> Result<&'a [u8], DecodeError> {
+    bytes(reader, MAX_INLINE_LEN, field)
+}
+
+/// At most `max` bytes of text, whatever its characters.
+pub(crate) fn text<'a>(
+    reader: &mut Reader<'a>,
+    max: usize,
+    field: &'static str,
+) -> Result<&'a str, DecodeError> {
+    let at = reader.position();
+    let text = reader.text()?;
+    if text.len() > max {
+        return Err(DecodeError::OutOfRange { at, field });
+    }
+    Ok(text)
+}
+
+/// At most `max` bytes of text without control characters.
+///
+/// These are the texts that reach logs and terminals: a peer must not be able to forge a line there.
+pub(crate) fn line<'a>(
+    reader: &mut Reader<'a>,
+    max: usize,
+    field: &'static str,
+) -> Result<&'a str, DecodeError> {
+    let at = reader.position();
+    let text = text(reader, max, field)?;
+    if text.chars().any(char::is_control) {
+        return Err(DecodeError::OutOfRange { at, field });
+    }
+    Ok(text)
+}
+
+/// A [`line`] of 1 to `max` bytes: a name cannot be empty.
+pub(crate) fn label<'a>(
+    reader: &mut Reader<'a>,
+    max: usize,
+    field: &'static str,
+) -> Result<&'a str, DecodeError> {
+    let at = reader.position();
+    let label = line(reader, max, field)?;
+    if label.is_empty() {
+        return Err(DecodeError::OutOfRange { at, field });
+    }
+    Ok(label)
+}
+
+/// A [`label`] that names a gate or a service.
+pub(crate) fn name<'a>(
+    reader: &mut Reader<'a>,
+    field: &'static str,
+) -> Result<&'a str, DecodeError> {
+    label(reader, MAX_NAME_LEN, field)
+}
+
+/// A round's id.
+pub(crate) fn round(reader: &mut Reader<'_>) -> Result<[u8; ROUND_ID_LEN], DecodeError> {
+    reader.byte_array("round").copied()
+}
+
+/// A version's number, or `null`.
+pub(crate) fn version(reader: &mut Reader<'_>) -> Result<Option<u32>, DecodeError> {
+    reader.optional(|reader| reader.u32("version"))
+}
+
+/// Writes an optional version's number.
+pub(crate) fn write_version(
+    writer: &mut Writer<'_>,
+    version: Option<u32>,
+) -> Result<(), EncodeError> {
+    writer.optional(version, |writer, version| writer.u64(version.into()))
+}
+
+/// A signature scheme, or `null`.
+pub(crate) fn scheme(reader: &mut Reader<'_>) -> Result<Option<SignScheme>, DecodeError> {
+    reader.optional(SignScheme::read)
+}
+
+/// Writes an optional signature scheme.
+pub(crate) fn write_scheme(
+    writer: &mut Writer<'_>,
+    scheme: Option<SignScheme>,
+) -> Result<(), EncodeError> {
+    writer.optional(scheme, |writer, scheme| writer.text(scheme.as_str()))
+}
+
+/// A key's name in the field `key`.
+pub(crate) fn key<'a>(reader: &mut Reader<'a>) -> Result<KeyName<'a>, DecodeError> {
+    KeyName::read(reader, "key")
+}
+
+/// An array of at most `max` entries, each read by `read`.
+///
+/// The announced count is checked first, so what is reserved is bounded by `max`, not by the peer.
+pub(crate) fn list<'a, T>(
+    reader: &mut Reader<'a>,
+    max: usize,
+    field: &'static str,
+    mut read: impl FnMut(&mut Reader<'a>) -> Result<T, DecodeError>,
+) -> Result<Vec<T>, DecodeError> {
+    let len = reader.array_up_to(max, field)?;
+    let mut entries = Vec::with_capacity(len);
+    for _ in 0..len {
+        entries.push(read(reader)?);
+    }
+    Ok(entries)
+}
+
+/// Writes an array, each entry by `write`.
+pub(crate) fn write_list<T>(
+    writer: &mut Writer<'_>,
+    entries: &[T],
+    mut write: impl FnMut(&mut Writer<'_>, &T) -> Result<(), EncodeError>,
+) -> Result<(), EncodeError> {
+    writer.array(entries.len())?;
+    entries.iter().try_for_each(|entry| write(writer, entry))
+}
+
+/// Stands for bytes in `Debug`: their number, never their value.
+pub(crate) struct LenOf<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Debug for LenOf<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{} bytes>", self.0.len())
+    }
+}
