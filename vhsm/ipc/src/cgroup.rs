@@ -55,7 +55,7 @@ impl CgroupRoot {
     ///
     /// `hint` comes from `/proc/PID/cgroup`, which may be hidden, or be of another process by now;
     /// the inode, which comes from the pidfd, decides.
-    pub(crate) fn path_of(&self, id: u64, hint: Option<&str>) -> Option<String> {
+    pub fn path_of(&self, id: u64, hint: Option<&str>) -> Option<String> {
         if let Some(hint) = hint {
             let folder = self.mount.join(hint.trim_start_matches('/'));
             if fs::symlink_metadata(folder).is_ok_and(|found| found.is_dir() && found.ino() == id) {
