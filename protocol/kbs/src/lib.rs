@@ -1,1 +1,41 @@
-//! Under construction.
+//! What the KBS protocol puts on the wire, and what travels inside it.
+//!
+//! No I/O, no policy and no secret arithmetic: this room turns hostile bytes into typed values, or
+//! into an error with a name, in memory bounded by [`limits`]. What a value is worth is for others
+//! to judge: the vault, the verifier, the server.
+//!
+//! ```text
+//!   messages       auth and attest, as JSON                 courier <-> provisioning service
+//!   tee_key        the public key of a round, as a JWK      vault --> everyone
+//!   report_data    what the hardware signs over             vault, verifier
+//!   token          the attestation result, an EAR JWT       service --> vault
+//!   jwe            a resource, encrypted to the TEE key     service --> vault
+//!     └ envelope   the resource itself, signed by its owner owner --> vault
+//! ```
+//!
+//! Three principles:
+//! - **Allegations have their own types.** [`token::UnverifiedToken`] and
+//!   [`envelope::UnverifiedEnvelope`] give up their contents only to a caller who brings a
+//!   signature check.
+//! - **One spelling.** Base64url is taken without padding and without stray bits, the envelope in
+//!   deterministic CBOR alone, and a JSON object may not name a member twice.
+//! - **The envelope's plaintext is a secret.** It is read borrowed; no part of this room copies it.
+//!   (The encoding side runs where the owner keeps the secret anyway, and does copy.)
+#![forbid(unsafe_code)]
+
+mod base64url;
+mod strict_json;
+
+pub mod envelope;
+pub mod jwe;
+pub mod limits;
+pub mod messages;
+pub mod report_data;
+pub mod resource;
+pub mod tee_key;
+pub mod token;
+
+pub use strict_json::JsonError;
+
+/// The one version of the KBS protocol that is spoken; a server answers no other.
+pub const PROTOCOL_VERSION: &str = "0.4.0";

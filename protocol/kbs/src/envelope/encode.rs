@@ -1,0 +1,71 @@
+use super::decode::{ALG, ES256, KID, TAG, check_fields, signature_prefix};
+use super::{ENVELOPE_VERSION, EnvelopeError, EnvelopeFields};
+use crate::limits::{MAX_ENVELOPE_LEN, MAX_KID_LEN};
+use nitride_cbor::{EncodeError, Writer, encode_to_vec};
+
+/// What the owner signs: the whole Sig_structure. It holds the material in the clear.
+pub fn to_be_signed(kid: &[u8], fields: &EnvelopeFields<'_>) -> Result<Vec<u8>, EnvelopeError> {
+    let protected = protected_header(kid)?;
+    let payload = payload(fields)?;
+    let mut signed = signature_prefix(&protected, payload.len())?;
+    signed.extend(payload);
+    Ok(signed)
+}
+
+/// The envelope, with the signature `r || s` over [`to_be_signed`].
+pub fn assemble(
+    kid: &[u8],
+    fields: &EnvelopeFields<'_>,
+    signature: &[u8; 64],
+) -> Result<Vec<u8>, EnvelopeError> {
+    let protected = protected_header(kid)?;
+    let payload = payload(fields)?;
+    Ok(encode_to_vec(MAX_ENVELOPE_LEN, |writer| {
+        writer.tag(TAG)?;
+        writer.array(4)?;
+        writer.bytes(&protected)?;
+        writer.map(0)?;
+        writer.bytes(&payload)?;
+        writer.bytes(signature)
+    })?)
+}
+
+fn protected_header(kid: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
+    if kid.is_empty() || kid.len() > MAX_KID_LEN {
+        return Err(EnvelopeError::OutOfRange { field: "kid" });
+    }
+    Ok(encode_to_vec(MAX_KID_LEN + 16, |writer| {
+        writer.map(2)?;
+        writer.i64(ALG)?;
+        writer.i64(ES256)?;
+        writer.i64(KID)?;
+        writer.bytes(kid)
+    })?)
+}
+
+fn payload(fields: &EnvelopeFields<'_>) -> Result<Vec<u8>, EnvelopeError> {
+    check_fields(fields)?;
+    let policy = &fields.policy;
+    Ok(encode_to_vec(MAX_ENVELOPE_LEN, |writer| {
+        writer.array(8)?;
+        writer.u64(ENVELOPE_VERSION)?;
+        writer.text(fields.path)?;
+        writer.text(fields.key_type)?;
+        writer.u64(fields.version.into())?;
+        writer.optional(fields.tenant, |writer, tenant| writer.text(tenant))?;
+        writer.u64(fields.created_secs)?;
+        writer.array(6)?;
+        write_texts(writer, &policy.operations)?;
+        write_texts(writer, &policy.wrappable_by)?;
+        write_texts(writer, &policy.release_to)?;
+        writer.optional(policy.lease_secs, Writer::u64)?;
+        writer.optional(policy.not_after_secs, Writer::u64)?;
+        writer.optional(policy.disk.as_deref(), write_texts)?;
+        writer.bytes(fields.material)
+    })?)
+}
+
+fn write_texts(writer: &mut Writer<'_>, texts: &[&str]) -> Result<(), EncodeError> {
+    writer.array(texts.len())?;
+    texts.iter().try_for_each(|text| writer.text(text))
+}

@@ -1,0 +1,42 @@
+//! Bounds on everything that arrives; each parser refuses more with an error of its own.
+
+/// Bytes of an `auth` request.
+pub const MAX_REQUEST_LEN: usize = 4096;
+/// Bytes of a challenge.
+pub const MAX_CHALLENGE_LEN: usize = 8192;
+/// Bytes of an `attest` request: evidence, additional evidence, init-data and their escapes.
+pub const MAX_ATTESTATION_LEN: usize = 1 << 20;
+/// Bytes of an error body.
+pub const MAX_ERROR_LEN: usize = 16_384;
+/// Bytes of a nonce's text.
+pub const MAX_NONCE_LEN: usize = 1024;
+/// Bytes of the name of a TEE.
+pub const MAX_TEE_LEN: usize = 64;
+/// Bytes of a TEE public key's JSON.
+pub const MAX_TEE_KEY_LEN: usize = 1024;
+/// Bytes of a resource's path without scheme.
+pub const MAX_PATH_LEN: usize = 512;
+/// Bytes of a token.
+pub const MAX_TOKEN_LEN: usize = 131_072;
+/// Bytes of the answer that carries a token.
+pub const MAX_TOKEN_RESPONSE_LEN: usize = MAX_TOKEN_LEN + 1024;
+/// Submodules of a token.
+pub const MAX_SUBMODS: usize = 64;
+/// Bytes of a JWE's JSON.
+pub const MAX_JWE_LEN: usize = 131_072;
+/// Bytes of a JWE's protected header, encoded.
+pub const MAX_JWE_HEADER_LEN: usize = 1024;
+/// Bytes of an envelope.
+pub const MAX_ENVELOPE_LEN: usize = 65_536;
+/// Bytes of an envelope's key material.
+pub const MAX_MATERIAL_LEN: usize = 16_384;
+/// Bytes of a signer's key id.
+pub const MAX_KID_LEN: usize = 64;
+/// Bytes of a key type's name.
+pub const MAX_KEY_TYPE_LEN: usize = 32;
+/// Bytes of a tenant's name.
+pub const MAX_TENANT_LEN: usize = 255;
+/// Entries of each list in an envelope's policy.
+pub const MAX_POLICY_ENTRIES: usize = 64;
+/// Bytes of each text in an envelope's policy.
+pub const MAX_POLICY_TEXT_LEN: usize = 255;
