@@ -1,0 +1,239 @@
+//! The whole judgement of `sample` evidence.
+
+use crate::*;
+use base64ct::{Base64, Encoding};
+use nitride_kbs::tee_key::TeePublicKey;
+use nitride_kbs::token::{EarStatus, RuntimeDataClaims};
+
+const REPORT_DATA: [u8; 48] = [7; 48];
+
+fn policy(accept: bool, svn: &str) -> AttestationPolicy {
+    let text = format!("version = 1\ndanger-accept-sample = {accept}\n[sample]\nsvn = {svn}\n");
+    AttestationPolicy::parse(&text, "attestation.toml").unwrap()
+}
+
+fn primary(svn: &str, report_data: &[u8]) -> String {
+    let report_data = Base64::encode_string(report_data);
+    serde_json::json!({ "svn": svn, "report_data": report_data }).to_string()
+}
+
+fn judge_primary(primary: &str, policy: &AttestationPolicy) -> Result<Verdict, Refused> {
+    let evidence = UnverifiedEvidence {
+        tee: Tee::Sample,
+        primary,
+        additional: "",
+        has_init_data: false,
+    };
+    let expected = Expected {
+        report_data: REPORT_DATA,
+    };
+    judge(
+        &evidence,
+        &expected,
+        policy,
+        0,
+        &mut Budget::for_one_round(),
+    )
+}
+
+fn outcome<'a>(checks: &'a [Check], name: &str) -> &'a CheckOutcome {
+    &checks
+        .iter()
+        .find(|check| check.name == name)
+        .expect("the check was made")
+        .outcome
+}
+
+#[test]
+fn wanted_sample_evidence_is_affirming_and_simulated() {
+    let verdict = judge_primary(&primary("1", &REPORT_DATA), &policy(true, "[\"1\"]")).unwrap();
+    assert_eq!(verdict.status(), EarStatus::Affirming);
+    assert!(verdict.is_simulated());
+    assert!(!verdict.is_debug());
+    assert_eq!(verdict.vector().hardware, 0, "no hardware vouches for it");
+    assert_eq!(
+        outcome(verdict.checks(), "sample.svn"),
+        &CheckOutcome::Passed
+    );
+    assert_eq!(
+        outcome(verdict.checks(), "sample.hardware-signature"),
+        &CheckOutcome::WaivedByPolicyLine(2)
+    );
+    assert_eq!(verdict.failures().count(), 0);
+}
+
+#[test]
+fn unwanted_svn_is_a_verdict_and_not_an_error() {
+    for wanted in ["[\"2\"]", "[]", "[\"11\", \"01\"]"] {
+        let verdict = judge_primary(&primary("1", &REPORT_DATA), &policy(true, wanted)).unwrap();
+        assert_eq!(verdict.status(), EarStatus::Contraindicated);
+        let failures: Vec<_> = verdict.failures().map(|(name, _)| name).collect();
+        assert_eq!(failures, ["sample.svn"]);
+    }
+}
+
+#[test]
+fn sample_that_the_policy_does_not_name_is_refused() {
+    let refused =
+        judge_primary(&primary("1", &REPORT_DATA), &policy(false, "[\"1\"]")).unwrap_err();
+    assert!(matches!(
+        refused.cause,
+        Refusal::SampleNotAccepted { line: 2 }
+    ));
+    assert_eq!(refused.checks.len(), 1);
+}
+
+#[test]
+fn evidence_over_another_key_or_challenge_is_refused() {
+    let mut other = REPORT_DATA;
+    other[47] ^= 1;
+    let refused = judge_primary(&primary("1", &other), &policy(true, "[\"1\"]")).unwrap_err();
+    assert!(matches!(refused.cause, Refusal::ReportDataMismatch));
+    let last = refused.checks.last().unwrap();
+    assert_eq!(last.name, "sample.report-data");
+    assert!(matches!(last.outcome, CheckOutcome::Failed(_)));
+}
+
+#[test]
+fn malformed_evidence_is_refused_by_name() {
+    let policy = policy(true, "[\"1\"]");
+    let good = primary("1", &REPORT_DATA);
+    let long_svn = primary(&"1".repeat(65), &REPORT_DATA);
+    for bad in [
+        "",
+        "{}",
+        "null",
+        "[]",
+        "{\"svn\":\"1\"}",
+        "{\"svn\":1,\"report_data\":\"\"}",
+    ] {
+        let refused = judge_primary(bad, &policy).unwrap_err();
+        assert!(
+            matches!(refused.cause, Refusal::Malformed(_)),
+            "{bad}: {refused:?}"
+        );
+    }
+    let twice = good.replacen('{', "{\"svn\":\"1\",", 1);
+    let extra = good.replacen('{', "{\"colour\":\"red\",", 1);
+    for bad in [twice, extra, format!("{good} 1")] {
+        let refused = judge_primary(&bad, &policy).unwrap_err();
+        assert!(
+            matches!(refused.cause, Refusal::Malformed(_)),
+            "{bad}: {refused:?}"
+        );
+    }
+    for bad in [
+        long_svn,
+        primary("", &REPORT_DATA),
+        primary("1\n", &REPORT_DATA),
+    ] {
+        let refused = judge_primary(&bad, &policy).unwrap_err();
+        assert!(
+            matches!(refused.cause, Refusal::FieldMalformed { field: "svn", .. }),
+            "{refused:?}"
+        );
+    }
+    for report_data in [&REPORT_DATA[..47], &[7; 49], &[7; 64], &[]] {
+        let refused = judge_primary(&primary("1", report_data), &policy).unwrap_err();
+        assert!(
+            matches!(
+                refused.cause,
+                Refusal::FieldMalformed {
+                    field: "report_data",
+                    ..
+                }
+            ),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
+fn evidence_over_budget_is_refused_before_it_is_parsed() {
+    let policy = policy(true, "[\"1\"]");
+    let evidence = |primary| UnverifiedEvidence {
+        tee: Tee::Sample,
+        primary,
+        additional: "",
+        has_init_data: false,
+    };
+    let expected = Expected {
+        report_data: REPORT_DATA,
+    };
+    let deep = "[".repeat(100);
+    for (primary, mut budget) in [
+        (deep.as_str(), Budget::for_one_round()),
+        ("{\"svn\":\"1\"}", Budget::new(4, 8)),
+    ] {
+        let refused = judge(&evidence(primary), &expected, &policy, 0, &mut budget).unwrap_err();
+        assert!(matches!(refused.cause, Refusal::OverBudget(_)));
+    }
+}
+
+#[test]
+fn what_sample_evidence_cannot_bind_is_refused() {
+    let policy = policy(true, "[\"1\"]");
+    let primary = primary("1", &REPORT_DATA);
+    let expected = Expected {
+        report_data: REPORT_DATA,
+    };
+    let bare = UnverifiedEvidence {
+        tee: Tee::Sample,
+        primary: &primary,
+        additional: "",
+        has_init_data: false,
+    };
+    let with_init_data = UnverifiedEvidence {
+        has_init_data: true,
+        ..bare
+    };
+    let refused = judge(
+        &with_init_data,
+        &expected,
+        &policy,
+        0,
+        &mut Budget::for_one_round(),
+    )
+    .unwrap_err();
+    assert!(matches!(refused.cause, Refusal::InitDataUnbound { .. }));
+    let with_devices = UnverifiedEvidence {
+        additional: "{\"nvidia\":{}}",
+        ..bare
+    };
+    let refused = judge(
+        &with_devices,
+        &expected,
+        &policy,
+        0,
+        &mut Budget::for_one_round(),
+    )
+    .unwrap_err();
+    assert!(matches!(
+        refused.cause,
+        Refusal::AdditionalEvidenceNotJudged
+    ));
+}
+
+#[test]
+fn the_ear_submodule_says_what_was_found() {
+    let verdict = judge_primary(&primary("1", &REPORT_DATA), &policy(true, "[\"1\"]")).unwrap();
+    let key = TeePublicKey::EcP256 {
+        x: [1; 32],
+        y: [2; 32],
+    };
+    let runtime = RuntimeDataClaims {
+        tee_pubkey: Some(key),
+        nonce: Some("abc".to_owned()),
+    };
+    let submod = verdict.submod("default", runtime);
+    assert_eq!(submod.status, EarStatus::Affirming);
+    assert_eq!(submod.appraisal_policy_id.as_deref(), Some("default"));
+    assert_eq!(
+        submod.trustworthiness_vector.as_ref().unwrap()["executables"],
+        3
+    );
+    let evidence = submod.annotated_evidence.unwrap();
+    assert_eq!(evidence.tee_claims["sample"]["svn"], "1");
+    assert_eq!(evidence.report_data.unwrap(), "07".repeat(48));
+    assert_eq!(evidence.runtime_data_claims.unwrap().tee_pubkey, Some(key));
+}

@@ -1,0 +1,125 @@
+//! The AR4SI trustworthiness vector (draft-ietf-rats-ar4si) and the status that follows from it.
+
+use nitride_kbs::token::EarStatus;
+use std::collections::BTreeMap;
+
+/// One claim of the vector: AR4SI section 2.3 puts meaning on ranges of a signed byte.
+pub(crate) type TrustClaim = i8;
+
+/// No statement is made about this property.
+pub(crate) const NO_CLAIM: TrustClaim = 0;
+/// `executables`: only approved software was loaded at boot, as the reference values say.
+pub(crate) const APPROVED_BOOT: TrustClaim = 3;
+/// `executables`: software that is contraindicated.
+pub(crate) const CONTRAINDICATED_RUNTIME: TrustClaim = 96;
+
+/// The trustworthiness vector. A field is zero when nothing is claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TrustVector {
+    /// Whether the instance is known.
+    pub instance_identity: i8,
+    /// Whether its configuration is wanted.
+    pub configuration: i8,
+    /// Whether the software that was loaded is wanted.
+    pub executables: i8,
+    /// Whether the file system is wanted.
+    pub file_system: i8,
+    /// Whether the hardware and its firmware are genuine and wanted.
+    pub hardware: i8,
+    /// Whether memory is hidden from the host.
+    pub runtime_opaque: i8,
+    /// Whether storage is hidden from the host.
+    pub storage_opaque: i8,
+    /// Whether data from outside is trustworthy.
+    pub sourced_data: i8,
+}
+
+impl TrustVector {
+    /// The claims by their EAR names.
+    #[must_use]
+    pub fn named(&self) -> BTreeMap<&'static str, i8> {
+        BTreeMap::from([
+            ("instance-identity", self.instance_identity),
+            ("configuration", self.configuration),
+            ("executables", self.executables),
+            ("file-system", self.file_system),
+            ("hardware", self.hardware),
+            ("runtime-opaque", self.runtime_opaque),
+            ("storage-opaque", self.storage_opaque),
+            ("sourced-data", self.sourced_data),
+        ])
+    }
+
+    /// The worst tier that any claim is in.
+    #[must_use]
+    pub fn status(&self) -> EarStatus {
+        self.named()
+            .into_values()
+            .map(tier)
+            .max_by_key(|tier| severity(*tier))
+            .unwrap_or(EarStatus::None)
+    }
+}
+
+/// AR4SI section 2.3.2: the ranges of the tiers, positive for standard values, negative for private
+/// ones.
+fn tier(claim: TrustClaim) -> EarStatus {
+    match claim {
+        -1..=1 => EarStatus::None,
+        -32..=-2 | 2..=31 => EarStatus::Affirming,
+        -96..=-33 | 32..=95 => EarStatus::Warning,
+        -128..=-97 | 96..=127 => EarStatus::Contraindicated,
+    }
+}
+
+/// The order in which a worse tier prevails over a better one, and any claim over none.
+fn severity(status: EarStatus) -> u8 {
+    match status {
+        EarStatus::None => 0,
+        EarStatus::Affirming => 1,
+        EarStatus::Warning => 2,
+        EarStatus::Contraindicated => 3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_vector_claims_nothing() {
+        assert_eq!(TrustVector::default().status(), EarStatus::None);
+    }
+
+    #[test]
+    fn the_worst_claim_prevails() {
+        let mut vector = TrustVector {
+            executables: APPROVED_BOOT,
+            ..TrustVector::default()
+        };
+        assert_eq!(vector.status(), EarStatus::Affirming);
+        vector.configuration = 36;
+        assert_eq!(vector.status(), EarStatus::Warning);
+        vector.hardware = CONTRAINDICATED_RUNTIME;
+        assert_eq!(vector.status(), EarStatus::Contraindicated);
+    }
+
+    #[test]
+    fn every_value_is_in_a_tier() {
+        let tiers: Vec<EarStatus> = (i8::MIN..=i8::MAX).map(tier).collect();
+        assert_eq!(
+            tiers
+                .iter()
+                .filter(|tier| **tier == EarStatus::None)
+                .count(),
+            3
+        );
+        assert_eq!(
+            tiers
+                .iter()
+                .filter(|tier| **tier == EarStatus::Contraindicated)
+                .count(),
+            64
+        );
+    }
+}
