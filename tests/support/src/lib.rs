@@ -1,1 +1,20 @@
-//! Under construction.
+//! The harness of the demo, the end-to-end tests and the benchmark: the real binaries, started
+//! as an operator would start them, in a folder that goes away.
+//!
+//! ```text
+//!  tests ──► World ──► Program (vhsmd, nitride-quote, nitride-agent, nitride-provisiond)
+//!    │         │          └── logs in files, readiness by NOTIFY_SOCKET, dies with the harness
+//!    │         ├── Pki, Owner        keys and certificates
+//!    │         └── Relay             TLS between agent and service: records, and can meddle
+//!    └──► Courier                    the agent's side in the test's own hands: it can lie
+//! ```
+//!
+//! Nothing here waits by sleeping: a program is ready when it says so, and every wait has an end.
+#![forbid(unsafe_code)]
+
+pub mod binaries;
+pub mod folder;
+pub mod http;
+pub mod notify;
+pub mod pki;
+pub mod program;
