@@ -18,3 +18,5 @@ pub mod http;
 pub mod notify;
 pub mod pki;
 pub mod program;
+pub mod relay;
+pub mod tls;
