@@ -17,9 +17,8 @@ use std::time::{Duration, Instant};
 const UID: u32 = 61_234;
 const GID: u32 = 61_235;
 
-/// Not a test: what the peer process does. It joins a cgroup, drops to a uid, connects and waits.
+/// Not a test of its own: what the peer process does. It joins a cgroup, drops to a uid, connects and waits.
 #[test]
-#[ignore = "run by the other tests as the peer"]
 fn act_as_peer() {
     let Ok(socket) = std::env::var("PEER_SOCKET") else {
         return;
@@ -65,7 +64,7 @@ impl Meeting {
     /// Starts the peer and returns once it has connected and said so.
     fn peer(&self, environment: &[(&str, &str)]) -> (Peer, Connection) {
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "act_as_peer", "--ignored"])
+            .args(["--exact", "act_as_peer"])
             .env("PEER_SOCKET", &self.socket)
             .envs(environment.iter().copied())
             .stdout(Stdio::null())
