@@ -213,3 +213,6 @@ pub fn to_json(
     })
     .unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,3 +21,6 @@ pub use request::{Request, parse_request};
 fn write(message: &impl serde::Serialize) -> String {
     serde_json::to_string(message).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;
