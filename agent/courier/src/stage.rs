@@ -1,0 +1,115 @@
+//! How far a round has come: each stage has what the one before it earned, and nothing else.
+
+use crate::cookies::Cookies;
+use crate::endpoints::EndpointId;
+use crate::fault::Action;
+use crate::http::{
+    HttpRequest, MAX_ATTEST_ANSWER_LEN, MAX_AUTH_ANSWER_LEN, MAX_RESOURCE_ANSWER_LEN, Method,
+};
+use crate::order::Order;
+use nitride_kbs::messages;
+
+/// Longest token that is sent as a header as well; servers bound their headers, and a token of
+/// many devices exceeds that. The session's cookie serves then.
+const MAX_BEARER_LEN: usize = 16_384;
+
+/// A challenge was given.
+pub(crate) struct Opened {
+    pub(crate) home: EndpointId,
+    pub(crate) cookies: Cookies,
+    pub(crate) nonce: String,
+}
+
+/// The vault answered the challenge.
+pub(crate) struct Prepared {
+    pub(crate) home: EndpointId,
+    pub(crate) cookies: Cookies,
+    /// The attest request, as JSON.
+    pub(crate) body: Vec<u8>,
+}
+
+/// The service gave a token.
+pub(crate) struct Attested {
+    pub(crate) home: EndpointId,
+    pub(crate) cookies: Cookies,
+    pub(crate) token: String,
+    /// Index of the resource that comes next.
+    pub(crate) next: usize,
+}
+
+/// What is asked of the service next.
+pub(crate) enum Phase {
+    Auth,
+    Attest(Prepared),
+    Fetch(Attested),
+}
+
+impl Phase {
+    pub(crate) fn action(&self) -> Action {
+        match self {
+            Self::Auth => Action::Auth,
+            Self::Attest(_) => Action::Attest,
+            Self::Fetch(_) => Action::Fetch,
+        }
+    }
+
+    /// The endpoint that gave the challenge: whatever session there is, it is there.
+    pub(crate) fn home(&self) -> Option<EndpointId> {
+        match self {
+            Self::Auth => None,
+            Self::Attest(prepared) => Some(prepared.home),
+            Self::Fetch(attested) => Some(attested.home),
+        }
+    }
+
+    pub(crate) fn request(&self, order: &Order, endpoint: EndpointId) -> HttpRequest {
+        match self {
+            Self::Auth => HttpRequest {
+                endpoint,
+                method: Method::Post,
+                path: "/kbs/v0/auth".to_owned(),
+                headers: vec![json()],
+                body: messages::Request::new(&order.tee).to_json().into_bytes(),
+                max_answer_len: MAX_AUTH_ANSWER_LEN,
+            },
+            Self::Attest(prepared) => HttpRequest {
+                endpoint,
+                method: Method::Post,
+                path: "/kbs/v0/attest".to_owned(),
+                headers: [json()]
+                    .into_iter()
+                    .chain(session(&prepared.cookies))
+                    .collect(),
+                body: prepared.body.clone(),
+                max_answer_len: MAX_ATTEST_ANSWER_LEN,
+            },
+            Self::Fetch(attested) => HttpRequest {
+                endpoint,
+                method: Method::Get,
+                path: match order.resources.get(attested.next) {
+                    Some(resource) => format!("/kbs/v0/resource/{resource}"),
+                    None => String::new(),
+                },
+                headers: session(&attested.cookies)
+                    .into_iter()
+                    .chain(bearer(&attested.token))
+                    .collect(),
+                body: Vec::new(),
+                max_answer_len: MAX_RESOURCE_ANSWER_LEN,
+            },
+        }
+    }
+}
+
+fn json() -> (&'static str, String) {
+    ("content-type", "application/json".to_owned())
+}
+
+fn session(cookies: &Cookies) -> Option<(&'static str, String)> {
+    cookies.header().map(|value| ("cookie", value))
+}
+
+/// A server that lost the session, or never had it, can still know the token.
+fn bearer(token: &str) -> Option<(&'static str, String)> {
+    (token.len() <= MAX_BEARER_LEN).then(|| ("authorization", format!("Bearer {token}")))
+}
