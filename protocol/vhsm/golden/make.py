@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Writes the golden packets beside it, with an encoder that is not ours (cbor2).
+
+The values stand a second time, written out in Rust, in ../src/tests/golden.rs.
+"""
+
+from pathlib import Path
+
+import cbor2
+
+ID = 0x0102_0304
+ROUND = bytes(range(16))
+DIGEST = bytes(range(0xE0, 0x100))
+HEADER = b"NV\x01\x01" + bytes(range(16)) + (7).to_bytes(4, "big")
+
+# verb: (operation, params, result)
+MESSAGES = {
+    "hello": (0, [1, 1, "golden 1.0", 5000], [1, "vhsmd 0.1.0", 200_000, 65_536, ["trial"]]),
+    "generate": (1, ["app/sign", "ec-p256", ["sign", "verify"]], [1]),
+    "import": (2, ["app/mac", "hmac-sha256", None, bytes(range(32))], [3]),
+    "describe": (
+        3,
+        ["app/tls"],
+        [
+            "ec-p256",
+            1,
+            3,
+            "kbs:///app/tls/key",
+            ["public-key", "sign"],
+            "fresh",
+            1_700_000_000,
+            43_200,
+            [[1, 3, 9], [2, 1, 2**40]],
+        ],
+    ),
+    "list": (4, ["app/", "app/mac", 100], [[["app/sign", "ec-p256", 1, 24], ["disk/root", "secret", 0, 0]], True]),
+    "public-key": (5, ["app/sign", None], [24, b"\x30\x59\x30\x13"]),
+    "sign": (6, ["app/sign", "ecdsa-sha256", b"a message"], [24, bytes(range(64))]),
+    "verify": (7, ["app/sign", 24, "ecdsa-sha256-der", b"a message", b"\x30\x06\x02\x01\x01\x02\x01\x01"], []),
+    "encrypt": (8, ["app/seal", b"a plaintext", b"context"], [HEADER + bytes(12) + b"c" * 11 + b"t" * 16]),
+    "decrypt": (9, ["app/seal", HEADER + bytes(12) + b"c" * 11 + b"t" * 16, b"context"], [b"a plaintext"]),
+    "mac": (10, ["app/mac", b"some data"], [65_536, bytes(range(32))]),
+    "verify-mac": (11, ["app/mac", 65_536, b"some data", bytes(range(32))], []),
+    "random": (12, [24], [bytes(range(24))]),
+    "release": (13, ["disk/root", 2], [2, b"not a real passphrase"]),
+    "enable": (14, ["app/sign", 23], []),
+    "disable": (15, ["app/sign", None], []),
+    "destroy": (16, ["app/sign", 2**32 - 1], []),
+    "status": (
+        17,
+        [],
+        [
+            "vhsmd 0.1.0",
+            "memfd-secret",
+            4096,
+            3_145_728,
+            8192,
+            3_145_728,
+            2,
+            1,
+            0,
+            True,
+            1,
+            DIGEST,
+            "sample",
+            [["fresh", 600], ["late", None]],
+            ["evidence is simulated and proves nothing"],
+        ],
+    ),
+    "reload": (18, [], [2]),
+    "next-round": (1, [], [ROUND, "main", "sample", ["app/tls/key", "disk/root/luks"], False, 30_000]),
+    "challenge": (
+        2,
+        [ROUND, "bm9uY2U=", None],
+        ['{"alg":"ECDH-ES+A256KW"}', '{"svn":"1"}', "", None],
+    ),
+    "result": (3, [ROUND, "aGVhZA.Ym9keQ.c2ln"], []),
+    "resource": (4, [ROUND, "app/tls/key", b'{"protected":""}'], []),
+    "failure": (5, [ROUND, "app/tls/key", 2, "no such resource", 0], []),
+    "finish": (6, [ROUND], []),
+    "evidence": (1, ["sample", bytes(range(48))], ["sample", '{"svn":"1"}', ""]),
+}
+
+
+def write(path, packet):
+    text = cbor2.dumps(packet).hex()
+    lines = [text[at : at + 96] for at in range(0, len(text), 96)]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def main():
+    folder = Path(__file__).parent
+    for verb, (operation, params, result) in MESSAGES.items():
+        write(folder / f"{verb}.request.hex", [ID, operation, params])
+        write(folder / f"{verb}.reply.hex", [ID, 0, result])
+
+
+if __name__ == "__main__":
+    main()
