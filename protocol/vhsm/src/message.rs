@@ -25,6 +25,8 @@ pub trait Message<'a>: Sized {
 pub trait Call {
     /// The operation's number on its socket.
     const OPERATION: u16;
+    /// The operation's verb, for errors and logs.
+    const VERB: &'static str;
     /// The result of an `ok` reply.
     type Reply<'r>: Message<'r>;
 }

@@ -30,5 +30,6 @@ impl<'a> Message<'a> for Destroy<'a> {
 
 impl Call for Destroy<'_> {
     const OPERATION: u16 = Operation::Destroy.to_wire();
+    const VERB: &'static str = Operation::Destroy.as_str();
     type Reply<'r> = Empty;
 }

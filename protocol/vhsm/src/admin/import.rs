@@ -56,6 +56,7 @@ impl fmt::Debug for Import<'_> {
 
 impl Call for Import<'_> {
     const OPERATION: u16 = Operation::Import.to_wire();
+    const VERB: &'static str = Operation::Import.as_str();
     type Reply<'r> = Imported;
 }
 

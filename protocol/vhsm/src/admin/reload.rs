@@ -19,6 +19,7 @@ impl<'a> Message<'a> for Reload {
 
 impl Call for Reload {
     const OPERATION: u16 = Operation::Reload.to_wire();
+    const VERB: &'static str = Operation::Reload.as_str();
     type Reply<'r> = Reloaded;
 }
 

@@ -38,6 +38,7 @@ impl<'a> Message<'a> for Challenge<'a> {
 
 impl Call for Challenge<'_> {
     const OPERATION: u16 = AgentOperation::Challenge.to_wire();
+    const VERB: &'static str = AgentOperation::Challenge.as_str();
     type Reply<'r> = Evidence<'r>;
 }
 

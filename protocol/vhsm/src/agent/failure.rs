@@ -45,6 +45,7 @@ impl<'a> Message<'a> for Failure<'a> {
 
 impl Call for Failure<'_> {
     const OPERATION: u16 = AgentOperation::Failure.to_wire();
+    const VERB: &'static str = AgentOperation::Failure.as_str();
     type Reply<'r> = Empty;
 }
 

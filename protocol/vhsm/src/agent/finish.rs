@@ -28,5 +28,6 @@ impl<'a> Message<'a> for Finish {
 
 impl Call for Finish {
     const OPERATION: u16 = AgentOperation::Finish.to_wire();
+    const VERB: &'static str = AgentOperation::Finish.as_str();
     type Reply<'r> = Empty;
 }

@@ -21,6 +21,7 @@ impl<'a> Message<'a> for NextRound {
 
 impl Call for NextRound {
     const OPERATION: u16 = AgentOperation::NextRound.to_wire();
+    const VERB: &'static str = AgentOperation::NextRound.as_str();
     type Reply<'r> = RoundOrder<'r>;
 }
 

@@ -36,5 +36,6 @@ impl<'a> Message<'a> for Resource<'a> {
 
 impl Call for Resource<'_> {
     const OPERATION: u16 = AgentOperation::Resource.to_wire();
+    const VERB: &'static str = AgentOperation::Resource.as_str();
     type Reply<'r> = Empty;
 }

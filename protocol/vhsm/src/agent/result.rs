@@ -32,5 +32,6 @@ impl<'a> Message<'a> for AttestationResult<'a> {
 
 impl Call for AttestationResult<'_> {
     const OPERATION: u16 = AgentOperation::Result.to_wire();
+    const VERB: &'static str = AgentOperation::Result.as_str();
     type Reply<'r> = Empty;
 }

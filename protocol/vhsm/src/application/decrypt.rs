@@ -48,6 +48,7 @@ impl fmt::Debug for Decrypt<'_> {
 
 impl Call for Decrypt<'_> {
     const OPERATION: u16 = Operation::Decrypt.to_wire();
+    const VERB: &'static str = Operation::Decrypt.as_str();
     type Reply<'r> = Plaintext<'r>;
 }
 

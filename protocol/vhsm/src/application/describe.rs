@@ -27,6 +27,7 @@ impl<'a> Message<'a> for Describe<'a> {
 
 impl Call for Describe<'_> {
     const OPERATION: u16 = Operation::Describe.to_wire();
+    const VERB: &'static str = Operation::Describe.as_str();
     type Reply<'r> = Description<'r>;
 }
 

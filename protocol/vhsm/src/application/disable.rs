@@ -30,5 +30,6 @@ impl<'a> Message<'a> for Disable<'a> {
 
 impl Call for Disable<'_> {
     const OPERATION: u16 = Operation::Disable.to_wire();
+    const VERB: &'static str = Operation::Disable.as_str();
     type Reply<'r> = Empty;
 }

@@ -30,5 +30,6 @@ impl<'a> Message<'a> for Enable<'a> {
 
 impl Call for Enable<'_> {
     const OPERATION: u16 = Operation::Enable.to_wire();
+    const VERB: &'static str = Operation::Enable.as_str();
     type Reply<'r> = Empty;
 }

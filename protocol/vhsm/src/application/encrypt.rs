@@ -48,6 +48,7 @@ impl fmt::Debug for Encrypt<'_> {
 
 impl Call for Encrypt<'_> {
     const OPERATION: u16 = Operation::Encrypt.to_wire();
+    const VERB: &'static str = Operation::Encrypt.as_str();
     type Reply<'r> = Ciphertext<'r>;
 }
 

@@ -36,6 +36,7 @@ impl<'a> Message<'a> for Generate<'a> {
 
 impl Call for Generate<'_> {
     const OPERATION: u16 = Operation::Generate.to_wire();
+    const VERB: &'static str = Operation::Generate.as_str();
     type Reply<'r> = Generated;
 }
 

@@ -41,6 +41,7 @@ impl<'a> Message<'a> for Hello<'a> {
 
 impl Call for Hello<'_> {
     const OPERATION: u16 = Operation::Hello.to_wire();
+    const VERB: &'static str = Operation::Hello.as_str();
     type Reply<'r> = Welcome<'r>;
 }
 

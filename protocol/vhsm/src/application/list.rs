@@ -35,6 +35,7 @@ impl<'a> Message<'a> for List<'a> {
 
 impl Call for List<'_> {
     const OPERATION: u16 = Operation::List.to_wire();
+    const VERB: &'static str = Operation::List.as_str();
     type Reply<'r> = Listing<'r>;
 }
 

@@ -43,6 +43,7 @@ impl fmt::Debug for Mac<'_> {
 
 impl Call for Mac<'_> {
     const OPERATION: u16 = Operation::Mac.to_wire();
+    const VERB: &'static str = Operation::Mac.as_str();
     type Reply<'r> = Tag<'r>;
 }
 

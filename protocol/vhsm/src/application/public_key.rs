@@ -31,6 +31,7 @@ impl<'a> Message<'a> for PublicKey<'a> {
 
 impl Call for PublicKey<'_> {
     const OPERATION: u16 = Operation::PublicKey.to_wire();
+    const VERB: &'static str = Operation::PublicKey.as_str();
     type Reply<'r> = PublicKeyDer<'r>;
 }
 

@@ -27,6 +27,7 @@ impl<'a> Message<'a> for Random {
 
 impl Call for Random {
     const OPERATION: u16 = Operation::Random.to_wire();
+    const VERB: &'static str = Operation::Random.as_str();
     type Reply<'r> = RandomBytes<'r>;
 }
 

@@ -33,6 +33,7 @@ impl<'a> Message<'a> for Release<'a> {
 
 impl Call for Release<'_> {
     const OPERATION: u16 = Operation::Release.to_wire();
+    const VERB: &'static str = Operation::Release.as_str();
     type Reply<'r> = Released<'r>;
 }
 

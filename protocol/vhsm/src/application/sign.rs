@@ -48,6 +48,7 @@ impl fmt::Debug for Sign<'_> {
 
 impl Call for Sign<'_> {
     const OPERATION: u16 = Operation::Sign.to_wire();
+    const VERB: &'static str = Operation::Sign.as_str();
     type Reply<'r> = Signature<'r>;
 }
 

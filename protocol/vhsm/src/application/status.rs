@@ -20,6 +20,7 @@ impl<'a> Message<'a> for StatusRequest {
 
 impl Call for StatusRequest {
     const OPERATION: u16 = Operation::Status.to_wire();
+    const VERB: &'static str = Operation::Status.as_str();
     type Reply<'r> = VaultStatus<'r>;
 }
 

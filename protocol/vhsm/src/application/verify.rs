@@ -58,5 +58,6 @@ impl fmt::Debug for Verify<'_> {
 
 impl Call for Verify<'_> {
     const OPERATION: u16 = Operation::Verify.to_wire();
+    const VERB: &'static str = Operation::Verify.as_str();
     type Reply<'r> = Empty;
 }

@@ -53,5 +53,6 @@ impl fmt::Debug for VerifyMac<'_> {
 
 impl Call for VerifyMac<'_> {
     const OPERATION: u16 = Operation::VerifyMac.to_wire();
+    const VERB: &'static str = Operation::VerifyMac.as_str();
     type Reply<'r> = Empty;
 }

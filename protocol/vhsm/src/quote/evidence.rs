@@ -32,6 +32,7 @@ impl<'a> Message<'a> for EvidenceRequest<'a> {
 
 impl Call for EvidenceRequest<'_> {
     const OPERATION: u16 = QuoteOperation::Evidence.to_wire();
+    const VERB: &'static str = QuoteOperation::Evidence.as_str();
     type Reply<'r> = EvidenceReply<'r>;
 }
 

@@ -39,7 +39,7 @@ where
     R: Call + Message<'static> + PartialEq + Debug,
     R::Reply<'static>: PartialEq + Debug,
 {
-    assert_eq!(R::OPERATION, operation);
+    assert_eq!((R::OPERATION, R::VERB), (operation, verb));
     let mut buffer = vec![0; 4096];
 
     let packet: &'static [u8] = golden_bytes(&format!("{verb}.request")).leak();
