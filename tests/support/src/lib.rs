@@ -19,4 +19,5 @@ pub mod notify;
 pub mod pki;
 pub mod program;
 pub mod relay;
+pub mod scan;
 pub mod tls;
