@@ -12,8 +12,11 @@
 //! Nothing here waits by sleeping: a program is ready when it says so, and every wait has an end.
 #![forbid(unsafe_code)]
 
+pub mod asker;
 pub mod binaries;
+pub mod courier;
 pub mod folder;
+pub mod forge;
 pub mod http;
 pub mod notify;
 pub mod pki;
