@@ -1,2 +1,90 @@
-//! Under construction.
-fn main() {}
+//! nitride-quote: the one process that opens attestation devices, for vhsmd alone.
+//!
+//! ```text
+//! vhsmd ──SEQPACKET──> caller ──> serve ──> device ──> nitride-evidence's collector
+//!                      uid, unit, pidfd     one call at a time, with a time limit
+//! ```
+//!
+//! It runs as root, since the kernel's interfaces belong to root, and so it does nothing else: no
+//! network, no keys, no state. Whoever can have report data of their choosing signed can bind a
+//! key of their own and read every secret of this machine, so exactly one caller is served.
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod caller;
+mod config;
+mod device;
+mod listen;
+mod serve;
+
+use anyhow::Context;
+use arguments::Arguments;
+use clap::Parser;
+use config::Config;
+use device::Device;
+use nitride_evidence::Collector;
+use nitride_ipc::process;
+use sd_notify::NotifyState;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    arguments.start_log();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    process::set_not_dumpable()?;
+    process::no_core()?;
+    process::no_new_privs()?;
+    let config = Config::load(&arguments.config)?;
+    let gate = caller::Gate::new(config.caller.clone())?;
+    let collector = open(&config)?;
+    let (tee, simulated) = (collector.tee(), collector.is_simulated());
+    let (listener, activated) = listen::listener(&config)?;
+    let mut collector = collector;
+    let device = Device::start(tee, config.device_timeout, move |report_data| {
+        collector.collect(report_data)
+    })
+    .context("cannot start the device's thread")?;
+    let status = match simulated {
+        true => "serving SIMULATED evidence, which proves nothing".to_owned(),
+        false => format!("serving {tee} evidence"),
+    };
+    tracing::info!(%tee, caller_uid = config.caller.uid, "{status}");
+    tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
+    let idle_exit = config.idle_exit.filter(|_| activated);
+    serve::run(
+        &listener,
+        Arc::new(serve::Server { gate, device }),
+        idle_exit,
+    )
+}
+
+/// Opens what is configured. There is no other way from one TEE to another than the configuration.
+fn open(config: &Config) -> anyhow::Result<Collector> {
+    match &config.source {
+        config::Source::Tee(tee) => Ok(Collector::open(*tee)?),
+        config::Source::DangerSimulated { svn } => {
+            tracing::warn!(
+                svn,
+                "SIMULATION: evidence of this machine proves nothing, and anybody can make the same"
+            );
+            Ok(Collector::danger_simulated(svn)?)
+        }
+    }
+}
+
+/// Tells systemd, if it is there. Nothing depends on its listening.
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "cannot notify systemd");
+    }
+}

@@ -1,0 +1,31 @@
+use clap::Parser;
+use std::io::stderr;
+use std::path::PathBuf;
+use tracing::level_filters::LevelFilter;
+
+/// Gives attestation evidence of this machine to vhsmd, and to nobody else.
+#[derive(Debug, Parser)]
+#[command(name = "nitride-quote", version)]
+pub(crate) struct Arguments {
+    /// The configuration file
+    #[arg(long, value_name = "PATH", default_value = "/etc/nitride/quote.toml")]
+    pub(crate) config: PathBuf,
+    /// What is logged to standard error: error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log_level: LevelFilter,
+}
+
+impl Arguments {
+    /// Logs to standard error. `RUST_LOG` is not read: who starts us says what is logged.
+    pub(crate) fn start_log(&self) {
+        let log = tracing_subscriber::fmt()
+            .with_max_level(self.log_level)
+            .with_writer(stderr)
+            .with_ansi(false);
+        // The journal has its own clock.
+        match std::env::var_os("JOURNAL_STREAM") {
+            Some(_) => log.without_time().init(),
+            None => log.init(),
+        }
+    }
+}
