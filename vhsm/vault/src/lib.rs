@@ -1,1 +1,63 @@
-//! Under construction.
+//! The vault: keys, who may use them, and what has to be proven first. No I/O, no clock, no
+//! generator of its own: the daemon brings the peer, the moment ([`Now`]) and the randomness
+//! ([`Draw`]), and carries the answers away.
+//!
+//! ```text
+//!  packet ──> Session ── rule? ──> Grant ── key policy? state? time? gate? ──> Access ──> operation
+//!                          │                       │
+//!                          no: Denied              key missing, gate not approved: Park(Want)
+//!                                                  │
+//!                              rounds: fetch, verify ──> Keys::commit_provisioned, Gates::approve
+//! ```
+//!
+//! Principles:
+//! - **A passed check is a value.** `Grant` (a rule allows it) and `Access` (the key allows it too)
+//!   are made by `access.rs` alone; key material is reached through an `Access` and no other way.
+//! - **What is left out is denied**, and to a peer without any rule on a name, a key that is not
+//!   there looks like one that is.
+//! - **Policy is judged at use**, all of it out of one generation. Nothing is copied into keys, so
+//!   a new policy can only narrow what is under way.
+//! - **Both must allow.** What travels with a key (request or envelope) and what the configuration
+//!   says of it are asked separately; neither can widen the other.
+//! - **Secrets stay where they are**: arena to arena, from the packet into a record, from the
+//!   record into the reply. Nothing secret passes a `Vec`, a `String` or a stack of ours.
+//!
+//! Three decisions on what happens to keys:
+//! - *Destroyed is final.* The material is zeroed and a tombstone keeps name and identity until the
+//!   process ends, so that the name cannot come to mean another key, and old ciphertexts cannot be
+//!   answered by one. A destroyed provisioned key is not fetched again: its service is not asked to
+//!   undo what an administrator did.
+//! - *A key born under a key rule needs one.* When the rule goes away, so does every use: removing
+//!   a narrowing must not widen.
+//! - *Imported and provisioned `aes-256-gcm` keys decrypt and do not encrypt*: other machines may
+//!   hold them, and one repeated nonce under plain GCM gives the key's integrity away. They are
+//!   refused by name until a per-message key (XAES-256-GCM) is there; `aes-256-gcm-siv` is the type
+//!   to share.
+#![forbid(unsafe_code)]
+
+mod access;
+mod ciphertext;
+mod gate;
+mod keys;
+mod operations;
+mod outcome;
+mod peer;
+mod permissions;
+pub mod policy;
+mod refusal;
+pub mod rounds;
+mod session;
+mod surroundings;
+mod vault;
+mod volume;
+
+#[cfg(test)]
+mod tests;
+
+pub use outcome::{Outcome, StatusRequest, Want};
+pub use peer::Peer;
+pub use refusal::Refusal;
+pub use session::{Session, Socket};
+pub use surroundings::{Draw, Now, Surroundings};
+pub use vault::{Vault, VaultLimits};
+pub use volume::VolumeRefusal;

@@ -1,0 +1,343 @@
+//! The access decision, in two values that nothing else can make.
+//!
+//! [`Grant`]: a rule lets this peer do this operation on this name. [`Access`]: the key's own
+//! policy, what travels with the key, its state, its validity, its lease and its gate let it too,
+//! now. What can only be refused is refused before anything is fetched or waited for.
+
+use crate::keys::{Body, Key, Lease, Version};
+use crate::permissions::{self, Authority, state_allows, type_allows};
+use crate::policy::{ActivePolicy, GateRule, KeyRule, ReleaseTo, Source};
+use crate::refusal::Stop;
+use crate::{Draw, Now, Peer, Refusal, Session, Vault, Want};
+use nitride_protocol::{KeyName, Operation, Origin};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// The rules' side of the decision.
+#[derive(Debug)]
+pub(crate) struct Grant<'s> {
+    operation: Operation,
+    name: KeyName<'s>,
+    recipient: Recipient<'s>,
+    rule: Option<&'s Arc<KeyRule>>,
+    gate: Option<&'s GateRule>,
+    key: Option<Cow<'s, Arc<Key>>>,
+}
+
+/// The rules' side for what is about no key.
+#[derive(Debug)]
+pub(crate) struct KeylessGrant(());
+
+/// Who gets what comes out.
+#[derive(Debug, Clone, Copy)]
+enum Recipient<'s> {
+    Peer(&'s Peer),
+    Volume(&'s str),
+}
+
+/// Which version is to be used.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Wanted<'w> {
+    /// The newest that is not destroyed.
+    Newest,
+    /// This one.
+    Given(u32),
+    /// The one that made this ciphertext, if the key did.
+    Maker { id: &'w [u8; 16], version: u32 },
+}
+
+impl From<Option<u32>> for Wanted<'_> {
+    fn from(version: Option<u32>) -> Self {
+        version.map_or(Self::Newest, Self::Given)
+    }
+}
+
+/// Both sides: the operation may use this version of the key, now.
+#[derive(Debug)]
+pub(crate) struct Access<'k> {
+    body: &'k Body,
+    version: &'k Version,
+    material: &'k crate::keys::Material,
+}
+
+impl<'k> Access<'k> {
+    /// The key that is used.
+    pub(crate) fn body(&self) -> &'k Body {
+        self.body
+    }
+
+    /// The version that is used.
+    pub(crate) fn version(&self) -> &'k Version {
+        self.version
+    }
+
+    /// What the operation works with.
+    pub(crate) fn material(&self) -> &'k crate::keys::Material {
+        self.material
+    }
+}
+
+impl KeylessGrant {
+    /// Decides an operation that is about no key.
+    pub(crate) fn new(session: &Session, operation: Operation) -> Result<Self, Refusal> {
+        match authority(session, operation)? {
+            Authority::Anybody => Ok(Self(())),
+            _ if session.granted_anywhere().contains(operation) => Ok(Self(())),
+            authority => Err(not_granted(authority, operation)),
+        }
+    }
+}
+
+impl<'s> Grant<'s> {
+    /// Decides an operation on the key `name`.
+    pub(crate) fn new(
+        session: &'s mut Session,
+        vault: &Vault,
+        operation: Operation,
+        name: KeyName<'s>,
+    ) -> Result<Self, Refusal> {
+        let authority = authority(session, operation)?;
+        session.decide(&vault.keys, name)?;
+        let session: &'s Session = session;
+        let decision = session
+            .decision(name)
+            .filter(|decision| decision.granted.contains(operation))
+            .ok_or_else(|| not_granted(authority, operation))?;
+        Ok(Self {
+            operation,
+            name,
+            recipient: Recipient::Peer(session.peer()),
+            rule: decision.rule.as_ref(),
+            gate: decision.gate.as_deref(),
+            key: decision.key.as_ref().map(Cow::Borrowed),
+        })
+    }
+
+    /// Decides the release to a volume: no rule is asked, since no peer is; the key's own policy
+    /// has to name the volume, and so has what travels with the key.
+    pub(crate) fn for_volume(
+        policy: &'s ActivePolicy,
+        vault: &Vault,
+        volume: &'s str,
+    ) -> Result<Option<Self>, Refusal> {
+        let Some(rule) = policy.key_of_volume(volume) else {
+            return Ok(None);
+        };
+        let gate = rule.gate.as_deref().and_then(|gate| policy.gate_rule(gate));
+        Ok(Some(Self {
+            operation: Operation::Release,
+            name: rule.name.as_name(),
+            recipient: Recipient::Volume(volume),
+            rule: Some(rule),
+            gate: gate.map(|gate| &**gate),
+            key: vault.keys.find(rule.name.as_str())?.map(Cow::Owned),
+        }))
+    }
+
+    /// The key's own policy, where one is stated.
+    pub(crate) fn rule(&self) -> Option<&'s Arc<KeyRule>> {
+        self.rule
+    }
+
+    /// The key, whatever its state, for operations that only show or change that.
+    pub(crate) fn key(&self) -> Option<&Arc<Key>> {
+        self.key.as_deref()
+    }
+
+    /// The key that is to be used. One that is missing is made, if its own policy says so, or
+    /// wanted; what the key's own policy forbids is refused before either.
+    pub(crate) fn ensure_key(
+        &self,
+        vault: &Vault,
+        now: Now,
+        draw: &mut dyn Draw,
+    ) -> Result<Cow<'_, Arc<Key>>, Stop> {
+        self.rule_allows(now)?;
+        if let Some(key) = &self.key {
+            return Ok(Cow::Borrowed(&**key));
+        }
+        match self.rule {
+            Some(rule) if rule.source == Source::Generate => {
+                self.gate_allows(vault, now)?;
+                let key = vault.keys.generate_at_first_use(rule, now, draw)?;
+                Ok(Cow::Owned(key))
+            }
+            _ => Err(self.missing(vault, now)),
+        }
+    }
+
+    /// The key that is to be used, where none can be made.
+    pub(crate) fn present_key(&self, vault: &Vault, now: Now) -> Result<&Arc<Key>, Stop> {
+        self.rule_allows(now)?;
+        self.key().ok_or_else(|| self.missing(vault, now))
+    }
+
+    /// Finishes the decision for a use, and lets `act` use the key under it.
+    ///
+    /// The key cannot be changed or destroyed while `act` runs.
+    pub(crate) fn use_key<R>(
+        &self,
+        vault: &Vault,
+        key: &Key,
+        wanted: Wanted<'_>,
+        now: Now,
+        act: impl FnOnce(&Access<'_>) -> Result<R, Refusal>,
+    ) -> Result<R, Stop> {
+        // Asked again, so that no use depends on where its key came from.
+        self.rule_allows(now)?;
+        let body = key.read()?;
+        match self.body_allows(vault, &body, wanted, now) {
+            Ok(access) => {
+                let result = act(&access)?;
+                access.version.count_use();
+                Ok(result)
+            }
+            Err(stop) => {
+                drop(body);
+                // What a lease has left behind goes at once, not when somebody sweeps.
+                key.drop_lapsed(self.rule.map(|rule| &**rule), now)?;
+                Err(stop)
+            }
+        }
+    }
+
+    /// What the key's own policy says without the key.
+    fn rule_allows(&self, now: Now) -> Result<(), Refusal> {
+        let operation = self.operation;
+        let Some(rule) = self.rule else {
+            return Ok(());
+        };
+        type_allows(operation, rule.key_type)?;
+        if !rule.operations.contains(operation) {
+            return Err(Refusal::KeyForbids { operation });
+        }
+        if operation == Operation::Release {
+            self.is_named_by(&rule.release_to)?;
+        }
+        is_valid(rule.not_before, rule.not_after, now)
+    }
+
+    /// Why there is no key, or what it takes to have one.
+    fn missing(&self, vault: &Vault, now: Now) -> Stop {
+        match self.rule {
+            Some(rule) if matches!(rule.source, Source::Kbs { .. }) => {
+                match self.gate_allows(vault, now) {
+                    Ok(()) => self.want_key().into(),
+                    Err(stop) => stop,
+                }
+            }
+            _ => Refusal::KeyNotFound.into(),
+        }
+    }
+
+    /// What the key itself says, and whether it is the one that the policy speaks of.
+    fn body_allows<'k>(
+        &self,
+        vault: &Vault,
+        body: &'k Body,
+        wanted: Wanted<'_>,
+        now: Now,
+    ) -> Result<Access<'k>, Stop> {
+        let operation = self.operation;
+        // A key that is destroyed or disabled stays so, whatever its rule says now.
+        state_allows(operation, body.state)?;
+        if self.is_stale(body)? {
+            self.gate_allows(vault, now)?;
+            return Err(self.want_key().into());
+        }
+        type_allows(operation, body.key_type)?;
+        if !body.own.operations.contains(operation) {
+            return Err(Refusal::KeyForbids { operation }.into());
+        }
+        if operation == Operation::Release {
+            // Without a key rule nobody is named: what was only generated or imported stays.
+            if self.rule.is_none() {
+                return Err(Refusal::NotReleasedToPeer.into());
+            }
+            if let Some(release_to) = &body.own.release_to {
+                self.is_named_by(release_to)?;
+            }
+        }
+        is_valid(None, body.own.not_after, now)?;
+        let version = body.version(wanted)?;
+        state_allows(operation, version.state)?;
+        self.gate_allows(vault, now)?;
+        let lapsed = Lease::of(body, self.rule.map(|rule| &**rule)).has_run_out(version, now);
+        match &version.material {
+            Some(material) if !lapsed => Ok(Access {
+                body,
+                version,
+                material,
+            }),
+            _ => Err(self.want_key().into()),
+        }
+    }
+
+    /// Whether the key rule now speaks of another resource than the one that is there.
+    fn is_stale(&self, body: &Body) -> Result<bool, Refusal> {
+        match (self.rule, body.origin) {
+            (None, _) if body.born_under_rule => Err(Refusal::RuleGone),
+            (None, _) => Ok(false),
+            (Some(rule), Origin::Provisioned) => match &rule.source {
+                Source::Kbs { path, .. } => {
+                    Ok(rule.key_type != body.key_type || !body.is_resource(path))
+                }
+                Source::Generate | Source::Local => Err(Refusal::RuleContradicts),
+            },
+            (Some(rule), _)
+                if rule.key_type != body.key_type || matches!(rule.source, Source::Kbs { .. }) =>
+            {
+                Err(Refusal::RuleContradicts)
+            }
+            (Some(_), _) => Ok(false),
+        }
+    }
+
+    fn gate_allows(&self, vault: &Vault, now: Now) -> Result<(), Stop> {
+        let Some(name) = self.rule.and_then(|rule| rule.gate.as_ref()) else {
+            return Ok(());
+        };
+        match self.gate {
+            Some(gate) if vault.gates.approved(gate, now) => Ok(()),
+            _ => Err(Want::Gate { name: name.clone() }.into()),
+        }
+    }
+
+    fn is_named_by(&self, release_to: &[ReleaseTo]) -> Result<(), Refusal> {
+        let named = release_to.iter().any(|to| match self.recipient {
+            Recipient::Peer(peer) => to.is_peer(peer),
+            Recipient::Volume(volume) => to.is_volume(volume),
+        });
+        named.then_some(()).ok_or(Refusal::NotReleasedToPeer)
+    }
+
+    fn want_key(&self) -> Want {
+        Want::Key {
+            name: self.name.to_owned(),
+        }
+    }
+}
+
+fn authority(session: &Session, operation: Operation) -> Result<Authority, Refusal> {
+    permissions::row(operation, session.socket())
+        .map(|(authority, _)| authority)
+        .ok_or(Refusal::WrongSocket { operation })
+}
+
+fn not_granted(authority: Authority, operation: Operation) -> Refusal {
+    match authority {
+        Authority::Administrator => Refusal::NotAdmin,
+        _ => Refusal::NoRule { operation },
+    }
+}
+
+/// Both ends count. An unknown wall clock is inside no window.
+fn is_valid(not_before: Option<u64>, not_after: Option<u64>, now: Now) -> Result<(), Refusal> {
+    let unstated = not_before.is_none() && not_after.is_none();
+    let inside = now.wall_secs != 0
+        && not_before.is_none_or(|first| first <= now.wall_secs)
+        && not_after.is_none_or(|last| now.wall_secs <= last);
+    (unstated || inside)
+        .then_some(())
+        .ok_or(Refusal::KeyExpired)
+}

@@ -1,0 +1,76 @@
+use super::Call;
+use crate::access::Grant;
+use crate::keys::{Body, Lease};
+use crate::permissions::{state_allows, uses_of};
+use crate::policy::{KeyRule, Source};
+use crate::refusal::Stop;
+use crate::{Now, Outcome, Refusal, Session, Vault};
+use nitride_protocol::application::{Describe, Description, VersionInfo};
+use nitride_protocol::{KeyState, Message, Operation, Origin, Reader};
+
+pub(super) fn describe(
+    vault: &Vault,
+    session: &mut Session,
+    params: Reader<'_>,
+    call: Call<'_>,
+) -> Result<Outcome, Stop> {
+    let Describe { key: name } = Describe::decode_last(params)?;
+    let grant = Grant::new(session, vault, Operation::Describe, name)?;
+    let rule = grant.rule().map(|rule| &**rule);
+    let now = call.now;
+    if let Some(key) = grant.key() {
+        let body = key.read()?;
+        state_allows(Operation::Describe, body.state)?;
+        return call.answer(&of_body(&body, rule, now));
+    }
+    let pending = rule.and_then(of_rule).ok_or(Refusal::KeyNotFound)?;
+    call.answer(&pending)
+}
+
+fn of_body<'b>(body: &'b Body, rule: Option<&'b KeyRule>, now: Now) -> Description<'b> {
+    let lease = Lease::of(body, rule);
+    let newest = body.versions.last();
+    Description {
+        key_type: body.key_type,
+        state: body.shown_state(rule, now),
+        origin: body.origin,
+        origin_uri: body.origin_uri.as_deref(),
+        operations: rule.map_or(body.own.operations, |rule| {
+            body.own.operations.intersection(rule.operations)
+        }),
+        gate: rule.and_then(|rule| rule.gate.as_deref()),
+        created_secs: body.created_secs,
+        lease_secs_left: newest
+            .and_then(|version| lease.left_ms(version, now))
+            .map(|left_ms| left_ms / 1000),
+        versions: body
+            .versions
+            .iter()
+            .map(|version| VersionInfo {
+                version: version.number,
+                state: version.state,
+                uses: version.uses(),
+            })
+            .collect(),
+    }
+}
+
+/// A key that is stated and will come at its first use.
+fn of_rule(rule: &KeyRule) -> Option<Description<'_>> {
+    let origin = match rule.source {
+        Source::Generate => Origin::Generated,
+        Source::Kbs { .. } => Origin::Provisioned,
+        Source::Local => return None,
+    };
+    Some(Description {
+        key_type: rule.key_type,
+        state: KeyState::Pending,
+        origin,
+        origin_uri: None,
+        operations: rule.operations.intersection(uses_of(rule.key_type)),
+        gate: rule.gate.as_deref(),
+        created_secs: 0,
+        lease_secs_left: None,
+        versions: Vec::new(),
+    })
+}

@@ -1,0 +1,33 @@
+use super::Call;
+use crate::access::Grant;
+use crate::keys::NewKey;
+use crate::refusal::Stop;
+use crate::{Outcome, Session, Vault};
+use nitride_protocol::admin::{Import, Imported};
+use nitride_protocol::{Message, Operation, Reader};
+
+pub(super) fn import(
+    vault: &Vault,
+    session: &mut Session,
+    params: Reader<'_>,
+    call: Call<'_>,
+) -> Result<Outcome, Stop> {
+    let Import {
+        key: name,
+        key_type,
+        operations,
+        material,
+    } = Import::decode_last(params)?;
+    let uid = session.peer().uid;
+    let grant = Grant::new(session, vault, Operation::Import, name)?;
+    let new = NewKey {
+        name,
+        key_type,
+        operations,
+        rule: grant.rule().map(|rule| &**rule),
+        uid,
+        now: call.now,
+    };
+    let version = vault.keys.import(new, material, call.draw)?;
+    call.answer(&Imported { version })
+}

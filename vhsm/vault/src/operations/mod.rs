@@ -1,0 +1,104 @@
+//! What is done once it is allowed: one file a kind of operation.
+//!
+//! Every function decodes its params, asks for a grant, and works under the access that comes of
+//! it. The data operations allocate nothing on Rust's heap and write into the reply in place.
+
+mod describe;
+mod generate;
+mod hello;
+mod import;
+mod lifecycle;
+mod list;
+mod mac;
+mod public_key;
+mod random;
+mod release;
+mod seal;
+mod sign;
+mod status;
+
+use crate::access::KeylessGrant;
+use crate::refusal::Stop;
+use crate::{Draw, Now, Outcome, Refusal, Session, StatusRequest, Vault};
+use nitride_protocol::application;
+use nitride_protocol::{
+    EncodeError, Message, Operation, Reader, Status, Writer, admin, write_reply, write_reply_with,
+};
+
+/// One request's surroundings.
+pub(crate) struct Call<'c> {
+    pub(crate) id: u32,
+    pub(crate) now: Now,
+    pub(crate) draw: &'c mut dyn Draw,
+    pub(crate) reply: &'c mut [u8],
+}
+
+/// Performs one operation, or says why not.
+pub(crate) fn perform(
+    vault: &Vault,
+    session: &mut Session,
+    operation: Operation,
+    params: Reader<'_>,
+    call: Call<'_>,
+) -> Result<Outcome, Stop> {
+    match operation {
+        Operation::Hello => hello::hello(session, params, call),
+        Operation::Generate => generate::generate(vault, session, params, call),
+        Operation::Import => import::import(vault, session, params, call),
+        Operation::Describe => describe::describe(vault, session, params, call),
+        Operation::List => list::list(vault, session, params, call),
+        Operation::PublicKey => public_key::public_key(vault, session, params, call),
+        Operation::Sign => sign::sign(vault, session, params, call),
+        Operation::Verify => sign::verify(vault, session, params, call),
+        Operation::Encrypt => seal::encrypt(vault, session, params, call),
+        Operation::Decrypt => seal::decrypt(vault, session, params, call),
+        Operation::Mac => mac::mac(vault, session, params, call),
+        Operation::VerifyMac => mac::verify_mac(vault, session, params, call),
+        Operation::Random => random::random(session, params, call),
+        Operation::Release => release::release(vault, session, params, call),
+        Operation::Enable => lifecycle::enable(vault, session, params, call),
+        Operation::Disable => lifecycle::disable(vault, session, params, call),
+        Operation::Destroy => lifecycle::destroy(vault, session, params, call),
+        Operation::Status => {
+            let KeylessGrant { .. } = KeylessGrant::new(session, operation)?;
+            application::StatusRequest::decode_last(params)?;
+            Ok(Outcome::Status(StatusRequest { id: call.id }))
+        }
+        Operation::Reload => {
+            let KeylessGrant { .. } = KeylessGrant::new(session, operation)?;
+            admin::Reload::decode_last(params)?;
+            Ok(Outcome::Reload)
+        }
+    }
+}
+
+impl Call<'_> {
+    /// Answers with a whole message.
+    #[expect(
+        single_use_lifetimes,
+        reason = "an elided lifetime in impl Trait is unstable"
+    )]
+    fn answer<'a>(self, result: &impl Message<'a>) -> Result<Outcome, Stop> {
+        let len = write_reply(self.reply, self.id, Status::Ok, result)?;
+        Ok(Outcome::Reply(len))
+    }
+}
+
+/// Writes a reply whose last field is a byte string of `len` bytes, which `fill` writes where it
+/// stands: a plaintext or a secret is never anywhere else. `before` writes the fields before it,
+/// with the head of the array. Gives the reply's length.
+fn write_in_place(
+    reply: &mut [u8],
+    id: u32,
+    before: impl FnOnce(&mut Writer<'_>) -> Result<(), EncodeError>,
+    len: usize,
+    fill: impl FnOnce(&mut [u8]) -> Result<(), Refusal>,
+) -> Result<usize, Refusal> {
+    let start = write_reply_with(reply, id, Status::Ok, |writer| {
+        before(writer)?;
+        writer.bytes_head(len)
+    })?;
+    let end = start.checked_add(len).ok_or(Refusal::TooLarge)?;
+    fill(reply.get_mut(start..end).ok_or(Refusal::TooLarge)?)?;
+    Ok(end)
+}

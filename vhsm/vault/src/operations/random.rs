@@ -1,0 +1,34 @@
+use super::{Call, write_in_place};
+use crate::access::KeylessGrant;
+use crate::refusal::Stop;
+use crate::{Outcome, Refusal, Session};
+use nitride_protocol::application::Random;
+use nitride_protocol::limits::MAX_RANDOM_LEN;
+use nitride_protocol::{Message, Operation, Reader};
+
+pub(super) fn random(
+    session: &mut Session,
+    params: Reader<'_>,
+    call: Call<'_>,
+) -> Result<Outcome, Stop> {
+    let Random { len } = Random::decode_last(params)?;
+    KeylessGrant::new(session, Operation::Random)?;
+    let len = usize::try_from(len)
+        .ok()
+        .filter(|len| *len <= MAX_RANDOM_LEN)
+        .ok_or(Refusal::TooLarge)?;
+    let Call {
+        id, draw, reply, ..
+    } = call;
+    let len = write_in_place(
+        reply,
+        id,
+        |writer| writer.array(1),
+        len,
+        |out| {
+            draw.fill(out);
+            Ok(())
+        },
+    )?;
+    Ok(Outcome::Reply(len))
+}

@@ -1,0 +1,16 @@
+/// Who asks, as the daemon found out from the socket; never what the peer says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// User.
+    pub uid: u32,
+    /// Primary group.
+    pub gid: u32,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+    /// Process, for the log alone: it may be reused.
+    pub pid: u32,
+    /// System unit by full cgroup path, such as `nginx.service`; `None` in user sessions.
+    pub unit: Option<String>,
+    /// Path in the cgroup2 tree, where it is known.
+    pub cgroup: Option<String>,
+}

@@ -1,0 +1,221 @@
+use super::{KeyRule, PeerMatch, PolicySet, Source, Unsigned};
+use nitride_protocol::{KeyNameBuf, KeyType, Operation};
+use std::collections::HashSet;
+use thiserror::Error;
+
+/// Why a policy is not taken. The configuration adds the file and the line.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PolicyFault {
+    /// Two key rules for one name.
+    #[error("key {key} has two rules")]
+    DuplicateKey {
+        /// The name.
+        key: KeyNameBuf,
+    },
+    /// Two gates, signers or volumes of one name.
+    #[error("{kind} {name} is stated twice")]
+    Duplicate {
+        /// "gate", "signer" or "volume".
+        kind: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A reference to a gate, a service or a signer that is not there.
+    #[error("{by} refers to the {kind} {name}, which is not stated")]
+    Unknown {
+        /// The key or gate that refers to it.
+        by: String,
+        /// "gate", "service" or "signer".
+        kind: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A use that the key's type does not have.
+    #[error("key {key} of type {key_type} cannot {operation}")]
+    NotOfType {
+        /// The key.
+        key: KeyNameBuf,
+        /// Its type.
+        key_type: KeyType,
+        /// The use.
+        operation: Operation,
+    },
+    /// `release-to` at a key that never leaves.
+    #[error("key {key} of type {key_type} is never released: release-to is for type secret")]
+    NeverReleased {
+        /// The key.
+        key: KeyNameBuf,
+        /// Its type.
+        key_type: KeyType,
+    },
+    /// `lease`, `prefetch`, `signer`, `tenant` or `unsigned` at a key that no service brings.
+    #[error("key {key} comes from no service, so it cannot have {field}")]
+    NotProvisioned {
+        /// The key.
+        key: KeyNameBuf,
+        /// The field.
+        field: &'static str,
+    },
+    /// A provisioned key that nobody could sign for.
+    #[error("key {key} names no signer and refuses unsigned resources: nothing could be taken")]
+    NoSigner {
+        /// The key.
+        key: KeyNameBuf,
+    },
+    /// `not-before` lies after `not-after`.
+    #[error("key {key} is never valid: not-before lies after not-after")]
+    NeverValid {
+        /// The key.
+        key: KeyNameBuf,
+    },
+    /// A peer match without a condition.
+    #[error("{by} has a peer without any condition")]
+    AnyPeer {
+        /// "rule NAME" or "admin".
+        by: String,
+    },
+    /// A cgroup prefix that is not an absolute path.
+    #[error("{by} has a cgroup prefix that is not an absolute path")]
+    RelativeCgroup {
+        /// "rule NAME" or "admin".
+        by: String,
+    },
+    /// A gate that no approval could keep open.
+    #[error("gate {gate} has a max-age of zero: no approval would ever count")]
+    NeverOpen {
+        /// The gate.
+        gate: String,
+    },
+}
+
+impl PolicySet {
+    /// Looks for contradictions within the policy; the vault takes none that has one.
+    pub fn check(&self) -> Result<(), PolicyFault> {
+        for rule in &self.rules {
+            check_peers(&rule.peers, || format!("rule {}", rule.name))?;
+        }
+        check_peers(&self.admins, || "admin".into())?;
+        unique("gate", self.gates.iter().map(|gate| gate.name.as_str()))?;
+        unique(
+            "signer",
+            self.signers.iter().map(|signer| signer.name.as_str()),
+        )?;
+        let volumes = self.keys.iter().flat_map(KeyRule::volumes);
+        unique("volume", volumes)?;
+        for gate in &self.gates {
+            self.knows_service(&gate.service, || format!("gate {}", gate.name))?;
+            if gate.max_age_ms == 0 {
+                let gate = gate.name.clone();
+                return Err(PolicyFault::NeverOpen { gate });
+            }
+        }
+        let mut names = HashSet::new();
+        for key in &self.keys {
+            if !names.insert(key.name.as_str()) {
+                let key = key.name.clone();
+                return Err(PolicyFault::DuplicateKey { key });
+            }
+            self.check_key(key)?;
+        }
+        Ok(())
+    }
+
+    fn check_key(&self, rule: &KeyRule) -> Result<(), PolicyFault> {
+        let key = || rule.name.clone();
+        let by = || format!("key {}", rule.name);
+        let key_type = rule.key_type;
+        for operation in rule.operations {
+            if !key_type.operations().contains(operation) {
+                return Err(PolicyFault::NotOfType {
+                    key: key(),
+                    key_type,
+                    operation,
+                });
+            }
+        }
+        if !rule.release_to.is_empty() && key_type != KeyType::Secret {
+            return Err(PolicyFault::NeverReleased {
+                key: key(),
+                key_type,
+            });
+        }
+        if let Some(name) = &rule.gate
+            && !self.gates.iter().any(|gate| gate.name == *name)
+        {
+            return Err(unknown(by(), "gate", name));
+        }
+        if let (Some(first), Some(last)) = (rule.not_before, rule.not_after)
+            && first > last
+        {
+            return Err(PolicyFault::NeverValid { key: key() });
+        }
+        match &rule.source {
+            Source::Kbs { service, .. } => {
+                self.knows_service(service, by)?;
+                for name in &rule.signer {
+                    if !self.signers.iter().any(|signer| signer.name == *name) {
+                        return Err(unknown(by(), "signer", name));
+                    }
+                }
+                if rule.signer.is_empty() && rule.unsigned == Unsigned::Refuse {
+                    return Err(PolicyFault::NoSigner { key: key() });
+                }
+            }
+            Source::Generate | Source::Local => {
+                let stated = [
+                    ("lease", rule.lease_secs.is_some()),
+                    ("prefetch", rule.prefetch),
+                    ("a signer", !rule.signer.is_empty()),
+                    ("a tenant", rule.tenant.is_some()),
+                    ("unsigned", rule.unsigned == Unsigned::Accept),
+                ];
+                if let Some((field, _)) = stated.into_iter().find(|(_, stated)| *stated) {
+                    return Err(PolicyFault::NotProvisioned { key: key(), field });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn knows_service(&self, name: &str, by: impl Fn() -> String) -> Result<(), PolicyFault> {
+        if self.services.iter().any(|service| service == name) {
+            Ok(())
+        } else {
+            Err(unknown(by(), "service", name))
+        }
+    }
+}
+
+fn check_peers(peers: &[PeerMatch], by: impl Fn() -> String) -> Result<(), PolicyFault> {
+    for peer in peers {
+        if !peer.states_anything() {
+            return Err(PolicyFault::AnyPeer { by: by() });
+        }
+        if let Some(prefix) = &peer.cgroup_prefix
+            && !prefix.starts_with('/')
+        {
+            return Err(PolicyFault::RelativeCgroup { by: by() });
+        }
+    }
+    Ok(())
+}
+
+fn unknown(by: String, kind: &'static str, name: &str) -> PolicyFault {
+    let name = name.into();
+    PolicyFault::Unknown { by, kind, name }
+}
+
+#[expect(
+    single_use_lifetimes,
+    reason = "an elided lifetime in impl Trait is unstable"
+)]
+fn unique<'a>(kind: &'static str, names: impl Iterator<Item = &'a str>) -> Result<(), PolicyFault> {
+    let mut seen = HashSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            let name = name.into();
+            return Err(PolicyFault::Duplicate { kind, name });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! What is allowed, as plain data: built by vhsmd's configuration, judged by [`crate::Vault`].
+//!
+//! Nothing here has a default that allows: a rule without peers, a peer match without a condition,
+//! a key without operations and a `secret` without `release-to` all deny.
+
+mod active;
+mod fault;
+mod pattern;
+mod peers;
+mod release_to;
+
+pub(crate) use active::ActivePolicy;
+pub use fault::PolicyFault;
+pub use pattern::{NamePattern, PatternError};
+pub use peers::PeerMatch;
+pub use release_to::{ReleaseTo, ReleaseToError};
+
+use nitride_kbs::resource::ResourcePath;
+use nitride_protocol::{KeyNameBuf, KeyType, OperationSet};
+
+/// A whole policy; it replaces the one before as a whole or not at all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PolicySet {
+    /// Counted by whoever reads the files; the vault only reports it.
+    pub generation: u64,
+    /// SHA-256 over the files, for status and audit.
+    pub digest: [u8; 32],
+    /// Who may use the admin socket: any match is enough, and an empty list is nobody.
+    pub admins: Vec<PeerMatch>,
+    /// Who may ask what of which names.
+    pub rules: Vec<Rule>,
+    /// What the keys themselves allow, at most one rule a name.
+    pub keys: Vec<KeyRule>,
+    /// What an approval of the VM takes, at most one rule a name.
+    pub gates: Vec<GateRule>,
+    /// Names of the provisioning services that keys and gates may refer to.
+    pub services: Vec<String>,
+    /// Owners of resources, whose envelopes keys may name.
+    pub signers: Vec<Signer>,
+}
+
+/// Grants `operations` on the names that match any of `keys` to the peers that match any of
+/// `peers`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// For the log.
+    pub name: String,
+    /// Names it is about. `random`, `status` and `list` are about no name and need none to match.
+    pub keys: Vec<NamePattern>,
+    /// Peers it is about.
+    pub peers: Vec<PeerMatch>,
+    /// What it grants.
+    pub operations: OperationSet,
+}
+
+/// A key's own policy: it can only narrow what a rule grants and what travels with the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRule {
+    /// The key's name.
+    pub name: KeyNameBuf,
+    /// The only type that the key may have.
+    pub key_type: KeyType,
+    /// Where the key comes from.
+    pub source: Source,
+    /// Names of the [`Signer`]s whose envelope is taken for it; for [`Source::Kbs`].
+    pub signer: Vec<String>,
+    /// Whether a resource without an envelope is taken; for [`Source::Kbs`].
+    pub unsigned: Unsigned,
+    /// Uses that it allows: a subset of its type's.
+    pub operations: OperationSet,
+    /// The [`GateRule`] that has to be approved before any use.
+    pub gate: Option<String>,
+    /// To whom a `secret` is released. Empty: to nobody.
+    pub release_to: Vec<ReleaseTo>,
+    /// For how long a provisioned key stays, in seconds since it arrived.
+    pub lease_secs: Option<u64>,
+    /// No use before this second of the wall clock.
+    pub not_before: Option<u64>,
+    /// No use after this second of the wall clock.
+    pub not_after: Option<u64>,
+    /// Whether to fetch the key at start, before anybody asks; for [`Source::Kbs`].
+    pub prefetch: bool,
+    /// The tenant that the envelope has to name.
+    pub tenant: Option<String>,
+}
+
+/// Where a key comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Made by this vault at first use.
+    Generate,
+    /// Fetched by an attestation round.
+    Kbs {
+        /// Which of [`PolicySet::services`].
+        service: String,
+        /// The resource.
+        path: ResourcePath,
+    },
+    /// Made or brought by request alone (`generate`, `import`).
+    Local,
+}
+
+/// Whether a resource that nobody signed is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsigned {
+    /// Only an envelope of a named signer is taken.
+    Refuse,
+    /// A plain resource is taken too: whoever controls the service or the courier chooses the key.
+    Accept,
+}
+
+/// What it takes for the VM to count as approved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GateRule {
+    /// The gate's name.
+    pub name: String,
+    /// Which of [`PolicySet::services`] attests.
+    pub service: String,
+    /// The `iss` that the token must have.
+    pub issuer: String,
+    /// The issuer's P-256 key, an uncompressed point.
+    pub issuer_key: [u8; 65],
+    /// The `aud` that the token must have.
+    pub audience: String,
+    /// The `ear.appraisal-policy-id` that every submodule must have.
+    pub policy_id: String,
+    /// For how long an approval counts, in milliseconds of CLOCK_BOOTTIME since the round's key
+    /// was made.
+    pub max_age_ms: u64,
+    /// Whether a verdict on simulated evidence counts. It proves nothing.
+    pub danger_accept_simulated: bool,
+}
+
+/// An owner of resources.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signer {
+    /// What [`KeyRule::signer`] calls it.
+    pub name: String,
+    /// The `kid` in the envelope's header.
+    pub kid: Vec<u8>,
+    /// The P-256 key, an uncompressed point.
+    pub point: [u8; 65],
+}

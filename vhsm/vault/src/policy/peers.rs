@@ -1,0 +1,174 @@
+use crate::Peer;
+
+/// Which peers a rule is about: every stated condition has to hold, and at least one has to be
+/// stated. A match that states nothing is about nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PeerMatch {
+    /// The peer's user.
+    pub uid: Option<u32>,
+    /// The peer's user, stated by name and resolved by the configuration.
+    pub user: Option<u32>,
+    /// The peer's primary group.
+    pub gid: Option<u32>,
+    /// The peer's primary or any supplementary group, stated by name and resolved likewise.
+    pub group: Option<u32>,
+    /// The system unit in which the peer runs, such as `nginx.service`.
+    pub unit: Option<String>,
+    /// A folder of the cgroup tree, such as `/system.slice`, in or below which the peer runs.
+    pub cgroup_prefix: Option<String>,
+}
+
+impl PeerMatch {
+    /// Whether any condition is stated.
+    pub fn states_anything(&self) -> bool {
+        let Self {
+            uid,
+            user,
+            gid,
+            group,
+            unit,
+            cgroup_prefix,
+        } = self;
+        uid.is_some()
+            || user.is_some()
+            || gid.is_some()
+            || group.is_some()
+            || unit.is_some()
+            || cgroup_prefix.is_some()
+    }
+
+    /// Whether it is about `peer`. What is not known of a peer does not match.
+    pub fn matches(&self, peer: &Peer) -> bool {
+        // Taken apart by name, so that a new condition cannot be forgotten here.
+        let Self {
+            uid,
+            user,
+            gid,
+            group,
+            unit,
+            cgroup_prefix,
+        } = self;
+        self.states_anything()
+            && uid.is_none_or(|uid| uid == peer.uid)
+            && user.is_none_or(|uid| uid == peer.uid)
+            && gid.is_none_or(|gid| gid == peer.gid)
+            && group.is_none_or(|gid| gid == peer.gid || peer.groups.contains(&gid))
+            && unit
+                .as_ref()
+                .is_none_or(|unit| peer.unit.as_ref() == Some(unit))
+            && cgroup_prefix.as_ref().is_none_or(|prefix| {
+                peer.cgroup
+                    .as_deref()
+                    .is_some_and(|path| is_in_or_below(path, prefix))
+            })
+    }
+}
+
+/// Folder by folder: `/a/b` is below `/a`, `/ab` is not. A prefix that is not absolute holds
+/// nothing.
+fn is_in_or_below(path: &str, prefix: &str) -> bool {
+    prefix.starts_with('/')
+        && path
+            .strip_prefix(prefix.trim_end_matches('/'))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer() -> Peer {
+        Peer {
+            uid: 1000,
+            gid: 100,
+            groups: vec![27, 44],
+            pid: 1,
+            unit: Some("web.service".into()),
+            cgroup: Some("/system.slice/web.service".into()),
+        }
+    }
+
+    #[test]
+    fn a_match_that_states_nothing_is_about_nobody() {
+        assert!(!PeerMatch::default().matches(&peer()));
+    }
+
+    #[test]
+    fn every_stated_condition_has_to_hold() {
+        let all = PeerMatch {
+            uid: Some(1000),
+            user: Some(1000),
+            gid: Some(100),
+            group: Some(44),
+            unit: Some("web.service".into()),
+            cgroup_prefix: Some("/system.slice".into()),
+        };
+        assert!(all.matches(&peer()));
+        let broken: [fn(&mut PeerMatch); 6] = [
+            |m| m.uid = Some(0),
+            |m| m.user = Some(0),
+            |m| m.gid = Some(44),
+            |m| m.group = Some(4),
+            |m| m.unit = Some("web".into()),
+            |m| m.cgroup_prefix = Some("/system".into()),
+        ];
+        for (index, breaks) in broken.into_iter().enumerate() {
+            let mut one_wrong = all.clone();
+            breaks(&mut one_wrong);
+            assert!(!one_wrong.matches(&peer()), "condition {index}");
+        }
+    }
+
+    #[test]
+    fn a_group_may_be_primary_or_supplementary() {
+        for gid in [100, 27, 44] {
+            let group = PeerMatch {
+                group: Some(gid),
+                ..PeerMatch::default()
+            };
+            assert!(group.matches(&peer()));
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_of_a_peer_does_not_match() {
+        let unknown = Peer {
+            unit: None,
+            cgroup: None,
+            ..peer()
+        };
+        for stated in [
+            PeerMatch {
+                unit: Some("web.service".into()),
+                ..PeerMatch::default()
+            },
+            PeerMatch {
+                cgroup_prefix: Some("/".into()),
+                ..PeerMatch::default()
+            },
+        ] {
+            assert!(stated.matches(&peer()));
+            assert!(!stated.matches(&unknown));
+        }
+    }
+
+    #[test]
+    fn a_cgroup_prefix_ends_at_a_folder() {
+        for (prefix, holds) in [
+            ("/system.slice", true),
+            ("/system.slice/", true),
+            ("/system.slice/web.service", true),
+            ("/", true),
+            ("/system.slice/web", false),
+            ("/system", false),
+            ("", false),
+            ("system.slice", false),
+        ] {
+            assert_eq!(
+                is_in_or_below("/system.slice/web.service", prefix),
+                holds,
+                "{prefix}"
+            );
+        }
+    }
+}

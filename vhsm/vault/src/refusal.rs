@@ -1,0 +1,211 @@
+use crate::Want;
+use nitride_protocol::{DecodeError, EncodeError, KeyType, Operation, Status, refusal_of};
+use nitride_secmem::ArenaFull;
+use nitride_secmem::crypto::CryptoError;
+use thiserror::Error;
+
+/// Why a request was refused: for the log. The peer learns [`Refusal::status`], which says less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The params are not those of the operation.
+    #[error("params are not those of the operation")]
+    Malformed(#[source] DecodeError),
+    /// The client speaks no version that the vault speaks.
+    #[error("client speaks no version of the protocol that the vault speaks")]
+    UnsupportedVersion,
+    /// No operation has this number.
+    #[error("no operation has the number {number}")]
+    UnknownOperation {
+        /// As it came.
+        number: u16,
+    },
+    /// The operation is not for this socket.
+    #[error("{operation} is not for this socket")]
+    WrongSocket {
+        /// What was asked.
+        operation: Operation,
+    },
+    /// The peer on the admin socket is no administrator.
+    #[error("peer is no administrator")]
+    NotAdmin,
+    /// No rule grants the peer this.
+    #[error("no rule grants the peer {operation} there")]
+    NoRule {
+        /// What was asked.
+        operation: Operation,
+    },
+    /// The key's own policy, or what travels with the key, does not allow it.
+    #[error("the key's own policy does not allow {operation}")]
+    KeyForbids {
+        /// What was asked.
+        operation: Operation,
+    },
+    /// The key was made under a key rule, and there is none now.
+    #[error("the key rule under which the key was made is gone")]
+    RuleGone,
+    /// The key rule speaks of a key of another type or from elsewhere than the one that is there.
+    #[error("the key is not the one that its key rule speaks of")]
+    RuleContradicts,
+    /// `release-to` does not name the peer.
+    #[error("release-to does not name the peer")]
+    NotReleasedToPeer,
+    /// No such key, and nothing says where it would come from.
+    #[error("no key has this name")]
+    KeyNotFound,
+    /// The name is taken.
+    #[error("a key has this name already")]
+    KeyExists,
+    /// The key has no such version.
+    #[error("the key has no such version")]
+    VersionNotFound,
+    /// Keys of this type cannot do this.
+    #[error("a key of type {key_type} cannot {operation}")]
+    WrongKeyType {
+        /// The key's type.
+        key_type: KeyType,
+        /// What was asked.
+        operation: Operation,
+    },
+    /// The scheme does not belong to the key's type.
+    #[error("the signature scheme does not belong to the key's type")]
+    WrongScheme,
+    /// Plain GCM under a key that other machines may hold.
+    #[error(
+        "an imported or provisioned aes-256-gcm key does not encrypt: its nonces could repeat; use \
+         aes-256-gcm-siv"
+    )]
+    SharedGcmKey,
+    /// The material is no key of this type.
+    #[error("the material is no key of type {key_type}")]
+    BadMaterial {
+        /// The type.
+        key_type: KeyType,
+    },
+    /// The key or the version is disabled.
+    #[error("the key or its version is disabled")]
+    KeyDisabled,
+    /// The key or the version is destroyed.
+    #[error("the key or its version is destroyed")]
+    KeyDestroyed,
+    /// Outside not-before and not-after, or the wall clock is unknown.
+    #[error("the key is outside its validity")]
+    KeyExpired,
+    /// The version has protected as many messages as it may.
+    #[error("the key version has protected as many messages as it may")]
+    KeyExhausted,
+    /// A signature, tag or ciphertext is not of this key.
+    #[error("the signature, tag or ciphertext is not of this key")]
+    VerificationFailed,
+    /// The bytes are not of the ciphertext format.
+    #[error("the ciphertext does not have this vault's format")]
+    NotACiphertext,
+    /// As many keys as there may be.
+    #[error("there are as many keys as there may be")]
+    TooManyKeys,
+    /// As many keys as the user may have.
+    #[error("the user has as many keys as it may have")]
+    TooManyKeysOfUser,
+    /// More was asked for than a reply carries.
+    #[error("more was asked for than a reply carries")]
+    TooLarge,
+    /// No room in the locked memory.
+    #[error("the locked arena has no room left")]
+    ArenaFull,
+    /// Something that should not happen; named for whoever reads the log.
+    #[error("internal fault: {what}")]
+    Internal {
+        /// What.
+        what: &'static str,
+    },
+}
+
+impl Refusal {
+    /// What the peer learns.
+    pub fn status(self) -> Status {
+        match self {
+            Self::Malformed(error) => refusal_of(&error),
+            Self::NotACiphertext | Self::BadMaterial { .. } => Status::Malformed,
+            Self::UnsupportedVersion => Status::UnsupportedVersion,
+            Self::UnknownOperation { .. } => Status::UnknownOperation,
+            Self::WrongSocket { .. }
+            | Self::NotAdmin
+            | Self::NoRule { .. }
+            | Self::KeyForbids { .. }
+            | Self::RuleGone
+            | Self::RuleContradicts
+            | Self::NotReleasedToPeer => Status::Denied,
+            Self::KeyNotFound => Status::KeyNotFound,
+            Self::KeyExists => Status::KeyExists,
+            Self::VersionNotFound => Status::VersionNotFound,
+            Self::WrongKeyType { .. } | Self::WrongScheme | Self::SharedGcmKey => {
+                Status::WrongKeyType
+            }
+            Self::KeyDisabled => Status::KeyDisabled,
+            Self::KeyDestroyed => Status::KeyDestroyed,
+            Self::KeyExpired => Status::KeyExpired,
+            Self::KeyExhausted => Status::KeyExhausted,
+            Self::VerificationFailed => Status::VerificationFailed,
+            Self::TooManyKeys | Self::TooManyKeysOfUser => Status::QuotaExceeded,
+            Self::TooLarge => Status::TooLarge,
+            Self::ArenaFull => Status::ArenaFull,
+            Self::Internal { .. } => Status::Internal,
+        }
+    }
+}
+
+impl From<DecodeError> for Refusal {
+    fn from(error: DecodeError) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+/// Replies are bounded by the protocol's limits, so only a buffer below them can be too small.
+impl From<EncodeError> for Refusal {
+    fn from(EncodeError::BufferFull { .. }: EncodeError) -> Self {
+        Self::TooLarge
+    }
+}
+
+impl From<ArenaFull> for Refusal {
+    fn from(ArenaFull: ArenaFull) -> Self {
+        Self::ArenaFull
+    }
+}
+
+/// For calls under a key that is already there; what is wrong with new material is named where it
+/// comes in.
+impl From<CryptoError> for Refusal {
+    fn from(error: CryptoError) -> Self {
+        match error {
+            CryptoError::ArenaFull => Self::ArenaFull,
+            CryptoError::NotAuthentic => Self::VerificationFailed,
+            CryptoError::OutputTooShort => Self::TooLarge,
+            CryptoError::NotInstalled => Self::Internal {
+                what: "the arenas are not installed",
+            },
+            _ => Self::Internal {
+                what: "the cryptographic library refused a call",
+            },
+        }
+    }
+}
+
+/// Why a request was not performed now: for good, or until something is there.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    Refused(Refusal),
+    Wanting(Want),
+}
+
+impl<E: Into<Refusal>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl From<Want> for Stop {
+    fn from(want: Want) -> Self {
+        Self::Wanting(want)
+    }
+}

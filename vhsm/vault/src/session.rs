@@ -1,0 +1,163 @@
+use crate::keys::{Key, Keys};
+use crate::policy::{ActivePolicy, GateRule, KeyRule};
+use crate::{Peer, Refusal, Vault};
+use nitride_protocol::{KeyName, OperationSet};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Names whose decisions one session remembers; past that it starts over. Names that no rule is
+/// about are not remembered, so a stranger cannot make the vault keep anything.
+const MAX_DECISIONS: usize = 256;
+
+/// Over which socket the peer came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Socket {
+    /// `vhsm.sock`.
+    Application,
+    /// `admin.sock`.
+    Admin,
+}
+
+/// One connection's peer and what the policy says of it, remembered until the policy changes.
+///
+/// Made by [`Vault::session`]. When the peer's identity has to be taken anew, make a new one.
+#[derive(Debug)]
+pub struct Session {
+    peer: Peer,
+    socket: Socket,
+    wait_ms: u32,
+    refusal: Option<Refusal>,
+    /// What [`Vault`]'s epoch was when `policy` was taken.
+    epoch: u64,
+    policy: Arc<ActivePolicy>,
+    is_admin: bool,
+    /// What the rules grant the peer on any name.
+    anywhere: OperationSet,
+    decisions: HashMap<Box<str>, Decision>,
+}
+
+/// What one generation of the policy says of one peer and one name.
+#[derive(Debug)]
+pub(crate) struct Decision {
+    /// What the rules grant; to an administrator on the admin socket, everything.
+    pub(crate) granted: OperationSet,
+    pub(crate) rule: Option<Arc<KeyRule>>,
+    pub(crate) gate: Option<Arc<GateRule>>,
+    /// The key, once it is there: a name keeps its key for as long as the vault runs.
+    pub(crate) key: Option<Arc<Key>>,
+}
+
+impl Session {
+    pub(crate) fn new(peer: Peer, socket: Socket, epoch: u64, policy: Arc<ActivePolicy>) -> Self {
+        Self {
+            is_admin: policy.is_admin(&peer),
+            anywhere: policy.granted_anywhere(&peer),
+            decisions: HashMap::new(),
+            wait_ms: 0,
+            refusal: None,
+            peer,
+            socket,
+            epoch,
+            policy,
+        }
+    }
+
+    /// Who is asking.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// Over which socket.
+    pub fn socket(&self) -> Socket {
+        self.socket
+    }
+
+    /// For how many milliseconds a request may wait for a round, as `hello` said last; 0 until
+    /// then, which is not at all.
+    pub fn wait_ms(&self) -> u32 {
+        self.wait_ms
+    }
+
+    /// Why the last request was refused, for the log; `None` if it was not.
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.refusal
+    }
+
+    pub(crate) fn set_wait_ms(&mut self, wait_ms: u32) {
+        self.wait_ms = wait_ms;
+    }
+
+    pub(crate) fn set_refusal(&mut self, refusal: Option<Refusal>) {
+        self.refusal = refusal;
+    }
+
+    /// What the peer may ask that is about no key.
+    pub(crate) fn granted_anywhere(&self) -> OperationSet {
+        match self.socket {
+            Socket::Application => self.anywhere,
+            Socket::Admin if self.is_admin => OperationSet::ALL,
+            Socket::Admin => OperationSet::EMPTY,
+        }
+    }
+
+    pub(crate) fn policy(&self) -> &ActivePolicy {
+        &self.policy
+    }
+
+    /// Forgets every decision if the policy has changed since they were taken.
+    pub(crate) fn refresh(&mut self, vault: &Vault) {
+        // The epoch first: if the policy changes in between, this epoch is already old again.
+        let epoch = vault.epoch();
+        if self.epoch != epoch {
+            self.epoch = epoch;
+            self.policy = vault.policy();
+            self.is_admin = self.policy.is_admin(&self.peer);
+            self.anywhere = self.policy.granted_anywhere(&self.peer);
+            self.decisions.clear();
+        }
+    }
+
+    /// Works out what the policy says of `name`, unless that is remembered already together with
+    /// the key. Nothing is remembered of a name on which the peer is granted nothing.
+    pub(crate) fn decide(&mut self, keys: &Keys, name: KeyName<'_>) -> Result<(), Refusal> {
+        let known = self.decisions.get(name.as_str());
+        if known.is_some_and(|decision| decision.key.is_some()) {
+            return Ok(());
+        }
+        let granted = self.granted_on(name);
+        if granted.is_empty() {
+            return Ok(());
+        }
+        let rule = self.policy.key_rule(name.as_str()).cloned();
+        let gate = rule
+            .as_ref()
+            .and_then(|rule| self.policy.gate_rule(rule.gate.as_deref()?))
+            .cloned();
+        let decision = Decision {
+            granted,
+            rule,
+            gate,
+            key: keys.find(name.as_str())?,
+        };
+        if self.decisions.len() >= MAX_DECISIONS {
+            self.decisions.clear();
+        }
+        self.decisions.insert(name.as_str().into(), decision);
+        Ok(())
+    }
+
+    /// What [`Session::decide`] found, if the peer is granted anything on `name`.
+    pub(crate) fn decision(&self, name: KeyName<'_>) -> Option<&Decision> {
+        self.decisions.get(name.as_str())
+    }
+
+    /// What the peer may ask on `name`. Which of an administrator's operations its socket takes is
+    /// for the table in `permissions.rs` to say.
+    pub(crate) fn granted_on(&self, name: KeyName<'_>) -> OperationSet {
+        match self.socket {
+            Socket::Application => self.policy.granted_on(&self.peer, name),
+            Socket::Admin if self.is_admin => OperationSet::ALL,
+            Socket::Admin => OperationSet::EMPTY,
+        }
+    }
+}

@@ -1,0 +1,126 @@
+use crate::gate::Gates;
+use crate::keys::Keys;
+use crate::operations::{self, Call};
+use crate::policy::{ActivePolicy, PolicyFault, PolicySet};
+use crate::refusal::Stop;
+use crate::rounds::Rounds;
+use crate::{Draw, Now, Outcome, Peer, Refusal, Session, Socket};
+use arc_swap::ArcSwap;
+use nitride_protocol::{Operation, Reader, RequestHead, write_refusal};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How much one vault keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VaultLimits {
+    /// Keys that no key rule speaks of, destroyed ones included, since their names stay taken.
+    pub keys: u64,
+    /// The same, of one user.
+    pub keys_per_uid: u64,
+}
+
+/// The whole state. Every method takes `&self`; any number of threads may be inside.
+#[derive(Debug)]
+pub struct Vault {
+    policy: ArcSwap<ActivePolicy>,
+    /// Counts policies, so that a session sees by one load whether it is up to date.
+    epoch: AtomicU64,
+    pub(crate) keys: Keys,
+    pub(crate) gates: Gates,
+    pub(crate) rounds: Rounds,
+}
+
+impl Vault {
+    /// An empty vault under `policy`. [`nitride_secmem::install`] has to have run.
+    ///
+    /// # Errors
+    /// [`PolicyFault`] where the policy contradicts itself.
+    pub fn new(policy: PolicySet, limits: VaultLimits) -> Result<Self, PolicyFault> {
+        Ok(Self {
+            policy: ArcSwap::from_pointee(ActivePolicy::new(policy)?),
+            epoch: AtomicU64::new(0),
+            keys: Keys::new(limits),
+            gates: Gates::default(),
+            rounds: Rounds::default(),
+        })
+    }
+
+    /// Replaces the policy as a whole; what is asked from now on is judged by the new one. Leases
+    /// that it shortens run out at once.
+    ///
+    /// # Errors
+    /// [`PolicyFault`] where it contradicts itself; then the old one stays.
+    pub fn replace_policy(&self, policy: PolicySet, now: Now) -> Result<(), PolicyFault> {
+        let policy = Arc::new(ActivePolicy::new(policy)?);
+        self.policy.store(Arc::clone(&policy));
+        // After the policy: a session that sees the new epoch finds the new policy.
+        self.epoch.fetch_add(1, Ordering::Release);
+        // A key that cannot be swept is locked for good, and then nobody uses it either.
+        let _ = self.keys.sweep(&policy, now);
+        Ok(())
+    }
+
+    /// A session for a peer whose identity the daemon has just established.
+    pub fn session(&self, peer: Peer, socket: Socket) -> Session {
+        let epoch = self.epoch();
+        Session::new(peer, socket, epoch, self.policy())
+    }
+
+    /// Performs one request and writes the reply, which may hold a secret, into `reply`.
+    ///
+    /// `params` is what [`nitride_protocol::open_request`] left; a whole reply fits into
+    /// [`nitride_protocol::limits::MAX_PACKET_LEN`] bytes. Packet and reply should lie in the
+    /// arena. Nothing has happened when the outcome is [`Outcome::Park`]; otherwise what has
+    /// happened is in the reply.
+    pub fn perform(
+        &self,
+        session: &mut Session,
+        head: RequestHead,
+        params: Reader<'_>,
+        now: Now,
+        draw: &mut dyn Draw,
+        reply: &mut [u8],
+    ) -> Outcome {
+        session.refresh(self);
+        session.set_refusal(None);
+        let id = head.id;
+        let call = Call {
+            id,
+            now,
+            draw,
+            reply: &mut *reply,
+        };
+        let done = match Operation::from_wire(head.operation) {
+            Some(operation) => operations::perform(self, session, operation, params, call),
+            None => Err(Stop::Refused(Refusal::UnknownOperation {
+                number: head.operation,
+            })),
+        };
+        match done {
+            Ok(outcome) => outcome,
+            Err(Stop::Wanting(want)) => Outcome::Park(want),
+            Err(Stop::Refused(refusal)) => {
+                session.set_refusal(Some(refusal));
+                write_refusal(reply, id, refusal.status()).map_or(Outcome::Close, Outcome::Reply)
+            }
+        }
+    }
+
+    /// Draws new nonce prefixes for all keys. To be called when VMGENID has changed: another copy
+    /// of this VM may be running with the same counters.
+    ///
+    /// # Errors
+    /// [`Refusal::Internal`] where a key cannot be reached; it can then not be used either.
+    pub fn renew_nonce_prefixes(&self, draw: &mut dyn Draw) -> Result<(), Refusal> {
+        self.keys.renew_nonce_prefixes(draw)
+    }
+
+    /// The policy that counts now.
+    pub(crate) fn policy(&self) -> Arc<ActivePolicy> {
+        self.policy.load_full()
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,53 @@
+use crate::access::{Grant, Wanted};
+use crate::refusal::Stop;
+use crate::{Now, Refusal, Vault, Want};
+use nitride_secmem::SecretBuf;
+use thiserror::Error;
+
+/// Why a volume did not get its passphrase.
+#[derive(Debug, PartialEq, Eq, Error)]
+pub enum VolumeRefusal {
+    /// The key has to be fetched, or the VM approved, first: hold the connection and ask
+    /// [`Vault::want`].
+    #[error("the volume's key is not there yet")]
+    Want(Want),
+    /// No key names this volume in `release-to`.
+    #[error("no key is released to the volume")]
+    Denied,
+    /// The key is there, or could be, and may not be released.
+    #[error("the volume's key may not be released")]
+    Refused(#[source] Refusal),
+}
+
+impl From<Refusal> for VolumeRefusal {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Stop> for VolumeRefusal {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Refused(refusal) => Self::Refused(refusal),
+            Stop::Wanting(want) => Self::Want(want),
+        }
+    }
+}
+
+impl Vault {
+    /// The `secret` of the one key whose `release-to` names `volume`, for the disk-key socket.
+    ///
+    /// The daemon answers for who is connected there (uid 0, by the kernel's word); the key's own
+    /// policy and what travels with the key both have to name the volume.
+    ///
+    /// # Errors
+    /// [`VolumeRefusal`].
+    pub fn release_to_volume(&self, volume: &str, now: Now) -> Result<SecretBuf, VolumeRefusal> {
+        let policy = self.policy();
+        let grant = Grant::for_volume(&policy, self, volume)?.ok_or(VolumeRefusal::Denied)?;
+        let key = grant.present_key(self, now)?;
+        Ok(grant.use_key(self, key, Wanted::Newest, now, |access| {
+            Ok(SecretBuf::copy_of(access.material().record().expose())?)
+        })?)
+    }
+}
