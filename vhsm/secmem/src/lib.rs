@@ -20,12 +20,19 @@
     reason = "mapping arenas, allocating from them and calling AWS-LC cannot be said in safe Rust"
 )]
 
+mod arena;
+mod arenas;
 pub mod crypto;
+mod door;
 mod install;
+mod mapping;
+mod redirect;
 mod secret;
+#[cfg(test)]
+mod testing;
 
 pub use install::{
-    ArenaSizes, Backing, BackingChoice, InstallError, Installed, Usage, arena_ranges, install,
-    usage,
+    ArenaSizes, Backing, BackingChoice, InstallError, Installed, LockLimit, MIN_HEAP_LEN,
+    SecretRefusal, Usage, arena_ranges, install, usage,
 };
 pub use secret::{ArenaFull, Record, SecretBuf};

@@ -1,6 +1,10 @@
 //! The types that hold secrets.
 
+use crate::arena::{Draw, Heap};
+use crate::arenas::{Arenas, arenas};
+use crate::mapping::wipe;
 use std::fmt;
+use std::ptr::NonNull;
 
 /// The arena has no room for what was asked, or [`crate::install`] has not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -8,8 +12,46 @@ use std::fmt;
 pub struct ArenaFull;
 
 /// Bytes of any length in the heap arena, zeroed when dropped.
+///
+/// There is no way to copy, compare, print or serialise one; [`SecretBuf::expose`] is the one
+/// place where the bytes come out.
+///
+/// ```
+/// # use nitride_secmem::{install, ArenaSizes, BackingChoice, SecretBuf};
+/// # install(ArenaSizes { records_len: 4096, heap_len: 1 << 20 }, BackingChoice::Best)?;
+/// let secret = SecretBuf::copy_of(b"correct horse")?;
+/// assert_eq!(secret.expose(), b"correct horse");
+/// assert_eq!(format!("{secret:?}"), "SecretBuf(13 bytes, redacted)");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+/// ```compile_fail,E0599
+/// fn copy(secret: &nitride_secmem::SecretBuf) -> nitride_secmem::SecretBuf {
+///     secret.clone()
+/// }
+/// ```
+/// ```compile_fail,E0369
+/// fn compare(one: &nitride_secmem::SecretBuf, other: &nitride_secmem::SecretBuf) -> bool {
+///     one == other
+/// }
+/// ```
+/// ```compile_fail,E0277
+/// fn print(secret: &nitride_secmem::SecretBuf) -> String {
+///     format!("{secret}")
+/// }
+/// ```
+/// ```compile_fail,E0277
+/// fn view(secret: &nitride_secmem::SecretBuf) {
+///     fn takes_bytes(_: impl AsRef<[u8]>) {}
+///     takes_bytes(secret)
+/// }
+/// ```
+/// ```compile_fail,E0608
+/// fn pick(secret: &nitride_secmem::SecretBuf) -> u8 {
+///     secret[0]
+/// }
+/// ```
 pub struct SecretBuf {
-    len: usize,
+    bytes: ArenaBytes,
 }
 
 impl SecretBuf {
@@ -17,98 +59,187 @@ impl SecretBuf {
     ///
     /// # Errors
     /// [`ArenaFull`].
-    pub fn with_len(_len: usize) -> Result<Self, ArenaFull> {
-        Err(ArenaFull)
+    pub fn with_len(len: usize) -> Result<Self, ArenaFull> {
+        Ok(Self {
+            bytes: ArenaBytes::allocate(Which::Heap, len)?,
+        })
     }
 
     /// A copy of `bytes`; the caller answers for where those were.
     ///
     /// # Errors
     /// [`ArenaFull`].
-    pub fn copy_of(_bytes: &[u8]) -> Result<Self, ArenaFull> {
-        Err(ArenaFull)
+    pub fn copy_of(bytes: &[u8]) -> Result<Self, ArenaFull> {
+        let mut secret = Self::with_len(bytes.len())?;
+        secret.expose_mut().copy_from_slice(bytes);
+        Ok(secret)
     }
 
     /// The bytes.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
-        &[]
+        self.bytes.as_slice()
     }
 
     /// The bytes, to be written in place.
     pub fn expose_mut(&mut self) -> &mut [u8] {
-        &mut []
+        self.bytes.as_mut_slice()
     }
 
     /// Length in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.len
+        self.bytes.len
     }
 
     /// Whether there are no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.bytes.len == 0
     }
 
     /// Shortens to `len` bytes and zeroes what is cut off. Longer than now changes nothing.
-    pub fn truncate(&mut self, _len: usize) {}
+    pub fn truncate(&mut self, len: usize) {
+        self.bytes.truncate(len);
+    }
 }
 
 impl fmt::Debug for SecretBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretBuf(redacted)")
+        write!(f, "SecretBuf({} bytes, redacted)", self.len())
     }
 }
 
 /// Key material of fixed length in the records arena, zeroed when dropped.
-pub struct Record {}
+///
+/// Like a [`SecretBuf`], it cannot be copied, compared with `==`, printed or serialised.
+///
+/// ```compile_fail,E0599
+/// fn copy(record: &nitride_secmem::Record) -> nitride_secmem::Record {
+///     record.clone()
+/// }
+/// ```
+/// ```compile_fail,E0369
+/// fn compare(one: &nitride_secmem::Record, other: &nitride_secmem::Record) -> bool {
+///     one == other
+/// }
+/// ```
+pub struct Record {
+    bytes: ArenaBytes,
+}
 
 impl Record {
     /// A copy of `bytes`; the caller answers for where those were.
     ///
     /// # Errors
     /// [`ArenaFull`].
-    pub fn new(_bytes: &[u8]) -> Result<Self, ArenaFull> {
-        Err(ArenaFull)
+    pub fn new(bytes: &[u8]) -> Result<Self, ArenaFull> {
+        Self::from_fn(bytes.len(), |record| record.copy_from_slice(bytes))
     }
 
     /// `len` bytes that `fill` writes in place; they are zero before.
     ///
     /// # Errors
     /// [`ArenaFull`]; `fill` is not called then.
-    pub fn from_fn(_len: usize, _fill: impl FnOnce(&mut [u8])) -> Result<Self, ArenaFull> {
-        Err(ArenaFull)
+    pub fn from_fn(len: usize, fill: impl FnOnce(&mut [u8])) -> Result<Self, ArenaFull> {
+        let mut bytes = ArenaBytes::allocate(Which::Records, len)?;
+        fill(bytes.as_mut_slice());
+        Ok(Self { bytes })
     }
 
     /// The bytes.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
-        &[]
+        self.bytes.as_slice()
     }
 
     /// Length in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
-        0
+        self.bytes.len
     }
 
     /// Whether there are no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        true
+        self.bytes.len == 0
     }
 
     /// Whether the bytes are `other`, in time that depends on the lengths alone.
     #[must_use]
-    pub fn ct_eq(&self, _other: &[u8]) -> bool {
-        false
+    pub fn ct_eq(&self, other: &[u8]) -> bool {
+        crate::crypto::constant_time_eq(self.expose(), other)
     }
 }
 
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Record(redacted)")
+        write!(f, "Record({} bytes, redacted)", self.len())
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Which {
+    Records,
+    Heap,
+}
+
+impl Which {
+    fn heap(self, arenas: &'static Arenas) -> &'static Heap {
+        match self {
+            Self::Records => &arenas.records,
+            Self::Heap => &arenas.heap,
+        }
+    }
+}
+
+/// An object of an arena that we alone hold, and give back when dropped.
+struct ArenaBytes {
+    start: NonNull<u8>,
+    len: usize,
+    which: Which,
+}
+
+// SAFETY: the object is reached through its one owner only, and the arena takes it back on any
+// thread.
+unsafe impl Send for ArenaBytes {}
+// SAFETY: through a shared reference, the bytes are only read.
+unsafe impl Sync for ArenaBytes {}
+
+impl ArenaBytes {
+    fn allocate(which: Which, len: usize) -> Result<Self, ArenaFull> {
+        // A slice may be no longer than isize::MAX; an arena never is.
+        let start = arenas()
+            .and_then(|arenas| which.heap(arenas).allocate(len, Draw::Ordinary))
+            .ok_or(ArenaFull)?;
+        Ok(Self { start, len, which })
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        // SAFETY: the arena gave us at least `len` initialised (zeroed) bytes at `start`, which
+        // stay until drop; the borrow of self keeps that away and every writer out.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [u8] {
+        // SAFETY: as above; the exclusive borrow of the only owner keeps readers out too.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+
+    fn truncate(&mut self, len: usize) {
+        if let Some(cut) = self.as_mut_slice().get_mut(len..) {
+            // SAFETY: the pointer and the length are those of a slice that we alone borrow.
+            unsafe { wipe(cut.as_mut_ptr(), cut.len()) };
+            self.len = len;
+        }
+    }
+}
+
+impl Drop for ArenaBytes {
+    fn drop(&mut self) {
+        if let Some(arenas) = arenas() {
+            // SAFETY: the owner goes away, and every borrow with it.
+            unsafe { self.which.heap(arenas).release(self.start) };
+        }
     }
 }

@@ -1,10 +1,16 @@
 //! AES-256-GCM and AES-256-GCM-SIV.
 
 use super::CryptoError;
+use super::owned::{Owned, succeeded};
+use crate::door;
+use crate::secret::SecretBuf;
+use aws_lc_sys::EVP_AEAD_CTX;
 use std::fmt;
 
 /// Length of a nonce, in bytes.
 pub const NONCE_LEN: usize = 12;
+/// Length of a key, in bytes.
+const KEY_LEN: usize = 32;
 /// Length of a tag, in bytes.
 pub const TAG_LEN: usize = 16;
 
@@ -20,6 +26,7 @@ pub enum AeadAlgorithm {
 /// An expanded key.
 pub struct AeadKey {
     algorithm: AeadAlgorithm,
+    context: Owned<EVP_AEAD_CTX>,
 }
 
 impl AeadKey {
@@ -27,8 +34,27 @@ impl AeadKey {
     ///
     /// # Errors
     /// [`CryptoError::InvalidKey`] for another length, [`CryptoError::ArenaFull`].
-    pub fn new(_algorithm: AeadAlgorithm, _key: &[u8]) -> Result<Self, CryptoError> {
-        Err(CryptoError::NotInstalled)
+    pub fn new(algorithm: AeadAlgorithm, key: &[u8]) -> Result<Self, CryptoError> {
+        if key.len() != KEY_LEN {
+            return Err(CryptoError::InvalidKey);
+        }
+        let context = door::enter(|| {
+            // SAFETY: both give a pointer to a constant of the library. The key is read for its
+            // length, and its expansion lands in the context, which is allocated in the arena.
+            unsafe {
+                let cipher = match algorithm {
+                    AeadAlgorithm::Aes256Gcm => aws_lc_sys::EVP_aead_aes_256_gcm(),
+                    AeadAlgorithm::Aes256GcmSiv => aws_lc_sys::EVP_aead_aes_256_gcm_siv(),
+                };
+                Owned::new(aws_lc_sys::EVP_AEAD_CTX_new(
+                    cipher,
+                    key.as_ptr(),
+                    key.len(),
+                    TAG_LEN,
+                ))
+            }
+        })?;
+        Ok(Self { algorithm, context })
     }
 
     /// Which cipher this key is for.
@@ -44,12 +70,40 @@ impl AeadKey {
     /// [`CryptoError::OutputTooShort`], [`CryptoError::BadLength`], [`CryptoError::ArenaFull`].
     pub fn seal(
         &self,
-        _nonce: &[u8; NONCE_LEN],
-        _aad: &[&[u8]],
-        _plaintext: &[u8],
-        _out: &mut [u8],
+        nonce: &[u8; NONCE_LEN],
+        aad: &[&[u8]],
+        plaintext: &[u8],
+        out: &mut [u8],
     ) -> Result<usize, CryptoError> {
-        Err(CryptoError::NotInstalled)
+        let written = plaintext
+            .len()
+            .checked_add(TAG_LEN)
+            .ok_or(CryptoError::BadLength)?;
+        let out = out.get_mut(..written).ok_or(CryptoError::OutputTooShort)?;
+        with_joined(aad, |aad| {
+            door::enter(|| {
+                let mut len = 0;
+                // SAFETY: every pointer goes with the length of its slice; `out` is an exclusive
+                // borrow and so overlaps no input; the context is read only, which AWS-LC allows
+                // from several threads at once.
+                let result = unsafe {
+                    aws_lc_sys::EVP_AEAD_CTX_seal(
+                        self.context.as_ptr(),
+                        out.as_mut_ptr(),
+                        &raw mut len,
+                        out.len(),
+                        nonce.as_ptr(),
+                        nonce.len(),
+                        plaintext.as_ptr(),
+                        plaintext.len(),
+                        aad.as_ptr(),
+                        aad.len(),
+                    )
+                };
+                succeeded(result, CryptoError::BadLength)?;
+                Ok(len)
+            })
+        })
     }
 
     /// Checks `ciphertext_and_tag` and writes the plaintext to the start of `out`; gives the
@@ -59,17 +113,95 @@ impl AeadKey {
     /// [`CryptoError::NotAuthentic`], [`CryptoError::OutputTooShort`], [`CryptoError::ArenaFull`].
     pub fn open(
         &self,
-        _nonce: &[u8; NONCE_LEN],
-        _aad: &[&[u8]],
-        _ciphertext_and_tag: &[u8],
-        _out: &mut [u8],
+        nonce: &[u8; NONCE_LEN],
+        aad: &[&[u8]],
+        ciphertext_and_tag: &[u8],
+        out: &mut [u8],
     ) -> Result<usize, CryptoError> {
-        Err(CryptoError::NotInstalled)
+        let result = self.open_unchecked(nonce, aad, ciphertext_and_tag, out);
+        if result.is_err() {
+            out.fill(0);
+        }
+        result
+    }
+
+    /// [`AeadKey::open`], which leaves in `out` what the cipher left there.
+    fn open_unchecked(
+        &self,
+        nonce: &[u8; NONCE_LEN],
+        aad: &[&[u8]],
+        ciphertext_and_tag: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, CryptoError> {
+        let written = ciphertext_and_tag
+            .len()
+            .checked_sub(TAG_LEN)
+            .ok_or(CryptoError::NotAuthentic)?;
+        let out = out.get_mut(..written).ok_or(CryptoError::OutputTooShort)?;
+        with_joined(aad, |aad| {
+            door::enter(|| {
+                let mut len = 0;
+                // SAFETY: as in `seal`.
+                let result = unsafe {
+                    aws_lc_sys::EVP_AEAD_CTX_open(
+                        self.context.as_ptr(),
+                        out.as_mut_ptr(),
+                        &raw mut len,
+                        out.len(),
+                        nonce.as_ptr(),
+                        nonce.len(),
+                        ciphertext_and_tag.as_ptr(),
+                        ciphertext_and_tag.len(),
+                        aad.as_ptr(),
+                        aad.len(),
+                    )
+                };
+                succeeded(result, CryptoError::NotAuthentic)?;
+                Ok(len)
+            })
+        })
     }
 }
 
 impl fmt::Debug for AeadKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "AeadKey({:?}, redacted)", self.algorithm)
+    }
+}
+
+/// Gives `work` the concatenation of `parts`: as it is if there is but one, in a small local array
+/// if that holds it (it is public), else in the arena.
+fn with_joined<R>(
+    parts: &[&[u8]],
+    work: impl FnOnce(&[u8]) -> Result<R, CryptoError>,
+) -> Result<R, CryptoError> {
+    let mut filled = parts.iter().filter(|part| !part.is_empty());
+    let first = filled.next().copied().unwrap_or_default();
+    if filled.next().is_none() {
+        return work(first);
+    }
+    let len = parts
+        .iter()
+        .try_fold(0_usize, |len, part| len.checked_add(part.len()))
+        .ok_or(CryptoError::BadLength)?;
+    let mut local = [0; 256];
+    if let Some(joined) = local.get_mut(..len) {
+        join(parts, joined);
+        return work(joined);
+    }
+    let mut joined = SecretBuf::with_len(len)?;
+    join(parts, joined.expose_mut());
+    work(joined.expose())
+}
+
+/// Writes `parts` one after another; `joined` has just their length.
+fn join(parts: &[&[u8]], joined: &mut [u8]) {
+    let mut rest = joined;
+    for part in parts {
+        let Some((head, tail)) = rest.split_at_mut_checked(part.len()) else {
+            return;
+        };
+        head.copy_from_slice(part);
+        rest = tail;
     }
 }

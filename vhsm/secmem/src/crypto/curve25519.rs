@@ -1,10 +1,17 @@
 //! Ed25519 (RFC 8032).
 
 use super::CryptoError;
+use super::owned::succeeded;
+use crate::door;
+use crate::secret::SecretBuf;
 use std::fmt;
 
 /// A private key, expanded and kept.
-pub struct Ed25519 {}
+pub struct Ed25519 {
+    /// Seed and public key, as AWS-LC wants them: 64 bytes.
+    private: SecretBuf,
+    public: [u8; 32],
+}
 
 impl Ed25519 {
     /// A fresh key, drawn by AWS-LC.
@@ -12,32 +19,68 @@ impl Ed25519 {
     /// # Errors
     /// [`CryptoError::ArenaFull`].
     pub fn generate() -> Result<Self, CryptoError> {
-        Err(CryptoError::NotInstalled)
+        let mut seed = SecretBuf::with_len(32)?;
+        super::fill_random(seed.expose_mut());
+        Self::from_seed(seed.expose())
     }
 
     /// The key with this seed (32 bytes).
     ///
     /// # Errors
     /// [`CryptoError::InvalidKey`] for another length, [`CryptoError::ArenaFull`].
-    pub fn from_seed(_seed: &[u8]) -> Result<Self, CryptoError> {
-        Err(CryptoError::NotInstalled)
+    pub fn from_seed(seed: &[u8]) -> Result<Self, CryptoError> {
+        if seed.len() != 32 {
+            return Err(CryptoError::InvalidKey);
+        }
+        let mut private = SecretBuf::with_len(64)?;
+        let mut public = [0; 32];
+        door::enter(|| {
+            // SAFETY: the function writes 32 and 64 bytes and reads 32, which are the lengths of
+            // the three buffers; they are three, so they do not overlap.
+            unsafe {
+                aws_lc_sys::ED25519_keypair_from_seed(
+                    public.as_mut_ptr(),
+                    private.expose_mut().as_mut_ptr(),
+                    seed.as_ptr(),
+                );
+            }
+            Ok(())
+        })?;
+        Ok(Self { private, public })
     }
 
     /// Writes the seed to `out`, which should lie in an arena.
-    pub fn seed_into(&self, _out: &mut [u8; 32]) {}
+    pub fn seed_into(&self, out: &mut [u8; 32]) {
+        let (seed, _) = self.private.expose().split_at(32);
+        out.copy_from_slice(seed);
+    }
 
     /// The public key.
     #[must_use]
     pub fn public(&self) -> [u8; 32] {
-        [0; 32]
+        self.public
     }
 
     /// Signs `message`.
     ///
     /// # Errors
     /// [`CryptoError::ArenaFull`].
-    pub fn sign(&self, _message: &[u8]) -> Result<[u8; 64], CryptoError> {
-        Err(CryptoError::NotInstalled)
+    pub fn sign(&self, message: &[u8]) -> Result<[u8; 64], CryptoError> {
+        door::enter(|| {
+            let mut signature = [0; 64];
+            // SAFETY: the function writes 64 bytes and reads 64 of the private key, which are the
+            // lengths of both buffers; the message goes with its own.
+            let result = unsafe {
+                aws_lc_sys::ED25519_sign(
+                    signature.as_mut_ptr(),
+                    message.as_ptr(),
+                    message.len(),
+                    self.private.expose().as_ptr(),
+                )
+            };
+            succeeded(result, CryptoError::Refused)?;
+            Ok(signature)
+        })
     }
 }
 
@@ -49,6 +92,19 @@ impl fmt::Debug for Ed25519 {
 
 /// Whether `signature` over `message` is of the key `public`.
 #[must_use]
-pub fn verify_ed25519(_public: &[u8; 32], _message: &[u8], _signature: &[u8; 64]) -> bool {
-    false
+pub fn verify_ed25519(public: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
+    door::enter(|| {
+        // SAFETY: the function reads 64 and 32 bytes, which are the lengths of both arrays; the
+        // message goes with its own.
+        let result = unsafe {
+            aws_lc_sys::ED25519_verify(
+                message.as_ptr(),
+                message.len(),
+                signature.as_ptr(),
+                public.as_ptr(),
+            )
+        };
+        succeeded(result, CryptoError::NotAuthentic)
+    })
+    .is_ok()
 }

@@ -6,19 +6,22 @@ mod aead;
 mod curve25519;
 mod digest;
 mod hmac;
+mod owned;
 mod p256;
 mod random;
+mod signature;
 mod spki;
+#[cfg(test)]
+mod tests;
 mod wrap;
 
 pub use aead::{AeadAlgorithm, AeadKey, NONCE_LEN, TAG_LEN};
 pub use curve25519::{Ed25519, verify_ed25519};
 pub use digest::{concat_kdf_sha256, constant_time_eq, sha256, sha384};
 pub use hmac::HmacSha256;
-pub use p256::{
-    DerSignature, EcP256, FixedSignature, der_to_fixed, fixed_to_der, verify_p256_sha256,
-};
+pub use p256::{EcP256, FixedSignature, verify_p256_sha256};
 pub use random::fill_random;
+pub use signature::{DerSignature, der_to_fixed, fixed_to_der};
 pub use spki::{ed25519_spki, p256_spki, parse_p256_spki};
 pub use wrap::aes256_key_unwrap;
 

@@ -1,0 +1,219 @@
+//! Locked memory from the kernel, with a guard page on either side.
+
+use crate::install::Backing;
+use std::ffi::c_void;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::ptr::{self, NonNull};
+
+/// Bytes of one page. Arenas are cut by this size; a kernel with larger pages is refused.
+pub(crate) const PAGE_LEN: usize = 4096;
+
+/// Zero bytes that are never swapped, dumped or handed to a forked child, between two pages that
+/// nobody may touch. Unmapped when dropped.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    /// First usable byte; the guard page lies right below.
+    base: NonNull<u8>,
+    /// Usable bytes, a multiple of the page size.
+    len: usize,
+    /// Bytes before `base` and after the end that belong to the reservation.
+    guard_len: usize,
+}
+
+// SAFETY: a Mapping is an address range that only its owner unmaps; it has no thread affinity, and
+// its methods give addresses without reading or writing through them.
+unsafe impl Send for Mapping {}
+// SAFETY: as above; nothing is mutated through a shared reference.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// `len` bytes of `memfd_secret(2)`: taken out of the kernel's direct map, and locked.
+    pub(crate) fn secret(len: usize) -> io::Result<Self> {
+        // SAFETY: memfd_secret takes one integer and gives a new descriptor or -1.
+        let raw = unsafe { libc::syscall(libc::SYS_memfd_secret, libc::O_CLOEXEC) };
+        let raw = i32::try_from(raw).map_err(|_| io::ErrorKind::InvalidData)?;
+        if raw < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel just made this descriptor for us; nobody else owns it.
+        let descriptor = unsafe { OwnedFd::from_raw_fd(raw) };
+        let size = libc::off_t::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?;
+        // SAFETY: a plain call on a descriptor that we own.
+        check(unsafe { libc::ftruncate(descriptor.as_raw_fd(), size) })?;
+        let mapping = Self::reserve(len)?;
+        // SAFETY: the range is the inside of our own fresh reservation, so MAP_FIXED replaces
+        // nothing but its PROT_NONE pages; the descriptor is exactly `len` bytes long.
+        let placed = unsafe {
+            libc::mmap(
+                mapping.base.as_ptr().cast(),
+                len,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED | libc::MAP_FIXED,
+                descriptor.as_raw_fd(),
+                0,
+            )
+        };
+        if placed == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        // memfd_secret is never dumped; the child of a fork would share it. The descriptor closes
+        // here: without it, the pages cannot be reached by way of /proc/PID/fd.
+        mapping.advise(libc::MADV_DONTFORK)?;
+        mapping.populate();
+        Ok(mapping)
+    }
+
+    /// `len` bytes of private memory, locked, kept out of dumps and children.
+    pub(crate) fn locked(len: usize) -> io::Result<Self> {
+        let mapping = Self::reserve(len)?;
+        // SAFETY: the range is the inside of our own reservation, which nothing else uses.
+        check(unsafe {
+            libc::mprotect(
+                mapping.base.as_ptr().cast(),
+                len,
+                libc::PROT_READ | libc::PROT_WRITE,
+            )
+        })?;
+        mapping.advise(libc::MADV_DONTDUMP)?;
+        mapping.advise(libc::MADV_DONTFORK)?;
+        // SAFETY: the range is mapped and ours; mlock changes no contents.
+        if !unsafe { memsec::mlock(mapping.base.as_ptr(), len) } {
+            return Err(io::Error::last_os_error());
+        }
+        mapping.populate();
+        Ok(mapping)
+    }
+
+    /// Address space for `len` bytes and both guards, all of it inaccessible.
+    fn reserve(len: usize) -> io::Result<Self> {
+        let guard_len = PAGE_LEN;
+        let whole = len
+            .checked_add(2 * guard_len)
+            .filter(|_| len > 0 && len.is_multiple_of(PAGE_LEN))
+            .ok_or(io::ErrorKind::InvalidInput)?;
+        // SAFETY: a new anonymous mapping at an address of the kernel's choice touches nothing.
+        let start = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                whole,
+                libc::PROT_NONE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: `guard_len` is below the length of the mapping that starts here.
+        let base = unsafe { start.cast::<u8>().add(guard_len) };
+        let base = NonNull::new(base).ok_or(io::ErrorKind::InvalidData)?;
+        Ok(Self {
+            base,
+            len,
+            guard_len,
+        })
+    }
+
+    fn advise(&self, advice: libc::c_int) -> io::Result<()> {
+        // SAFETY: the range is ours; DONTDUMP and DONTFORK change no contents.
+        check(unsafe { libc::madvise(self.base.as_ptr().cast(), self.len, advice) })
+    }
+
+    /// Touches every page, so that a machine without memory fails now and not within a call.
+    fn populate(&self) {
+        for offset in (0..self.len).step_by(PAGE_LEN) {
+            // SAFETY: `offset` is below `len`, and the mapping is readable, writable and known to
+            // nobody but us yet. Volatile, so that the write of a zero over a zero happens.
+            unsafe { self.base.as_ptr().add(offset).write_volatile(0) };
+        }
+    }
+
+    /// First usable byte.
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    /// Usable bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: start and length are those of the reservation; its owner goes away, and the
+        // arenas that hand out pointers into it keep it for the life of the process.
+        unsafe {
+            libc::munmap(
+                self.base.as_ptr().sub(self.guard_len).cast::<c_void>(),
+                self.len + 2 * self.guard_len,
+            );
+        }
+    }
+}
+
+/// A mapping of the backing that `secret_first` allows, and which one it became.
+pub(crate) fn best(len: usize, secret_first: bool) -> Result<(Mapping, Backing), Refusal> {
+    let mut secret_error = None;
+    if secret_first {
+        match Mapping::secret(len) {
+            Ok(mapping) => return Ok((mapping, Backing::MemfdSecret)),
+            Err(error) => secret_error = Some(error),
+        }
+    }
+    match Mapping::locked(len) {
+        Ok(mapping) => Ok((mapping, Backing::Locked)),
+        Err(locked) => Err(Refusal {
+            secret: secret_error,
+            locked,
+        }),
+    }
+}
+
+/// Why neither backing could be had.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) secret: Option<io::Error>,
+    pub(crate) locked: io::Error,
+}
+
+/// The soft RLIMIT_MEMLOCK in bytes; `None` if there is no limit.
+pub(crate) fn lock_limit() -> Option<u64> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: getrlimit writes the struct that we own and pass by pointer, and nothing else.
+    let told = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) } == 0;
+    (told && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
+}
+
+/// The page size of this kernel, in bytes.
+pub(crate) fn kernel_page_len() -> usize {
+    // SAFETY: sysconf reads a constant.
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(0)
+}
+
+/// Zeroes `len` bytes in a way that the compiler may not leave out.
+///
+/// # Safety
+/// `start` must be valid for writes of `len` bytes, which nobody else reads or writes meanwhile.
+#[inline]
+pub(crate) unsafe fn wipe(start: *mut u8, len: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { start.write_bytes(0, len) };
+    // SAFETY: no instruction at all. The compiler must take it to read the memory behind `start`,
+    // which makes the write above one that is seen. (memsec::memzero writes byte by byte where it
+    // is compiled without optimisation, which this one does not.)
+    unsafe { std::arch::asm!("/* {0} */", in(reg) start, options(nostack, preserves_flags)) };
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}

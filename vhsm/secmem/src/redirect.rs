@@ -1,0 +1,116 @@
+//! AWS-LC's allocator, redirected into the heap arena.
+
+use crate::arena::{Draw, Heap};
+use crate::arenas::arenas;
+use std::cell::Cell;
+use std::ffi::{c_char, c_int, c_void};
+use std::ptr::{self, NonNull};
+
+thread_local! {
+    // Neither has a destructor: AWS-LC frees its thread state while a thread's locals go away.
+    static DRAW: Cell<Draw> = const { Cell::new(Draw::Ordinary) };
+    static WAS_REFUSED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Points AWS-LC's `OPENSSL_malloc`, `realloc` and `free` here. Works once a process, and must
+/// come before AWS-LC allocates anything, since what it got before it would free here.
+pub(crate) fn redirect() -> bool {
+    // SAFETY: the three functions keep the contract of malloc, realloc and free for as long as
+    // the process lives, do not unwind, and call nothing of AWS-LC.
+    unsafe {
+        aws_lc_sys::CRYPTO_set_mem_functions(Some(allocate), Some(resize), Some(release)) == 1
+    }
+}
+
+/// Runs `work` while this thread's allocations may use the arena's reserve.
+pub(crate) fn drawing_on_reserve<R>(work: impl FnOnce() -> R) -> R {
+    DRAW.set(Draw::Reserve);
+    let result = work();
+    DRAW.set(Draw::Ordinary);
+    result
+}
+
+/// Whether AWS-LC was refused memory on this thread since this was last asked.
+pub(crate) fn take_refusal() -> bool {
+    WAS_REFUSED.replace(false)
+}
+
+fn heap() -> Option<&'static Heap> {
+    arenas().map(|arenas| &arenas.heap)
+}
+
+fn hand_over(start: Option<NonNull<u8>>) -> *mut c_void {
+    match start {
+        Some(start) => start.as_ptr().cast(),
+        None => {
+            WAS_REFUSED.set(true);
+            ptr::null_mut()
+        }
+    }
+}
+
+unsafe extern "C" fn allocate(len: usize, _file: *const c_char, _line: c_int) -> *mut c_void {
+    #[cfg(test)]
+    if sabotage::strikes() {
+        return hand_over(None);
+    }
+    hand_over(heap().and_then(|heap| heap.allocate(len, DRAW.get())))
+}
+
+unsafe extern "C" fn resize(
+    start: *mut c_void,
+    len: usize,
+    file: *const c_char,
+    line: c_int,
+) -> *mut c_void {
+    let Some(start) = NonNull::new(start.cast::<u8>()) else {
+        // SAFETY: the same contract.
+        return unsafe { allocate(len, file, line) };
+    };
+    #[cfg(test)]
+    if sabotage::strikes() {
+        return hand_over(None);
+    }
+    // SAFETY: by the contract of realloc, the object is the caller's alone, and after success
+    // reached by the new pointer only.
+    hand_over(heap().and_then(|heap| unsafe { heap.resize(start, len, DRAW.get()) }))
+}
+
+unsafe extern "C" fn release(start: *mut c_void, _file: *const c_char, _line: c_int) {
+    if let Some(heap) = heap()
+        && let Some(start) = NonNull::new(start.cast::<u8>())
+    {
+        // SAFETY: by the contract of free, nobody uses the object any more. Whether it is an
+        // object of the arena is checked there.
+        unsafe { heap.release(start) };
+    }
+}
+
+/// Lets a test refuse the n-th allocation from now on.
+#[cfg(test)]
+pub(crate) mod sabotage {
+    use super::{DRAW, Draw};
+    use std::cell::Cell;
+
+    thread_local! {
+        static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+
+    /// Refuses every allocation of this thread after the next `count`; `None` refuses none.
+    pub(crate) fn refuse_after(count: Option<usize>) {
+        LEFT.set(count);
+    }
+
+    pub(super) fn strikes() -> bool {
+        match LEFT.get() {
+            None => false,
+            // What draws on the reserve is promised its memory.
+            Some(_) if DRAW.get() == Draw::Reserve => false,
+            Some(0) => true,
+            Some(left) => {
+                LEFT.set(Some(left - 1));
+                false
+            }
+        }
+    }
+}
