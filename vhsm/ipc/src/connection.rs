@@ -87,10 +87,28 @@ impl Connection {
     /// # Errors
     /// [`ConnectError`] names the path and what the kernel said.
     pub fn connect(path: &Path) -> Result<Self, ConnectError> {
+        Self::connect_from(seqpacket().map_err(ConnectError::Socket)?, path)
+    }
+
+    /// As [`Connection::connect`], but a queue that stays full for `timeout` refuses. The time-out
+    /// is that of sending and of receiving, too, until it is changed.
+    ///
+    /// # Errors
+    /// As [`Connection::connect`].
+    pub fn connect_within(path: &Path, timeout: Duration) -> Result<Self, ConnectError> {
+        let socket = seqpacket().map_err(ConnectError::Socket)?;
+        let timeout = time_val(Some(timeout));
+        // The kernel counts the wait for a place in the queue as sending.
+        setsockopt(&socket, sockopt::SendTimeout, &timeout)
+            .and_then(|()| setsockopt(&socket, sockopt::ReceiveTimeout, &timeout))
+            .map_err(ConnectError::Socket)?;
+        Self::connect_from(socket, path)
+    }
+
+    fn connect_from(socket: OwnedFd, path: &Path) -> Result<Self, ConnectError> {
         let address = UnixAddr::new(path).map_err(|_| ConnectError::PathTooLong {
             path: path.to_owned(),
         })?;
-        let socket = seqpacket().map_err(ConnectError::Socket)?;
         loop {
             match connect(socket.as_raw_fd(), &address) {
                 Ok(()) => return Ok(Self { socket }),

@@ -103,3 +103,26 @@ fn connect_names_the_path() {
     let error = Connection::connect(Path::new("/nonexistent/socket")).unwrap_err();
     assert!(error.to_string().contains("/nonexistent/socket"));
 }
+
+#[test]
+fn connecting_to_a_full_queue_ends_in_time() {
+    use nix::sys::socket::{Backlog, bind, listen};
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let listener = seqpacket().unwrap();
+    bind(listener.as_raw_fd(), &UnixAddr::new(&path).unwrap()).unwrap();
+    listen(&listener, Backlog::new(0).unwrap()).unwrap();
+    let limit = Duration::from_millis(50);
+    // One place is there all the same.
+    let _first = Connection::connect_within(&path, limit).unwrap();
+    let start = Instant::now();
+    let refused = Connection::connect_within(&path, limit).unwrap_err();
+    assert!(matches!(
+        refused,
+        ConnectError::Refused {
+            errno: Errno::EAGAIN,
+            ..
+        }
+    ));
+    assert!(start.elapsed() >= limit);
+}
