@@ -1,0 +1,82 @@
+//! The services that this agent knows, as configured.
+
+use crate::config::Config;
+use crate::tls::TlsError;
+use crate::transport::Transport;
+use nitride_courier::{Backoff, Endpoints};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use thiserror::Error;
+
+/// Why a configured service cannot be used.
+#[derive(Debug, Error)]
+#[error("cannot set up the service {name}")]
+pub(crate) struct ServiceError {
+    name: String,
+    source: TlsError,
+}
+
+/// One service: how to reach it, and how each endpoint has been doing.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) transports: Vec<Transport>,
+    endpoints: Mutex<Endpoints>,
+}
+
+/// All of them by their names. A reload makes new ones; rounds under way keep those they have.
+#[derive(Debug)]
+pub(crate) struct Services {
+    by_name: HashMap<String, Arc<Service>>,
+    plain: bool,
+}
+
+impl Service {
+    /// The endpoints' health, shared by the service's rounds. Held for a step, never across I/O.
+    pub(crate) fn endpoints(&self) -> MutexGuard<'_, Endpoints> {
+        // A step does not panic; and if one did, health is only a preference.
+        self.endpoints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Services {
+    /// Reads the certificates that the configuration names.
+    pub(crate) fn new(config: &Config) -> Result<Self, ServiceError> {
+        let mut by_name = HashMap::new();
+        for service in &config.services {
+            let named = |source| ServiceError {
+                name: service.name.clone(),
+                source,
+            };
+            let transports = Transport::of_service(service).map_err(named)?;
+            let priorities: Vec<u32> = service.endpoints.iter().map(|e| e.priority).collect();
+            let timeout_ms = u64::try_from(service.request_timeout.as_millis()).unwrap_or(u64::MAX);
+            let endpoints = Endpoints::new(&priorities, Backoff::default(), timeout_ms);
+            let built = Service {
+                transports,
+                endpoints: Mutex::new(endpoints),
+            };
+            by_name.insert(service.name.clone(), Arc::new(built));
+        }
+        let endpoints = config.services.iter().flat_map(|s| &s.endpoints);
+        let plain = endpoints.filter(|endpoint| endpoint.plain).count() > 0;
+        Ok(Self { by_name, plain })
+    }
+
+    pub(crate) fn named(&self, name: &str) -> Option<Arc<Service>> {
+        self.by_name.get(name).cloned()
+    }
+
+    /// Endpoints in good health, and all of them.
+    pub(crate) fn healthy(&self, now_ms: u64) -> (usize, usize) {
+        let each = self.by_name.values();
+        each.map(|service| service.endpoints().healthy(now_ms))
+            .fold((0, 0), |(good, all), (g, a)| (good + g, all + a))
+    }
+
+    /// Whether some endpoint is spoken to without TLS.
+    pub(crate) fn speak_plain(&self) -> bool {
+        self.plain
+    }
+}
