@@ -1,1 +1,2 @@
-//! Under construction.
+//! End-to-end tests of the real binaries: one file a theme in `tests/`, over `nitride-support`.
+#![forbid(unsafe_code)]

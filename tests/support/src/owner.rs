@@ -5,6 +5,9 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use nitride_kbs::envelope::{EnvelopeFields, EnvelopePolicy};
+use nitride_protocol::KeyType;
+use nix::unistd::getuid;
 
 use crate::binaries::Binaries;
 use crate::folder::Folder;
@@ -17,7 +20,118 @@ pub struct Owner<'a> {
     folder: &'a Folder,
 }
 
+/// A resource as its owner means it.
+#[derive(Clone, Debug)]
+pub struct Deposit<'a> {
+    /// Where it is stored, `repository/type/tag`.
+    pub path: &'a str,
+    /// What the envelope says that it is, where that differs.
+    pub signed_path: Option<&'a str>,
+    /// The type of key.
+    pub key_type: KeyType,
+    /// Its version.
+    pub version: u32,
+    /// The bytes.
+    pub material: &'a [u8],
+    /// What it may be used for.
+    pub operations: &'a [&'a str],
+    /// To whom it may be released, such as `uid:0` and `volume:root`.
+    pub release_to: Vec<String>,
+    /// For how long it may be kept.
+    pub lease_secs: Option<u64>,
+    /// Until when it may be used.
+    pub not_after_secs: Option<u64>,
+    /// Whose it is.
+    pub tenant: Option<&'a str>,
+}
+
+impl<'a> Deposit<'a> {
+    /// A secret, released to whoever runs the tests and to the volume `root`.
+    #[must_use]
+    pub fn secret(path: &'a str, material: &'a [u8]) -> Self {
+        Self {
+            operations: &["release"],
+            release_to: vec![format!("uid:{}", getuid()), "volume:root".to_owned()],
+            ..Self::key(path, KeyType::Secret, material)
+        }
+    }
+
+    /// A key for everything that its type can do.
+    #[must_use]
+    pub fn key(path: &'a str, key_type: KeyType, material: &'a [u8]) -> Self {
+        Self {
+            path,
+            signed_path: None,
+            key_type,
+            version: 1,
+            material,
+            operations: match key_type {
+                KeyType::EcP256 | KeyType::Ed25519 => &["public-key", "sign", "verify"],
+                KeyType::HmacSha256 => &["mac", "verify-mac"],
+                KeyType::Secret => &[],
+                _ => &["encrypt", "decrypt"],
+            },
+            release_to: Vec::new(),
+            lease_secs: None,
+            not_after_secs: None,
+            tenant: None,
+        }
+    }
+
+    fn fields(&self) -> EnvelopeFields<'_> {
+        EnvelopeFields {
+            path: self.signed_path.unwrap_or(self.path),
+            key_type: self.key_type.as_str(),
+            version: self.version,
+            tenant: self.tenant,
+            created_secs: 1_700_000_000,
+            policy: EnvelopePolicy {
+                operations: self.operations.to_vec(),
+                wrappable_by: Vec::new(),
+                release_to: self.release_to.iter().map(String::as_str).collect(),
+                lease_secs: self.lease_secs,
+                not_after_secs: self.not_after_secs,
+                disk: None,
+            },
+            material: self.material,
+        }
+    }
+}
+
 impl<'a> Owner<'a> {
+    /// Signs and stores a resource, as its owner would: with the subcommands.
+    ///
+    /// # Errors
+    /// When they refuse.
+    pub fn deposit(&self, deposit: &Deposit<'_>) -> Result<()> {
+        self.deposit_forged(deposit, &self.signing_key()?, b"owner")
+    }
+
+    /// Stores a resource under an envelope by any key, in which anything may be said.
+    ///
+    /// # Errors
+    /// When the fields make no envelope or the store refuses.
+    pub fn deposit_forged(
+        &self,
+        deposit: &Deposit<'_>,
+        signatory: &Signatory,
+        kid: &[u8],
+    ) -> Result<()> {
+        let envelope = signatory.envelope(kid, &deposit.fields())?;
+        self.deposit_raw(deposit.path, &envelope)
+    }
+
+    /// Stores bytes as they are.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub fn deposit_raw(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        let config = self.folder.join("provisiond.toml");
+        let config = config.to_string_lossy();
+        self.provisiond(&["resource", "put", "--config", &config, path], bytes)
+            .map(drop)
+    }
+
     pub(crate) fn new(folder: &'a Folder) -> Self {
         Self { folder }
     }

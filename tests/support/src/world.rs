@@ -6,7 +6,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use nitride_client::{Client, Options};
+use nitride_client::{Client, ClientError, Options};
+use nitride_protocol::Status;
 
 use crate::binaries::Binaries;
 use crate::folder::Folder;
@@ -303,6 +304,20 @@ impl Drop for World {
         self.service = None;
         self.vhsmd = None;
         self.quote = None;
+    }
+}
+
+/// How a call ended: `ok`, or the status it was refused with.
+///
+/// # Errors
+/// When the vault gave no answer.
+pub fn outcome<T>(called: Result<T, ClientError>) -> Result<Status> {
+    match called {
+        Ok(_) => Ok(Status::Ok),
+        Err(error) => match error.status() {
+            Some(status) => Ok(status),
+            None => Err(error).context("no answer"),
+        },
     }
 }
 

@@ -1,0 +1,519 @@
+//! Case B: the key is missing, and arrives by an attestation round.
+#![forbid(unsafe_code)]
+
+use anyhow::{Context, Result};
+use nitride_protocol::application::Mac;
+use nitride_protocol::{KeyName, KeyState, KeyType, Origin, Status};
+use nitride_support::asker::Asker;
+use nitride_support::http::HttpMessage;
+use nitride_support::owner::Deposit;
+use nitride_support::plan::Plan;
+use nitride_support::program::wait_until;
+use nitride_support::relay::{Fate, Honest, OnRequest};
+use nitride_support::world::{World, outcome};
+use p256::ecdsa::signature::Verifier;
+use p256::ecdsa::{Signature, SigningKey};
+use std::time::{Duration, Instant};
+
+const KEYS: &str = r#"
+[[key]]
+name = "app/secret"
+type = "secret"
+source = "kbs:///demo/secret/one"
+service = "main"
+signer = "owner"
+operations = ["release"]
+release-to = [{ uid = @UID@ }]
+
+[[key]]
+name = "app/signing"
+type = "ec-p256"
+source = "kbs:///demo/key/signing"
+service = "main"
+signer = "owner"
+operations = ["sign", "verify", "public-key"]
+
+[[key]]
+name = "app/mac"
+type = "hmac-sha256"
+source = "kbs:///demo/key/mac"
+service = "main"
+signer = "owner"
+operations = ["mac", "verify-mac"]
+"#;
+
+fn deposit(world: &World) -> Result<()> {
+    let owner = world.owner();
+    owner.deposit(&Deposit::secret(
+        "demo/secret/one",
+        b"correct horse battery staple",
+    ))?;
+    owner.deposit(&Deposit::key("demo/key/signing", KeyType::EcP256, &[5; 32]))?;
+    owner.deposit(&Deposit::key("demo/key/mac", KeyType::HmacSha256, &[6; 32]))
+}
+
+fn chain() -> Result<World> {
+    let world = World::start(Plan::chain(KEYS))?;
+    deposit(&world)?;
+    Ok(world)
+}
+
+fn rounds(world: &World) -> Result<usize> {
+    Ok(world.relay()?.count("POST", "/kbs/v0/auth"))
+}
+
+#[test]
+fn a_missing_secret_arrives_on_first_use_and_then_stays() -> Result<()> {
+    let world = chain()?;
+    let mut app = world.application()?;
+    let released = app.release("app/secret", None)?;
+    assert_eq!(&**released.secret, b"correct horse battery staple");
+    let description = app.describe("app/secret")?;
+    assert_eq!(description.origin, Origin::Provisioned);
+    assert_eq!(
+        description.origin_uri.as_deref(),
+        Some("kbs:///demo/secret/one")
+    );
+    app.release("app/secret", None)?;
+    assert_eq!(rounds(&world)?, 1);
+    Ok(())
+}
+
+#[test]
+fn a_missing_key_arrives_on_first_use_and_signs_as_its_owner_expects() -> Result<()> {
+    let world = chain()?;
+    let mut app = world.application()?;
+    let signature = app.sign("app/signing", None, b"message")?.signature;
+    let key = SigningKey::from_slice(&[5; 32])?;
+    key.verifying_key()
+        .verify(b"message", &Signature::from_slice(&signature)?)?;
+    Ok(())
+}
+
+#[test]
+fn keys_marked_prefetch_arrive_in_one_round_before_anybody_asks() -> Result<()> {
+    let keys = KEYS.replace("\nservice = ", "\nprefetch = true\nservice = ");
+    let mut world = World::start(Plan::without_agent(&keys))?;
+    deposit(&world)?;
+    world.start_agent()?;
+    let mut app = world.application_waiting(Duration::ZERO)?;
+    wait_until("all keys are there", Duration::from_secs(20), || {
+        let listed = app.list("app/", None, 256)?;
+        let enabled = |state| state == KeyState::Enabled;
+        Ok(listed
+            .entries
+            .iter()
+            .filter(|entry| enabled(entry.state))
+            .count()
+            == 3)
+    })?;
+    app.sign("app/signing", None, b"m")?;
+    app.mac("app/mac", b"d")?;
+    app.release("app/secret", None)?;
+    assert_eq!(rounds(&world)?, 1);
+    Ok(())
+}
+
+#[test]
+fn what_the_rules_deny_is_not_even_fetched() -> Result<()> {
+    let narrow = KEYS.replace("operations = [\"release\"]", "operations = []");
+    let mut plan = Plan::chain(&narrow);
+    plan.policy = plan.policy.replace("\"sign\", ", "");
+    let world = World::start(plan)?;
+    deposit(&world)?;
+    let mut app = world.application()?;
+    assert_eq!(
+        outcome(app.sign("app/signing", None, b"m"))?,
+        Status::Denied
+    );
+    assert_eq!(outcome(app.release("app/secret", None))?, Status::Denied);
+    assert_eq!(
+        outcome(app.encrypt("app/mac", b"m", b""))?,
+        Status::WrongKeyType
+    );
+    assert_eq!(rounds(&world)?, 0);
+    Ok(())
+}
+
+#[test]
+fn a_request_that_may_not_wait_is_refused_at_once() -> Result<()> {
+    let world = chain()?;
+    let mut app = world.application_waiting(Duration::ZERO)?;
+    let began = Instant::now();
+    assert_ne!(outcome(app.sign("app/signing", None, b"m"))?, Status::Ok);
+    assert!(began.elapsed() < Duration::from_secs(2));
+    Ok(())
+}
+
+#[test]
+fn a_waiting_request_ends_at_its_own_deadline() -> Result<()> {
+    let world = chain()?;
+    world
+        .relay()?
+        .meddle(OnRequest(|_: &mut HttpMessage| Fate::Stall));
+    let mut patient = world.application_waiting(Duration::from_millis(2500))?;
+    let mut hasty = world.application_waiting(Duration::from_millis(500))?;
+    let began = Instant::now();
+    let (slow, fast) = std::thread::scope(|scope| {
+        let slow = scope.spawn(|| (outcome(patient.mac("app/mac", b"d")), began.elapsed()));
+        let fast = scope.spawn(|| (outcome(hasty.mac("app/mac", b"d")), began.elapsed()));
+        (slow.join(), fast.join())
+    });
+    let (fast, fast_after) = fast.ok().context("no panic")?;
+    let (slow, slow_after) = slow.ok().context("no panic")?;
+    assert_eq!((fast?, slow?), (Status::TimedOut, Status::TimedOut));
+    assert!(fast_after >= Duration::from_millis(450), "{fast_after:?}");
+    assert!(fast_after < Duration::from_millis(2000), "{fast_after:?}");
+    assert!(slow_after >= Duration::from_millis(2400), "{slow_after:?}");
+    assert!(slow_after < Duration::from_millis(4500), "{slow_after:?}");
+    Ok(())
+}
+
+#[test]
+fn a_service_that_is_down_is_named_and_one_that_is_back_serves() -> Result<()> {
+    let mut world = chain()?;
+    world.service.take().context("the service runs")?.stop()?;
+    let mut app = world.application_waiting(Duration::from_secs(3))?;
+    let refused = outcome(app.mac("app/mac", b"d"))?;
+    assert!(
+        matches!(refused, Status::ServiceUnreachable | Status::TimedOut),
+        "{refused}"
+    );
+    world.start_service()?;
+    let mut app = world.application()?;
+    wait_until("the key arrives", Duration::from_secs(40), || {
+        Ok(outcome(app.mac("app/mac", b"d"))? == Status::Ok)
+    })
+}
+
+#[test]
+fn an_svn_that_the_service_does_not_want_gets_nothing_and_learns_why() -> Result<()> {
+    let mut plan = Plan::chain(KEYS);
+    plan.svn = "0".to_owned();
+    let world = World::start(plan)?;
+    deposit(&world)?;
+    let mut app = world.application()?;
+    let refused = outcome(app.mac("app/mac", b"d"))?;
+    assert_eq!(refused, Status::DeniedByVerifier);
+    assert_eq!(outcome(app.describe("app/mac"))?, Status::KeyNotFound);
+    Ok(())
+}
+
+#[test]
+fn sample_evidence_is_refused_by_a_service_whose_policy_does_not_name_it() -> Result<()> {
+    let mut plan = Plan::chain(KEYS);
+    plan.attestation_policy = plan.attestation_policy.replace(
+        "danger-accept-sample = true",
+        "danger-accept-sample = false",
+    );
+    let world = World::start(plan)?;
+    deposit(&world)?;
+    let mut app = world.application()?;
+    assert_eq!(outcome(app.mac("app/mac", b"d"))?, Status::DeniedByVerifier);
+    Ok(())
+}
+
+#[test]
+fn a_resource_that_no_policy_of_the_service_opens_is_denied() -> Result<()> {
+    let mut plan = Plan::chain(KEYS);
+    plan.resource_policy = plan.resource_policy.replace("\"**\"", "\"other/**\"");
+    let world = World::start(plan)?;
+    deposit(&world)?;
+    let mut app = world.application()?;
+    assert_eq!(outcome(app.mac("app/mac", b"d"))?, Status::DeniedByVerifier);
+    Ok(())
+}
+
+#[test]
+fn a_resource_that_the_service_does_not_have_is_refused() -> Result<()> {
+    let world = World::start(Plan::chain(KEYS))?;
+    let mut app = world.application()?;
+    assert_eq!(outcome(app.mac("app/mac", b"d"))?, Status::ResourceRefused);
+    Ok(())
+}
+
+#[test]
+fn without_an_agent_a_request_says_so() -> Result<()> {
+    let world = World::start(Plan::without_agent(KEYS))?;
+    let mut app = world.application_waiting(Duration::from_secs(2))?;
+    assert_eq!(outcome(app.mac("app/mac", b"d"))?, Status::AgentAbsent);
+    Ok(())
+}
+
+#[test]
+fn an_agent_that_dies_mid_round_ends_the_wait_and_a_new_one_serves() -> Result<()> {
+    let mut world = chain()?;
+    world
+        .relay()?
+        .meddle(OnRequest(|_: &mut HttpMessage| Fate::Stall));
+    let mut app = world.application()?;
+    let agent = world.agent.take().context("the agent runs")?;
+    let relay = world.relay()?;
+    let status = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| outcome(app.mac("app/mac", b"d")));
+        // The relay has seen nothing that it could count; the vault knows that one waits.
+        let parked = wait_until("a request waits", Duration::from_secs(10), || {
+            Ok(world.application_waiting(Duration::ZERO)?.status()?.parked == 1)
+        });
+        let killed = parked.and_then(|()| agent.kill().map(drop));
+        killed.and_then(|()| waiting.join().ok().context("no panic")?)
+    })?;
+    assert_eq!(status, Status::AgentAbsent);
+    relay.meddle(Honest);
+    world.start_agent()?;
+    let mut app = world.application()?;
+    app.mac("app/mac", b"d")?;
+    Ok(())
+}
+
+#[test]
+fn a_thousand_clients_on_one_missing_key_cause_exactly_one_round() -> Result<()> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard.min(65_536), hard)?;
+    let world = chain()?;
+    let call = Mac {
+        key: KeyName::parse("app/mac")?,
+        data: b"data",
+    };
+    let wait = Duration::from_secs(50);
+    let mut askers = (0..1000)
+        .map(|_| Asker::connect(&world.path("vhsm.sock"), wait))
+        .collect::<Result<Vec<_>>>()?;
+    let ids = askers
+        .iter_mut()
+        .map(|asker| asker.send(&call))
+        .collect::<Result<Vec<_>>>()?;
+    for (asker, id) in askers.iter_mut().zip(ids) {
+        assert_eq!(asker.answer_to(id)?.status, Status::Ok);
+    }
+    assert_eq!(rounds(&world)?, 1);
+    assert_eq!(world.relay()?.count("POST", "/kbs/v0/attest"), 1);
+    assert_eq!(
+        world.relay()?.count("GET", "/kbs/v0/resource/demo/key/mac"),
+        1
+    );
+    Ok(())
+}
+
+#[test]
+fn an_unsigned_resource_is_refused_unless_the_policy_says_that_it_may_be() -> Result<()> {
+    let world = World::start(Plan::chain(&format!(
+        "{KEYS}{}",
+        r#"
+[[key]]
+name = "app/plain"
+type = "secret"
+source = "kbs:///demo/plain/one"
+service = "main"
+unsigned = "accept"
+operations = ["release"]
+release-to = [{ uid = @UID@ }]
+"#
+    )))?;
+    let owner = world.owner();
+    owner.deposit_raw("demo/plain/one", b"plain bytes")?;
+    owner.deposit_raw("demo/secret/one", b"plain bytes")?;
+    let mut app = world.application()?;
+    assert_eq!(&**app.release("app/plain", None)?.secret, b"plain bytes");
+    assert_eq!(
+        outcome(app.release("app/secret", None))?,
+        Status::ResourceRefused
+    );
+    let warned = app
+        .status()?
+        .warnings
+        .iter()
+        .any(|text| text.contains("unsigned"));
+    assert!(
+        warned,
+        "status does not say that an unsigned resource is accepted"
+    );
+    Ok(())
+}
+
+#[test]
+fn an_envelope_that_differs_in_any_field_from_what_was_asked_is_refused() -> Result<()> {
+    let world = World::start(Plan::chain(KEYS))?;
+    let owner = world.owner();
+    let good = Deposit::secret("demo/secret/one", b"correct horse battery staple");
+    for (what, deposit) in [
+        (
+            "type",
+            Deposit {
+                key_type: KeyType::HmacSha256,
+                ..good.clone()
+            },
+        ),
+        (
+            "tenant",
+            Deposit {
+                tenant: Some("another"),
+                ..good.clone()
+            },
+        ),
+        (
+            "path",
+            Deposit {
+                signed_path: Some("demo/secret/two"),
+                ..good.clone()
+            },
+        ),
+        (
+            "end",
+            Deposit {
+                not_after_secs: Some(1_000_000_000),
+                ..good.clone()
+            },
+        ),
+    ] {
+        owner.deposit_forged(&deposit, &owner.signing_key()?, b"owner")?;
+        let refused = refused_release(&world)?;
+        assert_eq!(refused, Status::ResourceRefused, "{what}");
+    }
+    let stranger = nitride_support::forge::Signatory::numbered(9)?;
+    owner.deposit_forged(&good, &stranger, b"owner")?;
+    assert_eq!(
+        refused_release(&world)?,
+        Status::ResourceRefused,
+        "another key"
+    );
+    owner.deposit_forged(&good, &owner.signing_key()?, b"stranger")?;
+    assert_eq!(
+        refused_release(&world)?,
+        Status::ResourceRefused,
+        "another kid"
+    );
+    owner.deposit(&good)?;
+    let mut app = world.application()?;
+    wait_until("the good one is taken", Duration::from_secs(40), || {
+        Ok(outcome(app.release("app/secret", None))? == Status::Ok)
+    })
+}
+
+/// The status of a release that waits out the back-off of what was tried before: each try is a
+/// round of its own.
+fn refused_release(world: &World) -> Result<Status> {
+    let before = rounds(world)?;
+    let mut app = world.application()?;
+    let mut status = Status::Ok;
+    wait_until("a round of its own", Duration::from_secs(40), || {
+        status = outcome(app.release("app/secret", None))?;
+        Ok(status == Status::Ok || rounds(world)? > before)
+    })?;
+    Ok(status)
+}
+
+#[test]
+fn what_the_envelope_does_not_allow_the_policy_cannot_give() -> Result<()> {
+    let world = World::start(Plan::chain(KEYS))?;
+    let owner = world.owner();
+    let mut narrow = Deposit::key("demo/key/signing", KeyType::EcP256, &[5; 32]);
+    narrow.operations = &["public-key"];
+    owner.deposit(&narrow)?;
+    let mut secret = Deposit::secret("demo/secret/one", b"a passphrase");
+    secret.release_to = vec!["uid:4242".to_owned()];
+    owner.deposit(&secret)?;
+    let mut app = world.application()?;
+    app.public_key("app/signing", None)?;
+    assert_eq!(
+        outcome(app.sign("app/signing", None, b"m"))?,
+        Status::Denied
+    );
+    assert_eq!(outcome(app.release("app/secret", None))?, Status::Denied);
+    Ok(())
+}
+
+#[test]
+fn a_lease_ends_and_the_key_is_fetched_anew() -> Result<()> {
+    let leased = KEYS.replace(
+        "operations = [\"mac\"",
+        "lease = \"1s\"\noperations = [\"mac\"",
+    );
+    let mut world = World::start(Plan::chain(&leased))?;
+    deposit(&world)?;
+    let mut app = world.application()?;
+    app.mac("app/mac", b"d")?;
+    assert_eq!(rounds(&world)?, 1);
+    let left = app.describe("app/mac")?.lease_secs_left;
+    assert!(left.is_some_and(|secs| secs <= 1), "{left:?}");
+    wait_until("the lease ends", Duration::from_secs(10), || {
+        Ok(app.describe("app/mac")?.state == KeyState::Pending)
+    })?;
+    app.mac("app/mac", b"d")?;
+    assert_eq!(rounds(&world)?, 2);
+    // Revoked meanwhile: what the service no longer gives leaves the vault.
+    world.service.take().context("the service runs")?.stop()?;
+    wait_until("the lease ends again", Duration::from_secs(10), || {
+        Ok(app.describe("app/mac")?.state == KeyState::Pending)
+    })?;
+    let mut hasty = world.application_waiting(Duration::from_secs(1))?;
+    assert_ne!(outcome(hasty.mac("app/mac", b"d"))?, Status::Ok);
+    Ok(())
+}
+
+#[test]
+fn a_version_older_than_one_that_was_held_is_refused_as_a_replay() -> Result<()> {
+    let leased = KEYS.replace(
+        "operations = [\"mac\"",
+        "lease = \"1s\"\noperations = [\"mac\"",
+    );
+    let world = World::start(Plan::chain(&leased))?;
+    let owner = world.owner();
+    let mut second = Deposit::key("demo/key/mac", KeyType::HmacSha256, &[2; 32]);
+    second.version = 2;
+    owner.deposit(&second)?;
+    let mut app = world.application()?;
+    assert_eq!(app.mac("app/mac", b"d")?.version, 2);
+    owner.deposit(&Deposit::key("demo/key/mac", KeyType::HmacSha256, &[1; 32]))?;
+    wait_until("the lease ends", Duration::from_secs(10), || {
+        Ok(app.describe("app/mac")?.state == KeyState::Pending)
+    })?;
+    assert_eq!(outcome(app.mac("app/mac", b"d"))?, Status::ResourceRefused);
+    Ok(())
+}
+
+#[test]
+fn a_policy_that_is_reloaded_brings_a_key_within_reach() -> Result<()> {
+    let mut world = World::start(Plan::chain(""))?;
+    deposit(&world)?;
+    let mut app = world.application()?;
+    assert_eq!(outcome(app.mac("app/mac", b"d"))?, Status::KeyNotFound);
+    let policy = Plan::chain(KEYS).policy;
+    world.set_policy(&policy)?;
+    app.mac("app/mac", b"d")?;
+    Ok(())
+}
+
+#[test]
+fn a_bad_policy_is_refused_as_a_whole_and_the_old_one_stays() -> Result<()> {
+    let mut world = chain()?;
+    let good = world.plan.policy.clone();
+    let generation = world.admin()?.status()?.policy_generation;
+    for bad in [
+        good.replace("type = \"secret\"", "typo = \"secret\""),
+        good.replace("signer = \"owner\"", "signer = \"nobody-knows\""),
+        good.replace("kbs:///demo/secret/one", "https://example.org/"),
+        "not toml [".to_owned(),
+    ] {
+        assert!(world.set_policy(&bad).is_err());
+        assert_eq!(world.admin()?.status()?.policy_generation, generation);
+        world.application()?.mac("app/mac", b"d")?;
+    }
+    world.set_policy(&good)
+}
+
+#[test]
+fn the_vault_starts_anew_without_keys_and_fetches_them_again() -> Result<()> {
+    let mut world = chain()?;
+    world.application()?.mac("app/mac", b"d")?;
+    world.vhsmd.take().context("vhsmd runs")?.kill()?;
+    world.start_vhsmd()?;
+    let mut app = world.application()?;
+    wait_until("the agent is back", Duration::from_secs(20), || {
+        Ok(app.status()?.agent_connected)
+    })?;
+    app.mac("app/mac", b"d")?;
+    assert_eq!(rounds(&world)?, 2);
+    Ok(())
+}
