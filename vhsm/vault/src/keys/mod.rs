@@ -8,7 +8,7 @@ mod provision;
 pub(crate) use key::{Body, Key, Lease, OwnPolicy, Version};
 pub(crate) use material::{Expanded, Material};
 use nonce::Nonces;
-pub(crate) use provision::{CommitError, EnvelopeFacts};
+pub(crate) use provision::{CommitRefused, Delivered};
 
 use crate::permissions::uses_of;
 use crate::policy::{ActivePolicy, KeyRule, Source};

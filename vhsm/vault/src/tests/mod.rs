@@ -1,1 +1,17 @@
+//! The vault as its users see it, on a virtual clock and with randomness that repeats.
 
+mod access;
+mod concurrency;
+mod data;
+mod generate;
+mod leases;
+mod lifecycle;
+mod listing;
+mod properties;
+mod provisioned;
+mod release;
+mod reload;
+mod statuses;
+mod world;
+
+pub(crate) use world::{Sequence, World, arenas};
