@@ -217,3 +217,109 @@ fn check(result: libc::c_int) -> io::Result<()> {
         Err(io::Error::last_os_error())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{case, in_child};
+    use std::os::unix::process::ExitStatusExt;
+
+    type Make = fn(usize) -> io::Result<Mapping>;
+
+    /// Both backings; a kernel without memfd_secret has but one.
+    fn backings() -> Vec<(&'static str, Make)> {
+        let mut backings: Vec<(&'static str, Make)> = vec![("locked", Mapping::locked)];
+        if Mapping::secret(PAGE_LEN).is_ok() {
+            backings.push(("secret", Mapping::secret));
+        }
+        backings
+    }
+
+    /// The `VmFlags` of the mapping that starts at `start`.
+    fn flags_at(start: usize) -> String {
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let head = format!("{start:x}-");
+        maps.lines()
+            .skip_while(|line| !line.starts_with(&head))
+            .find_map(|line| line.strip_prefix("VmFlags: "))
+            .unwrap()
+            .to_owned()
+    }
+
+    #[test]
+    fn pages_are_locked_and_kept_from_dumps_and_children() {
+        for (name, make) in backings() {
+            let mapping = make(3 * PAGE_LEN).unwrap();
+            let flags = flags_at(mapping.base().as_ptr().addr());
+            for flag in ["lo", "dd", "dc", "rd", "wr"] {
+                let has = flags.split(' ').any(|each| each == flag);
+                // memfd_secret is never dumped, flag or not.
+                assert!(has || (flag == "dd" && name == "secret"), "{name}: {flags}");
+            }
+        }
+    }
+
+    #[test]
+    fn both_sides_are_guarded() {
+        let Some(case) = case() else {
+            for (name, _) in backings() {
+                for (side, signal) in [
+                    ("below", Some(libc::SIGSEGV)),
+                    ("first", None),
+                    ("last", None),
+                    ("above", Some(libc::SIGSEGV)),
+                ] {
+                    let case = format!("{name} {side}");
+                    let status = in_child("mapping::tests::both_sides_are_guarded", &case);
+                    assert_eq!(status.signal(), signal, "{case}");
+                }
+            }
+            return;
+        };
+        let (name, side) = case.split_once(' ').unwrap();
+        let (_, make) = backings()
+            .into_iter()
+            .find(|(each, _)| *each == name)
+            .unwrap();
+        let mapping = make(2 * PAGE_LEN).unwrap();
+        let base = mapping.base().as_ptr();
+        let target = match side {
+            "below" => base.wrapping_sub(1),
+            "first" => base,
+            "last" => base.wrapping_add(2 * PAGE_LEN - 1),
+            _ => base.wrapping_add(2 * PAGE_LEN),
+        };
+        // SAFETY: two of the four addresses are guarded, and the fault is what the test is about.
+        unsafe { target.write_volatile(1) };
+    }
+
+    #[test]
+    fn a_forked_child_does_not_have_the_pages() {
+        for (name, make) in backings() {
+            let mapping = make(PAGE_LEN).unwrap();
+            let base = mapping.base().as_ptr();
+            // SAFETY: the child calls nothing but _exit, and reads one byte, which faults there.
+            let status = unsafe {
+                let child = libc::fork();
+                assert!(child >= 0);
+                if child == 0 {
+                    base.read_volatile();
+                    libc::_exit(0);
+                }
+                let mut status = 0;
+                assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
+                status
+            };
+            let status = std::process::ExitStatus::from_raw(status);
+            assert_eq!(status.signal(), Some(libc::SIGSEGV), "{name}");
+        }
+    }
+
+    #[test]
+    fn lengths_that_are_no_pages_are_refused() {
+        for len in [0, 1, PAGE_LEN + 1, usize::MAX, usize::MAX - PAGE_LEN + 1] {
+            assert!(Mapping::locked(len).is_err(), "{len}");
+            assert!(Mapping::secret(len).is_err(), "{len}");
+        }
+    }
+}

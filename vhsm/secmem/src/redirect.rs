@@ -41,7 +41,11 @@ fn heap() -> Option<&'static Heap> {
 
 fn hand_over(start: Option<NonNull<u8>>) -> *mut c_void {
     match start {
-        Some(start) => start.as_ptr().cast(),
+        Some(start) => {
+            #[cfg(test)]
+            sabotage::count(1);
+            start.as_ptr().cast()
+        }
         None => {
             WAS_REFUSED.set(true);
             ptr::null_mut()
@@ -73,7 +77,12 @@ unsafe extern "C" fn resize(
     }
     // SAFETY: by the contract of realloc, the object is the caller's alone, and after success
     // reached by the new pointer only.
-    hand_over(heap().and_then(|heap| unsafe { heap.resize(start, len, DRAW.get()) }))
+    let moved = heap().and_then(|heap| unsafe { heap.resize(start, len, DRAW.get()) });
+    #[cfg(test)]
+    if moved.is_some() {
+        sabotage::count(-1);
+    }
+    hand_over(moved)
 }
 
 unsafe extern "C" fn release(start: *mut c_void, _file: *const c_char, _line: c_int) {
@@ -83,10 +92,12 @@ unsafe extern "C" fn release(start: *mut c_void, _file: *const c_char, _line: c_
         // SAFETY: by the contract of free, nobody uses the object any more. Whether it is an
         // object of the arena is checked there.
         unsafe { heap.release(start) };
+        #[cfg(test)]
+        sabotage::count(-1);
     }
 }
 
-/// Lets a test refuse the n-th allocation from now on.
+/// Lets a test refuse the n-th allocation from now on, and count what is held.
 #[cfg(test)]
 pub(crate) mod sabotage {
     use super::{DRAW, Draw};
@@ -94,6 +105,16 @@ pub(crate) mod sabotage {
 
     thread_local! {
         static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
+        static HELD: Cell<isize> = const { Cell::new(0) };
+    }
+
+    /// Allocations less frees of this thread.
+    pub(crate) fn held() -> isize {
+        HELD.get()
+    }
+
+    pub(super) fn count(change: isize) {
+        HELD.set(HELD.get() + change);
     }
 
     /// Refuses every allocation of this thread after the next `count`; `None` refuses none.
@@ -112,5 +133,90 @@ pub(crate) mod sabotage {
                 false
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sabotage::{held, refuse_after};
+    use crate::SecretBuf;
+    use crate::crypto::{
+        AeadAlgorithm, AeadKey, CryptoError, EcP256, Ed25519, HmacSha256, aes256_key_unwrap,
+        concat_kdf_sha256, fill_random, verify_ed25519, verify_p256_sha256,
+    };
+    use crate::testing::installed;
+
+    /// Refuses the first, second, third … allocation within `work` until it succeeds; gives how
+    /// many there are.
+    fn refuse_each<R>(name: &str, work: impl Fn() -> Result<R, CryptoError>) -> usize {
+        fill_random(&mut [0]);
+        for count in 0..200 {
+            let before = held();
+            refuse_after(Some(count));
+            let result = work();
+            refuse_after(None);
+            match result {
+                Ok(_) => {
+                    println!("{name}: {count} allocations");
+                    return count;
+                }
+                Err(error) => assert_eq!(error, CryptoError::ArenaFull, "{name} {count}"),
+            }
+            assert_eq!(held(), before, "{name} {count} leaks");
+        }
+        panic!("{name} never succeeds");
+    }
+
+    #[test]
+    fn every_refused_allocation_is_an_error_and_leaks_nothing() {
+        installed();
+        assert!(refuse_each("p-256 generate", EcP256::generate) > 0);
+        assert!(refuse_each("p-256 import", || EcP256::from_scalar(&[1; 32])) > 0);
+        let key = EcP256::generate().unwrap();
+        assert!(refuse_each("p-256 sign", || key.sign(b"x")) > 0);
+        // On the reserve, where nothing is refused.
+        refuse_each("p-256 agree", || key.ecdh(&key.public_point()));
+        let (point, signature) = (key.public_point(), key.sign(b"x").unwrap());
+        refuse_each("p-256 verify", || {
+            match verify_p256_sha256(&point, &[b"x"], &signature) {
+                true => Ok(()),
+                false => Err(CryptoError::ArenaFull),
+            }
+        });
+        refuse_each("ed25519 generate", Ed25519::generate);
+        let key = Ed25519::generate().unwrap();
+        refuse_each("ed25519 sign", || key.sign(b"x"));
+        let (public, signature) = (key.public(), key.sign(b"x").unwrap());
+        refuse_each("ed25519 verify", || {
+            match verify_ed25519(&public, b"x", &signature) {
+                true => Ok(()),
+                false => Err(CryptoError::ArenaFull),
+            }
+        });
+        for algorithm in [AeadAlgorithm::Aes256Gcm, AeadAlgorithm::Aes256GcmSiv] {
+            assert!(refuse_each("aead expand", || AeadKey::new(algorithm, &[1; 32])) > 0);
+            let key = AeadKey::new(algorithm, &[1; 32]).unwrap();
+            let mut sealed = [0; 116];
+            key.seal(&[1; 12], &[b"a"], &[7; 100], &mut sealed).unwrap();
+            refuse_each("seal", || {
+                key.seal(&[1; 12], &[b"a"], &[7; 100], &mut [0; 116])
+            });
+            refuse_each("open", || {
+                key.open(&[1; 12], &[b"a"], &sealed, &mut [0; 100])
+            });
+        }
+        assert!(refuse_each("hmac key", || HmacSha256::new(&[1; 100])) > 0);
+        let key = HmacSha256::new(&[1; 32]).unwrap();
+        assert!(refuse_each("hmac tag", || key.tag(b"x")) > 0);
+        assert!(refuse_each("hmac verify", || key.verify(b"x", b"y")) > 0);
+        let z = SecretBuf::copy_of(&[1; 32]).unwrap();
+        refuse_each("kdf", || concat_kdf_sha256(&z, b"x"));
+        let wrapped = [
+            0x28, 0xc9, 0xf4, 0x04, 0xc4, 0xb8, 0x10, 0xf4, 0xcb, 0xcc, 0xb3, 0x5c, 0xfb, 0x87,
+            0xf8, 0x26, 0x3f, 0x57, 0x86, 0xe2, 0xd8, 0x0e, 0xd3, 0x26, 0xcb, 0xc7, 0xf0, 0xe7,
+            0x1a, 0x99, 0xf4, 0x3b, 0xfb, 0x98, 0x8b, 0x9b, 0x7a, 0x02, 0xdd, 0x21,
+        ];
+        let kek: Vec<u8> = (0..32).collect();
+        refuse_each("unwrap", || aes256_key_unwrap(&kek, &wrapped));
     }
 }

@@ -243,3 +243,67 @@ impl Drop for ArenaBytes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::install::arena_ranges;
+    use crate::testing::installed;
+
+    fn is_within(bytes: &[u8], range: (usize, usize)) -> bool {
+        let start = bytes.as_ptr().addr();
+        start >= range.0 && start + bytes.len() <= range.0 + range.1
+    }
+
+    #[test]
+    fn each_type_lies_in_its_arena() {
+        installed();
+        let [records, heap] = arena_ranges();
+        for len in [0, 1, 32, 5000] {
+            let record = Record::from_fn(len, |bytes| bytes.fill(9)).unwrap();
+            assert!(is_within(record.expose(), records));
+            assert_eq!(record.expose(), vec![9; len]);
+            assert_eq!((record.len(), record.is_empty()), (len, len == 0));
+            let secret = SecretBuf::with_len(len).unwrap();
+            assert!(is_within(secret.expose(), heap));
+            assert_eq!(secret.expose(), vec![0; len]);
+            assert_eq!((secret.len(), secret.is_empty()), (len, len == 0));
+        }
+    }
+
+    #[test]
+    fn what_is_cut_off_is_zeroed_at_once() {
+        installed();
+        let mut secret = SecretBuf::copy_of(&[0xaa; 100]).unwrap();
+        secret.truncate(200);
+        assert_eq!(secret.expose(), [0xaa; 100]);
+        let tail = secret.expose()[60..].as_ptr();
+        secret.truncate(60);
+        assert_eq!(secret.expose(), [0xaa; 60]);
+        // SAFETY: the object still has room for 100 bytes, of which nobody else knows.
+        let tail = unsafe { std::slice::from_raw_parts(tail, 40) };
+        assert_eq!(tail, [0; 40]);
+        secret.truncate(0);
+        assert!(secret.is_empty());
+    }
+
+    #[test]
+    fn a_length_beyond_the_arena_is_refused() {
+        installed();
+        for len in [3 << 20, usize::MAX / 2, usize::MAX] {
+            assert_eq!(SecretBuf::with_len(len).unwrap_err(), ArenaFull);
+            let refused = Record::from_fn(len, |_| panic!("nothing to fill"));
+            assert_eq!(refused.unwrap_err(), ArenaFull);
+        }
+    }
+
+    #[test]
+    fn records_compare_by_length_and_every_byte() {
+        installed();
+        let record = Record::new(b"passphrase").unwrap();
+        assert!(record.ct_eq(b"passphrase"));
+        assert!(!record.ct_eq(b"passphrasE"));
+        assert!(!record.ct_eq(b"passphras"));
+        assert!(!record.ct_eq(b""));
+    }
+}

@@ -8,8 +8,8 @@ pub(crate) fn installed() -> Installed {
     static INSTALLED: OnceLock<Installed> = OnceLock::new();
     *INSTALLED.get_or_init(|| {
         let sizes = ArenaSizes {
-            records_len: 1 << 20,
-            heap_len: 3 << 20,
+            records_len: 1 << 18,
+            heap_len: 2 << 20,
         };
         install(sizes, BackingChoice::Best).unwrap()
     })
@@ -26,4 +26,28 @@ pub(crate) fn unhex(text: &str) -> Vec<u8> {
         .chunks(2)
         .map(|pair| pair[0] << 4 | pair[1])
         .collect()
+}
+
+/// Runs one test of this binary again in a process of its own, with `CASE` set to `case`, and
+/// tells how that process ended. What it writes is thrown away.
+pub(crate) fn in_child(test: &str, case: &str) -> std::process::ExitStatus {
+    std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env("NITRIDE_SECMEM_CASE", case)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .status()
+        .unwrap()
+}
+
+/// The case that [`in_child`] named, if this is such a child. It leaves no core file.
+pub(crate) fn case() -> Option<String> {
+    let case = std::env::var("NITRIDE_SECMEM_CASE").ok()?;
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: reads the struct that we pass by pointer.
+    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
+    Some(case)
 }

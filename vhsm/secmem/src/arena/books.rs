@@ -181,8 +181,12 @@ impl Books {
         let slab = self.slab(id);
         *slab = Slab::default();
         // Objects that the page has no room for are taken from the start.
-        for object in class.objects_per_page()..MAX_OBJECTS {
-            slab.taken[object / 64] |= 1 << (object % 64);
+        for (word, first) in slab.taken.iter_mut().zip((0..).step_by(64)) {
+            *word = match class.objects_per_page().saturating_sub(first) {
+                0 => u64::MAX,
+                room @ 1..64 => u64::MAX << room,
+                _ => 0,
+            };
         }
         self.link(id, class);
         Some(id)
