@@ -15,6 +15,9 @@ use rustls::{ClientConfig, RootCertStore};
 use std::error::Error;
 use std::time::Duration;
 
+#[cfg(test)]
+mod tests;
+
 /// Longest head of an answer in bytes, which is also as much as is read at a time.
 const MAX_HEAD_LEN: usize = 65_536;
 /// How long a connection is kept for the next round.
