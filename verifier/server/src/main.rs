@@ -1,2 +1,67 @@
-//! Under construction.
-fn main() {}
+//! nitride-provisiond: the reference provisioning service.
+//!
+//! ```text
+//!  guest ──auth──▶ challenge     a nonce that authenticates itself; no state, so any replica does
+//!        ──attest▶ verify, token nitride-verify judges; the verdict becomes an EAR token
+//!        ──get───▶ token, policy, store, jwe    encrypted to the key inside the token
+//!  owner ──seal/put──▶ store     envelopes, signed offline; served as they were stored
+//! ```
+//!
+//! Principles:
+//! - **Pure inside, shell outside.** `challenge`, `attest`, `token`, `resource_policy`, `jwe` and
+//!   `store::sealed_file` take time and randomness as arguments; `http`, `listen` and `serve` are
+//!   the shell.
+//! - **A passed check is a value.** A resource is released for an `Allowed`, which only the policy
+//!   makes, from an `AcceptedToken`, which only our own key makes.
+//! - **What is not named is denied**, and what is refused says why: shortly to the client, in full
+//!   to the log, both under one request id.
+#![forbid(unsafe_code)]
+
+mod atomic_file;
+mod attest;
+mod challenge;
+mod cli;
+mod clock;
+mod config;
+mod entropy;
+mod envelope;
+mod http;
+mod jwe;
+mod key_file;
+mod listen;
+mod resource_policy;
+mod serve;
+mod service;
+mod store;
+mod throttle;
+mod tls;
+mod token;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use std::io::stderr;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_max_level(cli.log_level)
+        .with_writer(stderr)
+        .init();
+    let outcome = match cli.command {
+        Command::Serve { config } => serve::serve(&config.path),
+        Command::Resource(command) => command.run(),
+        Command::OwnerKey(command) | Command::TokenKey(command) => command.run(),
+        Command::StoreKey(command) => command.run(),
+        Command::AdminToken(command) => command.run_as_token(),
+        Command::Policy(command) => command.run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The whole chain, once, at the edge.
+            eprintln!("nitride-provisiond: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! From an attest request to a verdict: what the evidence must bind is computed here from the
+//! request itself, and never taken from the evidence.
+
+use crate::challenge::Challenge;
+use crate::jwe::{JweSealError, checked_key};
+use nitride_kbs::messages::Attestation;
+use nitride_kbs::report_data::report_data;
+use nitride_kbs::token::RuntimeDataClaims;
+use nitride_verify::{
+    AttestationPolicy, Budget, Expected, Refused, UnverifiedEvidence, Verdict, judge,
+};
+use thiserror::Error;
+
+/// Why there is no verdict.
+#[derive(Debug, Error)]
+pub(crate) enum AttestRefusal {
+    #[error(transparent)]
+    Key(#[from] JweSealError),
+    #[error(transparent)]
+    Evidence(#[from] Refused),
+}
+
+/// Judges the evidence of `attestation`, made for `challenge`.
+pub(crate) fn attest(
+    attestation: &Attestation,
+    challenge: Challenge,
+    policy: &AttestationPolicy,
+    now_secs: u64,
+) -> Result<(Verdict, RuntimeDataClaims), AttestRefusal> {
+    let runtime = &attestation.runtime_data;
+    checked_key(&runtime.tee_pubkey)?;
+    let additional = &attestation.tee_evidence.additional_evidence;
+    let evidence = UnverifiedEvidence {
+        tee: challenge.tee,
+        primary: attestation.tee_evidence.primary_evidence.get(),
+        additional,
+        has_init_data: attestation.init_data.is_some(),
+    };
+    let expected = Expected {
+        report_data: report_data(&runtime.nonce, &runtime.tee_pubkey, additional),
+    };
+    let verdict = judge(
+        &evidence,
+        &expected,
+        policy,
+        now_secs,
+        &mut Budget::for_one_round(),
+    )?;
+    let runtime = RuntimeDataClaims {
+        tee_pubkey: Some(runtime.tee_pubkey),
+        nonce: Some(runtime.nonce.clone()),
+    };
+    Ok((verdict, runtime))
+}

@@ -1,0 +1,56 @@
+//! The command line. Secrets never stand in an argument: they come from files or standard input.
+
+pub(crate) mod keys;
+pub(crate) mod policy;
+pub(crate) mod resource;
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// The reference provisioning service of Nitride, and the tools of those who own its resources.
+///
+/// Exit status: 0 done, 1 failed, 2 wrong usage.
+#[derive(Debug, Parser)]
+#[command(name = "nitride-provisiond", version)]
+pub(crate) struct Cli {
+    /// What is logged to standard error: error, warn, info, debug, trace.
+    #[arg(long, global = true, default_value = "info", value_name = "LEVEL")]
+    pub(crate) log_level: tracing::level_filters::LevelFilter,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve the KBS protocol until SIGTERM; SIGHUP reloads policies and certificate.
+    Serve {
+        #[command(flatten)]
+        config: ConfigPath,
+    },
+    /// Sign, store, list and delete resources.
+    #[command(subcommand)]
+    Resource(Box<resource::Command>),
+    /// The key that signs envelopes; its public half is pinned by every vault.
+    #[command(subcommand)]
+    OwnerKey(keys::PairCommand),
+    /// The key that signs attestation results; its public half is pinned by every gate.
+    #[command(subcommand)]
+    TokenKey(keys::PairCommand),
+    /// The 32 bytes that the store's files, or challenges, are protected with.
+    #[command(subcommand)]
+    StoreKey(keys::SecretCommand),
+    /// The token of the HTTP admin.
+    #[command(subcommand)]
+    AdminToken(keys::SecretCommand),
+    /// Check policy files.
+    #[command(subcommand)]
+    Policy(policy::Command),
+}
+
+/// The configuration file.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigPath {
+    /// The configuration file, provisiond.toml.
+    #[arg(long = "config", value_name = "PATH")]
+    pub(crate) path: PathBuf,
+}

@@ -1,0 +1,227 @@
+//! `resource seal|put|list|delete`.
+
+use super::ConfigPath;
+use crate::atomic_file;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::envelope::{SealSpec, seal};
+use crate::key_file::{Key32, read_signing_key, read_up_to};
+use crate::store::{DirStore, MAX_RESOURCE_LEN};
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use nitride_kbs::envelope::looks_like_envelope;
+use nitride_kbs::limits::MAX_MATERIAL_LEN;
+use nitride_kbs::resource::ResourcePath;
+use std::fs::File;
+use std::io::{Read, Write, stdin, stdout};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// `-` as a file's name: standard input or output.
+const STANDARD: &str = "-";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Sign a resource into an envelope, offline.
+    Seal {
+        #[command(flatten)]
+        sealing: Sealing,
+        /// Where the envelope goes; it holds the material in the clear. `-` is standard output.
+        #[arg(long, value_name = "PATH")]
+        out: PathBuf,
+    },
+    /// Store a resource: an envelope, one that is signed on the way, or raw bytes.
+    Put {
+        #[command(flatten)]
+        config: ConfigPath,
+        /// An envelope that `seal` made. `-` is standard input.
+        #[arg(long, value_name = "PATH", conflicts_with_all = ["raw", "owner_key"])]
+        envelope: Option<PathBuf>,
+        /// Bytes that nobody signed, for keys whose policy says unsigned = "accept". `-` is
+        /// standard input.
+        #[arg(long, value_name = "PATH", conflicts_with = "owner_key")]
+        raw: Option<PathBuf>,
+        #[command(flatten)]
+        sealing: OptionalSealing,
+    },
+    /// Print the names of all resources, one a line.
+    List {
+        #[command(flatten)]
+        config: ConfigPath,
+    },
+    /// Delete a resource.
+    Delete {
+        #[command(flatten)]
+        config: ConfigPath,
+        /// repo/type/tag, or kbs:///repo/type/tag.
+        path: ResourcePath,
+    },
+}
+
+/// What `seal` must know.
+#[derive(Debug, Args)]
+pub(crate) struct Sealing {
+    /// The resource: repo/type/tag, or kbs:///repo/type/tag.
+    #[arg(long, value_name = "PATH")]
+    path: ResourcePath,
+    /// The owner's P-256 key in PKCS#8 PEM.
+    #[arg(long, value_name = "PATH")]
+    owner_key: PathBuf,
+    /// The material, taken byte for byte. `-` is standard input.
+    #[arg(long, value_name = "PATH")]
+    material: PathBuf,
+    #[command(flatten)]
+    spec: SealSpec,
+}
+
+/// The same for `put`, where it is needed if the resource is signed on the way.
+#[derive(Debug, Args)]
+pub(crate) struct OptionalSealing {
+    /// The resource: repo/type/tag, or kbs:///repo/type/tag.
+    #[arg(long, value_name = "PATH")]
+    path: ResourcePath,
+    /// The owner's P-256 key in PKCS#8 PEM, to sign on the way.
+    #[arg(long, value_name = "PATH", requires = "material")]
+    owner_key: Option<PathBuf>,
+    /// The material, taken byte for byte. `-` is standard input.
+    #[arg(long, value_name = "PATH", requires = "owner_key")]
+    material: Option<PathBuf>,
+    #[command(flatten)]
+    spec: Option<SealSpec>,
+}
+
+impl Command {
+    pub(crate) fn run(self) -> Result<()> {
+        match self {
+            Self::Seal { sealing, out } => {
+                let Sealing {
+                    path,
+                    owner_key,
+                    material,
+                    spec,
+                } = sealing;
+                let envelope = sign(&path, &owner_key, &material, &spec)?;
+                write_out(&out, &envelope)
+            }
+            Self::Put {
+                config,
+                envelope,
+                raw,
+                sealing,
+            } => put(&config, envelope.as_deref(), raw.as_deref(), sealing),
+            Self::List { config } => list(&config),
+            Self::Delete { config, path } => {
+                if !open_store(&config)?.delete_now(&path)? {
+                    bail!("there is no resource {path}");
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn put(
+    config: &ConfigPath,
+    envelope: Option<&Path>,
+    raw: Option<&Path>,
+    sealing: OptionalSealing,
+) -> Result<()> {
+    let path = sealing.path;
+    let signing = sealing.owner_key.zip(sealing.material).zip(sealing.spec);
+    let resource = match (envelope, raw, signing) {
+        (Some(file), None, None) => {
+            let bytes = read_input(file, MAX_RESOURCE_LEN)?;
+            if !looks_like_envelope(&bytes) {
+                bail!(
+                    "{} is not an envelope; make one with `resource seal`",
+                    file.display()
+                );
+            }
+            bytes
+        }
+        (None, Some(file), None) => {
+            let bytes = read_input(file, MAX_RESOURCE_LEN)?;
+            if looks_like_envelope(&bytes) {
+                bail!(
+                    "{} looks like an envelope; store it with --envelope",
+                    file.display()
+                );
+            }
+            bytes
+        }
+        (None, None, Some(((owner_key, material), spec))) => {
+            sign(&path, &owner_key, &material, &spec)?
+        }
+        _ => bail!(
+            "say what to store: --envelope, --raw, or --owner-key with --material, --type, \
+             --version and --operations"
+        ),
+    };
+    open_store(config)?.write_now(&path, &resource)?;
+    Ok(())
+}
+
+fn list(config: &ConfigPath) -> Result<()> {
+    let listing = open_store(config)?.list_now()?;
+    let mut out = stdout().lock();
+    for path in &listing.resources {
+        writeln!(out, "{path}").context("print")?;
+    }
+    for stranger in &listing.strangers {
+        tracing::warn!(path = ?stranger, "this is in the store's folder and no resource");
+    }
+    Ok(())
+}
+
+fn sign(
+    path: &ResourcePath,
+    owner_key: &Path,
+    material: &Path,
+    spec: &SealSpec,
+) -> Result<Zeroizing<Vec<u8>>> {
+    let owner = read_signing_key(owner_key)?;
+    let material = read_input(material, MAX_MATERIAL_LEN)?;
+    Ok(seal(
+        &owner,
+        path,
+        spec,
+        &material,
+        Clock::system().wall_secs(),
+    )?)
+}
+
+fn open_store(config: &ConfigPath) -> Result<DirStore> {
+    let fixed = Config::load(&config.path)?.fixed;
+    Ok(DirStore::open(
+        &fixed.store,
+        Key32::read(&fixed.store_key)?,
+    )?)
+}
+
+/// Reads secret input of at most `max_len` bytes into one buffer that never grows.
+fn read_input(path: &Path, max_len: usize) -> Result<Zeroizing<Vec<u8>>> {
+    let mut input: Box<dyn Read> = if path == Path::new(STANDARD) {
+        Box::new(stdin().lock())
+    } else {
+        Box::new(File::open(path).with_context(|| format!("open {}", path.display()))?)
+    };
+    let mut buffer = Zeroizing::new(vec![0; max_len + 1]);
+    let len = read_up_to(input.as_mut(), &mut buffer)
+        .with_context(|| format!("read {}", path.display()))?;
+    if len > max_len {
+        bail!("{} is longer than {max_len} bytes", path.display());
+    }
+    buffer.truncate(len);
+    Ok(buffer)
+}
+
+fn write_out(path: &Path, bytes: &[u8]) -> Result<()> {
+    if path == Path::new(STANDARD) {
+        let mut out = stdout().lock();
+        return out
+            .write_all(bytes)
+            .and_then(|()| out.flush())
+            .context("write the envelope");
+    }
+    atomic_file::replace(path, bytes, 0o600).with_context(|| format!("write {}", path.display()))
+}

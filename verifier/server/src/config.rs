@@ -1,0 +1,368 @@
+//! `provisiond.toml`: strict, read once into a validated struct.
+//!
+//! ```toml
+//! listen = "127.0.0.1:8443"
+//! port-file = "/run/nitride-provisiond/port"    # optional; gets the bound address
+//! danger-plain-http = false                     # optional; true on a loopback address alone
+//! store = "/var/lib/nitride-provisiond/store"
+//! store-key = "/etc/nitride/store.key"          # 32 bytes: `store-key generate`
+//! challenge-key = "/etc/nitride/challenge.key"  # 32 bytes; the same on every replica
+//! token-key = "/etc/nitride/token.pem"          # P-256, PKCS#8 PEM: `token-key generate`
+//! issuer = "provisiond.example"
+//! audience = "vhsmd"
+//! policy-id = "default"
+//! attestation-policy = "/etc/nitride/attestation.toml"
+//! resource-policy = "/etc/nitride/resource.toml"
+//!
+//! [tls]
+//! certificate = "/etc/nitride/tls.pem"
+//! key = "/etc/nitride/tls.key"
+//! client-ca = "/etc/nitride/clients.pem"        # optional; then every client needs a certificate
+//!
+//! [admin]                                       # optional; without it nobody writes over HTTP
+//! token-sha256 = "<64 hex digits>"              # `admin-token generate` prints it
+//!
+//! [throttle]                                    # optional; these are the defaults
+//! requests-per-second = 50                      # of one source: an IPv4 address or an IPv6 /64
+//! burst = 200
+//!
+//! [limits]                                      # optional; these are the defaults
+//! connections = 512
+//! header-timeout-secs = 10                      # also how long a connection may be idle
+//! body-timeout-secs = 10
+//! connection-lifetime-secs = 300
+//! drain-secs = 5                                # what open requests get when the service stops
+//! ```
+//!
+//! Relative paths are relative to the file's own folder.
+
+use nitride_verify::strict_toml::{FileError, TomlText};
+use serde::Deserialize;
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use thiserror::Error;
+use toml::Spanned;
+
+/// No configuration or policy file is larger.
+const MAX_FILE_LEN: u64 = 1 << 20;
+const REMEDY: &str = "see the configuration reference for the fields";
+
+/// The validated configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// What holds until the service is started again.
+    pub(crate) fixed: Fixed,
+    /// What a reload reads anew.
+    pub(crate) reloaded: Reloaded,
+}
+
+/// What cannot change while the service runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fixed {
+    pub(crate) listen: SocketAddr,
+    pub(crate) port_file: Option<PathBuf>,
+    pub(crate) plain_http: bool,
+    pub(crate) store: PathBuf,
+    pub(crate) store_key: PathBuf,
+    pub(crate) challenge_key: PathBuf,
+    pub(crate) token_key: PathBuf,
+    pub(crate) issuer: String,
+    pub(crate) audience: String,
+    pub(crate) policy_id: String,
+    pub(crate) throttle: ThrottleLimits,
+    pub(crate) limits: Limits,
+}
+
+/// What a reload reads anew, the files it names included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reloaded {
+    pub(crate) attestation_policy: PathBuf,
+    pub(crate) resource_policy: PathBuf,
+    pub(crate) tls: Option<TlsPaths>,
+    pub(crate) admin_token_sha256: Option<[u8; 32]>,
+}
+
+/// Where certificate and key are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TlsPaths {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+    pub(crate) client_ca: Option<PathBuf>,
+}
+
+/// What one source may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ThrottleLimits {
+    pub(crate) requests_per_second: u32,
+    pub(crate) burst: u32,
+}
+
+/// What clients may hold, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    pub(crate) connections: usize,
+    pub(crate) header_timeout: Duration,
+    pub(crate) body_timeout: Duration,
+    pub(crate) connection_lifetime: Duration,
+    pub(crate) drain: Duration,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, Error)]
+pub(crate) enum ConfigError {
+    #[error("read {}", path.display())]
+    Unreadable {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{} is larger than 1 MiB", path.display())]
+    TooLarge { path: PathBuf },
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl Config {
+    /// Reads and validates the file at `path`. The files it names are not opened.
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = read_text(path)?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        Ok(Self::parse(&text, &path.display().to_string(), folder)?)
+    }
+
+    fn parse(text: &str, file: &str, folder: &Path) -> Result<Self, FileError> {
+        let text = TomlText { text, file };
+        let form: FileForm = text.read(REMEDY)?;
+        let listen = parse_listen(&form, &text)?;
+        let tls = form.tls.map(|tls| TlsPaths {
+            certificate: folder.join(tls.certificate),
+            key: folder.join(tls.key),
+            client_ca: tls.client_ca.map(|path| folder.join(path)),
+        });
+        let plain_http = form
+            .danger_plain_http
+            .as_ref()
+            .is_some_and(|plain| *plain.get_ref());
+        if !plain_http && tls.is_none() {
+            return Err(text.error(
+                &form.listen,
+                "there is neither [tls] nor danger-plain-http",
+                "add [tls] with certificate and key",
+            ));
+        }
+        if let Some(plain) = form.danger_plain_http.filter(|_| plain_http) {
+            if tls.is_some() {
+                return Err(text.error(
+                    &plain,
+                    "danger-plain-http and [tls] exclude each other",
+                    "remove danger-plain-http",
+                ));
+            }
+            if !listen.ip().is_loopback() {
+                return Err(text.error(
+                    &plain,
+                    format!("danger-plain-http on {listen}, which others can reach"),
+                    "listen on a loopback address, or use [tls]",
+                ));
+            }
+        }
+        let admin = form
+            .admin
+            .map(|admin| parse_digest(&admin.token_sha256, &text))
+            .transpose()?;
+        Ok(Self {
+            fixed: Fixed {
+                listen,
+                port_file: form.port_file.map(|path| folder.join(path)),
+                plain_http,
+                store: folder.join(form.store),
+                store_key: folder.join(form.store_key),
+                challenge_key: folder.join(form.challenge_key),
+                token_key: folder.join(form.token_key),
+                issuer: not_empty("issuer", form.issuer, &text)?,
+                audience: not_empty("audience", form.audience, &text)?,
+                policy_id: not_empty("policy-id", form.policy_id, &text)?,
+                throttle: form.throttle.read(&text)?,
+                limits: form.limits.read(&text)?,
+            },
+            reloaded: Reloaded {
+                attestation_policy: folder.join(form.attestation_policy),
+                resource_policy: folder.join(form.resource_policy),
+                tls,
+                admin_token_sha256: admin,
+            },
+        })
+    }
+}
+
+/// Reads a text file of at most 1 MiB.
+pub(crate) fn read_text(path: &Path) -> Result<String, ConfigError> {
+    let unreadable = |source| ConfigError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE_LEN + 1).read_to_string(&mut text))
+        .map_err(unreadable)?;
+    if u64::try_from(text.len()).map_or(true, |len| len > MAX_FILE_LEN) {
+        return Err(ConfigError::TooLarge {
+            path: path.to_owned(),
+        });
+    }
+    Ok(text)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct FileForm {
+    listen: Spanned<String>,
+    port_file: Option<PathBuf>,
+    danger_plain_http: Option<Spanned<bool>>,
+    store: PathBuf,
+    store_key: PathBuf,
+    challenge_key: PathBuf,
+    token_key: PathBuf,
+    issuer: Spanned<String>,
+    audience: Spanned<String>,
+    policy_id: Spanned<String>,
+    attestation_policy: PathBuf,
+    resource_policy: PathBuf,
+    tls: Option<TlsForm>,
+    admin: Option<AdminForm>,
+    #[serde(default)]
+    throttle: ThrottleForm,
+    #[serde(default)]
+    limits: LimitsForm,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct TlsForm {
+    certificate: PathBuf,
+    key: PathBuf,
+    client_ca: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct AdminForm {
+    token_sha256: Spanned<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct ThrottleForm {
+    requests_per_second: Option<Spanned<u32>>,
+    burst: Option<Spanned<u32>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct LimitsForm {
+    connections: Option<Spanned<u32>>,
+    header_timeout_secs: Option<Spanned<u32>>,
+    body_timeout_secs: Option<Spanned<u32>>,
+    connection_lifetime_secs: Option<Spanned<u32>>,
+    drain_secs: Option<Spanned<u32>>,
+}
+
+impl ThrottleForm {
+    fn read(self, text: &TomlText<'_>) -> Result<ThrottleLimits, FileError> {
+        let read = |name, field, default| in_range(name, field, default, 1_000_000, text);
+        Ok(ThrottleLimits {
+            requests_per_second: read("requests-per-second", self.requests_per_second, 50)?,
+            burst: read("burst", self.burst, 200)?,
+        })
+    }
+}
+
+impl LimitsForm {
+    fn read(self, text: &TomlText<'_>) -> Result<Limits, FileError> {
+        let secs = |name, field, default| {
+            in_range(name, field, default, 86_400, text)
+                .map(|secs| Duration::from_secs(secs.into()))
+        };
+        let connections = in_range("connections", self.connections, 512, 100_000, text)?;
+        Ok(Limits {
+            connections: usize::try_from(connections).unwrap_or(usize::MAX),
+            header_timeout: secs("header-timeout-secs", self.header_timeout_secs, 10)?,
+            body_timeout: secs("body-timeout-secs", self.body_timeout_secs, 10)?,
+            connection_lifetime: secs(
+                "connection-lifetime-secs",
+                self.connection_lifetime_secs,
+                300,
+            )?,
+            drain: secs("drain-secs", self.drain_secs, 5)?,
+        })
+    }
+}
+
+fn in_range(
+    name: &str,
+    field: Option<Spanned<u32>>,
+    default: u32,
+    max: u32,
+    text: &TomlText<'_>,
+) -> Result<u32, FileError> {
+    match field {
+        None => Ok(default),
+        Some(value) if (1..=max).contains(value.get_ref()) => Ok(value.into_inner()),
+        Some(value) => {
+            let reason = format!("{name} is {}", value.get_ref());
+            Err(text.error(&value, reason, format!("write 1 to {max}")))
+        }
+    }
+}
+
+fn parse_listen(form: &FileForm, text: &TomlText<'_>) -> Result<SocketAddr, FileError> {
+    form.listen.get_ref().parse().map_err(|_| {
+        let reason = format!(
+            "listen {:?} is not an address and port",
+            form.listen.get_ref()
+        );
+        text.error(
+            &form.listen,
+            reason,
+            "write for example \"127.0.0.1:8443\" or \"[::]:8443\"",
+        )
+    })
+}
+
+fn not_empty(name: &str, value: Spanned<String>, text: &TomlText<'_>) -> Result<String, FileError> {
+    if value.get_ref().is_empty() || value.get_ref().len() > 255 {
+        let reason = format!("{name} is not 1 to 255 bytes");
+        return Err(text.error(&value, reason, "name it"));
+    }
+    Ok(value.into_inner())
+}
+
+fn parse_digest(hex: &Spanned<String>, text: &TomlText<'_>) -> Result<[u8; 32], FileError> {
+    let wrong = || {
+        text.error(
+            hex,
+            "token-sha256 is not 64 hex digits",
+            "write what `admin-token generate` printed",
+        )
+    };
+    let digits = hex.get_ref().as_bytes();
+    let mut digest = [0; 32];
+    if digits.len() != 64 {
+        return Err(wrong());
+    }
+    for (byte, pair) in digest.iter_mut().zip(digits.chunks_exact(2)) {
+        let pair = std::str::from_utf8(pair)
+            .ok()
+            .filter(|pair| !pair.starts_with('+'));
+        *byte = pair
+            .and_then(|pair| u8::from_str_radix(pair, 16).ok())
+            .ok_or_else(wrong)?;
+    }
+    Ok(digest)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+use super::*;
+
+const GOOD: &str = "listen = \"127.0.0.1:0\"\nstore = \"store\"\nstore-key = \"/k/store\"\n\
+    challenge-key = \"challenge\"\ntoken-key = \"token\"\nissuer = \"i\"\naudience = \"a\"\n\
+    policy-id = \"p\"\nattestation-policy = \"attestation.toml\"\n\
+    resource-policy = \"resource.toml\"\n[tls]\ncertificate = \"c\"\nkey = \"k\"\n";
+
+fn parse(text: &str) -> Result<Config, FileError> {
+    Config::parse(text, "provisiond.toml", Path::new("/etc/nitride"))
+}
+
+fn error(from: &str, to: &str) -> FileError {
+    parse(&GOOD.replacen(from, to, 1)).unwrap_err()
+}
+
+#[test]
+fn relative_paths_are_relative_to_the_file() {
+    let config = parse(GOOD).unwrap();
+    assert_eq!(config.fixed.store, Path::new("/etc/nitride/store"));
+    assert_eq!(config.fixed.store_key, Path::new("/k/store"));
+    assert_eq!(
+        config.reloaded.tls.unwrap().certificate,
+        Path::new("/etc/nitride/c")
+    );
+}
+
+#[test]
+fn each_field_that_must_be_there_is_named_when_it_is_not() {
+    for line in GOOD.lines().filter(|line| !line.starts_with('[')) {
+        let name = line.split(' ').next().unwrap();
+        let error = parse(&GOOD.replacen(line, "", 1)).unwrap_err();
+        assert!(error.reason.contains(name), "{error}");
+    }
+}
+
+#[test]
+fn errors_name_file_line_reason_and_remedy() {
+    let unknown = error("issuer", "colour = 1\nissuer");
+    assert_eq!(
+        (unknown.file.as_str(), unknown.line),
+        ("provisiond.toml", 6)
+    );
+    assert!(unknown.to_string().contains("colour"), "{unknown}");
+    for (from, to, line, word) in [
+        ("127.0.0.1:0", "localhost", 1, "address and port"),
+        ("\"i\"", "\"\"", 6, "issuer"),
+        (
+            "[tls]",
+            "[limits]\nconnections = 0\n[tls]",
+            12,
+            "connections",
+        ),
+        ("[tls]", "[throttle]\nburst = 0\n[tls]", 12, "burst"),
+        (
+            "[tls]",
+            "[admin]\ntoken-sha256 = \"00\"\n[tls]",
+            12,
+            "64 hex",
+        ),
+    ] {
+        let error = error(from, to);
+        assert_eq!(error.line, line, "{error}");
+        assert!(error.reason.contains(word), "{error}");
+        assert!(!error.remedy.is_empty());
+    }
+}
+
+#[test]
+fn plain_http_is_for_loopback_alone_and_must_be_said() {
+    let plain = GOOD.split("[tls]").next().unwrap();
+    assert!(parse(plain).unwrap_err().reason.contains("neither"));
+    let said = format!("danger-plain-http = true\n{plain}");
+    assert!(parse(&said).unwrap().fixed.plain_http);
+    let reachable = said.replace("127.0.0.1", "0.0.0.0");
+    assert!(
+        parse(&reachable)
+            .unwrap_err()
+            .reason
+            .contains("others can reach")
+    );
+    let both = format!("danger-plain-http = true\n{GOOD}");
+    assert!(parse(&both).unwrap_err().reason.contains("exclude"));
+}
+
+#[test]
+fn the_admin_token_s_digest_is_hex() {
+    let text = GOOD.replace(
+        "[tls]",
+        &format!("[admin]\ntoken-sha256 = \"{}\"\n[tls]", "0a".repeat(32)),
+    );
+    assert_eq!(
+        parse(&text).unwrap().reloaded.admin_token_sha256,
+        Some([10; 32])
+    );
+    for bad in ["+a".repeat(32), "é".repeat(32), "0g".repeat(32)] {
+        let text = GOOD.replace(
+            "[tls]",
+            &format!("[admin]\ntoken-sha256 = \"{bad}\"\n[tls]"),
+        );
+        assert!(parse(&text).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn a_file_that_is_absent_or_too_large_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.toml");
+    assert!(matches!(
+        Config::load(&path),
+        Err(ConfigError::Unreadable { .. })
+    ));
+    std::fs::write(&path, "#".repeat((1 << 20) + 1)).unwrap();
+    assert!(matches!(
+        Config::load(&path),
+        Err(ConfigError::TooLarge { .. })
+    ));
+}

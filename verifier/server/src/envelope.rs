@@ -1,0 +1,278 @@
+//! The owner's side: material, policy and name signed into one envelope. The form is
+//! `nitride_kbs::envelope`'s; what would only be found out at a guest's first use is refused here.
+
+use crate::key_file::key_id;
+use clap::Args;
+use nitride_kbs::envelope::{
+    EnvelopeError, EnvelopeFields, EnvelopePolicy, ReleaseTo, ReleaseToError, assemble,
+    to_be_signed,
+};
+use nitride_kbs::resource::ResourcePath;
+use p256::ecdsa::signature::Signer;
+use p256::ecdsa::{Signature, SigningKey};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+/// The types of keys that vaults take, with the length of their material in bytes.
+const KEY_TYPES: [(&str, Option<usize>); 6] = [
+    ("aes-256-gcm", Some(32)),
+    ("aes-256-gcm-siv", Some(32)),
+    ("hmac-sha256", Some(32)),
+    ("ec-p256", Some(32)),
+    ("ed25519", Some(32)),
+    ("secret", None),
+];
+
+/// The operations that an envelope may allow.
+const OPERATIONS: [&str; 14] = [
+    "decrypt",
+    "describe",
+    "destroy",
+    "disable",
+    "enable",
+    "encrypt",
+    "list",
+    "mac",
+    "public-key",
+    "release",
+    "sign",
+    "verify",
+    "verify-mac",
+    "generate",
+];
+
+/// What is said about a resource besides its name and material.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SealSpec {
+    /// The key's type: secret, ec-p256, ed25519, aes-256-gcm, aes-256-gcm-siv, hmac-sha256.
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) key_type: String,
+    /// The version of the material, from 1; a new one for each change.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) version: u32,
+    /// What may be done with it: release, sign, public-key, …
+    #[arg(long, value_name = "LIST", value_delimiter = ',', required = true)]
+    pub(crate) operations: Vec<String>,
+    /// Whose it is.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tenant: Option<String>,
+    /// The keys that may wrap it.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) wrappable_by: Vec<String>,
+    /// To whom it may be released: unit:NAME, uid:NUMBER, volume:NAME.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) release_to: Vec<String>,
+    /// How long a vault may hold it, in seconds.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) lease_secs: Option<u64>,
+    /// When it ends, in seconds since 1970.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) not_after_secs: Option<u64>,
+    /// The LUKS2 UUIDs of the disks that it is for.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) disk: Option<Vec<String>>,
+}
+
+/// Why a resource is not signed.
+#[derive(Debug, Error)]
+pub(crate) enum SealError {
+    #[error("key type {key_type:?} is not known; use one of {}", key_types())]
+    UnknownKeyType { key_type: String },
+    #[error("material of {key_type} is {expected} bytes, not {found}")]
+    WrongLength {
+        key_type: String,
+        expected: usize,
+        found: usize,
+    },
+    #[error("material is empty")]
+    EmptyMaterial,
+    #[error("operation {operation:?} is not known; use some of {}", OPERATIONS.join(", "))]
+    UnknownOperation { operation: String },
+    #[error("release-to {text:?}")]
+    ReleaseTo {
+        text: String,
+        #[source]
+        source: ReleaseToError,
+    },
+    #[error("write envelope")]
+    Envelope(#[from] EnvelopeError),
+    #[error("encode the owner's public key")]
+    KeyId,
+}
+
+/// The envelope, signed. It holds the material in the clear.
+pub(crate) fn seal(
+    owner: &SigningKey,
+    path: &ResourcePath,
+    spec: &SealSpec,
+    material: &[u8],
+    created_secs: u64,
+) -> Result<Zeroizing<Vec<u8>>, SealError> {
+    check(spec, material)?;
+    let fields = EnvelopeFields {
+        path: path.as_str(),
+        key_type: &spec.key_type,
+        version: spec.version,
+        tenant: spec.tenant.as_deref(),
+        created_secs,
+        policy: EnvelopePolicy {
+            operations: texts(&spec.operations),
+            wrappable_by: texts(&spec.wrappable_by),
+            release_to: texts(&spec.release_to),
+            lease_secs: spec.lease_secs,
+            not_after_secs: spec.not_after_secs,
+            disk: spec.disk.as_deref().map(texts),
+        },
+        material,
+    };
+    let kid = key_id(owner.verifying_key()).ok_or(SealError::KeyId)?;
+    let signed = Zeroizing::new(to_be_signed(&kid, &fields)?);
+    let signature: Signature = owner.sign(&signed);
+    Ok(Zeroizing::new(assemble(
+        &kid,
+        &fields,
+        &signature.to_bytes().into(),
+    )?))
+}
+
+fn check(spec: &SealSpec, material: &[u8]) -> Result<(), SealError> {
+    let key_type = || spec.key_type.clone();
+    let found = KEY_TYPES.iter().find(|(name, _)| *name == spec.key_type);
+    let Some((_, expected)) = found else {
+        return Err(SealError::UnknownKeyType {
+            key_type: key_type(),
+        });
+    };
+    match *expected {
+        Some(expected) if expected != material.len() => {
+            let found = material.len();
+            return Err(SealError::WrongLength {
+                key_type: key_type(),
+                expected,
+                found,
+            });
+        }
+        _ if material.is_empty() => return Err(SealError::EmptyMaterial),
+        _ => {}
+    }
+    let unknown = spec
+        .operations
+        .iter()
+        .find(|name| !OPERATIONS.contains(&name.as_str()));
+    if let Some(operation) = unknown {
+        return Err(SealError::UnknownOperation {
+            operation: operation.clone(),
+        });
+    }
+    for text in &spec.release_to {
+        ReleaseTo::parse(text).map_err(|source| SealError::ReleaseTo {
+            text: text.clone(),
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+fn texts(list: &[String]) -> Vec<&str> {
+    list.iter().map(String::as_str).collect()
+}
+
+fn key_types() -> String {
+    KEY_TYPES.map(|(name, _)| name).join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entropy::KernelEntropy;
+    use crate::key_file::draw_p256;
+    use nitride_kbs::envelope::UnverifiedEnvelope;
+    use p256::ecdsa::signature::Verifier;
+
+    fn spec() -> SealSpec {
+        SealSpec {
+            key_type: "secret".to_owned(),
+            version: 3,
+            operations: vec!["release".to_owned()],
+            tenant: Some("tenant".to_owned()),
+            wrappable_by: Vec::new(),
+            release_to: vec!["volume:root".to_owned()],
+            lease_secs: Some(600),
+            not_after_secs: None,
+            disk: None,
+        }
+    }
+
+    fn owner() -> SigningKey {
+        SigningKey::from(draw_p256(&mut KernelEntropy).unwrap())
+    }
+
+    fn path() -> ResourcePath {
+        ResourcePath::parse("demo/disk/root").unwrap()
+    }
+
+    #[test]
+    fn an_envelope_says_what_was_signed_and_verifies() {
+        let owner = owner();
+        let envelope = seal(&owner, &path(), &spec(), b"passphrase", 1000).unwrap();
+        let unverified = UnverifiedEnvelope::parse(&envelope).unwrap();
+        assert_eq!(unverified.kid(), key_id(owner.verifying_key()).unwrap());
+        let verified = unverified
+            .verified_by(|parts, signature| {
+                let signature = Signature::from_slice(signature).unwrap();
+                owner
+                    .verifying_key()
+                    .verify(&parts.concat(), &signature)
+                    .is_ok()
+            })
+            .unwrap();
+        let fields = verified.fields();
+        assert_eq!(fields.path, "demo/disk/root");
+        assert_eq!(fields.material, b"passphrase");
+        assert_eq!((fields.version, fields.created_secs), (3, 1000));
+        assert_eq!(fields.policy.release_to, ["volume:root"]);
+        assert_eq!(fields.policy.lease_secs, Some(600));
+    }
+
+    #[test]
+    fn what_no_vault_would_take_is_not_signed() {
+        let refused = |spec: SealSpec, material: &[u8]| {
+            seal(&owner(), &path(), &spec, material, 1000).unwrap_err()
+        };
+        let ec = SealSpec {
+            key_type: "ec-p256".to_owned(),
+            ..spec()
+        };
+        assert!(matches!(
+            refused(ec, &[1; 31]),
+            SealError::WrongLength { expected: 32, .. }
+        ));
+        let rsa = SealSpec {
+            key_type: "rsa".to_owned(),
+            ..spec()
+        };
+        assert!(matches!(
+            refused(rsa, b"x"),
+            SealError::UnknownKeyType { .. }
+        ));
+        assert!(matches!(refused(spec(), b""), SealError::EmptyMaterial));
+        let typo = SealSpec {
+            operations: vec!["relase".to_owned()],
+            ..spec()
+        };
+        assert!(matches!(
+            refused(typo, b"x"),
+            SealError::UnknownOperation { .. }
+        ));
+        let nobody = SealSpec {
+            release_to: vec!["root".to_owned()],
+            ..spec()
+        };
+        assert!(matches!(refused(nobody, b"x"), SealError::ReleaseTo { .. }));
+        let zero = SealSpec {
+            version: 0,
+            ..spec()
+        };
+        assert!(matches!(refused(zero, b"x"), SealError::Envelope(_)));
+    }
+}

@@ -1,0 +1,61 @@
+//! `POST attest`: a token for authentic evidence, whatever it is found to be worth.
+
+use super::body::read_body;
+use super::decision::log_verdict;
+use super::fault::{Fault, FaultKind};
+use super::session::{session, token_cookie};
+use crate::attest::{self, AttestRefusal};
+use crate::challenge::ChallengeError;
+use crate::service::Service;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
+use http::header::{CONTENT_TYPE, HeaderValue, SET_COOKIE};
+use nitride_kbs::messages::{AttestationResponse, parse_attestation};
+use std::sync::Arc;
+
+/// Evidence of every kind that is judged fits, with its certificates.
+const MAX_BODY_LEN: usize = 256 * 1024;
+
+pub(super) async fn attest(
+    State(service): State<Arc<Service>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Fault> {
+    let session = session(&headers)?;
+    let body = read_body(body, MAX_BODY_LEN, service.limits.body_timeout).await?;
+    let attestation =
+        parse_attestation(&body).map_err(|error| Fault::of(FaultKind::InvalidRequest, &error))?;
+    let now_secs = service.clock.wall_secs();
+    let challenge = service
+        .challenges
+        .verify(&attestation.runtime_data.nonce, session, now_secs)
+        .map_err(|error: ChallengeError| Fault::of(FaultKind::SessionError, &error))?;
+    let current = service.current();
+    let (verdict, runtime) = attest::attest(
+        &attestation,
+        challenge,
+        &current.attestation_policy,
+        now_secs,
+    )
+    .map_err(|refusal| refuse(&refusal))?;
+    log_verdict(&verdict, &attestation.runtime_data.tee_pubkey);
+
+    let token = service.issuer.issue(&verdict, runtime, now_secs);
+    let cookie = token_cookie(&token, service.plain_http);
+    let mut response = AttestationResponse { token }.to_json().into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.extend(cookie.map(|cookie| (SET_COOKIE, cookie)));
+    Ok(response)
+}
+
+/// The guest's operator is told which check failed: it is about what the guest sent.
+fn refuse(refusal: &AttestRefusal) -> Fault {
+    let detail = match refusal {
+        AttestRefusal::Key(error) => error.to_string(),
+        AttestRefusal::Evidence(refused) => refused.cause.to_string(),
+    };
+    Fault::new(FaultKind::AttestationError, detail).because(refusal)
+}

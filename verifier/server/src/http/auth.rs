@@ -1,0 +1,70 @@
+//! `POST auth`: a challenge for whoever asks.
+
+use super::body::read_body;
+use super::decision::shown;
+use super::fault::{Fault, FaultKind};
+use super::session::challenge_cookie;
+use crate::entropy::KernelEntropy;
+use crate::service::Service;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, HeaderValue, SET_COOKIE};
+use nitride_kbs::PROTOCOL_VERSION;
+use nitride_kbs::limits::MAX_REQUEST_LEN;
+use nitride_kbs::messages::{Challenge, Request, parse_request};
+use nitride_verify::Tee;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// The hash of report_data that this service computes; the protocol's own choice.
+const HASH: &str = "sha384";
+
+pub(super) async fn auth(
+    State(service): State<Arc<Service>>,
+    body: Body,
+) -> Result<Response, Fault> {
+    let body = read_body(body, MAX_REQUEST_LEN, service.limits.body_timeout).await?;
+    let request =
+        parse_request(&body).map_err(|error| Fault::of(FaultKind::InvalidRequest, &error))?;
+    let tee = accept(&request)?;
+    let nonce = service
+        .challenges
+        .issue(tee, service.clock.wall_secs(), &mut KernelEntropy)
+        .map_err(|error| Fault::internal(&error))?;
+    let cookie = challenge_cookie(&service.challenges.session(&nonce), service.plain_http);
+    let challenge = Challenge {
+        nonce,
+        extra_params: Value::String(String::new()),
+    };
+    tracing::debug!(decision = "challenged", tee = tee.as_str());
+    let mut response = challenge.to_json().into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.extend(cookie.map(|cookie| (SET_COOKIE, cookie)));
+    Ok(response)
+}
+
+fn accept(request: &Request) -> Result<Tee, Fault> {
+    if request.version != PROTOCOL_VERSION {
+        let version: String = shown(&request.version).chars().take(32).collect();
+        let detail = format!("this service speaks KBS {PROTOCOL_VERSION}, not {version}");
+        return Err(Fault::new(FaultKind::ProtocolVersion, detail));
+    }
+    // A client that lists its hashes and has not ours would compute another report_data.
+    let hashes = request
+        .extra_params
+        .get("supported-hash-algorithms")
+        .and_then(Value::as_array);
+    if hashes.is_some_and(|hashes| !hashes.iter().any(|hash| hash == HASH)) {
+        let detail = format!("this service needs the hash {HASH}");
+        return Err(Fault::new(FaultKind::InvalidRequest, detail));
+    }
+    Tee::parse(&request.tee).ok_or_else(|| {
+        let detail = format!(
+            "this service does not judge evidence of tee {}",
+            request.tee
+        );
+        Fault::new(FaultKind::UnsupportedTee, detail)
+    })
+}

@@ -1,0 +1,158 @@
+//! Refusals as the protocol has them: a status, a type and a short detail. The log gets the reason.
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use nitride_kbs::messages::ErrorInformation;
+use std::error::Error;
+use std::sync::Arc;
+
+/// What went wrong, by the name that stands in the error's `type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FaultKind {
+    /// A body that is not the message, or a header that is not one.
+    InvalidRequest,
+    /// A path that names no resource.
+    InvalidRequestPath,
+    /// Another version of the protocol.
+    ProtocolVersion,
+    /// A TEE that this service does not judge.
+    UnsupportedTee,
+    /// No session, or one of another challenge, or a challenge that is not alive.
+    SessionError,
+    /// The evidence is not authentic, or is not taken at all.
+    AttestationError,
+    /// No token, or one that is not of this service, or not alive.
+    TokenVerifierError,
+    /// The resource policy does not allow it.
+    PolicyDeny,
+    /// The admin's token is missing or wrong, or there is no admin.
+    AdminAuthError,
+    /// No such resource.
+    ResourceNotFound,
+    /// No such path.
+    NotFound,
+    /// A path that does not take the method.
+    MethodNotAllowed,
+    /// The body did not come in time.
+    RequestTimeout,
+    /// The body is longer than the message can be.
+    RequestTooLarge,
+    /// The source asks too much.
+    TooManyRequests,
+    /// The store did not do it.
+    StoreError,
+    /// A fault of the service's own.
+    Internal,
+}
+
+impl FaultKind {
+    /// The table of statuses and type names.
+    fn wire(self) -> (StatusCode, &'static str) {
+        match self {
+            Self::InvalidRequest => (StatusCode::BAD_REQUEST, "InvalidRequest"),
+            Self::InvalidRequestPath => (StatusCode::BAD_REQUEST, "InvalidRequestPath"),
+            Self::ProtocolVersion => (StatusCode::BAD_REQUEST, "ProtocolVersion"),
+            Self::UnsupportedTee => (StatusCode::BAD_REQUEST, "UnsupportedTee"),
+            Self::SessionError => (StatusCode::UNAUTHORIZED, "SessionError"),
+            Self::AttestationError => (StatusCode::UNAUTHORIZED, "AttestationError"),
+            Self::TokenVerifierError => (StatusCode::UNAUTHORIZED, "TokenVerifierError"),
+            Self::PolicyDeny => (StatusCode::UNAUTHORIZED, "PolicyDeny"),
+            Self::AdminAuthError => (StatusCode::UNAUTHORIZED, "AdminAuthError"),
+            Self::ResourceNotFound => (StatusCode::NOT_FOUND, "ResourceNotFound"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "NotFound"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
+            Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "RequestTimeout"),
+            Self::RequestTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLarge"),
+            Self::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),
+            Self::StoreError => (StatusCode::SERVICE_UNAVAILABLE, "StoreError"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
+        }
+    }
+}
+
+/// A refusal.
+#[derive(Debug, Clone)]
+pub(crate) struct Fault {
+    kind: FaultKind,
+    detail: String,
+    reason: Option<String>,
+    retry_after_secs: Option<u64>,
+}
+
+impl Fault {
+    /// A refusal whose whole reason the client may know.
+    pub(crate) fn new(kind: FaultKind, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            detail: detail.into(),
+            reason: None,
+            retry_after_secs: None,
+        }
+    }
+
+    /// A refusal by an error about the client's own input: it is told what, the log also whence.
+    pub(crate) fn of(kind: FaultKind, error: &dyn Error) -> Self {
+        Self::new(kind, error.to_string()).because(error)
+    }
+
+    /// A defect of the service or of its surroundings: the client is told nothing of it.
+    pub(crate) fn internal(error: &dyn Error) -> Self {
+        Self::new(FaultKind::Internal, "the service cannot answer this now").because(error)
+    }
+
+    /// Too many requests; when to come again.
+    pub(crate) fn too_many(retry_after_secs: u64) -> Self {
+        Self {
+            retry_after_secs: Some(retry_after_secs),
+            ..Self::new(
+                FaultKind::TooManyRequests,
+                "too many requests from this source",
+            )
+        }
+    }
+
+    /// Adds what the log alone is told: the error with all its sources.
+    pub(crate) fn because(self, error: &dyn Error) -> Self {
+        let mut reason = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            reason.push_str(": ");
+            reason.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        Self {
+            reason: Some(reason),
+            ..self
+        }
+    }
+
+    pub(crate) fn kind(&self) -> FaultKind {
+        self.kind
+    }
+
+    /// The reason for the log.
+    pub(crate) fn reason(&self) -> &str {
+        self.reason.as_deref().unwrap_or(&self.detail)
+    }
+
+    pub(crate) fn variant(&self) -> &'static str {
+        self.kind.wire().1
+    }
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        let (status, variant) = self.kind.wire();
+        let body = ErrorInformation::new(variant, &self.detail).to_json();
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(secs) = self.retry_after_secs {
+            headers.insert(RETRY_AFTER, HeaderValue::from(secs));
+        }
+        // What is around the request logs it.
+        response.extensions_mut().insert(Arc::new(self));
+        response
+    }
+}

@@ -1,0 +1,80 @@
+//! `GET resource/...`: a resource, encrypted to the TEE key inside a token of ours.
+
+use super::decision::log_release;
+use super::fault::{Fault, FaultKind};
+use super::session::token;
+use crate::entropy::KernelEntropy;
+use crate::jwe;
+use crate::resource_policy::{Allowed, Denied};
+use crate::service::Service;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, Uri};
+use nitride_kbs::resource::ResourcePath;
+use std::sync::Arc;
+
+pub(super) const ROUTE: &str = "/kbs/v0/resource/{*path}";
+const PREFIX: &str = "/kbs/v0/resource/";
+
+pub(super) async fn read(
+    State(service): State<Arc<Service>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Fault> {
+    let path = path_of(&uri)?;
+    let now_secs = service.clock.wall_secs();
+    let token = service
+        .issuer
+        .accept(token(&headers)?, now_secs)
+        .and_then(|token| token.check_resource(&path).map(|()| token))
+        .map_err(|error| Fault::of(FaultKind::TokenVerifierError, &error))?;
+    let current = service.current();
+    // The policy comes before the store, so that who is not allowed learns nothing of what is there.
+    let allowed = current
+        .resource_policy
+        .decide(&token, &path)
+        .map_err(|denied| deny(&denied))?;
+    let body = release(&service, &allowed).await?;
+    log_release(&allowed);
+    Ok((
+        [(CONTENT_TYPE, HeaderValue::from_static("application/json"))],
+        body,
+    )
+        .into_response())
+}
+
+/// Asks for the leave by type: there is no other way to a resource.
+async fn release(service: &Service, allowed: &Allowed<'_>) -> Result<String, Fault> {
+    let resource = service
+        .store
+        .read(allowed.path())
+        .await
+        .map_err(|error| store_fault().because(&error))?
+        .ok_or_else(|| Fault::new(FaultKind::ResourceNotFound, "there is no such resource"))?;
+    jwe::seal(&resource, allowed.tee_key(), &mut KernelEntropy)
+        .map_err(|error| Fault::internal(&error))
+}
+
+/// The path from the request's own target, undecoded: no character of a resource's name needs an
+/// escape. One client asks for `/resource//repo/type/tag`; the empty segment is passed over.
+pub(super) fn path_of(uri: &Uri) -> Result<ResourcePath, Fault> {
+    let path = uri.path().strip_prefix(PREFIX).unwrap_or_default();
+    ResourcePath::parse(path.strip_prefix('/').unwrap_or(path))
+        .map_err(|error| Fault::of(FaultKind::InvalidRequestPath, &error))
+}
+
+pub(super) fn store_fault() -> Fault {
+    Fault::new(FaultKind::StoreError, "the store cannot answer this now")
+}
+
+/// The log gets the rules' objections; the client only that there were some.
+fn deny(denied: &Denied) -> Fault {
+    let detail = match denied {
+        Denied::NotNamed { .. } => "no rule of the resource policy names this resource",
+        Denied::NotSatisfied { .. } => {
+            "this attestation result does not satisfy the resource policy"
+        }
+    };
+    Fault::new(FaultKind::PolicyDeny, detail).because(denied)
+}

@@ -1,0 +1,7 @@
+//! The whole protocol over real connections on loopback, by a client written by hand.
+
+mod admin;
+mod connections;
+mod protocol;
+mod refusals;
+mod world;

@@ -1,0 +1,157 @@
+//! Clients that are slow, many, or malformed.
+
+use super::world::{Answer, HttpRequest, Plan, World};
+use crate::config::Limits;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+/// Long enough for a loaded machine to tell it from "at once", short enough to wait for.
+const SHORT: Duration = Duration::from_millis(300);
+const LONG: Duration = Duration::from_secs(10);
+
+fn world(change: fn(&mut Limits)) -> World {
+    let mut plan = Plan::default();
+    change(&mut plan.limits);
+    World::of(plan)
+}
+
+fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes);
+    bytes
+}
+
+fn keep_alive(world: &World) -> TcpStream {
+    let mut stream = world.connect();
+    stream
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .unwrap();
+    let mut answer = [0; 15];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    stream
+}
+
+#[test]
+fn a_head_that_does_not_come_ends_the_connection() {
+    let world = world(|limits| limits.header_timeout = SHORT);
+    for head in ["", "POST /kbs/v0/auth HTTP/1.1\r\nHost: loc"] {
+        let mut stream = world.connect();
+        stream.write_all(head.as_bytes()).unwrap();
+        let start = Instant::now();
+        read_to_end(&mut stream);
+        assert!(start.elapsed() < LONG);
+    }
+}
+
+#[test]
+fn an_idle_connection_ends() {
+    let world = world(|limits| limits.header_timeout = SHORT);
+    let mut stream = keep_alive(&world);
+    let start = Instant::now();
+    read_to_end(&mut stream);
+    assert!(start.elapsed() < LONG);
+}
+
+#[test]
+fn a_body_that_does_not_come_is_refused() {
+    let world = world(|limits| limits.body_timeout = SHORT);
+    let mut stream = world.connect();
+    let head = "POST /kbs/v0/auth HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\
+        Connection: close\r\n\r\n{";
+    stream.write_all(head.as_bytes()).unwrap();
+    Answer::parse(&read_to_end(&mut stream)).assert_refused(408, "RequestTimeout");
+}
+
+#[test]
+fn a_chunked_body_without_end_is_cut_off_at_its_limit() {
+    let world = World::start();
+    let mut stream = world.connect();
+    let head = "POST /kbs/v0/auth HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\
+        Connection: close\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let chunk = format!("400\r\n{}\r\n", " ".repeat(0x400));
+    for _ in 0..5 {
+        let _ = stream.write_all(chunk.as_bytes());
+    }
+    Answer::parse(&read_to_end(&mut stream)).assert_refused(413, "RequestTooLarge");
+}
+
+#[test]
+fn a_connection_ends_with_its_lifetime_however_busy() {
+    let world = world(|limits| {
+        limits.connection_lifetime = SHORT;
+        limits.drain = SHORT;
+    });
+    let mut stream = world.connect();
+    let start = Instant::now();
+    loop {
+        let asked = stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let mut answer = [0; 1024];
+        if asked.is_err() || !stream.read(&mut answer).is_ok_and(|len| len > 0) {
+            break;
+        }
+        assert!(start.elapsed() < LONG);
+    }
+}
+
+#[test]
+fn above_the_bound_clients_wait_for_a_slot() {
+    let world = world(|limits| limits.connections = 2);
+    let held = [keep_alive(&world), keep_alive(&world)];
+    let mut third = world.connect();
+    third.set_read_timeout(Some(SHORT)).unwrap();
+    let health = HttpRequest {
+        method: "GET",
+        path: "/healthz",
+        headers: &[],
+        body: b"",
+    };
+    third.write_all(&health.to_bytes()).unwrap();
+    assert!(third.read(&mut [0; 1]).is_err(), "it has no slot yet");
+    drop(held);
+    third.set_read_timeout(Some(LONG)).unwrap();
+    assert_eq!(Answer::parse(&read_to_end(&mut third)).status, 200);
+}
+
+#[test]
+fn a_head_without_end_is_refused() {
+    let world = World::start();
+    let mut stream = world.connect();
+    let mut head = b"GET /healthz HTTP/1.1\r\nX: ".to_vec();
+    head.resize(64 * 1024, b'a');
+    let _ = stream.write_all(&head);
+    let answer = read_to_end(&mut stream);
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 431"));
+}
+
+#[test]
+fn bytes_that_are_not_http_end_the_connection() {
+    let world = World::start();
+    let mut stream = world.connect();
+    stream
+        .write_all(&[0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0, b'\r', b'\n', b'\r', b'\n'])
+        .unwrap();
+    let answer = read_to_end(&mut stream);
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 400"));
+    assert_eq!(world.get("/healthz", &[]).status, 200, "and nothing else");
+}
+
+#[test]
+fn a_stopping_service_answers_what_is_open_and_takes_nothing_new() {
+    let world = World::start();
+    let mut stream = world.connect();
+    let body = r#"{"version":"0.4.0","tee":"sample","extra-params":""}"#;
+    let head = format!(
+        "POST /kbs/v0/auth HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    std::thread::sleep(SHORT);
+    world.stop();
+    std::thread::sleep(SHORT);
+    stream.write_all(body.as_bytes()).unwrap();
+    let answer = Answer::parse(&read_to_end(&mut stream));
+    assert_eq!(answer.status, 200);
+}

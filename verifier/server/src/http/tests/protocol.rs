@@ -1,0 +1,180 @@
+//! What works.
+
+use super::world::{Guest, PATH, Plan, SECRET, World, fetch};
+use crate::config::ThrottleLimits;
+use nitride_kbs::jwe::Jwe;
+use nitride_kbs::messages::{Request, parse_challenge};
+use nitride_kbs::token::{EarStatus, PRIMARY_SUBMOD, UnverifiedToken};
+
+#[test]
+fn a_wanted_guest_gets_its_resource_by_token() {
+    let world = World::start();
+    world.put(PATH, SECRET);
+    let guest = Guest::challenged(&world);
+    let token = guest.token(&world, "1");
+    let answer = fetch(&world, PATH, &token);
+    assert_eq!(answer.status, 200);
+    assert_eq!(guest.open(&answer).as_deref(), Some(SECRET));
+    assert!(Jwe::parse(&answer.body).is_ok());
+}
+
+#[test]
+fn the_cookie_serves_from_auth_to_resource() {
+    let world = World::start();
+    world.put(PATH, SECRET);
+    let guest = Guest::challenged(&world);
+    let attested = guest.attest(&world, "1");
+    let cookie = attested.cookie().unwrap();
+    assert_ne!(cookie, guest.cookie);
+    let path = format!("/kbs/v0/resource/{PATH}");
+    let answer = world.get(&path, &[("Cookie", &cookie)]);
+    assert_eq!(guest.open(&answer).as_deref(), Some(SECRET));
+}
+
+#[test]
+fn the_cookies_have_a_path_an_age_and_no_reader_but_http() {
+    let world = World::start();
+    let answer = world.post(
+        "/kbs/v0/auth",
+        &[],
+        Request::new("sample").to_json().as_bytes(),
+    );
+    let cookie = answer.header("set-cookie").unwrap();
+    let value = cookie
+        .strip_prefix("kbs-session-id=")
+        .unwrap()
+        .split(';')
+        .next()
+        .unwrap();
+    assert!(value.len() == 32 && value.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    for attribute in ["Path=/kbs/v0", "Max-Age=60", "HttpOnly", "SameSite=Strict"] {
+        assert!(cookie.contains(attribute), "{cookie}");
+    }
+}
+
+#[test]
+fn an_empty_leading_segment_is_passed_over() {
+    let world = World::start();
+    world.put(PATH, SECRET);
+    let guest = Guest::challenged(&world);
+    let token = guest.token(&world, "1");
+    let answer = fetch(&world, &format!("/{PATH}"), &token);
+    assert_eq!(guest.open(&answer).as_deref(), Some(SECRET));
+}
+
+#[test]
+fn the_token_says_simulated_and_names_this_round_s_key() {
+    let world = World::start();
+    let guest = Guest::challenged(&world);
+    let token = guest.token(&world, "1");
+    let accepted = world
+        .service
+        .issuer
+        .accept(&token, world.service.clock.wall_secs())
+        .unwrap();
+    let claims = accepted.claims();
+    assert_eq!(claims.simulated, Some(true));
+    assert_eq!(claims.debug, Some(false));
+    assert_eq!(claims.aud.as_deref(), Some("audience"));
+    assert_eq!(claims.exp - claims.iat, 300);
+    let submod = &claims.submods[PRIMARY_SUBMOD];
+    assert_eq!(submod.status, EarStatus::Affirming);
+    assert_eq!(submod.appraisal_policy_id.as_deref(), Some("policy"));
+    let runtime = submod
+        .annotated_evidence
+        .as_ref()
+        .unwrap()
+        .runtime_data_claims
+        .as_ref();
+    let attested = guest.attestation("1").runtime_data;
+    assert_eq!(runtime.unwrap().tee_pubkey, Some(attested.tee_pubkey));
+    assert_eq!(
+        runtime.unwrap().nonce.as_deref(),
+        Some(guest.nonce.as_str())
+    );
+}
+
+#[test]
+fn unwanted_evidence_gets_a_contraindicated_token_and_no_resource() {
+    let world = World::start();
+    world.put(PATH, SECRET);
+    let token = Guest::challenged(&world).token(&world, "2");
+    let accepted = world
+        .service
+        .issuer
+        .accept(&token, world.service.clock.wall_secs())
+        .unwrap();
+    assert_eq!(
+        accepted.claims().submods[PRIMARY_SUBMOD].status,
+        EarStatus::Contraindicated
+    );
+    fetch(&world, PATH, &token).assert_refused(401, "PolicyDeny");
+}
+
+#[test]
+fn a_guest_may_not_ask_beyond_its_minutes() {
+    let world = World::start();
+    world.put(PATH, SECRET);
+    let token = Guest::challenged(&world).token(&world, "1");
+    world.turn_clock(299);
+    assert_eq!(fetch(&world, PATH, &token).status, 200);
+    world.turn_clock(1);
+    fetch(&world, PATH, &token).assert_refused(401, "TokenVerifierError");
+}
+
+#[test]
+fn extra_params_may_be_an_empty_text_and_further_hashes_may_be_offered() {
+    let world = World::start();
+    for extra in [
+        "\"\"",
+        "{}",
+        r#"{"supported-hash-algorithms":["sha256","sha384","sm3"]}"#,
+    ] {
+        let body = format!(r#"{{"version":"0.4.0","tee":"sample","extra-params":{extra}}}"#);
+        let answer = world.post("/kbs/v0/auth", &[], body.as_bytes());
+        assert_eq!(answer.status, 200, "{extra}");
+        assert_eq!(parse_challenge(&answer.body).unwrap().extra_params, "");
+    }
+}
+
+#[test]
+fn what_the_store_holds_is_served_byte_for_byte() {
+    let world = World::start();
+    let bytes: Vec<u8> = (0..=255).cycle().take(65_536).collect();
+    world.put(PATH, &bytes);
+    let guest = Guest::challenged(&world);
+    let answer = fetch(&world, PATH, &guest.token(&world, "1"));
+    assert_eq!(guest.open(&answer), Some(bytes));
+}
+
+#[test]
+fn health_is_told_to_anyone_and_not_throttled() {
+    let throttle = ThrottleLimits {
+        requests_per_second: 1,
+        burst: 1,
+    };
+    let world = World::of(Plan {
+        throttle,
+        ..Plan::default()
+    });
+    for _ in 0..5 {
+        assert_eq!(world.get("/healthz", &[]).status, 200);
+    }
+}
+
+#[test]
+fn attesting_twice_under_one_nonce_gives_each_key_what_is_its_own() {
+    let world = World::start();
+    world.put(PATH, SECRET);
+    let first = Guest::challenged(&world);
+    let second = Guest {
+        nonce: first.nonce.clone(),
+        cookie: first.cookie.clone(),
+        ..Guest::challenged(&world)
+    };
+    let answers = [&first, &second].map(|guest| fetch(&world, PATH, &guest.token(&world, "1")));
+    assert_eq!(first.open(&answers[0]).as_deref(), Some(SECRET));
+    assert_eq!(first.open(&answers[1]), None);
+    assert_eq!(second.open(&answers[0]), None);
+    assert!(UnverifiedToken::parse(&first.token(&world, "1")).is_ok());
+}

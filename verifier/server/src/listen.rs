@@ -1,0 +1,155 @@
+//! Connections: bounded in number, in the time each step may take, and in how long they live.
+//!
+//! A slow client holds one of the connections and nothing else: the handshake and each request's
+//! head have a time-out (which also ends idle connections), the body has its own, and the whole
+//! connection has a lifetime, so that one that does not read its answers ends, too.
+
+use crate::http::Source;
+use crate::service::Service;
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
+use tower_service::Service as _;
+
+/// The head of a request: a token as a header is its largest part.
+const MAX_HEAD_LEN: usize = 32 * 1024;
+const MAX_HEADERS: usize = 64;
+/// After a failed accept (out of descriptors, mostly), so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves connections until `stopping` turns true, then lets open requests end for as long as the
+/// limits say.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    service: Arc<Service>,
+    router: Router,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let limits = service.limits;
+    let slots = Arc::new(Semaphore::new(limits.connections));
+    let mut connections = JoinSet::new();
+    let until_stopped = stopping.clone();
+    loop {
+        // A slot first: above the bound, clients wait in the kernel's queue.
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &slots) => accepted,
+            _ = stopping.wait_for(|stopping| *stopping) => break,
+        };
+        while connections.try_join_next().is_some() {}
+        match accepted {
+            Ok((stream, peer, slot)) => {
+                connections.spawn(connection(
+                    stream,
+                    peer,
+                    slot,
+                    service.clone(),
+                    router.clone(),
+                    until_stopped.clone(),
+                ));
+            }
+            Err(error) => {
+                tracing::error!(%error, "accept connection");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    let drained = timeout(limits.drain, async {
+        while connections.join_next().await.is_some() {}
+    });
+    if drained.await.is_err() {
+        tracing::warn!(connections = connections.len(), "requests were cut off");
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let slot = slots
+        .clone()
+        .acquire_owned()
+        .await
+        .map_err(std::io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, slot))
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    slot: OwnedSemaphorePermit,
+    service: Arc<Service>,
+    router: Router,
+    stopping: watch::Receiver<bool>,
+) {
+    // Answers are small and complete: waiting to coalesce them only costs time.
+    let _ = stream.set_nodelay(true);
+    // The certificate that holds now; a reload is for new connections.
+    let tls = service.current().tls.clone();
+    match tls {
+        None => speak(stream, peer, &service, router, stopping).await,
+        Some(tls) => {
+            let handshake = TlsAcceptor::from(tls).accept(stream);
+            match timeout(service.limits.header_timeout, handshake).await {
+                Ok(Ok(stream)) => speak(stream, peer, &service, router, stopping).await,
+                Ok(Err(error)) => tracing::debug!(%peer, %error, "tls handshake"),
+                Err(_) => tracing::debug!(%peer, "tls handshake timed out"),
+            }
+        }
+    }
+    drop(slot);
+}
+
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: SocketAddr,
+    service: &Service,
+    router: Router,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let source = Source(peer.ip());
+    let answer = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(source);
+        // A router is always ready.
+        router.clone().call(request.map(Body::new))
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(service.limits.header_timeout)
+        .max_buf_size(MAX_HEAD_LEN)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(TokioIo::new(stream), answer);
+    tokio::pin!(connection);
+    let end = Instant::now() + service.limits.connection_lifetime;
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        () = sleep_until(end) => None,
+        _ = stopping.wait_for(|stopping| *stopping) => None,
+    };
+    let ended = match ended {
+        Some(ended) => Ok(ended),
+        None => {
+            // The request that is being answered is the last one.
+            connection.as_mut().graceful_shutdown();
+            timeout(service.limits.drain, connection).await
+        }
+    };
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "connection"),
+        Err(_) => tracing::debug!(%peer, "connection was cut off"),
+    }
+}

@@ -1,0 +1,171 @@
+//! `serve`: from the configuration to a running service, its signals, and its end.
+
+use crate::atomic_file;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::http::router;
+use crate::listen;
+use crate::service::{Current, Service, SetUpError};
+use anyhow::{Context, Result};
+use sd_notify::NotifyState;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+/// Runs the service until SIGTERM or SIGINT.
+pub(crate) fn serve(config_path: &Path) -> Result<()> {
+    let config = Config::load(config_path).context("load configuration")?;
+    let service = Arc::new(Service::open(&config, Clock::system()).context("set up the service")?);
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?
+        .block_on(run(config_path.to_owned(), config, service))
+}
+
+async fn run(config_path: PathBuf, config: Config, service: Arc<Service>) -> Result<()> {
+    // Before READY, so that no signal after it is lost.
+    let mut signals = Signals::new().context("wait for signals")?;
+    let listen = config.fixed.listen;
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("listen on {listen}"))?;
+    let bound = listener.local_addr().context("read the bound address")?;
+    if let Some(path) = &config.fixed.port_file {
+        atomic_file::replace(path, format!("{bound}\n").as_bytes(), 0o644)
+            .with_context(|| format!("write {}", path.display()))?;
+    }
+    let (stop, stopping) = watch::channel(false);
+    let serving = tokio::spawn(listen::serve(
+        listener,
+        service.clone(),
+        router(service.clone()),
+        stopping,
+    ));
+    announce(bound, &service.current(), config.fixed.plain_http);
+    notify(&[
+        NotifyState::Ready,
+        NotifyState::Status(&status(bound, &service.current())),
+    ]);
+
+    while signals.next().await == Wish::Reload {
+        let reloading = NotifyState::monotonic_usec_now().ok();
+        notify(
+            &[NotifyState::Reloading]
+                .into_iter()
+                .chain(reloading)
+                .collect::<Vec<_>>(),
+        );
+        let (status, error) = match reload(&config_path, &config, &service) {
+            Ok(current) => {
+                announce(bound, &current, config.fixed.plain_http);
+                (status(bound, &current), None)
+            }
+            Err(error) => {
+                let text = format!("{:#}", anyhow::Error::new(error));
+                (
+                    format!(
+                        "{}; last reload changed nothing",
+                        status(bound, &service.current())
+                    ),
+                    Some(text),
+                )
+            }
+        };
+        if let Some(error) = error {
+            tracing::error!(error, "reload changed nothing");
+        }
+        notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
+    }
+
+    tracing::info!("stopping");
+    notify(&[NotifyState::Stopping]);
+    // The receiver lives as long as the task; a task that is gone has stopped.
+    let _ = stop.send(true);
+    serving.await.context("stop serving")
+}
+
+/// Reads configuration, policies and certificate anew; all of it holds, or none.
+fn reload(path: &Path, running: &Config, service: &Service) -> Result<Arc<Current>, SetUpError> {
+    let config = Config::load(path)?;
+    if config.fixed != running.fixed {
+        return Err(SetUpError::NeedsRestart {
+            file: path.display().to_string(),
+        });
+    }
+    service.reload(&config)
+}
+
+fn announce(bound: SocketAddr, current: &Current, plain_http: bool) {
+    tracing::info!(
+        address = %bound,
+        policies = digest(current),
+        rules = current.resource_policy.rules_len(),
+        admin = current.admin_token_sha256.is_some(),
+        "serving"
+    );
+    if plain_http {
+        tracing::warn!("danger-plain-http: tokens and cookies travel in the clear");
+    }
+    if current
+        .attestation_policy
+        .anchors()
+        .danger_accept_sample
+        .value
+    {
+        tracing::warn!("danger-accept-sample: evidence without hardware is accepted");
+    }
+}
+
+fn status(bound: SocketAddr, current: &Current) -> String {
+    format!("serving on {bound}, policies {}", digest(current))
+}
+
+fn digest(current: &Current) -> String {
+    current
+        .policy_digest
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// Without systemd this does nothing; that a message is lost is no reason to stop.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "notify systemd");
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Wish {
+    Reload,
+    Stop,
+}
+
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> Wish {
+        tokio::select! {
+            _ = self.hangup.recv() => Wish::Reload,
+            _ = self.terminate.recv() => Wish::Stop,
+            _ = self.interrupt.recv() => Wish::Stop,
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Everything a request needs: keys, policies, store, clock. Built from the configuration once;
+//! what a reload changes is one value behind one swap, so that it changes whole or not at all.
+
+use crate::challenge::ChallengeKey;
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError, Limits, Reloaded, read_text};
+use crate::key_file::{Key32, KeyFileError, read_signing_key};
+use crate::resource_policy::ResourcePolicy;
+use crate::store::{DirStore, Store, StoreError};
+use crate::throttle::Throttle;
+use crate::tls::{self, TlsError};
+use crate::token::Issuer;
+use nitride_verify::AttestationPolicy;
+use nitride_verify::strict_toml::FileError;
+use rustls::ServerConfig;
+use sha2::{Digest, Sha256};
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+use thiserror::Error;
+
+/// The running service, shared by all requests.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) clock: Clock,
+    pub(crate) challenges: ChallengeKey,
+    pub(crate) issuer: Issuer,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) throttle: Throttle,
+    pub(crate) limits: Limits,
+    /// Whether cookies may travel in the clear, since everything does.
+    pub(crate) plain_http: bool,
+    current: RwLock<Arc<Current>>,
+}
+
+/// What a reload replaces.
+#[derive(Debug)]
+pub(crate) struct Current {
+    pub(crate) attestation_policy: AttestationPolicy,
+    pub(crate) resource_policy: ResourcePolicy,
+    /// SHA-256 of the two policy files, for the log.
+    pub(crate) policy_digest: [u8; 32],
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) admin_token_sha256: Option<[u8; 32]>,
+}
+
+/// Why the service cannot start, or a reload changed nothing.
+#[derive(Debug, Error)]
+pub(crate) enum SetUpError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Policy(#[from] FileError),
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{} changes what only a restart can change", file)]
+    NeedsRestart { file: String },
+}
+
+impl Service {
+    /// Opens store and keys, and loads policies and certificate.
+    pub(crate) fn open(config: &Config, clock: Clock) -> Result<Self, SetUpError> {
+        let fixed = &config.fixed;
+        Ok(Self {
+            clock,
+            challenges: ChallengeKey::new(Key32::read(&fixed.challenge_key)?),
+            issuer: Issuer::new(
+                read_signing_key(&fixed.token_key)?,
+                &fixed.issuer,
+                &fixed.audience,
+                &fixed.policy_id,
+            ),
+            store: Arc::new(DirStore::open(
+                &fixed.store,
+                Key32::read(&fixed.store_key)?,
+            )?),
+            throttle: Throttle::new(fixed.throttle),
+            limits: fixed.limits,
+            plain_http: fixed.plain_http,
+            current: RwLock::new(Arc::new(Current::load(&config.reloaded)?)),
+        })
+    }
+
+    /// What holds now; a request keeps it to its end.
+    pub(crate) fn current(&self) -> Arc<Current> {
+        // The lock only ever guards a swap, so that a poisoned one is still whole.
+        self.current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Loads policies and certificate anew, and swaps them in if all are good.
+    pub(crate) fn reload(&self, config: &Config) -> Result<Arc<Current>, SetUpError> {
+        let loaded = Arc::new(Current::load(&config.reloaded)?);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = loaded.clone();
+        Ok(loaded)
+    }
+}
+
+#[cfg(test)]
+impl Service {
+    /// A service of parts, for tests.
+    pub(crate) fn of_parts(
+        clock: Clock,
+        issuer: Issuer,
+        store: Arc<dyn Store>,
+        throttle: Throttle,
+        limits: Limits,
+        current: Current,
+    ) -> Self {
+        let key = Key32::draw(&mut crate::entropy::KernelEntropy).unwrap();
+        Self {
+            clock,
+            challenges: ChallengeKey::new(key),
+            issuer,
+            store,
+            throttle,
+            limits,
+            plain_http: true,
+            current: RwLock::new(Arc::new(current)),
+        }
+    }
+}
+
+impl Current {
+    pub(crate) fn load(reloaded: &Reloaded) -> Result<Self, SetUpError> {
+        let (attestation_policy, attestation_text) =
+            load_policy(&reloaded.attestation_policy, AttestationPolicy::parse)?;
+        let (resource_policy, resource_text) =
+            load_policy(&reloaded.resource_policy, ResourcePolicy::parse)?;
+        let mut digest = Sha256::new();
+        for text in [&attestation_text, &resource_text] {
+            digest.update(text.len().to_be_bytes());
+            digest.update(text);
+        }
+        Ok(Self {
+            attestation_policy,
+            resource_policy,
+            policy_digest: digest.finalize().into(),
+            tls: reloaded.tls.as_ref().map(tls::load).transpose()?,
+            admin_token_sha256: reloaded.admin_token_sha256,
+        })
+    }
+}
+
+/// Reads one policy file; the policy and its text.
+pub(crate) fn load_policy<T>(
+    path: &Path,
+    parse: impl FnOnce(&str, &str) -> Result<T, FileError>,
+) -> Result<(T, String), SetUpError> {
+    let text = read_text(path)?;
+    let policy = parse(&text, &path.display().to_string())?;
+    Ok((policy, text))
+}
