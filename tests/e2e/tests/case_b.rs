@@ -336,6 +336,7 @@ release-to = [{ uid = @UID@ }]
 fn an_envelope_that_differs_in_any_field_from_what_was_asked_is_refused() -> Result<()> {
     let world = World::start(Plan::chain(KEYS))?;
     let owner = world.owner();
+    let signer = owner.signing_key()?;
     let good = Deposit::secret("demo/secret/one", b"correct horse battery staple");
     for (what, deposit) in [
         (
@@ -367,18 +368,18 @@ fn an_envelope_that_differs_in_any_field_from_what_was_asked_is_refused() -> Res
             },
         ),
     ] {
-        owner.deposit_forged(&deposit, &owner.signing_key()?, b"owner")?;
+        owner.deposit_forged(&deposit, &signer, &signer.kid()?)?;
         let refused = refused_release(&world)?;
         assert_eq!(refused, Status::ResourceRefused, "{what}");
     }
     let stranger = nitride_support::forge::Signatory::numbered(9)?;
-    owner.deposit_forged(&good, &stranger, b"owner")?;
+    owner.deposit_forged(&good, &stranger, &signer.kid()?)?;
     assert_eq!(
         refused_release(&world)?,
         Status::ResourceRefused,
         "another key"
     );
-    owner.deposit_forged(&good, &owner.signing_key()?, b"stranger")?;
+    owner.deposit_forged(&good, &signer, &stranger.kid()?)?;
     assert_eq!(
         refused_release(&world)?,
         Status::ResourceRefused,

@@ -8,6 +8,7 @@ use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{Signature, SigningKey};
 use p256::pkcs8::{DecodePrivateKey, EncodePublicKey, LineEnding};
 use serde_json::{Value, json};
+use sha2::Digest;
 
 /// A P-256 key of the test's.
 #[derive(Clone)]
@@ -72,7 +73,20 @@ impl Signatory {
         signature.to_bytes().into()
     }
 
-    /// An envelope under this key's name for itself.
+    /// The id under which the service's tools sign: SHA-256 of the SPKI.
+    ///
+    /// # Errors
+    /// When the public key cannot be written.
+    pub fn kid(&self) -> Result<Vec<u8>> {
+        let spki = self
+            .key
+            .verifying_key()
+            .to_public_key_der()
+            .context("write a public key")?;
+        Ok(sha2::Sha256::digest(spki.as_bytes()).to_vec())
+    }
+
+    /// An envelope under any id.
     ///
     /// # Errors
     /// When the fields do not make one.

@@ -99,12 +99,39 @@ impl<'a> Deposit<'a> {
 }
 
 impl<'a> Owner<'a> {
+    pub(crate) fn new(folder: &'a Folder) -> Self {
+        Self { folder }
+    }
+}
+
+impl Owner<'_> {
     /// Signs and stores a resource, as its owner would: with the subcommands.
     ///
     /// # Errors
     /// When they refuse.
     pub fn deposit(&self, deposit: &Deposit<'_>) -> Result<()> {
-        self.deposit_forged(deposit, &self.signing_key()?, b"owner")
+        let mut words = vec![
+            "--owner-key".to_owned(),
+            self.folder.join("owner.key").to_string_lossy().into_owned(),
+            "--material".to_owned(),
+            "-".to_owned(),
+            format!("--type={}", deposit.key_type.as_str()),
+            format!("--version={}", deposit.version),
+            format!("--operations={}", deposit.operations.join(",")),
+        ];
+        if !deposit.release_to.is_empty() {
+            words.push(format!("--release-to={}", deposit.release_to.join(",")));
+        }
+        if let Some(secs) = deposit.lease_secs {
+            words.push(format!("--lease-secs={secs}"));
+        }
+        if let Some(secs) = deposit.not_after_secs {
+            words.push(format!("--not-after-secs={secs}"));
+        }
+        if let Some(tenant) = deposit.tenant {
+            words.push(format!("--tenant={tenant}"));
+        }
+        self.put(deposit.path, &words, deposit.material)
     }
 
     /// Stores a resource under an envelope by any key, in which anything may be said.
@@ -118,22 +145,33 @@ impl<'a> Owner<'a> {
         kid: &[u8],
     ) -> Result<()> {
         let envelope = signatory.envelope(kid, &deposit.fields())?;
-        self.deposit_raw(deposit.path, &envelope)
+        self.put(
+            deposit.path,
+            &["--envelope".to_owned(), "-".to_owned()],
+            &envelope,
+        )
     }
 
-    /// Stores bytes as they are.
+    /// Stores bytes that nobody signed.
     ///
     /// # Errors
     /// When the store refuses.
     pub fn deposit_raw(&self, path: &str, bytes: &[u8]) -> Result<()> {
-        let config = self.folder.join("provisiond.toml");
-        let config = config.to_string_lossy();
-        self.provisiond(&["resource", "put", "--config", &config, path], bytes)
-            .map(drop)
+        self.put(path, &["--raw".to_owned(), "-".to_owned()], bytes)
     }
 
-    pub(crate) fn new(folder: &'a Folder) -> Self {
-        Self { folder }
+    fn put(&self, path: &str, what: &[String], input: &[u8]) -> Result<()> {
+        let config = self.folder.join("provisiond.toml");
+        let mut words = vec![
+            "resource".to_owned(),
+            "put".to_owned(),
+            "--config".to_owned(),
+            config.to_string_lossy().into_owned(),
+            "--path".to_owned(),
+            path.to_owned(),
+        ];
+        words.extend_from_slice(what);
+        self.provisiond(&words, input).map(drop)
     }
 
     /// The service's token key, for forging with a stolen key.
@@ -177,9 +215,26 @@ impl<'a> Owner<'a> {
         String::from_utf8(output.stdout).context("its output is not text")
     }
 
+    /// Makes every key of a world: the owner's, the service's for tokens, and the two secrets.
     pub(crate) fn make_keys(&self) -> Result<()> {
-        let at = |name: &str| self.folder.join(name).into_os_string();
-        let _ = (at("x"), self);
+        for (verb, name) in [("owner-key", "owner"), ("token-key", "token")] {
+            self.provisiond(
+                &[
+                    verb.into(),
+                    "generate".into(),
+                    "--out".into(),
+                    self.folder.join(&format!("{name}.key")).into_os_string(),
+                    "--public-out".into(),
+                    self.folder.join(&format!("{name}.pub")).into_os_string(),
+                ],
+                b"",
+            )?;
+        }
+        for name in ["store.key", "challenge.key"] {
+            let path = self.folder.join(name).into_os_string();
+            let words = ["store-key".into(), "generate".into(), "--out".into(), path];
+            self.provisiond(&words, b"")?;
+        }
         Ok(())
     }
 }

@@ -199,10 +199,10 @@ socket = "@DIR@/agent.sock"
 
 [[service]]
 name = "main"
+ca = "@DIR@/ca.pem"
 
 [[service.endpoint]]
 url = "{url}"
-ca = "@DIR@/ca.pem"
 
 {}"#,
             self.agent_tables
