@@ -43,8 +43,8 @@ pub enum EnvelopeError {
         /// Bytes found.
         len: usize,
     },
-    /// The frame or the payload is not the CBOR of the CDDL. Offsets count from the begin of the
-    /// part.
+    /// The frame or the payload is not the CBOR of the CDDL. Offsets count from the beginning of
+    /// the part.
     #[error("{part} of the envelope is malformed")]
     Malformed {
         /// "frame", "protected header" or "payload".
@@ -143,7 +143,6 @@ impl fmt::Debug for UnverifiedEnvelope<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("UnverifiedEnvelope")
-            .field("kid", &self.kid)
             .field("payload_len", &self.frame.payload.len())
             .finish_non_exhaustive()
     }
@@ -163,8 +162,19 @@ pub(super) fn signature_prefix(
     })
 }
 
+/// Names the part. What is no envelope may be a bare secret, so a length that was read out of it
+/// is left out: an error says where and what, and none of the bytes.
 fn in_part(part: &'static str) -> impl FnOnce(DecodeError) -> EnvelopeError {
-    move |source| EnvelopeError::Malformed { part, source }
+    move |source| {
+        let source = match source {
+            DecodeError::WrongLength { at, .. } => DecodeError::OutOfRange {
+                at,
+                field: "number of entries",
+            },
+            source => source,
+        };
+        EnvelopeError::Malformed { part, source }
+    }
 }
 
 fn read_frame(bytes: &[u8]) -> Result<Frame<'_>, DecodeError> {

@@ -277,6 +277,19 @@ fn neither_debug_nor_errors_show_the_material() {
     assert!(!format!("{verified:?}").contains("171"));
 }
 
+#[test]
+fn an_error_over_a_bare_secret_repeats_none_of_it() {
+    // It begins as an envelope does, and then announces 0x68756e7465723221 entries: `hunter2!`.
+    let secret = b"\xd2\x9bhunter2!hunter2!";
+    let error = UnverifiedEnvelope::parse(secret).unwrap_err();
+    let number = u64::from_be_bytes(*b"hunter2!").to_string();
+    let shown = format!("{error:?}");
+    assert!(
+        !shown.contains(&number) && shown.contains("entries"),
+        "{shown}"
+    );
+}
+
 /// A payload as the encoder would write it, but without its checks.
 fn payload_of(fields: &EnvelopeFields<'_>) -> Vec<u8> {
     nitride_cbor::encode_to_vec(MAX_ENVELOPE_LEN, |w| {
