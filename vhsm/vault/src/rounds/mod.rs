@@ -1,0 +1,188 @@
+//! Attestation rounds: what is wanted, who asked, and what the courier brought.
+//!
+//! ```text
+//! application      vault                               courier            service
+//!   missing ────> want() ── single flight
+//!                 next_order() ──── service, resources ──>  auth ───────────>
+//!                 challenge() <──── nonce ────────────────────────────────────
+//!                   fresh TEE key; report_data ── evidence ──> attest ───────>
+//!                 accept_result() <── token, for a gate ──────────────────────
+//!                 accept_resource() <── JWE ──────────────────────────────────
+//!                   open, verify, compare, commit
+//!   perform <──── finish(): every want settles
+//! ```
+//!
+//! Principles:
+//! - **The courier chooses nothing.** It gets what to fetch, and what it brings back counts only if
+//!   it opens with this round's key and names itself, signed by a pinned signer.
+//! - **Its word is a hint.** A failure that it reports ends the wait of those who asked, and begins
+//!   a back-off that is bounded and that a new connection of the agent clears; nothing else is
+//!   remembered of it.
+//! - **Single flight.** One want is in one round at a time, however many ask; one order carries all
+//!   that is wanted of a service when it is taken.
+//! - **Work is metered.** A round has one challenge, one result and one delivery of each resource,
+//!   and ends by itself; there are only so many rounds at a time.
+//!
+//! What a vault that was just started cannot know is which versions were held before: that older
+//! envelopes are refused holds from the first one that it takes.
+
+mod back_off;
+mod failure;
+mod order;
+mod resource;
+mod stage;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+pub use failure::{RoundError, RoundFailure, WantRefused};
+pub use order::{EvidenceWanted, Order, RoundId, Settled};
+pub use resource::ResourceFault;
+pub(crate) use table::Rounds;
+
+use crate::policy::{ActivePolicy, Source};
+use crate::{Draw, Now, Vault, Want};
+use nitride_protocol::agent::FailureClass;
+use stage::Destination;
+
+impl Vault {
+    /// Joins the round that is to bring `want`, or begins one.
+    ///
+    /// # Errors
+    /// [`WantRefused`], whose status whoever waits may be given.
+    pub fn want(&self, want: &Want, now: Now, draw: &mut dyn Draw) -> Result<RoundId, WantRefused> {
+        let policy = self.policy();
+        let service = service_of(&policy, want).ok_or(WantRefused::NoService)?;
+        self.rounds.lock().want(want, service, now, draw)
+    }
+
+    /// Begins rounds for every key that is missing and that its rule says to fetch beforehand.
+    /// What is backed off is left for later.
+    pub fn prefetch(&self, now: Now, draw: &mut dyn Draw) {
+        let policy = self.policy();
+        let mut rounds = self.rounds.lock();
+        for (name, rule) in policy.key_rules() {
+            if let Source::Kbs { service, .. } = &rule.source
+                && rule.prefetch
+                && self.keys.is_missing(rule, now)
+            {
+                let name = name.clone();
+                // Nobody waits for it who would have to learn why it is not tried now.
+                let _ = rounds.want(&Want::Key { name }, service, now, draw);
+            }
+        }
+    }
+
+    /// The next order for the courier; `None` if nothing is wanted, or too much is under way.
+    pub fn next_order(&self, now: Now) -> Option<Order> {
+        let policy = self.policy();
+        self.rounds.lock().next_order(&policy, &self.keys, now)
+    }
+
+    /// Takes the service's nonce, once a round: makes the round's key, and says what evidence is
+    /// to be made over.
+    ///
+    /// # Errors
+    /// [`RoundError`]; the round stays as it was.
+    pub fn challenge(
+        &self,
+        round: &RoundId,
+        nonce: &str,
+        now: Now,
+    ) -> Result<EvidenceWanted, RoundError> {
+        self.rounds.lock().challenge(round, nonce, now)
+    }
+
+    /// Takes the attestation result, once a round that wants one, and approves the gates whose
+    /// every condition it meets.
+    ///
+    /// # Errors
+    /// [`RoundError`]; a gate that is named by it is not approved.
+    pub fn accept_result(&self, round: &RoundId, token: &str, now: Now) -> Result<(), RoundError> {
+        self.with_destination(|rounds, to| rounds.challenged(round, now)?.take_result(token, to))
+    }
+
+    /// Takes a resource of the order, once, and commits the key in it.
+    ///
+    /// # Errors
+    /// [`RoundError`]; no key was added or changed.
+    pub fn accept_resource(
+        &self,
+        round: &RoundId,
+        path: &str,
+        jwe: &[u8],
+        now: Now,
+        draw: &mut dyn Draw,
+    ) -> Result<(), RoundError> {
+        self.with_destination(|rounds, to| {
+            let round = rounds.challenged(round, now)?;
+            round.take_resource(path, jwe, to, now, draw)
+        })
+    }
+
+    /// Takes the courier's word on why a resource (`path`), or all of them, do not come.
+    ///
+    /// # Errors
+    /// [`RoundError`] for an unknown round or a resource outside its order.
+    pub fn record_failure(
+        &self,
+        round: &RoundId,
+        path: Option<&str>,
+        class: FailureClass,
+        retry_after_ms: u32,
+        now: Now,
+    ) -> Result<(), RoundError> {
+        let mut rounds = self.rounds.lock();
+        let ordered = rounds.live(round, now)?;
+        ordered.note_failure(path, class.into(), retry_after_ms)
+    }
+
+    /// Ends a round: everything it was for settles. Empty for an unknown round.
+    pub fn finish(&self, round: &RoundId, now: Now) -> Vec<Settled> {
+        self.fail_round(round, RoundFailure::NotDelivered, now)
+    }
+
+    /// Ends a round that cannot go on; what was not delivered and has no reason of its own settles
+    /// with `failure`. Empty for an unknown round.
+    pub fn fail_round(&self, round: &RoundId, failure: RoundFailure, now: Now) -> Vec<Settled> {
+        self.rounds.lock().end(round, &failure, now)
+    }
+
+    /// Ends every round, those that nobody has taken yet included.
+    pub fn abandon_all(&self, now: Now, failure: RoundFailure) -> Vec<Settled> {
+        self.rounds.lock().end_all(&failure, now)
+    }
+
+    /// Ends the rounds whose budget is spent, and hands out what settled without one. To be called
+    /// every second or so.
+    pub fn expire(&self, now: Now) -> Vec<Settled> {
+        self.rounds.lock().expire(now)
+    }
+
+    /// To be called when an agent has connected: what the one before said of failures is forgotten.
+    pub fn agent_connected(&self) {
+        self.rounds.lock().clear_back_offs();
+    }
+
+    fn with_destination<R>(&self, act: impl FnOnce(&mut table::Table, &Destination<'_>) -> R) -> R {
+        let policy = self.policy();
+        let to = Destination {
+            policy: &policy,
+            keys: &self.keys,
+            gates: &self.gates,
+        };
+        act(&mut self.rounds.lock(), &to)
+    }
+}
+
+/// Who brings `want`, by the policy of this moment.
+fn service_of<'p>(policy: &'p ActivePolicy, want: &Want) -> Option<&'p str> {
+    match want {
+        Want::Key { name } => match &policy.key_rule(name.as_str())?.source {
+            Source::Kbs { service, .. } => Some(service),
+            Source::Generate | Source::Local => None,
+        },
+        Want::Gate { name } => Some(&policy.gate_rule(name)?.service),
+    }
+}

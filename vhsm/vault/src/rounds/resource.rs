@@ -1,0 +1,248 @@
+//! From a JWE to facts about a key: opened, authenticated, held against what was asked.
+
+use crate::keys::{CommitRefused, Delivered};
+use crate::policy::{ActivePolicy, KeyRule, ReleaseTo, Signer, Unsigned};
+use crate::{Now, Refusal};
+use nitride_kbs::envelope::{EnvelopeError, EnvelopeFields, UnverifiedEnvelope};
+use nitride_kbs::jwe::{self, Jwe, JweError};
+use nitride_kbs::resource::ResourcePath;
+use nitride_protocol::{KeyType, Operation};
+use nitride_secmem::SecretBuf;
+use nitride_secmem::crypto::{
+    AeadAlgorithm, AeadKey, CryptoError, EcP256, aes256_key_unwrap, concat_kdf_sha256,
+    verify_p256_sha256,
+};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Why a delivered resource was refused.
+#[derive(Debug, Clone, Error)]
+#[non_exhaustive]
+pub enum ResourceFault {
+    /// It is no JWE of the protocol.
+    #[error("the resource is no jwe of the protocol")]
+    NotAJwe(#[source] Arc<JweError>),
+    /// It does not open with this round's key: it is another round's, or was changed.
+    #[error("the jwe does not open with this round's key")]
+    DoesNotOpen(#[source] CryptoError),
+    /// There is nothing in it.
+    #[error("the resource is empty")]
+    Empty,
+    /// Nobody signed it, and the key's rule does not say that this may be.
+    #[error("the resource is not signed")]
+    Unsigned,
+    /// The envelope is malformed, or its signature not the signer's.
+    #[error("the envelope is malformed or not of its signer")]
+    Envelope(#[source] Arc<EnvelopeError>),
+    /// The envelope names a signer that the key's rule does not.
+    #[error("the envelope's signer is none of the key's")]
+    UnknownSigner,
+    /// The envelope is of another resource: of the one who swapped them.
+    #[error("the envelope is of another resource than was asked for")]
+    OtherPath,
+    /// The envelope's key has another type than the rule says.
+    #[error("the envelope's key is not of type {expected}")]
+    OtherKeyType {
+        /// The type that the rule says.
+        expected: KeyType,
+    },
+    /// The envelope is another tenant's, or names one where the rule names none.
+    #[error("the envelope is of another tenant")]
+    OtherTenant,
+    /// The envelope ended already, by the wall clock.
+    #[error("the envelope's key has ended")]
+    Ended,
+    /// An older version than one that this vault has held: a replay.
+    #[error("the envelope's version is older than version {held}, which was held")]
+    OlderVersion {
+        /// The newest that was held.
+        held: u32,
+    },
+    /// Other material under a version that this vault holds.
+    #[error("the envelope has other material under a version that is held")]
+    OtherMaterial,
+    /// The name belongs to a key that was made here.
+    #[error("a key that was made here has the name")]
+    NameTaken,
+    /// The key or its version was destroyed here.
+    #[error("the key was destroyed here")]
+    Destroyed,
+    /// The key has as many versions as it may.
+    #[error("the key has as many versions as it may have")]
+    TooManyVersions,
+    /// The key's rule changed while the round was under way.
+    #[error("the key's rule changed while the round was under way")]
+    PolicyChanged,
+    /// The locked memory is full.
+    #[error("the locked arena has no room left")]
+    ArenaFull,
+    /// The material is no key of its type.
+    #[error("the material is no key of its type")]
+    BadMaterial,
+    /// Something that should not happen.
+    #[error("the key cannot be kept")]
+    NotKept(#[source] Refusal),
+}
+
+impl From<CommitRefused> for ResourceFault {
+    fn from(refused: CommitRefused) -> Self {
+        match refused {
+            CommitRefused::OtherSource => Self::PolicyChanged,
+            CommitRefused::OlderVersion { held } => Self::OlderVersion { held },
+            CommitRefused::OtherMaterial => Self::OtherMaterial,
+            CommitRefused::NotProvisioned => Self::NameTaken,
+            CommitRefused::Destroyed => Self::Destroyed,
+            CommitRefused::BadMaterial => Self::BadMaterial,
+            CommitRefused::TooManyVersions => Self::TooManyVersions,
+            CommitRefused::ArenaFull => Self::ArenaFull,
+            CommitRefused::Internal(refusal) => Self::NotKept(refusal),
+        }
+    }
+}
+
+impl From<CryptoError> for ResourceFault {
+    fn from(error: CryptoError) -> Self {
+        match error {
+            CryptoError::ArenaFull => Self::ArenaFull,
+            error => Self::DoesNotOpen(error),
+        }
+    }
+}
+
+impl From<EnvelopeError> for ResourceFault {
+    fn from(error: EnvelopeError) -> Self {
+        Self::Envelope(Arc::new(error))
+    }
+}
+
+/// A plaintext that opened under a round's key, in the arena. Nobody has vouched for it.
+#[derive(Debug)]
+pub(super) struct Opened {
+    plaintext: SecretBuf,
+}
+
+impl Opened {
+    /// Opens a JWE with the round's key (RFC 7518, 4.6; RFC 7516, 5.2). Every intermediate value
+    /// is in the arena: shared point, both keys, plaintext.
+    pub(super) fn from_jwe(key: &EcP256, bytes: &[u8]) -> Result<Self, ResourceFault> {
+        let jwe = Jwe::parse(bytes).map_err(|error| ResourceFault::NotAJwe(Arc::new(error)))?;
+        if jwe.ciphertext().is_empty() {
+            return Err(ResourceFault::Empty);
+        }
+        let shared = key.ecdh(&jwe.header().epk)?;
+        let wrapping = concat_kdf_sha256(&shared, &jwe::concat_kdf_other_info())?;
+        let content = aes256_key_unwrap(wrapping.expose(), jwe.encrypted_key())?;
+        let cipher = AeadKey::new(AeadAlgorithm::Aes256Gcm, content.expose())?;
+        let sealed = [jwe.ciphertext(), jwe.tag()].concat();
+        let mut plaintext =
+            SecretBuf::with_len(jwe.ciphertext().len()).map_err(CryptoError::from)?;
+        let len = cipher.open(jwe.iv(), &[jwe.aad()], &sealed, plaintext.expose_mut())?;
+        plaintext.truncate(len);
+        Ok(Self { plaintext })
+    }
+
+    /// Holds the plaintext against what `rule` asks of `path`.
+    ///
+    /// An envelope is judged as one even where unsigned resources are accepted; only what is no
+    /// envelope at all is then taken as it is. `created-secs` is not judged: whoever owns the
+    /// guest's clock could make any time look right or wrong, so it is for people to read.
+    pub(super) fn judge<'p>(
+        &'p self,
+        policy: &ActivePolicy,
+        rule: &'p KeyRule,
+        path: &ResourcePath,
+        now: Now,
+    ) -> Result<Delivered<'p>, ResourceFault> {
+        let plaintext = self.plaintext.expose();
+        match (UnverifiedEnvelope::parse(plaintext), rule.unsigned) {
+            (Ok(envelope), _) => judge_envelope(envelope, policy, rule, path, now),
+            (Err(_), Unsigned::Accept) => Ok(plain(rule, path, plaintext)),
+            (Err(error), Unsigned::Refuse) => {
+                // A plain resource is told from a broken envelope for whoever reads the log.
+                if nitride_kbs::envelope::looks_like_envelope(plaintext) {
+                    Err(error.into())
+                } else {
+                    Err(ResourceFault::Unsigned)
+                }
+            }
+        }
+    }
+}
+
+fn judge_envelope<'p>(
+    envelope: UnverifiedEnvelope<'p>,
+    policy: &ActivePolicy,
+    rule: &'p KeyRule,
+    path: &ResourcePath,
+    now: Now,
+) -> Result<Delivered<'p>, ResourceFault> {
+    let signer = pinned_signer(policy, rule, envelope.kid())?;
+    let envelope = envelope
+        .verified_by(|parts, signature| verify_p256_sha256(&signer.point, parts, signature))?;
+    let fields = envelope.fields();
+    if fields.path != path.as_str() {
+        return Err(ResourceFault::OtherPath);
+    }
+    if fields.key_type != rule.key_type.as_str() {
+        let expected = rule.key_type;
+        return Err(ResourceFault::OtherKeyType { expected });
+    }
+    if fields.tenant != rule.tenant.as_deref() {
+        return Err(ResourceFault::OtherTenant);
+    }
+    // An unknown wall clock ends nothing here; a use under it is refused all the same.
+    let ended = |end_secs| now.wall_secs != 0 && end_secs < now.wall_secs;
+    if fields.policy.not_after_secs.is_some_and(ended) {
+        return Err(ResourceFault::Ended);
+    }
+    Ok(signed(rule, path, fields))
+}
+
+/// The signer of this key id, among those that the key's rule names.
+fn pinned_signer<'s>(
+    policy: &'s ActivePolicy,
+    rule: &KeyRule,
+    kid: &[u8],
+) -> Result<&'s Signer, ResourceFault> {
+    rule.signer
+        .iter()
+        .filter_map(|name| policy.signer(name))
+        .find(|signer| signer.kid == kid)
+        .ok_or(ResourceFault::UnknownSigner)
+}
+
+/// What travels with the key. An operation or a recipient that this vault does not know is left
+/// out, which narrows. The rule is not mixed in here: it is asked at each use, and may change.
+fn signed<'p>(
+    rule: &'p KeyRule,
+    path: &ResourcePath,
+    fields: &EnvelopeFields<'p>,
+) -> Delivered<'p> {
+    let policy = &fields.policy;
+    let known = |name: &&str| name.parse::<Operation>().ok();
+    let recipient = |text: &&str| text.parse::<ReleaseTo>().ok();
+    Delivered {
+        rule,
+        version: fields.version,
+        operations: policy.operations.iter().filter_map(known).collect(),
+        release_to: policy.release_to.iter().filter_map(recipient).collect(),
+        lease_secs: policy.lease_secs,
+        not_after_secs: policy.not_after_secs,
+        origin_uri: path.to_uri(),
+        material: fields.material,
+    }
+}
+
+/// A plain resource says nothing of itself: what the key's rule says stands in for it.
+fn plain<'p>(rule: &'p KeyRule, path: &ResourcePath, material: &'p [u8]) -> Delivered<'p> {
+    Delivered {
+        rule,
+        version: 1,
+        operations: rule.operations,
+        release_to: rule.release_to.clone(),
+        lease_secs: rule.lease_secs,
+        not_after_secs: rule.not_after,
+        origin_uri: path.to_uri(),
+        material,
+    }
+}

@@ -1,0 +1,10 @@
+//! Rounds on a virtual clock, against a service made of another cryptographic library.
+
+mod challenge;
+mod failures;
+mod flight;
+mod gates;
+mod resources;
+mod service;
+mod tampered;
+mod world;
