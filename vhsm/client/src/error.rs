@@ -9,7 +9,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum ClientError {
     /// vhsmd's socket could not be reached.
-    #[error("vhsmd's socket {path} cannot be reached", path = path.display())]
+    #[error("socket {path} cannot be reached", path = path.display())]
     Connect {
         /// The socket.
         path: PathBuf,

@@ -1,0 +1,190 @@
+use crate::answer::{Answer, Bytes};
+use crate::failure::Failure;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Where an answer goes, and what may go there.
+pub(crate) struct Target {
+    /// `None` is standard output.
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) force_terminal: bool,
+    pub(crate) json: bool,
+}
+
+impl Target {
+    /// Standard output.
+    pub(crate) fn standard(json: bool) -> Self {
+        Self {
+            path: None,
+            force_terminal: false,
+            json,
+        }
+    }
+
+    /// Refuses ahead what would be refused afterwards, so that a secret is not fetched in vain.
+    pub(crate) fn check(&self, what: &'static str, secret: bool) -> Result<(), Failure> {
+        self.check_for(what, secret, io::stdout().is_terminal())
+    }
+
+    fn check_for(&self, what: &'static str, secret: bool, terminal: bool) -> Result<(), Failure> {
+        let raw = secret || !self.json;
+        if self.path.is_none() && terminal && raw && !self.force_terminal {
+            return Err(Failure::Terminal { what });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn write(&self, answer: &Answer) -> Result<(), Failure> {
+        match answer {
+            Answer::Text { json, .. } if self.json => self.put(format!("{json}\n").as_bytes()),
+            Answer::Text { text, .. } => self.put(text.as_bytes()),
+            Answer::Bytes(bytes) => {
+                self.check(bytes.field, bytes.secret)?;
+                self.put_bytes(bytes)
+            }
+        }
+    }
+
+    fn put_bytes(&self, bytes: &Bytes) -> Result<(), Failure> {
+        if self.json {
+            self.put(&bytes.to_json())
+        } else {
+            self.put(&bytes.bytes)
+        }
+    }
+
+    fn put(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let written = match &self.path {
+            Some(path) => {
+                refuse_irregular(path)?;
+                replace(path, bytes)
+            }
+            None => print(bytes),
+        };
+        written.map_err(|source| Failure::Write {
+            path: self.path.clone(),
+            source,
+        })
+    }
+}
+
+/// A rename over a device or a link would take its place.
+fn refuse_irregular(path: &Path) -> Result<(), Failure> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.is_file() => Err(Failure::NotAFile {
+            path: path.to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Writes to standard output past the standard library's buffer, which would keep a copy.
+fn print(bytes: &[u8]) -> io::Result<()> {
+    File::from(io::stdout().as_fd().try_clone_to_owned()?).write_all(bytes)
+}
+
+/// Writes the file as a whole or not at all, readable by its owner alone.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(name);
+    hidden.push(format!(".{}.tmp", std::process::id()));
+    let temporary = folder.join(hidden);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&temporary)?;
+    let outcome = file
+        .write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&temporary, path));
+    if outcome.is_err() {
+        // What went wrong is told; a file left over would be a second fault, and hides nothing.
+        drop(fs::remove_file(&temporary));
+        return outcome;
+    }
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn target(path: Option<PathBuf>, force_terminal: bool, json: bool) -> Target {
+        Target {
+            path,
+            force_terminal,
+            json,
+        }
+    }
+
+    #[test]
+    fn a_terminal_gets_no_secret_and_no_raw_bytes_unless_forced() {
+        let allowed = |force, json, secret, terminal| {
+            target(None, force, json)
+                .check_for("secret", secret, terminal)
+                .is_ok()
+        };
+        // A secret, raw or as JSON.
+        assert!(!allowed(false, false, true, true));
+        assert!(!allowed(false, true, true, true));
+        assert!(allowed(true, false, true, true));
+        assert!(allowed(true, true, true, true));
+        // A signature.
+        assert!(!allowed(false, false, false, true));
+        assert!(allowed(false, true, false, true));
+        // A pipe gets what it asks for.
+        assert!(allowed(false, false, true, false));
+        // So does a file, whatever standard output is.
+        let file = target(Some("f".into()), false, false);
+        assert!(file.check_for("secret", true, true).is_ok());
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_and_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        fs::write(&path, "old and longer").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        target(Some(path.clone()), false, false)
+            .write(&Answer::public("signature", None, b"new".to_vec()))
+            .unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_a_folder_and_a_device_are_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        symlink("/dev/null", &link).unwrap();
+        for path in [link, folder.path().to_owned(), "/dev/null".into()] {
+            let refused = target(Some(path), false, false)
+                .write(&Answer::public("signature", None, vec![1]))
+                .unwrap_err();
+            assert!(matches!(refused, Failure::NotAFile { .. }));
+        }
+    }
+
+    #[test]
+    fn a_missing_folder_is_named_and_nothing_is_left() {
+        let path = PathBuf::from("/nowhere/out");
+        let failure = target(Some(path), false, false)
+            .write(&Answer::public("signature", None, vec![1]))
+            .unwrap_err();
+        assert!(failure.explained().contains("/nowhere/out"));
+    }
+}

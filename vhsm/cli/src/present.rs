@@ -1,0 +1,260 @@
+//! Replies as text for people and JSON for programs.
+
+use crate::answer::Answer;
+use base64ct::{Base64, Encoding};
+use nitride_client::{Description, ListEntry, PublicKey, VaultStatus};
+use nitride_protocol::Operation;
+use serde_json::json;
+
+/// The version that a key got.
+pub(crate) fn version(key: &str, version: u32) -> Answer {
+    Answer::Text {
+        text: format!("{key} version {version}\n"),
+        json: json!({ "key": key, "version": version }),
+    }
+}
+
+/// That something is done, or genuine.
+pub(crate) fn done(word: &'static str) -> Answer {
+    Answer::Text {
+        text: format!("{word}\n"),
+        json: json!({ word: true }),
+    }
+}
+
+pub(crate) fn reloaded(policy_generation: u64) -> Answer {
+    Answer::Text {
+        text: format!("policy generation {policy_generation}\n"),
+        json: json!({ "policy_generation": policy_generation }),
+    }
+}
+
+/// A public key as PEM (RFC 7468).
+pub(crate) fn pem(key: &PublicKey) -> Answer {
+    let body = Base64::encode_string(&key.spki);
+    let mut text = String::from("-----BEGIN PUBLIC KEY-----\n");
+    for (at, c) in body.chars().enumerate() {
+        if at > 0 && at % 64 == 0 {
+            text.push('\n');
+        }
+        text.push(c);
+    }
+    text.push_str("\n-----END PUBLIC KEY-----\n");
+    Answer::Text {
+        text,
+        json: json!({ "version": key.version, "spki": body }),
+    }
+}
+
+pub(crate) fn description(key: &str, found: &Description) -> Answer {
+    let operations: Vec<&str> = found.operations.iter().map(Operation::as_str).collect();
+    let mut rows = vec![
+        ("key", key.to_owned()),
+        ("type", found.key_type.to_string()),
+        ("state", found.state.to_string()),
+        ("origin", found.origin.to_string()),
+        ("operations", operations.join(" ")),
+    ];
+    if let Some(uri) = &found.origin_uri {
+        rows.push(("source", uri.clone()));
+    }
+    if let Some(gate) = &found.gate {
+        rows.push(("gate", gate.clone()));
+    }
+    if found.created_secs > 0 {
+        rows.push((
+            "created",
+            format!("{} seconds after 1970", found.created_secs),
+        ));
+    }
+    if let Some(secs) = found.lease_secs_left {
+        rows.push(("lease", format!("{secs} seconds left")));
+    }
+    let versions = found.versions.iter().map(|one| {
+        let number = one.version;
+        (
+            "version",
+            format!("{number} {}, used {} times", one.state, one.uses),
+        )
+    });
+    rows.extend(versions);
+    let versions: Vec<serde_json::Value> = found
+        .versions
+        .iter()
+        .map(|one| json!({ "version": one.version, "state": one.state.as_str(), "uses": one.uses }))
+        .collect();
+    Answer::Text {
+        text: table(&rows),
+        json: json!({
+            "key": key,
+            "type": found.key_type.as_str(),
+            "state": found.state.as_str(),
+            "origin": found.origin.as_str(),
+            "origin_uri": found.origin_uri,
+            "operations": operations,
+            "gate": found.gate,
+            "created_secs": found.created_secs,
+            "lease_secs_left": found.lease_secs_left,
+            "versions": versions,
+        }),
+    }
+}
+
+pub(crate) fn listing(entries: &[ListEntry]) -> Answer {
+    let widest = entries
+        .iter()
+        .map(|entry| entry.key.as_str().len())
+        .max()
+        .unwrap_or(0);
+    let mut text = String::new();
+    for entry in entries {
+        let (key, key_type, state) = (entry.key.as_str(), entry.key_type, entry.state);
+        let version = entry.newest_version;
+        text.push_str(&format!(
+            "{key:widest$}  {key_type:15}  {state:9}  version {version}\n"
+        ));
+    }
+    let keys: Vec<serde_json::Value> = entries
+        .iter()
+        .map(|entry| {
+            json!({
+                "key": entry.key.as_str(),
+                "type": entry.key_type.as_str(),
+                "state": entry.state.as_str(),
+                "newest_version": entry.newest_version,
+            })
+        })
+        .collect();
+    Answer::Text {
+        text,
+        json: json!({ "keys": keys }),
+    }
+}
+
+pub(crate) fn status(found: &VaultStatus) -> Answer {
+    let digest: String = found
+        .policy_digest
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let agent = if found.agent_connected {
+        "connected"
+    } else {
+        "absent"
+    };
+    let of = |used: u64, size: u64| format!("{used} of {size} bytes");
+    let mut rows = vec![
+        ("server", found.server.clone()),
+        ("arenas", found.arena_kind.clone()),
+        ("records", of(found.records_used, found.records_size)),
+        ("heap", of(found.heap_used, found.heap_size)),
+        ("keys", found.keys.to_string()),
+        ("connections", found.connections.to_string()),
+        ("waiting", found.parked.to_string()),
+        ("agent", agent.to_owned()),
+        (
+            "policy",
+            format!("generation {} sha256 {digest}", found.policy_generation),
+        ),
+        ("evidence", found.tee.clone()),
+    ];
+    for gate in &found.gates {
+        let state = match gate.age_ms {
+            Some(age_ms) => format!("{} approved {} seconds ago", gate.gate, age_ms / 1000),
+            None => format!("{} closed", gate.gate),
+        };
+        rows.push(("gate", state));
+    }
+    rows.extend(
+        found
+            .warnings
+            .iter()
+            .map(|warning| ("warning", warning.clone())),
+    );
+    let gates: Vec<serde_json::Value> = found
+        .gates
+        .iter()
+        .map(|gate| json!({ "gate": gate.gate, "age_ms": gate.age_ms }))
+        .collect();
+    Answer::Text {
+        text: table(&rows),
+        json: json!({
+            "server": found.server,
+            "arena_kind": found.arena_kind,
+            "records_used": found.records_used,
+            "records_size": found.records_size,
+            "heap_used": found.heap_used,
+            "heap_size": found.heap_size,
+            "keys": found.keys,
+            "connections": found.connections,
+            "parked": found.parked,
+            "agent_connected": found.agent_connected,
+            "policy_generation": found.policy_generation,
+            "policy_digest": digest,
+            "tee": found.tee,
+            "gates": gates,
+            "warnings": found.warnings,
+        }),
+    }
+}
+
+fn table(rows: &[(&str, String)]) -> String {
+    let widest = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    rows.iter()
+        .map(|(name, value)| format!("{name:widest$}  {value}\n"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nitride_client::KeyVersion;
+    use nitride_protocol::{KeyState, KeyType, OperationSet, Origin};
+
+    #[test]
+    fn a_public_key_is_wrapped_pem() {
+        let key = PublicKey {
+            version: 1,
+            spki: vec![0; 91],
+        };
+        let Answer::Text { text, json } = pem(&key) else {
+            panic!("not text");
+        };
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 4);
+        assert_eq!((lines[1].len(), lines[2].len()), (64, 60));
+        assert_eq!(json["version"], 1);
+        assert_eq!(json["spki"].as_str().unwrap().len(), 124);
+    }
+
+    #[test]
+    fn a_description_says_the_same_in_both_forms() {
+        let found = Description {
+            key_type: KeyType::Secret,
+            state: KeyState::Enabled,
+            origin: Origin::Provisioned,
+            origin_uri: Some("kbs:///disk/root/luks".into()),
+            operations: OperationSet::of(&[Operation::Release, Operation::Describe]),
+            gate: None,
+            created_secs: 0,
+            lease_secs_left: Some(60),
+            versions: vec![KeyVersion {
+                version: 2,
+                state: KeyState::Enabled,
+                uses: 7,
+            }],
+        };
+        let Answer::Text { text, json } = description("disk/root", &found) else {
+            panic!("not text");
+        };
+        assert!(text.contains("operations  describe release\n"), "{text}");
+        assert!(
+            text.contains("version     2 enabled, used 7 times\n"),
+            "{text}"
+        );
+        assert!(!text.contains("created") && !text.contains("gate"));
+        assert_eq!(json["operations"], json!(["describe", "release"]));
+        assert_eq!(json["gate"], json!(null));
+        assert_eq!(json["versions"][0]["uses"], 7);
+    }
+}
