@@ -146,6 +146,12 @@ impl Session {
         Ok(())
     }
 
+    /// For how many names decisions are remembered.
+    #[cfg(test)]
+    pub(crate) fn remembered(&self) -> usize {
+        self.decisions.len()
+    }
+
     /// What [`Session::decide`] found, if the peer is granted anything on `name`.
     pub(crate) fn decision(&self, name: KeyName<'_>) -> Option<&Decision> {
         self.decisions.get(name.as_str())

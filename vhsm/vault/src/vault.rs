@@ -106,6 +106,15 @@ impl Vault {
         }
     }
 
+    /// Zeroes every key whose lease has run out, also those that nobody asks for. To be called
+    /// about once a second.
+    ///
+    /// # Errors
+    /// [`Refusal::Internal`] where a key cannot be reached; it can then not be used either.
+    pub fn end_leases(&self, now: Now) -> Result<(), Refusal> {
+        self.keys.sweep(&self.policy(), now)
+    }
+
     /// Draws new nonce prefixes for all keys. To be called when VMGENID has changed: another copy
     /// of this VM may be running with the same counters.
     ///

@@ -219,3 +219,136 @@ fn unique<'a>(kind: &'static str, names: impl Iterator<Item = &'a str>) -> Resul
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{NamePattern, ReleaseTo, Rule};
+    use crate::tests::world::{gate, kbs, key, policy, uid};
+    use nitride_protocol::OperationSet;
+
+    type Change<T> = (fn(&mut T), &'static str);
+
+    fn fault_of(change: impl FnOnce(&mut PolicySet)) -> PolicyFault {
+        let mut provisioned = key("k", KeyType::Secret, kbs("r/t/k"));
+        provisioned.lease_secs = Some(1);
+        let local = key("l", KeyType::EcP256, Source::Local);
+        let mut set = policy(vec![], vec![provisioned, local]);
+        set.rules.push(Rule {
+            name: "r".into(),
+            keys: vec![NamePattern::parse("**").unwrap()],
+            peers: vec![uid(1)],
+            operations: OperationSet::ALL,
+        });
+        assert_eq!(set.check(), Ok(()));
+        change(&mut set);
+        set.check().unwrap_err()
+    }
+
+    fn name(text: &str) -> KeyNameBuf {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_empty_policy_has_no_fault_and_allows_nothing() {
+        assert_eq!(PolicySet::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn what_is_stated_twice_is_named() {
+        let fault = fault_of(|set| set.keys.push(set.keys[0].clone()));
+        assert_eq!(fault, PolicyFault::DuplicateKey { key: name("k") });
+        let fault = fault_of(|set| set.gates.push(gate("vm", 1)));
+        assert!(matches!(fault, PolicyFault::Duplicate { kind: "gate", .. }));
+        let fault = fault_of(|set| set.signers.push(set.signers[0].clone()));
+        assert!(matches!(
+            fault,
+            PolicyFault::Duplicate { kind: "signer", .. }
+        ));
+        let fault = fault_of(|set| {
+            let volume = ReleaseTo::Volume("root".into());
+            let mut other = set.keys[0].clone();
+            other.name = name("other");
+            other.release_to = vec![volume.clone()];
+            set.keys[0].release_to = vec![volume];
+            set.keys.push(other);
+        });
+        assert!(matches!(
+            fault,
+            PolicyFault::Duplicate { kind: "volume", .. }
+        ));
+    }
+
+    #[test]
+    fn what_is_referred_to_and_not_there_is_named() {
+        let changes: [Change<PolicySet>; 4] = [
+            (|set| set.keys[0].gate = Some("x".into()), "gate"),
+            (|set| set.keys[0].signer.push("x".into()), "signer"),
+            (|set| set.services.clear(), "service"),
+            (|set| set.signers.clear(), "signer"),
+        ];
+        for (change, expected) in changes {
+            let fault = fault_of(change);
+            assert!(matches!(fault, PolicyFault::Unknown { kind, .. } if kind == expected));
+        }
+    }
+
+    #[test]
+    fn a_key_states_only_what_its_type_and_its_source_have() {
+        let key = || name("l");
+        let key_type = KeyType::EcP256;
+        let fault = fault_of(|set| set.keys[1].operations.insert(Operation::Encrypt));
+        let operation = Operation::Encrypt;
+        let of_type = PolicyFault::NotOfType {
+            key: key(),
+            key_type,
+            operation,
+        };
+        assert_eq!(fault, of_type);
+        let fault = fault_of(|set| set.keys[1].release_to.push(ReleaseTo::Uid(0)));
+        let released = PolicyFault::NeverReleased {
+            key: key(),
+            key_type,
+        };
+        assert_eq!(fault, released);
+        let changes: [Change<KeyRule>; 5] = [
+            (|rule| rule.lease_secs = Some(1), "lease"),
+            (|rule| rule.prefetch = true, "prefetch"),
+            (|rule| rule.signer.push("owner".into()), "a signer"),
+            (|rule| rule.tenant = Some("t".into()), "a tenant"),
+            (|rule| rule.unsigned = Unsigned::Accept, "unsigned"),
+        ];
+        for (change, field) in changes {
+            let fault = fault_of(|set| change(&mut set.keys[1]));
+            assert_eq!(fault, PolicyFault::NotProvisioned { key: key(), field });
+        }
+    }
+
+    #[test]
+    fn what_could_never_hold_is_named() {
+        let key = || name("k");
+        let fault = fault_of(|set| set.keys[0].signer.clear());
+        assert_eq!(fault, PolicyFault::NoSigner { key: key() });
+        let fault = fault_of(|set| {
+            set.keys[0].not_before = Some(2);
+            set.keys[0].not_after = Some(1);
+        });
+        assert_eq!(fault, PolicyFault::NeverValid { key: key() });
+        let fault = fault_of(|set| set.gates[0].max_age_ms = 0);
+        assert_eq!(fault, PolicyFault::NeverOpen { gate: "vm".into() });
+    }
+
+    #[test]
+    fn a_peer_without_a_condition_or_with_a_relative_cgroup_is_named() {
+        let rule = || "rule r".to_owned();
+        let fault = fault_of(|set| set.rules[0].peers.push(PeerMatch::default()));
+        assert_eq!(fault, PolicyFault::AnyPeer { by: rule() });
+        let fault = fault_of(|set| set.admins.push(PeerMatch::default()));
+        let by = "admin".to_owned();
+        assert_eq!(fault, PolicyFault::AnyPeer { by });
+        let fault = fault_of(|set| {
+            set.rules[0].peers[0].cgroup_prefix = Some("system.slice".into());
+        });
+        assert_eq!(fault, PolicyFault::RelativeCgroup { by: rule() });
+    }
+}

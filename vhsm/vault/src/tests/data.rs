@@ -281,8 +281,7 @@ fn an_imported_gcm_key_decrypts_and_does_not_encrypt() {
 
 fn imported_id(world: &World, name: &str) -> [u8; 16] {
     let key = world.vault.keys.find(name).unwrap().unwrap();
-    let id = key.read().unwrap().id;
-    id
+    key.read().unwrap().id
 }
 
 #[test]

@@ -12,6 +12,4 @@ mod provisioned;
 mod release;
 mod reload;
 mod statuses;
-mod world;
-
-pub(crate) use world::{Sequence, World, arenas};
+pub(crate) mod world;

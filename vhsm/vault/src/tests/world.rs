@@ -11,7 +11,7 @@ use nitride_protocol::{
     Call, KeyName, KeyType, Message, Operation, OperationSet, Status, open_reply, open_request,
     write_request,
 };
-use nitride_secmem::{ArenaSizes, BackingChoice, install};
+use nitride_secmem::{ArenaSizes, BackingChoice, InstallError, install};
 use std::marker::PhantomData;
 use std::sync::Once;
 
@@ -23,7 +23,10 @@ pub(crate) fn arenas() {
             records_len: 1 << 20,
             heap_len: 4 << 20,
         };
-        install(sizes, BackingChoice::Best).unwrap();
+        match install(sizes, BackingChoice::Best) {
+            Ok(_) | Err(InstallError::AlreadyInstalled) => {}
+            Err(error) => panic!("{error}"),
+        }
     });
 }
 
@@ -59,25 +62,25 @@ pub(crate) enum Not {
 }
 
 /// A reply that was ok; still encoded, since messages borrow from it.
-pub(crate) struct Ok_<C> {
+pub(crate) struct Answered<C> {
     packet: Vec<u8>,
     call: PhantomData<C>,
 }
 
-impl<C: Call> Ok_<C> {
+impl<C: Call> Answered<C> {
     pub(crate) fn result(&self) -> C::Reply<'_> {
         let (_, params) = open_reply(&self.packet).unwrap();
         C::Reply::decode_last(params).unwrap()
     }
 }
 
-impl<C> std::fmt::Debug for Ok_<C> {
+impl<C> std::fmt::Debug for Answered<C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Ok")
+        f.write_str("Answered")
     }
 }
 
-impl<C> PartialEq for Ok_<C> {
+impl<C> PartialEq for Answered<C> {
     fn eq(&self, other: &Self) -> bool {
         self.packet == other.packet
     }
@@ -118,7 +121,7 @@ impl World {
         &mut self,
         session: &mut Session,
         call: &C,
-    ) -> Result<Ok_<C>, Not> {
+    ) -> Result<Answered<C>, Not> {
         ask(&self.vault, session, self.now, &mut self.draw, call)
     }
 
@@ -176,7 +179,7 @@ pub(crate) fn ask<'a, C: Call + Message<'a>>(
     now: Now,
     draw: &mut dyn Draw,
     call: &C,
-) -> Result<Ok_<C>, Not> {
+) -> Result<Answered<C>, Not> {
     let mut packet = vec![0; MAX_PACKET_LEN];
     let len = write_request(&mut packet, 77, C::OPERATION, call).unwrap();
     let (head, params) = open_request(&packet[..len]).unwrap();
@@ -190,7 +193,7 @@ pub(crate) fn ask<'a, C: Call + Message<'a>>(
             let refused = session.refusal().map(crate::Refusal::status);
             assert_eq!(refused.unwrap_or(Status::Ok), head.status);
             match head.status {
-                Status::Ok => Ok(Ok_ {
+                Status::Ok => Ok(Answered {
                     packet: reply,
                     call: PhantomData,
                 }),
