@@ -15,6 +15,7 @@
 pub mod asker;
 pub mod binaries;
 pub mod courier;
+pub mod cryptsetup;
 pub mod folder;
 pub mod forge;
 pub mod http;

@@ -137,8 +137,15 @@ impl World {
     /// When there is no relay or it does not become ready.
     pub fn start_agent(&mut self) -> Result<()> {
         let relay = self.relay()?.address();
-        let url = format!("https://localhost:{}", relay.port());
-        self.plan.write_agent(&self.folder, &url)?;
+        self.start_agent_at(&format!("https://localhost:{}", relay.port()))
+    }
+
+    /// Starts the agent, pointed at a URL.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub fn start_agent_at(&mut self, url: &str) -> Result<()> {
+        self.plan.write_agent(&self.folder, url)?;
         let run_as = self.plan.agent_as.clone();
         let path = Binaries::find()?.agent.clone();
         self.agent = Some(self.launch("agent", path, run_as)?);

@@ -1,0 +1,150 @@
+//! The key-file socket of systemd-cryptsetup: the abstract name of the client selects the volume,
+//! its uid authenticates.
+#![forbid(unsafe_code)]
+
+use anyhow::{Context, Result};
+use nitride_protocol::Status;
+use nitride_support::cryptsetup::{read_key_file, test_passphrase};
+use nitride_support::http::HttpMessage;
+use nitride_support::owner::Deposit;
+use nitride_support::plan::Plan;
+use nitride_support::program::wait_until;
+use nitride_support::relay::{Fate, Honest, OnRequest};
+use nitride_support::unit::is_root_or_says_so;
+use nitride_support::world::{World, outcome};
+use std::time::Duration;
+
+const PASSPHRASE: &[u8] = b"a passphrase of 256 bits, or so it is said";
+
+const KEYS: &str = r#"
+[[key]]
+name = "disk/root"
+type = "secret"
+source = "kbs:///demo/disk/root"
+service = "main"
+signer = "owner"
+operations = ["release"]
+release-to = [{ volume = "root" }]
+"#;
+
+const SOCKETS: &str = r#"
+[[disk-key]]
+volume = "root"
+socket = "@DIR@/root.key"
+key = "disk/root"
+allowed-uids = [@UID@]
+timeout = "20s"
+"#;
+
+fn world() -> Result<World> {
+    let mut plan = Plan::chain(KEYS);
+    plan.vhsmd_tables = SOCKETS.to_owned();
+    let world = World::start(plan)?;
+    world
+        .owner()
+        .deposit(&Deposit::secret("demo/disk/root", PASSPHRASE))?;
+    Ok(world)
+}
+
+#[test]
+fn a_volume_gets_its_passphrase_and_nothing_after_it() -> Result<()> {
+    let world = world()?;
+    assert_eq!(read_key_file(&world.path("root.key"), "root")?, PASSPHRASE);
+    // And again, without a second round.
+    assert_eq!(read_key_file(&world.path("root.key"), "root")?, PASSPHRASE);
+    assert_eq!(world.relay()?.count("POST", "/kbs/v0/auth"), 1);
+    Ok(())
+}
+
+#[test]
+fn the_passphrase_unlocks_a_luks2_volume() -> Result<()> {
+    let world = world()?;
+    let read = read_key_file(&world.path("root.key"), "root")?;
+    let image = world.path("disk.img");
+    let Some(unlocked) = test_passphrase(&image, PASSPHRASE, &read)? else {
+        eprintln!("SKIPPED: cryptsetup is not installed");
+        return Ok(());
+    };
+    assert!(unlocked);
+    assert_eq!(
+        test_passphrase(&image, PASSPHRASE, b"another")?,
+        Some(false)
+    );
+    Ok(())
+}
+
+#[test]
+fn a_client_that_names_another_volume_gets_nothing() -> Result<()> {
+    let world = world()?;
+    for volume in ["home", "", "root/", "../root", "root\u{0}"] {
+        assert_eq!(
+            read_key_file(&world.path("root.key"), volume)?,
+            b"",
+            "{volume:?}"
+        );
+    }
+    assert_eq!(world.relay()?.count("POST", "/kbs/v0/auth"), 0);
+    Ok(())
+}
+
+#[test]
+fn a_client_without_the_conventional_name_gets_nothing() -> Result<()> {
+    use std::io::Read;
+    let world = world()?;
+    let mut unnamed = std::os::unix::net::UnixStream::connect(world.path("root.key"))?;
+    unnamed.set_read_timeout(Some(Duration::from_secs(20)))?;
+    let mut read = Vec::new();
+    unnamed.read_to_end(&mut read)?;
+    assert_eq!(read, b"");
+    Ok(())
+}
+
+#[test]
+fn a_foreign_user_gets_nothing_even_under_the_right_name() -> Result<()> {
+    if !is_root_or_says_so("a_foreign_user_gets_nothing_even_under_the_right_name") {
+        return Ok(());
+    }
+    let world = world()?;
+    let script = format!(
+        "import os,socket\nos.setgid(4321); os.setuid(4321)\ns=socket.socket(socket.AF_UNIX)\n\
+         s.bind('\\0abcdef01/cryptsetup/root')\ntry:\n  s.connect({:?})\n  print(len(s.recv(100)))\n\
+         except OSError: print(0)\n",
+        world.path("root.key").display().to_string()
+    );
+    let output = std::process::Command::new("/usr/bin/python3")
+        .args(["-c", &script])
+        .output()?;
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout).trim(),
+        "0",
+        "{output:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn the_connection_is_held_while_the_service_is_away() -> Result<()> {
+    let world = world()?;
+    world
+        .relay()?
+        .meddle(OnRequest(|_: &mut HttpMessage| Fate::Drop));
+    let socket = world.path("root.key");
+    let relay = world.relay()?;
+    let waiting = std::thread::spawn(move || read_key_file(&socket, "root"));
+    wait_until("the agent has tried", Duration::from_secs(10), || {
+        Ok(world.agent()?.log().lines().count() > 3)
+    })?;
+    assert!(!waiting.is_finished(), "the vault gave up");
+    relay.meddle(Honest);
+    let read = waiting.join().ok().context("no panic")??;
+    assert_eq!(read, PASSPHRASE);
+    Ok(())
+}
+
+#[test]
+fn applications_do_not_get_what_is_for_a_volume() -> Result<()> {
+    let world = world()?;
+    let mut app = world.application()?;
+    assert_eq!(outcome(app.release("disk/root", None))?, Status::Denied);
+    Ok(())
+}

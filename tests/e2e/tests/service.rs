@@ -1,0 +1,188 @@
+//! The service alone, as any KBS client would meet it: the test holds the TEE key, and the
+//! evidence helper takes the test for the vault.
+#![forbid(unsafe_code)]
+
+use anyhow::{Context, Result};
+use nitride_kbs::report_data::report_data;
+use nitride_kbs::tee_key::TeePublicKey;
+use nitride_protocol::KeyType;
+use nitride_protocol::quote::{EvidenceReply, EvidenceRequest};
+use nitride_support::asker::Asker;
+use nitride_support::courier::{BoundEvidence, KbsSession};
+use nitride_support::forge::{OpenToken, Signatory};
+use nitride_support::http::HttpMessage;
+use nitride_support::owner::Deposit;
+use nitride_support::plan::Plan;
+use nitride_support::tls::ServiceConnection;
+use nitride_support::world::World;
+use serde_json::{Value, json};
+
+/// The evidence helper and the service, without a vault.
+fn world(change: impl FnOnce(&mut Plan)) -> Result<World> {
+    let mut plan = Plan::chain("");
+    change(&mut plan);
+    let mut world = World::prepare(plan)?;
+    world.start_quote()?;
+    world.start_service()?;
+    world
+        .owner()
+        .deposit(&Deposit::key("demo/key/one", KeyType::HmacSha256, &[1; 32]))?;
+    Ok(world)
+}
+
+/// What a vault would do with a nonce, but with a key of the test's.
+fn evidence(world: &World, nonce: &str) -> Result<BoundEvidence> {
+    let mut jwk = Signatory::numbered(5)?.jwk();
+    jwk["alg"] = json!("ECDH-ES+A256KW");
+    let key = TeePublicKey::parse(&jwk.to_string())?;
+    let mut quote = Asker::connect_silently(&world.path("quote.sock"))?;
+    let answer = quote.ask(&EvidenceRequest {
+        tee: "sample",
+        report_data: &report_data(nonce, &key, ""),
+    })?;
+    let reply: EvidenceReply<'_> = answer.result()?;
+    Ok(BoundEvidence {
+        tee_pubkey: key.to_jwk_json(),
+        primary_evidence: reply.primary_evidence.to_owned(),
+        additional_evidence: reply.additional_evidence.to_owned(),
+    })
+}
+
+#[test]
+fn a_whole_handshake_gives_a_token_and_the_resource_as_a_jwe() -> Result<()> {
+    let world = world(|_| ())?;
+    let mut session = KbsSession::open(&world.service_upstream()?)?;
+    let nonce = session.auth("sample")?;
+    let token = session.attest(&nonce, &evidence(&world, &nonce)?)?;
+    let token = OpenToken::open(&token)?;
+    assert_eq!(token.claims["nitride.simulated"], json!(true));
+    assert_eq!(
+        token.claims["submods"]["cpu0"]["ear.status"],
+        json!("affirming")
+    );
+    let jwe: Value = serde_json::from_slice(&session.resource("demo/key/one")?)?;
+    let members: Vec<&String> = jwe.as_object().context("an object")?.keys().collect();
+    assert_eq!(
+        members,
+        ["ciphertext", "encrypted_key", "iv", "protected", "tag"]
+    );
+    assert_eq!(session.fetch("demo/key/none")?.status(), 404);
+    Ok(())
+}
+
+#[test]
+fn an_unwanted_svn_gets_a_token_that_says_so_and_no_resource() -> Result<()> {
+    let world = world(|plan| plan.svn = "0".to_owned())?;
+    let mut session = KbsSession::open(&world.service_upstream()?)?;
+    let nonce = session.auth("sample")?;
+    let token = OpenToken::open(&session.attest(&nonce, &evidence(&world, &nonce)?)?)?;
+    assert_eq!(
+        token.claims["submods"]["cpu0"]["ear.status"],
+        json!("contraindicated")
+    );
+    let refused = session.fetch("demo/key/one")?;
+    assert_ne!(refused.status(), 200);
+    let refusal: Value = serde_json::from_slice(&refused.body)?;
+    assert!(
+        refusal["type"]
+            .as_str()
+            .is_some_and(|kind| kind.ends_with("/PolicyDeny")),
+        "{refusal}"
+    );
+    Ok(())
+}
+
+#[test]
+fn without_attestation_there_is_no_resource() -> Result<()> {
+    let world = world(|_| ())?;
+    let upstream = world.service_upstream()?;
+    let mut session = KbsSession::open(&upstream)?;
+    assert_ne!(session.fetch("demo/key/one")?.status(), 200);
+    session.auth("sample")?;
+    assert_ne!(session.fetch("demo/key/one")?.status(), 200);
+    // Nor for a token that its sender signed with a key that the header brings along.
+    let forger = Signatory::numbered(8)?;
+    let nonce = session.auth("sample")?;
+    let mut token = OpenToken::open(&session.attest(&nonce, &evidence(&world, &nonce)?)?)?;
+    token.header["jwk"] = forger.jwk();
+    let mut connection = ServiceConnection::open(&upstream)?;
+    let request = HttpMessage::request("GET", "/kbs/v0/resource/demo/key/one", b"")
+        .with_header("authorization", &format!("Bearer {}", token.sign(&forger)));
+    assert_eq!(connection.call(&request)?.status(), 401);
+    Ok(())
+}
+
+#[test]
+fn another_version_of_the_protocol_is_refused_with_the_one_that_is_spoken() -> Result<()> {
+    let world = world(|_| ())?;
+    let mut connection = ServiceConnection::open(&world.service_upstream()?)?;
+    let body = br#"{"version":"0.3.0","tee":"sample","extra-params":""}"#;
+    let response = connection.call(&HttpMessage::request("POST", "/kbs/v0/auth", body))?;
+    assert_ne!(response.status(), 200);
+    assert!(String::from_utf8_lossy(&response.body).contains("0.4.0"));
+    Ok(())
+}
+
+#[test]
+fn any_body_gets_an_error_of_the_protocol_and_the_service_lives_on() -> Result<()> {
+    let world = world(|_| ())?;
+    let upstream = world.service_upstream()?;
+    let deep = "[".repeat(20_000);
+    let long = "x".repeat(3 << 20);
+    for (method, path) in [
+        ("POST", "/kbs/v0/auth"),
+        ("POST", "/kbs/v0/attest"),
+        ("GET", "/kbs/v0/resource/a/b/../c"),
+        ("GET", "/kbs/v0/resource/a"),
+        ("POST", "/kbs/v0/resource/demo/key/one"),
+        ("DELETE", "/kbs/v0/resource/demo/key/one"),
+        ("POST", "/kbs/v0/resource-policy"),
+        ("PATCH", "/nowhere"),
+    ] {
+        for body in ["", "{", "null", "{\"version\":4}", &deep, &long] {
+            let mut connection = ServiceConnection::open(&upstream)?;
+            // A body that is too long may end the connection before it is read.
+            if let Ok(response) =
+                connection.call(&HttpMessage::request(method, path, body.as_bytes()))
+            {
+                assert!(
+                    (400..500).contains(&response.status()),
+                    "{method} {path}: {}",
+                    response.first_line
+                );
+            }
+        }
+    }
+    let mut session = KbsSession::open(&upstream)?;
+    session.auth("sample")?;
+    Ok(())
+}
+
+#[test]
+fn a_resource_is_not_stored_in_the_clear() -> Result<()> {
+    let world = world(|_| ())?;
+    let material = b"a passphrase that nobody reads on the disk";
+    world
+        .owner()
+        .deposit(&Deposit::secret("demo/secret/one", material))?;
+    let mut folders = vec![world.path("store")];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files += 1;
+                let bytes = std::fs::read(&path)?;
+                assert!(
+                    !bytes
+                        .windows(16)
+                        .any(|window| material.windows(16).any(|m| m == window))
+                );
+            }
+        }
+    }
+    assert!(files >= 2);
+    Ok(())
+}
