@@ -250,4 +250,11 @@ mod tests {
             );
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_refused(nonce in "\\PC{0,200}", session in "\\PC{0,40}") {
+            proptest::prop_assert!(key().verify(&nonce, &session, NOW_SECS).is_err());
+        }
+    }
 }

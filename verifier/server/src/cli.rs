@@ -4,6 +4,8 @@ pub(crate) mod keys;
 pub(crate) mod policy;
 pub(crate) mod resource;
 
+use crate::serve::serve;
+use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -47,10 +49,26 @@ pub(crate) enum Command {
     Policy(policy::Command),
 }
 
+impl Command {
+    pub(crate) fn run(self) -> Result<()> {
+        match self {
+            Self::Serve { config } => serve(&config.config),
+            Self::Resource(command) => command.run(),
+            Self::OwnerKey(command) | Self::TokenKey(command) => command.run(),
+            Self::StoreKey(command) => command.run(),
+            Self::AdminToken(command) => command.run_as_token(),
+            Self::Policy(command) => command.run(),
+        }
+    }
+}
+
 /// The configuration file.
 #[derive(Debug, Args)]
 pub(crate) struct ConfigPath {
     /// The configuration file, provisiond.toml.
-    #[arg(long = "config", value_name = "PATH")]
-    pub(crate) path: PathBuf,
+    #[arg(long, value_name = "PATH")]
+    pub(crate) config: PathBuf,
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,6 @@
 //! `nitride_kbs::envelope`'s; what would only be found out at a guest's first use is refused here.
 
 use crate::key_file::key_id;
-use clap::Args;
 use nitride_kbs::envelope::{
     EnvelopeError, EnvelopeFields, EnvelopePolicy, ReleaseTo, ReleaseToError, assemble,
     to_be_signed,
@@ -42,34 +41,25 @@ const OPERATIONS: [&str; 14] = [
 ];
 
 /// What is said about a resource besides its name and material.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone)]
 pub(crate) struct SealSpec {
     /// The key's type: secret, ec-p256, ed25519, aes-256-gcm, aes-256-gcm-siv, hmac-sha256.
-    #[arg(long = "type", value_name = "TYPE")]
     pub(crate) key_type: String,
     /// The version of the material, from 1; a new one for each change.
-    #[arg(long, value_name = "NUMBER")]
     pub(crate) version: u32,
     /// What may be done with it: release, sign, public-key, …
-    #[arg(long, value_name = "LIST", value_delimiter = ',', required = true)]
     pub(crate) operations: Vec<String>,
     /// Whose it is.
-    #[arg(long, value_name = "NAME")]
     pub(crate) tenant: Option<String>,
     /// The keys that may wrap it.
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) wrappable_by: Vec<String>,
     /// To whom it may be released: unit:NAME, uid:NUMBER, volume:NAME.
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) release_to: Vec<String>,
     /// How long a vault may hold it, in seconds.
-    #[arg(long, value_name = "SECONDS")]
     pub(crate) lease_secs: Option<u64>,
     /// When it ends, in seconds since 1970.
-    #[arg(long, value_name = "SECONDS")]
     pub(crate) not_after_secs: Option<u64>,
     /// The LUKS2 UUIDs of the disks that it is for.
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) disk: Option<Vec<String>>,
 }
 

@@ -38,7 +38,7 @@ mod tls;
 mod token;
 
 use clap::Parser;
-use cli::{Cli, Command};
+use cli::Cli;
 use std::io::stderr;
 use std::process::ExitCode;
 
@@ -48,15 +48,7 @@ fn main() -> ExitCode {
         .with_max_level(cli.log_level)
         .with_writer(stderr)
         .init();
-    let outcome = match cli.command {
-        Command::Serve { config } => serve::serve(&config.path),
-        Command::Resource(command) => command.run(),
-        Command::OwnerKey(command) | Command::TokenKey(command) => command.run(),
-        Command::StoreKey(command) => command.run(),
-        Command::AdminToken(command) => command.run_as_token(),
-        Command::Policy(command) => command.run(),
-    };
-    match outcome {
+    match cli.command.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The whole chain, once, at the edge.

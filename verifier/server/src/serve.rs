@@ -89,7 +89,11 @@ async fn run(config_path: PathBuf, config: Config, service: Arc<Service>) -> Res
 }
 
 /// Reads configuration, policies and certificate anew; all of it holds, or none.
-fn reload(path: &Path, running: &Config, service: &Service) -> Result<Arc<Current>, SetUpError> {
+pub(crate) fn reload(
+    path: &Path,
+    running: &Config,
+    service: &Service,
+) -> Result<Arc<Current>, SetUpError> {
     let config = Config::load(path)?;
     if config.fixed != running.fixed {
         return Err(SetUpError::NeedsRestart {

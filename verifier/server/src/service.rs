@@ -56,7 +56,9 @@ pub(crate) enum SetUpError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("{} changes what only a restart can change", file)]
+    #[error(
+        "{file} changes what is not in [tls], [admin] or a policy; restart the service for that"
+    )]
     NeedsRestart { file: String },
 }
 
@@ -156,3 +158,6 @@ pub(crate) fn load_policy<T>(
     let policy = parse(&text, &path.display().to_string())?;
     Ok((policy, text))
 }
+
+#[cfg(test)]
+mod tests;

@@ -341,4 +341,11 @@ pub(crate) mod tests {
                 .is_err()
         );
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_no_token(text in "\\PC{0,100}|[A-Za-z0-9_-]{0,40}\\.[A-Za-z0-9_-]{0,40}\\.[A-Za-z0-9_-]{0,90}") {
+            proptest::prop_assert!(issuer().accept(&text, NOW_SECS).is_err());
+        }
+    }
 }

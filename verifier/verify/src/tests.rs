@@ -4,6 +4,7 @@ use crate::*;
 use base64ct::{Base64, Encoding};
 use nitride_kbs::tee_key::TeePublicKey;
 use nitride_kbs::token::{EarStatus, RuntimeDataClaims};
+use proptest::prelude::*;
 
 const REPORT_DATA: [u8; 48] = [7; 48];
 
@@ -236,4 +237,35 @@ fn the_ear_submodule_says_what_was_found() {
     assert_eq!(evidence.tee_claims["sample"]["svn"], "1");
     assert_eq!(evidence.report_data.unwrap(), "07".repeat(48));
     assert_eq!(evidence.runtime_data_claims.unwrap().tee_pubkey, Some(key));
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_refused_by_name(text in "\\PC{0,200}") {
+        prop_assert!(judge_primary(&text, &policy(true, "[\"1\"]")).is_err());
+    }
+
+    #[test]
+    fn any_change_of_good_evidence_is_refused_or_changes_nothing(
+        index in 0usize..100,
+        byte in any::<u8>(),
+    ) {
+        let good = primary("1", &REPORT_DATA);
+        let mut bytes = good.clone().into_bytes();
+        let index = index % bytes.len();
+        bytes[index] = byte;
+        if let Ok(text) = String::from_utf8(bytes)
+            && let Ok(verdict) = judge_primary(&text, &policy(true, "[\"1\"]"))
+        {
+            let same = verdict.status() == EarStatus::Affirming;
+            prop_assert!(!same || text == good || text.contains(' '), "{text}");
+        }
+    }
+
+    #[test]
+    fn any_policy_text_gives_a_policy_or_an_error_with_a_line(text in "\\PC{0,20}(\n\\PC{0,20}){0,5}") {
+        if let Err(error) = AttestationPolicy::parse(&text, "a") {
+            prop_assert!(error.line >= 1);
+        }
+    }
 }

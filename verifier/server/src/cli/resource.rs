@@ -42,7 +42,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "PATH", conflicts_with = "owner_key")]
         raw: Option<PathBuf>,
         #[command(flatten)]
-        sealing: OptionalSealing,
+        sealing: Sealing,
     },
     /// Print the names of all resources, one a line.
     List {
@@ -58,49 +58,109 @@ pub(crate) enum Command {
     },
 }
 
-/// What `seal` must know.
+/// What is signed, and how. For `put` it may be left out as a whole.
 #[derive(Debug, Args)]
 pub(crate) struct Sealing {
     /// The resource: repo/type/tag, or kbs:///repo/type/tag.
     #[arg(long, value_name = "PATH")]
     path: ResourcePath,
     /// The owner's P-256 key in PKCS#8 PEM.
-    #[arg(long, value_name = "PATH")]
-    owner_key: PathBuf,
-    /// The material, taken byte for byte. `-` is standard input.
-    #[arg(long, value_name = "PATH")]
-    material: PathBuf,
-    #[command(flatten)]
-    spec: SealSpec,
-}
-
-/// The same for `put`, where it is needed if the resource is signed on the way.
-#[derive(Debug, Args)]
-pub(crate) struct OptionalSealing {
-    /// The resource: repo/type/tag, or kbs:///repo/type/tag.
-    #[arg(long, value_name = "PATH")]
-    path: ResourcePath,
-    /// The owner's P-256 key in PKCS#8 PEM, to sign on the way.
-    #[arg(long, value_name = "PATH", requires = "material")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        requires_all = ["material", "key_type", "version", "operations"]
+    )]
     owner_key: Option<PathBuf>,
     /// The material, taken byte for byte. `-` is standard input.
     #[arg(long, value_name = "PATH", requires = "owner_key")]
     material: Option<PathBuf>,
-    #[command(flatten)]
-    spec: Option<SealSpec>,
+    /// The key's type: secret, ec-p256, ed25519, aes-256-gcm, aes-256-gcm-siv, hmac-sha256.
+    #[arg(long = "type", value_name = "TYPE", requires = "owner_key")]
+    key_type: Option<String>,
+    /// The version of the material, from 1; a new one for each change.
+    #[arg(long, value_name = "NUMBER", requires = "owner_key")]
+    version: Option<u32>,
+    /// What may be done with it: release, sign, public-key, …
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        requires = "owner_key"
+    )]
+    operations: Vec<String>,
+    /// Whose it is.
+    #[arg(long, value_name = "NAME", requires = "owner_key")]
+    tenant: Option<String>,
+    /// The keys that may wrap it.
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        requires = "owner_key"
+    )]
+    wrappable_by: Vec<String>,
+    /// To whom it may be released: unit:NAME, uid:NUMBER, volume:NAME.
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        requires = "owner_key"
+    )]
+    release_to: Vec<String>,
+    /// How long a vault may hold it, in seconds.
+    #[arg(long, value_name = "SECONDS", requires = "owner_key")]
+    lease_secs: Option<u64>,
+    /// When it ends, in seconds since 1970.
+    #[arg(long, value_name = "SECONDS", requires = "owner_key")]
+    not_after_secs: Option<u64>,
+    /// The LUKS2 UUIDs of the disks that it is for.
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        requires = "owner_key"
+    )]
+    disk: Option<Vec<String>>,
+}
+
+impl Sealing {
+    /// The envelope; `None` when nothing was said about signing.
+    fn sign(self) -> Result<Option<Zeroizing<Vec<u8>>>> {
+        let (Some(owner_key), Some(material), Some(key_type), Some(version)) =
+            (self.owner_key, self.material, self.key_type, self.version)
+        else {
+            return Ok(None);
+        };
+        let spec = SealSpec {
+            key_type,
+            version,
+            operations: self.operations,
+            tenant: self.tenant,
+            wrappable_by: self.wrappable_by,
+            release_to: self.release_to,
+            lease_secs: self.lease_secs,
+            not_after_secs: self.not_after_secs,
+            disk: self.disk,
+        };
+        let owner = read_signing_key(&owner_key)?;
+        let material = read_input(&material, MAX_MATERIAL_LEN)?;
+        Ok(Some(seal(
+            &owner,
+            &self.path,
+            &spec,
+            &material,
+            Clock::system().wall_secs(),
+        )?))
+    }
 }
 
 impl Command {
     pub(crate) fn run(self) -> Result<()> {
         match self {
             Self::Seal { sealing, out } => {
-                let Sealing {
-                    path,
-                    owner_key,
-                    material,
-                    spec,
-                } = sealing;
-                let envelope = sign(&path, &owner_key, &material, &spec)?;
+                let Some(envelope) = sealing.sign()? else {
+                    bail!("say who signs: --owner-key");
+                };
                 write_out(&out, &envelope)
             }
             Self::Put {
@@ -124,11 +184,10 @@ fn put(
     config: &ConfigPath,
     envelope: Option<&Path>,
     raw: Option<&Path>,
-    sealing: OptionalSealing,
+    sealing: Sealing,
 ) -> Result<()> {
-    let path = sealing.path;
-    let signing = sealing.owner_key.zip(sealing.material).zip(sealing.spec);
-    let resource = match (envelope, raw, signing) {
+    let path = sealing.path.clone();
+    let resource = match (envelope, raw, sealing.sign()?) {
         (Some(file), None, None) => {
             let bytes = read_input(file, MAX_RESOURCE_LEN)?;
             if !looks_like_envelope(&bytes) {
@@ -149,13 +208,8 @@ fn put(
             }
             bytes
         }
-        (None, None, Some(((owner_key, material), spec))) => {
-            sign(&path, &owner_key, &material, &spec)?
-        }
-        _ => bail!(
-            "say what to store: --envelope, --raw, or --owner-key with --material, --type, \
-             --version and --operations"
-        ),
+        (None, None, Some(envelope)) => envelope,
+        _ => bail!("say what to store: --envelope, --raw, or --owner-key to sign on the way"),
     };
     open_store(config)?.write_now(&path, &resource)?;
     Ok(())
@@ -173,25 +227,8 @@ fn list(config: &ConfigPath) -> Result<()> {
     Ok(())
 }
 
-fn sign(
-    path: &ResourcePath,
-    owner_key: &Path,
-    material: &Path,
-    spec: &SealSpec,
-) -> Result<Zeroizing<Vec<u8>>> {
-    let owner = read_signing_key(owner_key)?;
-    let material = read_input(material, MAX_MATERIAL_LEN)?;
-    Ok(seal(
-        &owner,
-        path,
-        spec,
-        &material,
-        Clock::system().wall_secs(),
-    )?)
-}
-
 fn open_store(config: &ConfigPath) -> Result<DirStore> {
-    let fixed = Config::load(&config.path)?.fixed;
+    let fixed = Config::load(&config.config)?.fixed;
     Ok(DirStore::open(
         &fixed.store,
         Key32::read(&fixed.store_key)?,

@@ -113,3 +113,12 @@ fn wrong_fields_name_their_line_and_remedy() {
             .contains("colour")
     );
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_policy_text_gives_a_policy_or_an_error_with_a_line(text in "\\PC{0,30}(\n\\PC{0,30}){0,5}") {
+        if let Err(error) = ResourcePolicy::parse(&text, "a") {
+            proptest::prop_assert!(error.line >= 1 && !error.reason.is_empty());
+        }
+    }
+}

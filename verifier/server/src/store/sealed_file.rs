@@ -193,4 +193,12 @@ mod tests {
         );
         assert!(!first.windows(6).any(|window| window == b"secret"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_refused(bytes: Vec<u8>, with_magic: bool) {
+            let file = if with_magic { [MAGIC.as_slice(), &bytes].concat() } else { bytes };
+            proptest::prop_assert!(open(&key(), &path("a/b/c"), &file).is_err());
+        }
+    }
 }

@@ -1,0 +1,208 @@
+//! The subcommands on a folder of their own, as an owner would type them.
+
+use super::*;
+use crate::config::Config;
+use crate::key_file::{Key32, key_id, read_signing_key};
+use crate::store::DirStore;
+use clap::CommandFactory;
+use nitride_kbs::envelope::UnverifiedEnvelope;
+use nitride_kbs::resource::ResourcePath;
+use p256::ecdsa::Signature;
+use p256::ecdsa::signature::Verifier;
+use std::fs;
+use tempfile::TempDir;
+
+/// A folder with keys, policies and a configuration.
+struct Folder(TempDir);
+
+impl Folder {
+    fn make() -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        folder
+            .run("owner-key generate --out @/owner.pem --public-out @/owner.pub")
+            .unwrap();
+        folder
+            .run("token-key generate --out @/token.pem --public-out @/token.pub")
+            .unwrap();
+        folder.run("store-key generate --out @/store.key").unwrap();
+        folder
+            .run("store-key generate --out @/challenge.key")
+            .unwrap();
+        folder.write(
+            "attestation.toml",
+            "version = 1\ndanger-accept-sample = true\n[sample]\nsvn = [\"1\"]\n",
+        );
+        folder.write("resource.toml", "version = 1\n");
+        folder.write(
+            "provisiond.toml",
+            "listen = \"127.0.0.1:0\"\ndanger-plain-http = true\nstore = \"store\"\n\
+             store-key = \"store.key\"\nchallenge-key = \"challenge.key\"\n\
+             token-key = \"token.pem\"\nissuer = \"i\"\naudience = \"a\"\npolicy-id = \"p\"\n\
+             attestation-policy = \"attestation.toml\"\nresource-policy = \"resource.toml\"\n",
+        );
+        folder.write("material", "a passphrase");
+        folder
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.at(name), text).unwrap();
+    }
+
+    /// Runs a line of words; `@` stands for the folder.
+    fn run(&self, line: &str) -> Result<()> {
+        let line = line.replace('@', self.0.path().to_str().unwrap());
+        Cli::try_parse_from(["nitride-provisiond"].into_iter().chain(line.split(' ')))?
+            .command
+            .run()
+    }
+
+    fn stored(&self, path: &str) -> Option<Vec<u8>> {
+        let fixed = Config::load(&self.at("provisiond.toml")).unwrap().fixed;
+        let key = Key32::read(&fixed.store_key).unwrap();
+        let store = DirStore::open(&fixed.store, key).unwrap();
+        let resource = store.read_now(&ResourcePath::parse(path).unwrap()).unwrap();
+        resource.map(|resource| resource.to_vec())
+    }
+}
+
+const SEALING: &str = "--path demo/disk/root --owner-key @/owner.pem --material @/material \
+    --type secret --version 2 --operations release --release-to volume:root,uid:0";
+const CONFIG: &str = "--config @/provisiond.toml";
+
+#[test]
+fn the_command_line_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn what_was_sealed_offline_is_stored_as_it_is() {
+    let folder = Folder::make();
+    folder
+        .run(&format!("resource seal {SEALING} --out @/envelope"))
+        .unwrap();
+    folder
+        .run(&format!(
+            "resource put {CONFIG} --path demo/disk/root --envelope @/envelope"
+        ))
+        .unwrap();
+    let stored = folder.stored("demo/disk/root").unwrap();
+    assert_eq!(stored, fs::read(folder.at("envelope")).unwrap());
+}
+
+#[test]
+fn what_is_sealed_on_the_way_verifies_under_the_owner_s_key() {
+    let folder = Folder::make();
+    folder
+        .run(&format!("resource put {CONFIG} {SEALING}"))
+        .unwrap();
+    let stored = folder.stored("demo/disk/root").unwrap();
+    let owner = *read_signing_key(&folder.at("owner.pem"))
+        .unwrap()
+        .verifying_key();
+    let envelope = UnverifiedEnvelope::parse(&stored).unwrap();
+    assert_eq!(envelope.kid(), key_id(&owner).unwrap());
+    let envelope = envelope
+        .verified_by(|parts, signature| {
+            let signature = Signature::from_slice(signature).unwrap();
+            owner.verify(&parts.concat(), &signature).is_ok()
+        })
+        .unwrap();
+    assert_eq!(envelope.fields().material, b"a passphrase");
+    assert_eq!(
+        envelope.fields().policy.release_to,
+        ["volume:root", "uid:0"]
+    );
+}
+
+#[test]
+fn raw_bytes_are_stored_when_that_is_said() {
+    let folder = Folder::make();
+    folder
+        .run(&format!(
+            "resource put {CONFIG} --path demo/key/raw --raw @/material"
+        ))
+        .unwrap();
+    assert_eq!(folder.stored("demo/key/raw").unwrap(), b"a passphrase");
+    folder.run(&format!("resource list {CONFIG}")).unwrap();
+    folder
+        .run(&format!("resource delete {CONFIG} kbs:///demo/key/raw"))
+        .unwrap();
+    assert_eq!(folder.stored("demo/key/raw"), None);
+    let error = folder
+        .run(&format!("resource delete {CONFIG} demo/key/raw"))
+        .unwrap_err();
+    assert!(error.to_string().contains("no resource"), "{error}");
+}
+
+#[test]
+fn put_refuses_what_is_unclear_and_stores_nothing() {
+    let folder = Folder::make();
+    folder
+        .run(&format!("resource seal {SEALING} --out @/envelope"))
+        .unwrap();
+    for (arguments, word) in [
+        ("", "say what to store"),
+        ("--envelope @/material", "not an envelope"),
+        ("--raw @/envelope", "looks like an envelope"),
+        ("--raw @/none", "open"),
+        (
+            "--raw @/envelope --envelope @/envelope",
+            "cannot be used with",
+        ),
+        ("--owner-key @/owner.pem", "--material"),
+        (
+            "--owner-key @/owner.pem --material @/material",
+            "--operations",
+        ),
+        ("--type secret", "--owner-key"),
+        (
+            "--owner-key @/token.pub --material @/material --type secret --version 1 \
+             --operations release",
+            "mode",
+        ),
+    ] {
+        let line = format!("resource put {CONFIG} --path demo/disk/root {arguments}");
+        let error = folder.run(line.trim_end()).unwrap_err();
+        assert!(error.to_string().contains(word), "{arguments}: {error}");
+    }
+    assert_eq!(folder.stored("demo/disk/root"), None);
+}
+
+#[test]
+fn a_secret_is_no_argument() {
+    let folder = Folder::make();
+    let line = SEALING.replace("@/material", "a-passphrase");
+    let error = folder
+        .run(&format!("resource put {CONFIG} {line}"))
+        .unwrap_err();
+    assert!(error.to_string().contains("open"), "{error}");
+}
+
+#[test]
+fn policies_are_checked_with_file_and_line() {
+    let folder = Folder::make();
+    folder.run(&format!("policy check {CONFIG}")).unwrap();
+    folder.write("resource.toml", "version = 1\ncolour = 2\n");
+    for line in [
+        format!("policy check {CONFIG}"),
+        "policy check --resource @/resource.toml".into(),
+    ] {
+        let error = folder.run(&line).unwrap_err();
+        assert!(error.to_string().contains("resource.toml:2: "), "{error}");
+    }
+    assert!(folder.run("policy check").is_err());
+}
+
+#[test]
+fn the_admin_s_token_is_written_and_its_digest_is_what_the_service_compares() {
+    let folder = Folder::make();
+    folder.run("admin-token generate --out @/admin").unwrap();
+    let token = fs::read_to_string(folder.at("admin")).unwrap();
+    assert_eq!(token.len(), 43);
+    assert!(folder.run("admin-token generate --out @/admin").is_err());
+    assert_eq!(fs::read_to_string(folder.at("admin")).unwrap(), token);
+}
