@@ -68,7 +68,7 @@ MESSAGES = {
         ],
     ),
     "reload": (18, [], [2]),
-    "next-round": (1, [], [ROUND, "main", "sample", ["app/tls/key", "disk/root/luks"], False, 30_000]),
+    "next-round": (1, [], [ROUND, "main", "sample", ["app/tls/key", "disk/data/luks"], False, 30_000]),
     "challenge": (
         2,
         [ROUND, "bm9uY2U=", None],

@@ -83,7 +83,7 @@ fn of_status(status: Status) -> u8 {
         | Status::AgentAbsent
         | Status::ShuttingDown
         | Status::EvidenceUnavailable => NOT_NOW,
-        Status::Internal | Status::Malformed | Status::UnsupportedVersion => FAULT,
+        Status::Internal | Status::UnsupportedVersion => FAULT,
         _ => REFUSED,
     }
 }
@@ -114,7 +114,7 @@ mod tests {
                 | "agent-absent"
                 | "shutting-down"
                 | "evidence-unavailable" => 6,
-                "internal" | "malformed" | "unsupported-version" => 7,
+                "internal" | "unsupported-version" => 7,
                 _ => 1,
             };
             assert_eq!(code_of(&vhsmd(refused)), expected, "{status}");

@@ -233,7 +233,7 @@ mod tests {
             key_type: KeyType::Secret,
             state: KeyState::Enabled,
             origin: Origin::Provisioned,
-            origin_uri: Some("kbs:///disk/root/luks".into()),
+            origin_uri: Some("kbs:///disk/data/luks".into()),
             operations: OperationSet::of(&[Operation::Release, Operation::Describe]),
             gate: None,
             created_secs: 0,

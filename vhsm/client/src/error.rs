@@ -148,7 +148,10 @@ impl ClientError {
 fn remedy_for(status: Status) -> &'static str {
     match status {
         Status::Ok => "nothing is wrong",
-        Status::Malformed | Status::UnsupportedVersion => {
+        Status::Malformed => {
+            "check that the data is what the operation takes, as material of the key's type; if it is, client and vhsmd are of different versions"
+        }
+        Status::UnsupportedVersion => {
             "client and vhsmd are of different versions: install them together"
         }
         Status::UnknownOperation => {

@@ -233,7 +233,7 @@ golden! {
             round: ROUND,
             service: "main",
             tee: "sample",
-            resources: vec!["app/tls/key", "disk/root/luks"],
+            resources: vec!["app/tls/key", "disk/data/luks"],
             result_wanted: false,
             budget_ms: 30_000,
         };
