@@ -209,6 +209,36 @@ fn a_ciphertext_of_another_key_is_refused() {
 }
 
 #[test]
+fn a_ciphertext_belongs_to_its_key_even_if_another_one_has_the_same_bytes() {
+    let mut world = World::new(policy(vec![rule(1, "**", EVERYTHING)], vec![]));
+    let (mut app, mut admin) = (world.application(1), world.admin(0));
+    for key in ["one", "other"] {
+        let import = Import {
+            key: name(key),
+            key_type: KeyType::Aes256GcmSiv,
+            operations: None,
+            material: &[3; 32],
+        };
+        world.ask(&mut admin, &import).unwrap();
+    }
+    let encrypt = Encrypt {
+        key: name("one"),
+        plaintext: b"plain",
+        aad: b"",
+    };
+    let sealed = world.ask(&mut app, &encrypt).unwrap();
+    let mut decrypt = Decrypt {
+        key: name("other"),
+        ciphertext: sealed.result().ciphertext,
+        aad: b"",
+    };
+    let failed = world.ask(&mut app, &decrypt).unwrap_err();
+    assert_eq!(failed, Not::Done(Status::VerificationFailed));
+    decrypt.key = name("one");
+    world.ask(&mut app, &decrypt).unwrap();
+}
+
+#[test]
 fn plain_gcm_counts_its_nonces_and_gcm_siv_draws_them() {
     let mut world = world();
     let mut app = world.application(1);

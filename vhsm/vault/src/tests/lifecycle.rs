@@ -99,6 +99,9 @@ fn a_destroyed_provisioned_key_is_not_fetched_again() {
     assert_eq!(world.ask(&mut app, &mac()).unwrap_err(), destroyed);
     let refused = world.deliver_with("tag", &[1; 32], |_| {});
     assert_eq!(refused, Err(crate::keys::CommitRefused::Destroyed));
+    let newer = world.deliver_with("tag", &[2; 32], |envelope| envelope.version = 2);
+    assert_eq!(newer, Err(crate::keys::CommitRefused::Destroyed));
+    assert_eq!(world.ask(&mut app, &mac()).unwrap_err(), destroyed);
     let policy = world.vault.policy();
     let rule = policy.key_rule("tag").unwrap();
     assert!(!world.vault.keys.is_missing(rule, world.now));
