@@ -36,6 +36,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use crate::gate::GateFault;
 pub use failure::{RoundError, RoundFailure, WantRefused};
 pub use order::{EvidenceWanted, Order, RoundId, Settled};
 pub use resource::ResourceFault;
@@ -154,8 +155,9 @@ impl Vault {
         self.rounds.lock().end_all(&failure, now)
     }
 
-    /// Ends the rounds whose budget is spent, and hands out what settled without one. To be called
-    /// every second or so.
+    /// Ends the rounds whose budget is spent, and hands out what settled without one: what was
+    /// there already when its order was put together, or is no longer to be had. To be called
+    /// every second or so, and after [`Vault::next_order`].
     pub fn expire(&self, now: Now) -> Vec<Settled> {
         self.rounds.lock().expire(now)
     }

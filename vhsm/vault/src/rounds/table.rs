@@ -28,7 +28,8 @@ pub(super) struct Table {
     /// Which round each want is in.
     flights: HashMap<Want, RoundId>,
     back_offs: BackOffs,
-    /// What settled while an order was put together; handed out with the next that settles.
+    /// What settled while an order was put together. Until it is handed out, which the next call
+    /// that ends rounds does, its wants count as under way.
     in_passing: Vec<Settled>,
 }
 
@@ -88,7 +89,6 @@ impl Table {
         while self.live.len() < MAX_LIVE_ROUNDS {
             let wanted = self.queue.pop_front()?;
             let (ordered, settled) = wanted.order(policy, keys, now);
-            self.note(&settled, 0, now);
             self.in_passing.extend(settled);
             if let Some(ordered) = ordered {
                 let order = ordered.to_order();
@@ -177,6 +177,7 @@ impl Table {
 
     fn hand_out(&mut self, ended: impl IntoIterator<Item = Ended>, now: Now) -> Vec<Settled> {
         let mut all = std::mem::take(&mut self.in_passing);
+        self.note(&all, 0, now);
         for round in ended {
             self.note(&round.settled, round.retry_after_ms, now);
             all.extend(round.settled);

@@ -4,6 +4,7 @@ mod challenge;
 mod failures;
 mod flight;
 mod gates;
+mod properties;
 mod resources;
 mod service;
 mod tampered;

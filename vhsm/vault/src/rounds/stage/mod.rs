@@ -1,0 +1,36 @@
+//! A round's stages, each a type of its own: what a stage does not have cannot be asked of it.
+//!
+//! ```text
+//! Wanted ──order()──> Ordered ──challenge()──> Challenged ──settle()──> Vec<Settled>
+//!   collects wants      fixed: what, until when   has the TEE key
+//!                          └──────────settle()──────────────────────────────┘
+//! ```
+//!
+//! The TEE key is in [`Challenged`] alone, so it is erased with the stage, however that ends.
+
+mod challenged;
+mod ordered;
+mod wanted;
+
+pub(super) use challenged::{Challenged, RoundKey};
+pub(super) use ordered::Ordered;
+pub(super) use wanted::Wanted;
+
+use super::Settled;
+use crate::gate::Gates;
+use crate::keys::Keys;
+use crate::policy::ActivePolicy;
+
+/// What deliveries are committed to.
+pub(super) struct Destination<'v> {
+    pub(super) policy: &'v ActivePolicy,
+    pub(super) keys: &'v Keys,
+    pub(super) gates: &'v Gates,
+}
+
+/// A round that has ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) settled: Vec<Settled>,
+    pub(super) retry_after_ms: u32,
+}

@@ -1,0 +1,149 @@
+use super::{Challenged, Ended, RoundKey};
+use crate::policy::{GateRule, KeyRule};
+use crate::rounds::{EvidenceWanted, Order, RoundError, RoundFailure, RoundId, Settled};
+use crate::{Now, Want};
+use nitride_kbs::resource::ResourcePath;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// For how long the courier may try, in milliseconds.
+const BUDGET_MS: u32 = 30_000;
+/// What it has beyond that to say that it did not manage.
+const GRACE_MS: u64 = 2_000;
+
+/// The courier has the order: what is asked, and until when, is fixed.
+#[derive(Debug)]
+pub(in crate::rounds) struct Ordered {
+    id: RoundId,
+    service: String,
+    keys: BTreeMap<ResourcePath, Vec<Arc<KeyRule>>>,
+    gates: Vec<Arc<GateRule>>,
+    deadline_boot_ms: u64,
+    hints: Hints,
+}
+
+/// What the courier says went wrong. It counts only where nothing was delivered.
+#[derive(Debug, Default)]
+struct Hints {
+    round: Option<RoundFailure>,
+    by_path: HashMap<ResourcePath, RoundFailure>,
+    retry_after_ms: u32,
+}
+
+impl Ordered {
+    pub(super) fn new(
+        id: RoundId,
+        service: String,
+        keys: BTreeMap<ResourcePath, Vec<Arc<KeyRule>>>,
+        gates: Vec<Arc<GateRule>>,
+        now: Now,
+    ) -> Self {
+        Self {
+            id,
+            service,
+            keys,
+            gates,
+            deadline_boot_ms: now.boot_ms.saturating_add(u64::from(BUDGET_MS) + GRACE_MS),
+            hints: Hints::default(),
+        }
+    }
+
+    pub(in crate::rounds) fn id(&self) -> RoundId {
+        self.id
+    }
+
+    /// What the courier is told.
+    pub(in crate::rounds) fn to_order(&self) -> Order {
+        Order {
+            round: self.id,
+            service: self.service.clone(),
+            resources: self.keys.keys().cloned().collect(),
+            result_wanted: !self.gates.is_empty(),
+            budget_ms: BUDGET_MS,
+        }
+    }
+
+    pub(in crate::rounds) fn has_expired(&self, now: Now) -> bool {
+        now.boot_ms >= self.deadline_boot_ms
+    }
+
+    /// Gives the round its key, and says what evidence is to be made over.
+    pub(in crate::rounds) fn challenge(
+        self,
+        key: RoundKey,
+        now: Now,
+    ) -> (Challenged, EvidenceWanted) {
+        let evidence = key.evidence_wanted();
+        (Challenged::new(self, key, now), evidence)
+    }
+
+    /// Takes the courier's word on why something does not come.
+    pub(in crate::rounds) fn note_failure(
+        &mut self,
+        path: Option<&str>,
+        failure: RoundFailure,
+        retry_after_ms: u32,
+    ) -> Result<(), RoundError> {
+        match path {
+            None => self.hints.round = Some(failure),
+            Some(path) => {
+                let path = self.path(path)?;
+                self.hints.by_path.insert(path, failure);
+            }
+        }
+        self.hints.retry_after_ms = self.hints.retry_after_ms.max(retry_after_ms);
+        Ok(())
+    }
+
+    /// The gates that the result is for.
+    pub(super) fn gates(&self) -> &[Arc<GateRule>] {
+        &self.gates
+    }
+
+    /// The keys that come from one resource.
+    pub(super) fn rules(&self, path: &ResourcePath) -> &[Arc<KeyRule>] {
+        self.keys.get(path).map_or(&[], Vec::as_slice)
+    }
+
+    /// The resource of this path, if the order names it.
+    pub(super) fn path(&self, path: &str) -> Result<ResourcePath, RoundError> {
+        ResourcePath::parse(path)
+            .ok()
+            .filter(|path| self.keys.contains_key(path))
+            .ok_or(RoundError::OutsideOrder)
+    }
+
+    /// Ends it before it was challenged.
+    pub(in crate::rounds) fn settle(self, otherwise: &RoundFailure) -> Ended {
+        self.settle_with(HashMap::new(), otherwise)
+    }
+
+    /// Ends it with what was judged; the rest settles by the courier's word, or `otherwise`.
+    pub(super) fn settle_with(
+        self,
+        mut outcomes: HashMap<Want, Result<(), RoundFailure>>,
+        otherwise: &RoundFailure,
+    ) -> Ended {
+        let of_round = self.hints.round.as_ref().unwrap_or(otherwise);
+        let mut settled = Vec::new();
+        let mut settle = |want: Want, hint: &RoundFailure| {
+            let outcome = outcomes.remove(&want).unwrap_or_else(|| Err(hint.clone()));
+            settled.push(Settled { want, outcome });
+        };
+        for (path, rules) in &self.keys {
+            let hint = self.hints.by_path.get(path).unwrap_or(of_round);
+            for rule in rules {
+                let name = rule.name.clone();
+                settle(Want::Key { name }, hint);
+            }
+        }
+        for gate in &self.gates {
+            let name = gate.name.clone();
+            settle(Want::Gate { name }, of_round);
+        }
+        Ended {
+            settled,
+            retry_after_ms: self.hints.retry_after_ms,
+        }
+    }
+}
