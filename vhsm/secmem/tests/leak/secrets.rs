@@ -1,0 +1,298 @@
+//! Keys of every kind, what AWS-LC makes of them, and the work that is done with them.
+
+use crate::needles::Needle;
+use nitride_secmem::crypto::{
+    AeadAlgorithm, AeadKey, EcP256, Ed25519, HmacSha256, aes256_key_unwrap, concat_kdf_sha256,
+    fill_random,
+};
+use nitride_secmem::{Record, SecretBuf};
+
+/// What a vault would hold: raw material in records, the expanded keys beside it.
+pub(crate) struct Secrets {
+    scalar: Record,
+    generated_scalar: Record,
+    seed: Record,
+    hmac_key: Record,
+    gcm_key: Record,
+    siv_key: Record,
+    kek: Record,
+    passphrase: Record,
+    wrapped: Vec<u8>,
+    peer_point: [u8; 65],
+    ec: EcP256,
+    generated_ec: EcP256,
+    ed: Ed25519,
+    hmac: HmacSha256,
+    gcm: AeadKey,
+    siv: AeadKey,
+}
+
+fn drawn(len: usize) -> Record {
+    Record::from_fn(len, fill_random).unwrap()
+}
+
+impl Secrets {
+    pub(crate) fn new() -> Self {
+        let (scalar, seed, hmac_key) = (drawn(32), drawn(32), drawn(32));
+        let (gcm_key, siv_key, kek, passphrase) = (drawn(32), drawn(32), drawn(32), drawn(40));
+        let generated_ec = EcP256::generate().unwrap();
+        let generated_scalar = Record::from_fn(32, |out| {
+            generated_ec.scalar_into(out.try_into().unwrap());
+        })
+        .unwrap();
+        Self {
+            wrapped: wrap(&kek, &passphrase),
+            peer_point: EcP256::generate().unwrap().public_point(),
+            ec: EcP256::from_scalar(scalar.expose()).unwrap(),
+            ed: Ed25519::from_seed(seed.expose()).unwrap(),
+            hmac: HmacSha256::new(hmac_key.expose()).unwrap(),
+            gcm: AeadKey::new(AeadAlgorithm::Aes256Gcm, gcm_key.expose()).unwrap(),
+            siv: AeadKey::new(AeadAlgorithm::Aes256GcmSiv, siv_key.expose()).unwrap(),
+            scalar,
+            generated_scalar,
+            seed,
+            hmac_key,
+            gcm_key,
+            siv_key,
+            kek,
+            passphrase,
+            generated_ec,
+        }
+    }
+
+    /// Every operation once, with the kept keys and with keys made for the occasion.
+    pub(crate) fn work(&self, round: usize) {
+        let message = vec![0x6d; 1 + round * 37 % 3000];
+        let nonce = [u8::try_from(round % 256).unwrap(); 12];
+        // import, sign, export, agree
+        let imported = EcP256::from_scalar(self.scalar.expose()).unwrap();
+        for key in [&imported, &self.ec, &self.generated_ec] {
+            key.sign(&message).unwrap();
+            let mut exported = SecretBuf::with_len(32).unwrap();
+            key.scalar_into(exported.expose_mut().try_into().unwrap());
+        }
+        let shared = self.ec.ecdh(&self.peer_point).unwrap();
+        let derived = concat_kdf_sha256(&shared, b"other info").unwrap();
+        AeadKey::new(AeadAlgorithm::Aes256Gcm, derived.expose()).unwrap();
+        let imported = Ed25519::from_seed(self.seed.expose()).unwrap();
+        for key in [&imported, &self.ed] {
+            key.sign(&message).unwrap();
+        }
+        // encrypt, decrypt
+        let mut sealed = vec![0; message.len() + 16];
+        let mut opened = vec![0; message.len()];
+        for (algorithm, raw, kept) in [
+            (AeadAlgorithm::Aes256Gcm, &self.gcm_key, &self.gcm),
+            (AeadAlgorithm::Aes256GcmSiv, &self.siv_key, &self.siv),
+        ] {
+            let imported = AeadKey::new(algorithm, raw.expose()).unwrap();
+            for key in [&imported, kept] {
+                key.seal(&nonce, &[b"a", b"b"], &message, &mut sealed)
+                    .unwrap();
+                key.open(&nonce, &[b"ab"], &sealed, &mut opened).unwrap();
+                assert!(key.open(&nonce, &[b"other"], &sealed, &mut opened).is_err());
+            }
+        }
+        // mac
+        let imported = HmacSha256::new(self.hmac_key.expose()).unwrap();
+        let tag = imported.tag(&message).unwrap();
+        assert!(self.hmac.verify(&message, &tag).unwrap());
+        // provision, release, destroy
+        let unwrapped = aes256_key_unwrap(self.kek.expose(), &self.wrapped).unwrap();
+        assert!(self.passphrase.ct_eq(unwrapped.expose()));
+        let copy = Record::new(unwrapped.expose()).unwrap();
+        drop((copy, unwrapped));
+        // A failure on each path.
+        assert!(EcP256::from_scalar(&self.scalar.expose()[..31]).is_err());
+        assert!(aes256_key_unwrap(self.kek.expose(), &[7; 40]).is_err());
+    }
+
+    /// A copy of a key where it must not be.
+    pub(crate) fn leak(&self) -> Vec<u8> {
+        self.gcm_key.expose().to_vec()
+    }
+
+    /// What is kept in the arenas as long as the keys are, in the form that it has there.
+    pub(crate) fn kept(&self) -> Vec<Needle> {
+        let mut needles = vec![
+            needle("scalar", self.scalar.expose()),
+            needle("generated scalar", self.generated_scalar.expose()),
+            needle("ed25519 seed", self.seed.expose()),
+            needle("hmac key", self.hmac_key.expose()),
+            needle("gcm key", self.gcm_key.expose()),
+            needle("siv key", self.siv_key.expose()),
+            needle("kek", self.kek.expose()),
+            needle("passphrase", self.passphrase.expose()),
+            // Limbs, least significant first.
+            reversed("scalar", self.scalar.expose()),
+            reversed("generated scalar", self.generated_scalar.expose()),
+        ];
+        for (name, pad) in [("hmac inner state", 0x36), ("hmac outer state", 0x5c)] {
+            let state = hmac_state(&self.hmac_key, pad);
+            needles.push(needle(name, state.expose()));
+        }
+        for (name, key) in [("gcm", &self.gcm_key), ("siv", &self.siv_key)] {
+            let schedule = schedule(key, Direction::Encrypt);
+            needles.push(needle(
+                &format!("{name} rounds 2, 3"),
+                &schedule.expose()[32..64],
+            ));
+            needles.push(needle(
+                &format!("{name} rounds 13, 14"),
+                &schedule.expose()[208..240],
+            ));
+        }
+        needles
+    }
+
+    /// What is there only while an operation runs, and the same in other byte orders.
+    pub(crate) fn passing(&self) -> Vec<Needle> {
+        let mut needles = vec![
+            reversed("ed25519 seed", self.seed.expose()),
+            reversed("hmac key", self.hmac_key.expose()),
+            reversed("gcm key", self.gcm_key.expose()),
+            reversed("siv key", self.siv_key.expose()),
+            reversed("kek", self.kek.expose()),
+            reversed("passphrase", self.passphrase.expose()),
+        ];
+        let shared = self.ec.ecdh(&self.peer_point).unwrap();
+        needles.push(needle("shared secret", shared.expose()));
+        needles.push(reversed("shared secret", shared.expose()));
+        let derived = concat_kdf_sha256(&shared, b"other info").unwrap();
+        needles.push(needle("derived key", derived.expose()));
+        let unwrapping = schedule(&self.kek, Direction::Decrypt);
+        needles.push(needle(
+            "kek, inverse rounds 1, 2",
+            &unwrapping.expose()[16..48],
+        ));
+        needles.push(needle(
+            "kek, inverse rounds 7, 8",
+            &unwrapping.expose()[112..144],
+        ));
+        for (name, pad) in [("hmac inner state", 0x36), ("hmac outer state", 0x5c)] {
+            let state = hmac_state(&self.hmac_key, pad);
+            needles.push(Needle::new(
+                format!("{name}, big-endian words"),
+                state
+                    .expose()
+                    .chunks(4)
+                    .flat_map(|word| word.iter().rev().copied()),
+            ));
+        }
+        for (name, key) in [("gcm", &self.gcm_key), ("siv", &self.siv_key)] {
+            let schedule = schedule(key, Direction::Encrypt);
+            for round in [2, 14] {
+                let words = schedule.expose()[16 * round..][..16].chunks(4);
+                needles.push(Needle::new(
+                    format!("{name} round {round}, big-endian words"),
+                    words.flat_map(|word| word.iter().rev().copied()),
+                ));
+            }
+        }
+        let expanded = expanded_seed(&self.seed);
+        needles.push(needle("ed25519 scalar", &expanded.expose()[..32]));
+        needles.push(needle("ed25519 prefix", &expanded.expose()[32..]));
+        needles
+    }
+}
+
+fn needle(name: &str, bytes: &[u8]) -> Needle {
+    Needle::new(name, bytes.iter().copied())
+}
+
+fn reversed(name: &str, bytes: &[u8]) -> Needle {
+    Needle::new(format!("{name}, reversed"), bytes.iter().rev().copied())
+}
+
+/// SHA-256's state after the key block of HMAC, as AWS-LC keeps it: eight native words.
+fn hmac_state(key: &Record, pad: u8) -> SecretBuf {
+    let mut block = SecretBuf::with_len(64).unwrap();
+    block.expose_mut()[..key.len()].copy_from_slice(key.expose());
+    block.expose_mut().iter_mut().for_each(|byte| *byte ^= pad);
+    let mut context = SecretBuf::with_len(size_of::<aws_lc_sys::SHA256_CTX>()).unwrap();
+    behind_a_scrub(|| {
+        let context = context
+            .expose_mut()
+            .as_mut_ptr()
+            .cast::<aws_lc_sys::SHA256_CTX>();
+        // SAFETY: the context has its size and is initialised first; a block has 64 bytes.
+        unsafe {
+            aws_lc_sys::SHA256_Init(context);
+            aws_lc_sys::SHA256_Transform(context, block.expose().as_ptr());
+        }
+    });
+    context.truncate(32);
+    context
+}
+
+enum Direction {
+    Encrypt,
+    Decrypt,
+}
+
+/// The round keys as this processor's AES has them: 15 of 16 bytes.
+fn schedule(key: &Record, direction: Direction) -> SecretBuf {
+    let mut schedule = SecretBuf::with_len(size_of::<aws_lc_sys::AES_KEY>()).unwrap();
+    behind_a_scrub(|| {
+        let to = schedule.expose_mut().as_mut_ptr().cast();
+        let from = key.expose().as_ptr();
+        // SAFETY: the schedule has its size; the key has 256 bits.
+        unsafe {
+            match direction {
+                Direction::Encrypt => aws_lc_sys::AES_set_encrypt_key(from, 256, to),
+                Direction::Decrypt => aws_lc_sys::AES_set_decrypt_key(from, 256, to),
+            };
+        }
+    });
+    schedule
+}
+
+/// SHA-512 of an Ed25519 seed, with the bits of the scalar set as RFC 8032 5.1.5 says.
+fn expanded_seed(seed: &Record) -> SecretBuf {
+    let mut expanded = SecretBuf::with_len(64).unwrap();
+    behind_a_scrub(|| {
+        let out = expanded.expose_mut().as_mut_ptr();
+        // SAFETY: the seed goes with its length; a digest has 64 bytes.
+        unsafe { aws_lc_sys::SHA512(seed.expose().as_ptr(), seed.len(), out) };
+    });
+    let scalar = expanded.expose_mut();
+    scalar[0] &= 248;
+    scalar[31] = scalar[31] & 127 | 64;
+    expanded
+}
+
+fn wrap(kek: &Record, key: &Record) -> Vec<u8> {
+    let schedule = schedule(kek, Direction::Encrypt);
+    let mut wrapped = vec![0; key.len() + 8];
+    behind_a_scrub(|| {
+        // SAFETY: eight bytes more than the key are written, as the buffer has; null stands for
+        // the default integrity value.
+        let written = unsafe {
+            aws_lc_sys::AES_wrap_key(
+                schedule.expose().as_ptr().cast(),
+                std::ptr::null(),
+                wrapped.as_mut_ptr(),
+                key.expose().as_ptr(),
+                key.len(),
+            )
+        };
+        assert_eq!(usize::try_from(written), Ok(key.len() + 8));
+    });
+    wrapped
+}
+
+/// The test's own calls to AWS-LC, which do not pass the door, clean up for themselves.
+#[inline(never)]
+fn behind_a_scrub(work: impl FnOnce()) {
+    #[inline(never)]
+    fn call(work: impl FnOnce()) {
+        work();
+    }
+    #[inline(never)]
+    fn scrub() {
+        let mut area = [0_u8; 32 * 1024];
+        std::hint::black_box(&mut area);
+    }
+    call(work);
+    scrub();
+}
