@@ -1,2 +1,85 @@
-//! Under construction.
-fn main() {}
+//! vhsmd: the thin shell around the vault. It reads the configuration, opens the sockets, finds out
+//! who is there, keeps those who must wait, and tells the vault what time it is.
+//!
+//! ```text
+//! application, admin ──> serve ──┐                        config ──> policy
+//! systemd-cryptsetup ──> disk  ──┼──> nitride-vault <─────────────────┘
+//! agent, nitride-quote <─> rounds┘        └── nitride-secmem: the arenas
+//! ```
+//!
+//! Read it from `serve/mod.rs` (what a request goes through) and `rounds/mod.rs` (what happens to
+//! one that must wait). `event.rs` is all that is ever logged.
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod config;
+mod daemon;
+mod disk;
+mod event;
+mod manager;
+mod randomness;
+mod rounds;
+mod run;
+mod serve;
+mod sockets;
+mod stop;
+
+use anyhow::Context;
+use arguments::Arguments;
+use clap::Parser;
+use config::Config;
+use daemon::Daemon;
+use event::{Chain, Event};
+use nitride_ipc::process;
+use sockets::OpenSockets;
+use std::process::ExitCode;
+
+/// Descriptors besides two for each connection (its socket, its peer's pidfd).
+const OTHER_DESCRIPTORS: u64 = 256;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_max_level(arguments.log_level)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    match serve(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{}", Chain(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The arenas come first: what AWS-LC allocates before would not be in them. Only their sizes are
+/// read before that, by std and a TOML parser, on the one thread that there is; neither touches
+/// AWS-LC, and nothing secret is in the process yet.
+fn serve(arguments: Arguments) -> anyhow::Result<()> {
+    let config = Config::load(&arguments.config)?;
+    let installed = nitride_secmem::install(config.arena_sizes, config.backing)?;
+    process::set_not_dumpable()?;
+    process::no_core()?;
+    process::no_new_privs()?;
+    let wanted = 2 * config.limits.connections as u64 + OTHER_DESCRIPTORS;
+    let descriptors = process::raise_descriptor_limit(wanted)?;
+    let sockets = OpenSockets::open(&config)?;
+    let daemon = Daemon::new(arguments.config, config, installed.backing())
+        .context("read the configuration")?;
+    if descriptors < wanted {
+        Event::Warning {
+            text: "the limit of open descriptors is too low for limits.connections",
+        }
+        .emit();
+    }
+    for text in &daemon.warnings() {
+        Event::Warning { text }.emit();
+    }
+    Event::Serving {
+        arenas: installed.backing().as_str(),
+        generation: daemon.generation(),
+    }
+    .emit();
+    run::run(&daemon, sockets)
+}

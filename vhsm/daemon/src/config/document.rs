@@ -1,0 +1,177 @@
+use serde::de::DeserializeOwned;
+use std::fmt;
+use std::fs::{File, Metadata};
+use std::io::Read;
+use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Longest configuration or policy file, in bytes.
+const MAX_FILE_LEN: u64 = 1 << 20;
+
+/// What is wrong in a configuration file, where, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}: {reason}; {remedy}")]
+pub(crate) struct ConfigError {
+    place: Place,
+    reason: String,
+    remedy: String,
+}
+
+#[derive(Debug)]
+struct Place {
+    file: PathBuf,
+    line: Option<usize>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        match self.line {
+            Some(line) => write!(f, ":{line}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ConfigError {
+    /// A fault of a whole file or folder.
+    pub(crate) fn of_file(
+        file: &Path,
+        reason: impl fmt::Display,
+        remedy: impl fmt::Display,
+    ) -> Self {
+        Self {
+            place: Place {
+                file: file.to_owned(),
+                line: None,
+            },
+            reason: reason.to_string(),
+            remedy: remedy.to_string(),
+        }
+    }
+}
+
+/// One file, read whole, that knows which line a byte of it is on.
+#[derive(Debug)]
+pub(crate) struct Document {
+    path: PathBuf,
+    text: String,
+}
+
+impl Document {
+    /// Reads a file that nobody but its owner and group can write.
+    pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
+        let unreadable = |error: std::io::Error| {
+            ConfigError::of_file(
+                path,
+                format_args!("cannot be read ({error})"),
+                "check that it exists and that vhsmd's user may read it",
+            )
+        };
+        let mut file = File::open(path).map_err(unreadable)?;
+        check_writers(path, &file.metadata().map_err(unreadable)?)?;
+        let mut text = String::new();
+        let read = Read::by_ref(&mut file)
+            .take(MAX_FILE_LEN + 1)
+            .read_to_string(&mut text)
+            .map_err(unreadable)?;
+        if read as u64 > MAX_FILE_LEN {
+            return Err(ConfigError::of_file(
+                path,
+                format_args!("is longer than {MAX_FILE_LEN} bytes"),
+                "split it",
+            ));
+        }
+        Ok(Self::of(path, text))
+    }
+
+    /// A document whose text is already at hand.
+    pub(crate) fn of(path: &Path, text: String) -> Self {
+        Self {
+            path: path.to_owned(),
+            text,
+        }
+    }
+
+    /// Where it was read from.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The text as it stands in the file.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Reads it as `T`, refusing what `T` does not have.
+    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
+        toml::from_str(&self.text).map_err(|error| {
+            // A message about several keys goes over several lines; an error of ours is one.
+            let reason = error.message().lines().collect::<Vec<_>>().join(", ");
+            let remedy = remedy_of(&reason);
+            ConfigError {
+                place: Place {
+                    file: self.path.clone(),
+                    line: error.span().map(|span| self.line_of(span.start)),
+                },
+                reason,
+                remedy: remedy.to_owned(),
+            }
+        })
+    }
+
+    /// A fault at the bytes `span`.
+    pub(crate) fn fault(
+        &self,
+        span: Range<usize>,
+        reason: impl fmt::Display,
+        remedy: impl fmt::Display,
+    ) -> ConfigError {
+        ConfigError {
+            place: Place {
+                file: self.path.clone(),
+                line: Some(self.line_of(span.start)),
+            },
+            reason: reason.to_string(),
+            remedy: remedy.to_string(),
+        }
+    }
+
+    /// Counted from 1.
+    fn line_of(&self, offset: usize) -> usize {
+        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
+        1 + before.iter().filter(|byte| **byte == b'\n').count()
+    }
+}
+
+/// Whoever can write the policy is the policy.
+fn check_writers(path: &Path, found: &Metadata) -> Result<(), ConfigError> {
+    if !found.is_file() {
+        return Err(ConfigError::of_file(
+            path,
+            "is not a regular file",
+            "name a file",
+        ));
+    }
+    if found.mode() & 0o002 != 0 {
+        return Err(ConfigError::of_file(
+            path,
+            "can be written by everybody",
+            "take that right away (chmod o-w)",
+        ));
+    }
+    Ok(())
+}
+
+fn remedy_of(reason: &str) -> &'static str {
+    if reason.starts_with("unknown field") {
+        "remove it or correct its spelling"
+    } else if reason.starts_with("missing field") {
+        "add it"
+    } else if reason.starts_with("duplicate") {
+        "keep one of the two"
+    } else {
+        "correct it as the manual says"
+    }
+}

@@ -1,0 +1,268 @@
+use crate::config::{Config, ConfigError, load_policy};
+use crate::event::Event;
+use crate::rounds::Waiting;
+use crate::serve::{Ceilings, Link, Quota};
+use nitride_ipc::clock;
+use nitride_ipc::peer::CgroupRoot;
+use nitride_protocol::Status;
+use nitride_secmem::Backing;
+use nitride_vault::policy::PolicyFault;
+use nitride_vault::{Now, Outcome, StatusRequest, Surroundings, Vault};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// What all threads of the process share.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    /// The core.
+    pub(crate) vault: Vault,
+    /// Who waits for a round.
+    pub(crate) waiting: Waiting,
+    /// What peers have used.
+    pub(crate) quota: Arc<Quota>,
+    /// As it was at the start.
+    pub(crate) config: Config,
+    /// Where units are found; `None` where there is no cgroup2.
+    pub(crate) cgroups: Option<CgroupRoot>,
+    config_path: PathBuf,
+    backing: Backing,
+    generation: AtomicU64,
+    reload: Mutex<Reload>,
+    agent_connected: AtomicBool,
+    stopping: AtomicBool,
+    next_link: AtomicU64,
+    links: Mutex<HashMap<u64, Weak<Link>>>,
+}
+
+/// What is left of the last reload.
+#[derive(Debug, Default)]
+struct Reload {
+    has_failed: bool,
+}
+
+/// Why the vault could not be set up, or its policy not replaced.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PolicyError {
+    /// A file has a fault.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The vault does not take it.
+    #[error("the vault does not take the policy")]
+    Fault(#[from] PolicyFault),
+}
+
+/// The generation of the policy that is read at the start.
+const FIRST_GENERATION: u64 = 1;
+
+impl Daemon {
+    /// Reads the policy and makes an empty vault under it.
+    pub(crate) fn new(
+        config_path: PathBuf,
+        config: Config,
+        backing: Backing,
+    ) -> Result<Arc<Self>, PolicyError> {
+        let policy = load_policy(&config, FIRST_GENERATION)?;
+        let limits = &config.limits;
+        let quota = Quota::new(Ceilings {
+            connections: limits.connections,
+            connections_per_uid: limits.connections_per_uid,
+            parked_per_uid: limits.parked_per_uid,
+            buffer_len_per_uid: limits.buffer_len_per_uid,
+        });
+        Ok(Arc::new(Self {
+            vault: Vault::new(policy, limits.of_vault())?,
+            waiting: Waiting::default(),
+            quota,
+            cgroups: CgroupRoot::find().ok(),
+            config,
+            config_path,
+            backing,
+            generation: AtomicU64::new(FIRST_GENERATION),
+            reload: Mutex::default(),
+            agent_connected: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            next_link: AtomicU64::new(1),
+            links: Mutex::default(),
+        }))
+    }
+
+    /// The moment, as the vault takes it.
+    pub(crate) fn now() -> Now {
+        Now {
+            boot_ms: clock::boot_ms(),
+            // Before 1970 is a clock that was never set: the vault calls that unknown.
+            wall_secs: u64::try_from(clock::wall_secs()).unwrap_or(0),
+        }
+    }
+
+    /// The generation of the policy in force.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Reads configuration and policy again, and puts the policy in force as a whole or not at
+    /// all. What is fixed until a restart stays as it was. Gives the generation then in force.
+    pub(crate) fn reload(&self) -> Result<u64, PolicyError> {
+        // One at a time, so that the newest files win.
+        let mut reload = self.reload.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = self.try_reload();
+        reload.has_failed = done.is_err();
+        if let Err(error) = &done {
+            Event::ReloadRefused { error }.emit();
+        }
+        done
+    }
+
+    fn try_reload(&self) -> Result<u64, PolicyError> {
+        let config = Config::load(&self.config_path)?;
+        let generation = self.generation() + 1;
+        let policy = load_policy(&config, generation)?;
+        let digest = policy.digest;
+        self.vault.replace_policy(policy, Self::now())?;
+        // After the policy: who sees the new generation is judged by it.
+        self.generation.store(generation, Ordering::Release);
+        Event::Reloaded {
+            generation,
+            digest: &digest,
+        }
+        .emit();
+        if !config.is_same_but_for_policy(&self.config) {
+            Event::RestartNeeded.emit();
+        }
+        self.prefetch();
+        Ok(generation)
+    }
+
+    /// Has missing keys fetched that the policy wants before anybody asks, if anybody can fetch.
+    pub(crate) fn prefetch(&self) {
+        if self.agent_is_connected() {
+            self.vault
+                .prefetch(Self::now(), &mut crate::randomness::SystemDraw);
+            self.waiting.order_bell.notify_one();
+        }
+    }
+
+    /// Whether the agent is there.
+    pub(crate) fn agent_is_connected(&self) -> bool {
+        self.agent_connected.load(Ordering::Acquire)
+    }
+
+    /// Notes that the agent has come or gone.
+    pub(crate) fn set_agent_connected(&self, connected: bool) {
+        self.agent_connected.store(connected, Ordering::Release);
+    }
+
+    /// What a request learns that may not, or no longer, wait.
+    pub(crate) fn waited_in_vain(&self) -> Status {
+        if self.agent_is_connected() {
+            Status::TimedOut
+        } else {
+            Status::AgentAbsent
+        }
+    }
+
+    /// Whether nothing new is begun any more.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Lets nothing new begin, answers everyone who waits, and lets each connection end after the
+    /// request that it is at.
+    pub(crate) fn begin_stopping(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.vault.abandon_all(
+            Self::now(),
+            nitride_vault::rounds::RoundFailure::ShuttingDown,
+        );
+        self.waiting.drain(Status::ShuttingDown);
+        for link in self.living_links() {
+            link.connection().shutdown_read();
+        }
+    }
+
+    /// Ends what is left of the connections, and gives their number.
+    pub(crate) fn cut_connections(&self) -> usize {
+        let left = self.living_links();
+        for link in &left {
+            link.connection().shutdown();
+        }
+        left.len()
+    }
+
+    /// A number for a new connection.
+    pub(crate) fn next_link_number(&self) -> u64 {
+        self.next_link.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Notes a connection, so that it can be ended.
+    pub(crate) fn note_link(&self, link: &Arc<Link>) {
+        self.links().insert(link.number, Arc::downgrade(link));
+        // Stopping may have begun between the accept and here, and not have seen this one.
+        if self.is_stopping() {
+            link.connection().shutdown_read();
+        }
+    }
+
+    /// Forgets a connection that has ended.
+    pub(crate) fn forget_link(&self, link: &Link) {
+        self.links().remove(&link.number);
+        if link.has_parked() {
+            self.waiting.forget_connection(link.number);
+        }
+    }
+
+    /// Answers `status`.
+    pub(crate) fn write_status(&self, request: &StatusRequest, reply: &mut [u8]) -> Outcome {
+        let warnings = self.warnings();
+        let warnings: Vec<&str> = warnings.iter().map(String::as_str).collect();
+        let around = Surroundings {
+            arena_kind: self.backing.as_str(),
+            connections: self.quota.connections() as u64,
+            parked: self.waiting.len() as u64,
+            agent_connected: self.agent_is_connected(),
+            tee: self
+                .config
+                .evidence
+                .as_ref()
+                .map_or("none", |from| &from.tee),
+            warnings: &warnings,
+        };
+        self.vault
+            .write_status(request, &around, Self::now(), reply)
+    }
+
+    /// What weakens a guarantee here, for people.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let sample = |evidence: &crate::config::Evidence| evidence.tee == "sample";
+        if self.config.evidence.as_ref().is_some_and(sample) {
+            warnings.push("evidence is simulated: it proves nothing".to_owned());
+        }
+        if self.backing == Backing::Locked {
+            warnings.push(
+                "the arenas are locked memory, which root and the kernel can read".to_owned(),
+            );
+        }
+        if self.cgroups.is_none() {
+            warnings.push("no cgroup2 is mounted: rules that name a unit match nobody".to_owned());
+        }
+        let reload = self.reload.lock().unwrap_or_else(PoisonError::into_inner);
+        if reload.has_failed {
+            warnings.push(
+                "the last reload was refused and the policy before it is in force: see the log"
+                    .to_owned(),
+            );
+        }
+        warnings
+    }
+
+    fn living_links(&self) -> Vec<Arc<Link>> {
+        self.links().values().filter_map(Weak::upgrade).collect()
+    }
+
+    fn links(&self) -> MutexGuard<'_, HashMap<u64, Weak<Link>>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,254 @@
+use super::address;
+use crate::config::DiskKey;
+use crate::daemon::Daemon;
+use crate::event::Event;
+use crate::rounds::{Parking, Waiter, Woken};
+use crate::stop::{StopSignal, Wait};
+use nitride_ipc::peer::{PeerIdentity, resolve};
+use nitride_protocol::Status;
+use nitride_secmem::SecretBuf;
+use nitride_vault::{Refusal, VolumeRefusal, Want};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::fmt;
+use std::io::Write;
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Connections of one volume at a time: systemd-cryptsetup makes one.
+const MAX_CONNECTIONS: usize = 8;
+const STACK_LEN: usize = 256 * 1024;
+/// How long the passphrase may wait to be read.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two tries: doubled each time, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How often a wait looks whether somebody still listens.
+const LOOK_UP: Duration = Duration::from_millis(500);
+
+/// Serves one volume until `stop`.
+pub(crate) fn serve_volume(
+    daemon: &Arc<Daemon>,
+    disk_key: &Arc<DiskKey>,
+    listener: &UnixListener,
+    stop: &StopSignal,
+) {
+    let open = Arc::new(AtomicUsize::new(0));
+    while stop.wait_for(listener.as_fd()) == Wait::Ready {
+        let (stream, address) = match listener.accept() {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                Event::NotAccepting {
+                    socket: "disk-key",
+                    error: &error,
+                }
+                .emit();
+                thread::sleep(Duration::from_millis(50));
+                continue;
+            }
+        };
+        if open.load(Ordering::Relaxed) >= MAX_CONNECTIONS {
+            refused(disk_key, "too many connections ask for it");
+            continue;
+        }
+        let Some(peer) = admit(disk_key, &stream, &address) else {
+            continue;
+        };
+        open.fetch_add(1, Ordering::Relaxed);
+        let (daemon, disk_key, count) = (daemon.clone(), disk_key.clone(), open.clone());
+        let spawned = thread::Builder::new()
+            .name(format!("disk-{}", disk_key.volume))
+            .stack_size(STACK_LEN)
+            .spawn(move || {
+                hand_out(&daemon, &disk_key, stream, &peer);
+                count.fetch_sub(1, Ordering::Relaxed);
+            });
+        if let Err(error) = spawned {
+            open.fetch_sub(1, Ordering::Relaxed);
+            Event::NotAccepting {
+                socket: "disk-key",
+                error: &error,
+            }
+            .emit();
+        }
+    }
+}
+
+/// Who asks, if it may: the kernel's word authenticates, the address selects the volume.
+fn admit(disk_key: &DiskKey, stream: &UnixStream, address: &SocketAddr) -> Option<PeerIdentity> {
+    let peer = match resolve(stream, None) {
+        Ok(peer) => peer,
+        Err(error) => {
+            Event::TurnedAway {
+                socket: "disk-key",
+                error: &error,
+            }
+            .emit();
+            return None;
+        }
+    };
+    if !disk_key.allowed_uids.contains(&peer.uid) {
+        refused(
+            disk_key,
+            format_args!("uid {} may not ask for it", peer.uid),
+        );
+        return None;
+    }
+    let asked = address.as_abstract_name().and_then(address::volume);
+    if asked != Some(disk_key.volume.as_str()) {
+        refused(
+            disk_key,
+            format_args!("uid {} asks for volume {asked:?}", peer.uid),
+        );
+        return None;
+    }
+    Some(peer)
+}
+
+/// Tries in a row that may follow each other without a pause: first the gate, then the key.
+const MAX_AT_ONCE: u8 = 4;
+
+/// What one try came to.
+enum Try {
+    Secret(SecretBuf),
+    /// Something has just arrived.
+    AtOnce,
+    /// Not there yet; the wait is over, or there is none, so try again after a pause.
+    Later(String),
+    Never(String),
+}
+
+/// Holds the connection open, fetching and trying again, until the passphrase is written or the
+/// time is up: what systemd-cryptsetup reads as the end of the stream is the end of the attempt.
+fn hand_out(daemon: &Daemon, disk_key: &DiskKey, mut stream: UnixStream, peer: &PeerIdentity) {
+    let deadline = Instant::now() + disk_key.timeout;
+    let mut pause = FIRST_PAUSE;
+    let mut at_once = 0;
+    loop {
+        let tried = match attempt(daemon, disk_key, &stream, deadline) {
+            Try::AtOnce if at_once < MAX_AT_ONCE => {
+                at_once += 1;
+                continue;
+            }
+            Try::AtOnce => Try::Later("it went as soon as it had arrived".to_owned()),
+            tried => tried,
+        };
+        at_once = 0;
+        match tried {
+            Try::AtOnce => {}
+            Try::Secret(secret) => {
+                // Straight from the arena into the socket, without a newline.
+                let written = stream
+                    .set_write_timeout(Some(WRITE_TIMEOUT))
+                    .and_then(|()| stream.write_all(secret.expose()))
+                    .and_then(|()| stream.shutdown(Shutdown::Write));
+                return match written {
+                    Ok(()) => Event::VolumeReleased {
+                        volume: &disk_key.volume,
+                        peer,
+                    }
+                    .emit(),
+                    Err(error) => refused(disk_key, format_args!("nobody read it: {error}")),
+                };
+            }
+            Try::Never(reason) => return refused(disk_key, reason),
+            Try::Later(reason) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() || daemon.is_stopping() || has_hung_up(&stream) {
+                    return refused(disk_key, reason);
+                }
+                Event::VolumeWaits {
+                    volume: &disk_key.volume,
+                    reason: &reason,
+                }
+                .emit();
+                thread::sleep(pause.min(left));
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
+
+fn attempt(daemon: &Daemon, disk_key: &DiskKey, stream: &UnixStream, deadline: Instant) -> Try {
+    let seen = daemon.waiting.moment();
+    let now = Daemon::now();
+    let want = match daemon.vault.release_to_volume(&disk_key.volume, now) {
+        Ok(secret) => return Try::Secret(secret),
+        Err(VolumeRefusal::Want(want)) => want,
+        Err(VolumeRefusal::Refused(refusal @ Refusal::ArenaFull)) => {
+            return Try::Later(refusal.to_string());
+        }
+        Err(VolumeRefusal::Refused(refusal)) => return Try::Never(refusal.to_string()),
+        Err(refusal @ VolumeRefusal::Denied) => return Try::Never(refusal.to_string()),
+    };
+    wait(daemon, want, seen, stream, deadline)
+}
+
+/// Waits in the same parking lot as requests do, so that everybody shares one round.
+fn wait(
+    daemon: &Daemon,
+    want: Want,
+    seen: crate::rounds::Moment,
+    stream: &UnixStream,
+    deadline: Instant,
+) -> Try {
+    let (told, outcome) = channel();
+    let now = Daemon::now();
+    let left_ms = deadline
+        .saturating_duration_since(Instant::now())
+        .as_millis();
+    let deadline_ms = now
+        .boot_ms
+        .saturating_add(u64::try_from(left_ms).unwrap_or(u64::MAX));
+    let waiter = Waiter::Volume(told);
+    match daemon
+        .waiting
+        .park(&daemon.vault, want, seen, deadline_ms, waiter, now)
+    {
+        Parking::Waits => {}
+        Parking::TryAgain(_) => return Try::AtOnce,
+        Parking::Refused(refused) => return Try::Later(refused.status().to_string()),
+    }
+    loop {
+        match outcome.recv_timeout(LOOK_UP) {
+            Ok(woken) => return later(woken),
+            Err(RecvTimeoutError::Disconnected) => return later(Err(Status::ShuttingDown)),
+            Err(RecvTimeoutError::Timeout) if has_hung_up(stream) || daemon.is_stopping() => {
+                return Try::Never("nobody waits for it any more".to_owned());
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
+fn later(woken: Woken) -> Try {
+    match woken {
+        Ok(()) => Try::AtOnce,
+        Err(status) => Try::Later(status.to_string()),
+    }
+}
+
+/// Whether the peer has gone. That it will write nothing, which systemd-cryptsetup says at once, is
+/// not that: only both directions closed is a hang-up.
+fn has_hung_up(stream: &UnixStream) -> bool {
+    let mut watched = [PollFd::new(stream.as_fd(), PollFlags::empty())];
+    match poll(&mut watched, PollTimeout::ZERO) {
+        Ok(_) => watched[0].any() == Some(true),
+        Err(_) => false,
+    }
+}
+
+fn refused(disk_key: &DiskKey, reason: impl fmt::Display) {
+    let reason = reason.to_string();
+    Event::VolumeRefused {
+        volume: &disk_key.volume,
+        reason: &reason,
+    }
+    .emit();
+}

@@ -1,0 +1,335 @@
+//! What is logged, as data: no other place writes a log line about what vhsmd does.
+//!
+//! No event has a field that could hold a secret or a payload. Texts that a peer chose are quoted
+//! (`{:?}`), so that none can forge a line.
+
+use crate::serve::{Link, PeerChanged, QuotaExceeded};
+use nitride_ipc::peer::PeerIdentity;
+use nitride_protocol::Status;
+use nitride_protocol::agent::FailureClass;
+use nitride_vault::rounds::{Order, RoundId, Settled};
+use nitride_vault::{Socket, Want};
+use std::error::Error;
+use std::fmt;
+use tracing::{debug, error, info, warn};
+
+/// Something that happened.
+#[derive(Debug)]
+pub(crate) enum Event<'a> {
+    /// The arenas stand and the sockets are open.
+    Serving { arenas: &'a str, generation: u64 },
+    /// Something weakens a guarantee here.
+    Warning { text: &'a str },
+    /// The service manager was told, or asked, to stop.
+    Stopping,
+    /// Everything has ended; so many connections had to be cut.
+    Stopped { cut: usize },
+    /// A new policy is in force.
+    Reloaded {
+        generation: u64,
+        digest: &'a [u8; 32],
+    },
+    /// The new policy has a fault; the old one stays in force.
+    ReloadRefused { error: &'a dyn Error },
+    /// A setting that is fixed until a restart was changed in the file.
+    RestartNeeded,
+
+    /// A peer connected.
+    Connected { link: &'a Link },
+    /// It has gone.
+    Disconnected { link: &'a Link },
+    /// Somebody was turned away at the door.
+    TurnedAway {
+        socket: &'a str,
+        error: &'a dyn Error,
+    },
+    /// A connection was refused for want of room.
+    NoRoom {
+        peer: &'a PeerIdentity,
+        error: QuotaExceeded,
+    },
+    /// No connection could be accepted.
+    NotAccepting {
+        socket: &'a str,
+        error: &'a dyn Error,
+    },
+    /// The peer is no longer who it was, and the connection ends.
+    PeerChanged {
+        link: &'a Link,
+        error: &'a PeerChanged,
+    },
+    /// A request was refused; `reason` is what the peer is not told.
+    Refused {
+        link: &'a Link,
+        request: u32,
+        operation: &'a str,
+        key: Option<&'a str>,
+        status: Status,
+        reason: &'a dyn Error,
+    },
+    /// A request waits for a round.
+    Parked {
+        link: &'a Link,
+        request: u32,
+        want: &'a Want,
+    },
+
+    /// The agent is there.
+    AgentConnected { peer: &'a PeerIdentity },
+    /// It has gone.
+    AgentGone { pid: u32 },
+    /// Somebody else wanted to be the agent.
+    AgentRefused {
+        peer: &'a PeerIdentity,
+        reason: &'a str,
+    },
+    /// The agent was given work.
+    Ordered { order: &'a Order },
+    /// Something the agent brought, or asked, was refused.
+    RoundRefused {
+        operation: &'a str,
+        error: &'a dyn Error,
+    },
+    /// What the agent says went wrong.
+    CourierFailed {
+        round: &'a RoundId,
+        resource: Option<&'a str>,
+        class: FailureClass,
+        reason: &'a str,
+    },
+    /// The evidence helper gave nothing.
+    NoEvidence {
+        round: &'a RoundId,
+        error: &'a dyn Error,
+    },
+    /// Something that was wanted is there, or failed.
+    Settled { settled: &'a Settled },
+
+    /// A volume's passphrase was handed out.
+    VolumeReleased {
+        volume: &'a str,
+        peer: &'a PeerIdentity,
+    },
+    /// A volume's passphrase was not handed out.
+    VolumeRefused { volume: &'a str, reason: &'a str },
+    /// A volume's passphrase is waited for.
+    VolumeWaits { volume: &'a str, reason: &'a str },
+}
+
+impl Event<'_> {
+    /// Writes it to the log.
+    pub(crate) fn emit(&self) {
+        match self {
+            Self::Serving { .. }
+            | Self::Warning { .. }
+            | Self::Stopping
+            | Self::Stopped { .. }
+            | Self::Reloaded { .. }
+            | Self::ReloadRefused { .. }
+            | Self::RestartNeeded => self.emit_lifecycle(),
+            Self::Connected { .. }
+            | Self::Disconnected { .. }
+            | Self::TurnedAway { .. }
+            | Self::NoRoom { .. }
+            | Self::NotAccepting { .. }
+            | Self::PeerChanged { .. }
+            | Self::Refused { .. }
+            | Self::Parked { .. } => self.emit_serving(),
+            Self::AgentConnected { .. }
+            | Self::AgentGone { .. }
+            | Self::AgentRefused { .. }
+            | Self::Ordered { .. }
+            | Self::RoundRefused { .. }
+            | Self::CourierFailed { .. }
+            | Self::NoEvidence { .. }
+            | Self::Settled { .. } => self.emit_rounds(),
+            Self::VolumeReleased { volume, peer } => {
+                info!(
+                    volume,
+                    uid = peer.uid,
+                    pid = peer.pid,
+                    "passphrase released to volume"
+                );
+            }
+            Self::VolumeRefused { volume, reason } => {
+                warn!(volume, reason, "passphrase not released to volume");
+            }
+            Self::VolumeWaits { volume, reason } => {
+                info!(volume, reason, "passphrase of volume is waited for");
+            }
+        }
+    }
+
+    fn emit_lifecycle(&self) {
+        match self {
+            Self::Serving { arenas, generation } => info!(arenas, generation, "serving"),
+            Self::Warning { text } => warn!("{text}"),
+            Self::Stopping => info!("stopping"),
+            Self::Stopped { cut } => info!(cut, "stopped"),
+            Self::Reloaded { generation, digest } => {
+                info!(generation, digest = %Hex(*digest), "policy reloaded");
+            }
+            Self::ReloadRefused { error } => {
+                error!(error = %Chain(*error), "policy not reloaded, the one before stays in force");
+            }
+            Self::RestartNeeded => {
+                warn!("vhsmd.toml has changed in what is fixed until a restart");
+            }
+            _ => {}
+        }
+    }
+
+    fn emit_serving(&self) {
+        match self {
+            Self::Connected { link } => {
+                let peer = link.identity();
+                debug!(
+                    connection = link.number,
+                    socket = name_of(link.socket),
+                    uid = peer.uid,
+                    gid = peer.gid,
+                    pid = peer.pid,
+                    unit = ?peer.unit,
+                    "connected"
+                );
+            }
+            Self::Disconnected { link } => debug!(connection = link.number, "disconnected"),
+            Self::TurnedAway { socket, error } => {
+                warn!(socket, error = %Chain(*error), "peer turned away");
+            }
+            Self::NoRoom { peer, error } => {
+                warn!(uid = peer.uid, pid = peer.pid, %error, "connection refused");
+            }
+            Self::NotAccepting { socket, error } => {
+                error!(socket, error = %Chain(*error), "no connection accepted");
+            }
+            Self::PeerChanged { link, error } => {
+                warn!(
+                    connection = link.number,
+                    uid = link.identity().uid,
+                    pid = link.identity().pid,
+                    error = %Chain(*error),
+                    "connection ended"
+                );
+            }
+            Self::Refused {
+                link,
+                request,
+                operation,
+                key,
+                status,
+                reason,
+            } => {
+                let peer = link.identity();
+                info!(
+                    connection = link.number,
+                    request,
+                    uid = peer.uid,
+                    pid = peer.pid,
+                    unit = ?peer.unit,
+                    operation,
+                    key,
+                    %status,
+                    reason = %Chain(*reason),
+                    "request refused"
+                );
+            }
+            Self::Parked {
+                link,
+                request,
+                want,
+            } => {
+                debug!(connection = link.number, request, want = %Wanted(want), "request waits");
+            }
+            _ => {}
+        }
+    }
+
+    fn emit_rounds(&self) {
+        match self {
+            Self::AgentConnected { peer } => {
+                info!(uid = peer.uid, pid = peer.pid, unit = ?peer.unit, "agent connected");
+            }
+            Self::AgentGone { pid } => info!(pid, "agent gone"),
+            Self::AgentRefused { peer, reason } => {
+                warn!(
+                    uid = peer.uid,
+                    pid = peer.pid,
+                    unit = ?peer.unit,
+                    reason,
+                    "agent refused"
+                );
+            }
+            Self::Ordered { order } => info!(
+                round = %order.round,
+                service = order.service,
+                resources = order.resources.len(),
+                result_wanted = order.result_wanted,
+                "round ordered"
+            ),
+            Self::RoundRefused { operation, error } => {
+                warn!(operation, error = %Chain(*error), "agent's message refused");
+            }
+            Self::CourierFailed {
+                round,
+                resource,
+                class,
+                reason,
+            } => warn!(%round, resource, %class, reason = ?reason, "agent reports a failure"),
+            Self::NoEvidence { round, error } => {
+                error!(%round, error = %Chain(*error), "no evidence for the round");
+            }
+            Self::Settled { settled } => match &settled.outcome {
+                Ok(()) => info!(want = %Wanted(&settled.want), "round brought what was wanted"),
+                Err(failure) => warn!(
+                    want = %Wanted(&settled.want),
+                    reason = %Chain(failure),
+                    "round failed"
+                ),
+            },
+            _ => {}
+        }
+    }
+}
+
+fn name_of(socket: Socket) -> &'static str {
+    match socket {
+        Socket::Application => "application",
+        Socket::Admin => "admin",
+    }
+}
+
+/// An error and all that it came from, on one line.
+pub(crate) struct Chain<'a>(pub(crate) &'a dyn Error);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// What is waited for, as the policy names it.
+struct Wanted<'a>(&'a Want);
+
+impl fmt::Display for Wanted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Want::Key { name } => write!(f, "key {name}"),
+            Want::Gate { name } => write!(f, "gate {name}"),
+        }
+    }
+}

@@ -1,0 +1,358 @@
+use super::evidence::{self, MadeEvidence, NoEvidence};
+use crate::daemon::Daemon;
+use crate::event::Event;
+use crate::randomness::SystemDraw;
+use nitride_protocol::agent::{
+    AgentOperation, AttestationResult, Challenge, Evidence, Failure, Finish, Hello, NextRound,
+    Resource, RoundOrder, Welcome,
+};
+use nitride_protocol::limits::{MAX_INLINE_LEN, MAX_PACKET_LEN};
+use nitride_protocol::{
+    Empty, Message, Reader, RequestHead, Status, open_request, refusal_of, write_refusal,
+    write_reply,
+};
+use nitride_vault::rounds::{EvidenceWanted, RoundError, RoundFailure, RoundId};
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_seqpacket::UnixSeqpacket;
+
+/// How long an answer may wait for the agent to read the ones before.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Evidence under way; the vault has no more rounds than this at a time.
+const MAX_EVIDENCE: usize = 16;
+
+/// The agent's connection, from its hello to its end.
+///
+/// It only asks. `next-round` is answered when there is work; everything else at once, but for
+/// `challenge`, whose answer is made by nitride-quote meanwhile.
+#[derive(Debug)]
+pub(super) struct AgentSession {
+    daemon: Arc<Daemon>,
+    socket: UnixSeqpacket,
+    is_greeted: bool,
+    /// The id of the `next-round` that waits.
+    next_round: Option<u32>,
+    evidence: mpsc::Sender<Made>,
+}
+
+/// Evidence that was asked for, and for what.
+#[derive(Debug)]
+struct Made {
+    id: u32,
+    round: RoundId,
+    tee_pubkey_jwk: String,
+    made: Result<MadeEvidence, NoEvidence>,
+}
+
+/// The connection has ended, or has to.
+struct Ended;
+
+/// What is wrong with a message that the vault is not asked about.
+#[derive(Debug, thiserror::Error)]
+enum AgentFault {
+    /// The message does not decode.
+    #[error("the message is malformed")]
+    Malformed(#[source] nitride_protocol::DecodeError),
+    /// It speaks another version.
+    #[error("the agent speaks no version of the protocol that vhsmd speaks")]
+    UnsupportedVersion,
+    /// No hello was said.
+    #[error("no hello was said")]
+    NotGreeted,
+    /// No operation has this number.
+    #[error("no operation has this number")]
+    UnknownOperation,
+    /// Two questions for work at a time.
+    #[error("next-round was asked twice at a time")]
+    AskedTwice,
+    /// The service wants its runtime data bound by another hash.
+    #[error("the service wants a hash that is not sha384")]
+    OtherHash,
+    /// The vault refuses it.
+    #[error("the vault refuses it")]
+    Round(#[from] RoundError),
+}
+
+impl From<nitride_protocol::DecodeError> for AgentFault {
+    fn from(error: nitride_protocol::DecodeError) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+impl AgentFault {
+    fn status(&self) -> Status {
+        match self {
+            Self::Malformed(error) => refusal_of(error),
+            Self::UnsupportedVersion | Self::NotGreeted => Status::UnsupportedVersion,
+            Self::UnknownOperation => Status::UnknownOperation,
+            Self::AskedTwice => Status::QuotaExceeded,
+            Self::OtherHash => Status::EvidenceUnavailable,
+            Self::Round(error) => error.status(),
+        }
+    }
+}
+
+impl AgentSession {
+    /// Answers the agent until it goes, is cut off, or breaks the protocol's frame.
+    pub(super) async fn run(daemon: Arc<Daemon>, socket: UnixSeqpacket) {
+        let (evidence, mut made) = mpsc::channel(MAX_EVIDENCE);
+        let mut session = Self {
+            daemon,
+            socket,
+            is_greeted: false,
+            next_round: None,
+            evidence,
+        };
+        // One longer, so that a packet over the limit is seen to be.
+        let mut packet = vec![0; MAX_PACKET_LEN + 1];
+        loop {
+            let turn = tokio::select! {
+                received = session.socket.recv(&mut packet) => match received {
+                    Ok(received) if received.bytes_read() > 0 => {
+                        let packet = packet.get(..received.bytes_read()).unwrap_or_default();
+                        session.answer(packet).await
+                    }
+                    _ => Err(Ended),
+                },
+                Some(made) = made.recv() => session.answer_challenge(made).await,
+                () = session.daemon.waiting.order_bell.notified() => Ok(()),
+            };
+            if turn.is_err() || session.hand_out_order().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn answer(&mut self, packet: &[u8]) -> Result<(), Ended> {
+        let (head, params) = match open_request(packet) {
+            Ok(opened) => opened,
+            Err(error) => {
+                let id = error.id.ok_or(Ended)?;
+                let fault = AgentFault::Malformed(error.error);
+                return self.refuse(id, "unknown", &fault).await;
+            }
+        };
+        let operation = AgentOperation::from_wire(head.operation);
+        let answered = match operation {
+            None => Err(AgentFault::UnknownOperation),
+            Some(AgentOperation::Hello) => self.hello(head, params),
+            Some(_) if !self.is_greeted => Err(AgentFault::NotGreeted),
+            Some(operation) => self.perform(operation, head, params),
+        };
+        match answered {
+            Ok(Some(reply)) => self.send(&reply).await,
+            Ok(None) => Ok(()),
+            Err(fault) => {
+                let operation = operation.map_or("unknown", AgentOperation::as_str);
+                self.refuse(head.id, operation, &fault).await
+            }
+        }
+    }
+
+    fn hello(
+        &mut self,
+        head: RequestHead,
+        params: Reader<'_>,
+    ) -> Result<Option<Vec<u8>>, AgentFault> {
+        let hello = Hello::decode_last(params)?;
+        let version = hello
+            .agreed_version()
+            .ok_or(AgentFault::UnsupportedVersion)?;
+        self.is_greeted = true;
+        let len = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        let welcome = Welcome {
+            version,
+            server: concat!("vhsmd ", env!("CARGO_PKG_VERSION")),
+            max_packet: len(MAX_PACKET_LEN),
+            max_inline: len(MAX_INLINE_LEN),
+            features: Vec::new(),
+        };
+        Ok(Some(reply(head.id, &welcome)))
+    }
+
+    /// Does what is asked; `None` where the answer comes later.
+    fn perform(
+        &mut self,
+        operation: AgentOperation,
+        head: RequestHead,
+        params: Reader<'_>,
+    ) -> Result<Option<Vec<u8>>, AgentFault> {
+        let now = Daemon::now();
+        let vault = &self.daemon.vault;
+        match operation {
+            AgentOperation::NextRound => {
+                NextRound::decode_last(params)?;
+                if self.next_round.is_some() {
+                    return Err(AgentFault::AskedTwice);
+                }
+                self.next_round = Some(head.id);
+                return Ok(None);
+            }
+            AgentOperation::Challenge => {
+                let challenge = Challenge::decode_last(params)?;
+                if challenge.hash.is_some_and(|hash| hash != "sha384") {
+                    return Err(AgentFault::OtherHash);
+                }
+                let round = RoundId(challenge.round);
+                let wanted = vault.challenge(&round, challenge.nonce, now)?;
+                self.make_evidence(head.id, round, wanted);
+                return Ok(None);
+            }
+            AgentOperation::Result => {
+                let result = AttestationResult::decode_last(params)?;
+                vault.accept_result(&RoundId(result.round), result.token, now)?;
+            }
+            AgentOperation::Resource => {
+                let resource = Resource::decode_last(params)?;
+                let round = RoundId(resource.round);
+                let draw = &mut SystemDraw;
+                vault.accept_resource(&round, resource.resource, resource.jwe, now, draw)?;
+            }
+            AgentOperation::Failure => {
+                let failure = Failure::decode_last(params)?;
+                let round = RoundId(failure.round);
+                let Failure {
+                    resource,
+                    class,
+                    reason,
+                    retry_after_ms,
+                    ..
+                } = failure;
+                Event::CourierFailed {
+                    round: &round,
+                    resource,
+                    class,
+                    reason,
+                }
+                .emit();
+                vault.record_failure(&round, resource, class, retry_after_ms, now)?;
+            }
+            AgentOperation::Finish => {
+                let round = RoundId(Finish::decode_last(params)?.round);
+                self.daemon.waiting.settle(|| vault.finish(&round, now));
+            }
+            AgentOperation::Hello => return Err(AgentFault::UnknownOperation),
+        }
+        Ok(Some(reply(head.id, &Empty)))
+    }
+
+    /// Has nitride-quote make evidence, which may take a while, on a thread of its own.
+    fn make_evidence(&self, id: u32, round: RoundId, wanted: EvidenceWanted) {
+        let answer = self.evidence.clone();
+        let from = self.daemon.config.evidence.clone();
+        tokio::spawn(async move {
+            let made = match from {
+                None => Err(NoEvidence::NotConfigured),
+                Some(from) => {
+                    tokio::task::spawn_blocking(move || evidence::ask(&from, &wanted.report_data))
+                        .await
+                        .unwrap_or(Err(NoEvidence::ThreadDied))
+                }
+            };
+            let made = Made {
+                id,
+                round,
+                tee_pubkey_jwk: wanted.tee_pubkey_jwk,
+                made,
+            };
+            // The agent may have gone meanwhile, and its rounds with it.
+            let _ = answer.send(made).await;
+        });
+    }
+
+    async fn answer_challenge(&mut self, made: Made) -> Result<(), Ended> {
+        match made.made {
+            Ok(evidence) => {
+                let evidence = Evidence {
+                    tee_pubkey: &made.tee_pubkey_jwk,
+                    primary_evidence: &evidence.primary,
+                    additional_evidence: &evidence.additional,
+                    init_data: None,
+                };
+                self.send(&reply(made.id, &evidence)).await
+            }
+            Err(error) => {
+                Event::NoEvidence {
+                    round: &made.round,
+                    error: &error,
+                }
+                .emit();
+                let vault = &self.daemon.vault;
+                let failure = RoundFailure::EvidenceUnavailable;
+                self.daemon
+                    .waiting
+                    .settle(|| vault.fail_round(&made.round, failure, Daemon::now()));
+                self.send(&refusal(made.id, Status::EvidenceUnavailable))
+                    .await
+            }
+        }
+    }
+
+    /// Answers the `next-round` that waits, if there is work.
+    async fn hand_out_order(&mut self) -> Result<(), Ended> {
+        let Some(id) = self.next_round else {
+            return Ok(());
+        };
+        let vault = &self.daemon.vault;
+        let mut order = None;
+        // What is there already settles while the order is put together, and is handed out after.
+        self.daemon.waiting.settle(|| {
+            let now = Daemon::now();
+            order = vault.next_order(now);
+            vault.expire(now)
+        });
+        let Some(order) = order else {
+            return Ok(());
+        };
+        Event::Ordered { order: &order }.emit();
+        self.next_round = None;
+        let tee = self.daemon.config.evidence.as_ref();
+        let packet = reply(
+            id,
+            &RoundOrder {
+                round: order.round.0,
+                service: &order.service,
+                tee: tee.map_or("none", |from| &from.tee),
+                resources: order.resources.iter().map(|path| path.as_str()).collect(),
+                result_wanted: order.result_wanted,
+                budget_ms: order.budget_ms,
+            },
+        );
+        self.send(&packet).await
+    }
+
+    async fn refuse(&self, id: u32, operation: &str, fault: &AgentFault) -> Result<(), Ended> {
+        let error: &dyn Error = fault;
+        Event::RoundRefused { operation, error }.emit();
+        self.send(&refusal(id, fault.status())).await
+    }
+
+    async fn send(&self, packet: &[u8]) -> Result<(), Ended> {
+        match tokio::time::timeout(WRITE_TIMEOUT, self.socket.send(packet)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Ended),
+        }
+    }
+}
+
+/// A whole reply; [`Status::Internal`] for one that does not fit a packet.
+fn reply<'a, M: Message<'a>>(id: u32, result: &M) -> Vec<u8> {
+    let mut packet = vec![0; MAX_PACKET_LEN];
+    match write_reply(&mut packet, id, Status::Ok, result) {
+        Ok(len) => {
+            packet.truncate(len);
+            packet
+        }
+        Err(_) => refusal(id, Status::Internal),
+    }
+}
+
+fn refusal(id: u32, status: Status) -> Vec<u8> {
+    let mut packet = vec![0; 64];
+    // A refusal always fits; were it not so, an empty packet would end the connection.
+    let len = write_refusal(&mut packet, id, status).unwrap_or(0);
+    packet.truncate(len);
+    packet
+}

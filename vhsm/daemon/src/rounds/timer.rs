@@ -1,0 +1,36 @@
+use crate::daemon::Daemon;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Rounds are looked at this often; the vault's own budgets are in seconds.
+const ROUND_TICK: Duration = Duration::from_secs(1);
+/// Missing keys that the policy wants beforehand are tried again this often, so that a lease that
+/// ends, or a service that was down, needs nobody to ask. The vault's back-off holds besides.
+const PREFETCH_TICKS: u32 = 10;
+
+/// Ends waits and rounds whose time has come. Runs for ever.
+pub(crate) async fn keep_time(daemon: Arc<Daemon>) {
+    let mut ticks: u32 = 0;
+    let mut ticker = tokio::time::interval(ROUND_TICK);
+    ticker.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let deadline = daemon.waiting.next_deadline_ms().map(|deadline_ms| {
+            Duration::from_millis(deadline_ms.saturating_sub(Daemon::now().boot_ms))
+        });
+        // Nothing to wait for but the tick: then a day is as good as any time.
+        let until_deadline = tokio::time::sleep(deadline.unwrap_or(Duration::from_secs(86_400)));
+        tokio::select! {
+            () = until_deadline => {}
+            () = daemon.waiting.deadline_bell.notified() => {}
+            _ = ticker.tick() => {
+                ticks = ticks.wrapping_add(1);
+                if ticks.is_multiple_of(PREFETCH_TICKS) {
+                    daemon.prefetch();
+                }
+            }
+        }
+        let now = Daemon::now();
+        daemon.waiting.expire(now, daemon.waited_in_vain());
+        daemon.waiting.settle(|| daemon.vault.expire(now));
+    }
+}

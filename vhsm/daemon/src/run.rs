@@ -1,0 +1,192 @@
+use crate::daemon::Daemon;
+use crate::disk::serve_volume;
+use crate::event::Event;
+use crate::manager;
+use crate::rounds::{keep_time, receive_agents};
+use crate::serve::{accept_all, resume_all};
+use crate::sockets::OpenSockets;
+use crate::stop::{StopSignal, Stopper, stopper};
+use anyhow::Context;
+use nitride_ipc::Listener;
+use nitride_vault::Socket;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_seqpacket::UnixSeqpacketListener;
+
+/// Threads that perform again what had waited.
+const RESUMING_THREADS: usize = 4;
+const STACK_LEN: usize = 256 * 1024;
+/// How long a request that has begun may take to end when vhsmd stops.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// The threads that never end before the process does; while one has ended, something is broken.
+struct Machinery {
+    threads: Vec<JoinHandle<()>>,
+    stopper: Stopper,
+}
+
+/// Serves until told to stop.
+pub(crate) fn run(daemon: &Arc<Daemon>, mut sockets: OpenSockets) -> anyhow::Result<()> {
+    let made = sockets.take_made();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    let agent = sockets.agent.take();
+    let machinery = start(daemon, sockets)?;
+    let served = runtime.block_on(attend(daemon, agent, &machinery));
+    manager::stopping();
+    Event::Stopping.emit();
+    drop(made);
+    stop(daemon, machinery);
+    // The agent's session and whatever blocks on the evidence helper end here.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    served
+}
+
+fn start(daemon: &Arc<Daemon>, sockets: OpenSockets) -> anyhow::Result<Machinery> {
+    let (stopper, signal) = stopper().context("make the signal to stop")?;
+    let mut threads = Vec::new();
+    for number in 0..RESUMING_THREADS {
+        let daemon = Arc::clone(daemon);
+        threads.push(spawn(format!("resume-{number}"), move || {
+            resume_all(&daemon);
+        })?);
+    }
+    let listeners = [
+        (sockets.application, Socket::Application, "application"),
+        (sockets.admin, Socket::Admin, "admin"),
+    ];
+    for (listener, socket, name) in listeners {
+        if let Some(listener) = listener {
+            let (daemon, signal) = (Arc::clone(daemon), copy(&signal)?);
+            threads.push(spawn(name.to_owned(), move || {
+                accept_all(&daemon, &listener, socket, name, &signal);
+            })?);
+        }
+    }
+    for (disk_key, listener) in sockets.disk_keys {
+        let (daemon, signal) = (Arc::clone(daemon), copy(&signal)?);
+        threads.push(spawn(format!("disk-{}", disk_key.volume), move || {
+            serve_volume(&daemon, &disk_key, &listener, &signal);
+        })?);
+    }
+    Ok(Machinery { threads, stopper })
+}
+
+fn copy(signal: &StopSignal) -> anyhow::Result<StopSignal> {
+    signal.try_clone().context("copy the signal to stop")
+}
+
+fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> anyhow::Result<JoinHandle<()>> {
+    thread::Builder::new()
+        .name(name)
+        .stack_size(STACK_LEN)
+        .spawn(work)
+        .context("start a thread")
+}
+
+/// What is not hot: the agent, deadlines, signals, the service manager.
+async fn attend(
+    daemon: &Arc<Daemon>,
+    agent: Option<Listener>,
+    machinery: &Machinery,
+) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    let mut hang_up = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
+    if let Some(listener) = agent {
+        let listener = to_async(listener).context("listen for the agent")?;
+        tokio::spawn(receive_agents(Arc::clone(daemon), listener));
+    }
+    tokio::spawn(keep_time(Arc::clone(daemon)));
+    let mut watchdog = watchdog();
+    manager::ready(&status_line(daemon));
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hang_up.recv() => reload(daemon).await,
+            _ = watchdog.tick() => check(daemon, machinery).await?,
+        }
+    }
+}
+
+/// Twice in the time that the service manager grants; without a watchdog, now and then for the
+/// status line and for threads that have died.
+fn watchdog() -> tokio::time::Interval {
+    let granted = sd_notify::watchdog_enabled();
+    let period = granted.map_or(Duration::from_secs(15), |granted| granted / 2);
+    let mut watchdog = tokio::time::interval(period.max(Duration::from_millis(10)));
+    watchdog.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    watchdog
+}
+
+/// Says that vhsmd is alive, if it is: every thread runs, and the locks that requests pass are
+/// free. A deadlock keeps this from returning, and the service manager steps in.
+async fn check(daemon: &Arc<Daemon>, machinery: &Machinery) -> anyhow::Result<()> {
+    if let Some(ended) = machinery.threads.iter().find(|thread| thread.is_finished()) {
+        let name = ended.thread().name().unwrap_or("unnamed").to_owned();
+        anyhow::bail!("thread {name} has ended before its time");
+    }
+    let probed = Arc::clone(daemon);
+    tokio::task::spawn_blocking(move || {
+        probed.waiting.settle(|| probed.vault.expire(Daemon::now()));
+    })
+    .await
+    .context("look whether the vault answers")?;
+    manager::alive();
+    manager::status(&status_line(daemon));
+    Ok(())
+}
+
+async fn reload(daemon: &Arc<Daemon>) {
+    manager::reloading();
+    let reloading = Arc::clone(daemon);
+    // What is wrong stands in the log, and in the status.
+    let _ = tokio::task::spawn_blocking(move || reloading.reload()).await;
+    manager::ready(&status_line(daemon));
+}
+
+fn status_line(daemon: &Daemon) -> String {
+    let agent = if daemon.agent_is_connected() {
+        "connected"
+    } else {
+        "absent"
+    };
+    format!(
+        "policy {}, connections {}, waiting {}, agent {agent}",
+        daemon.generation(),
+        daemon.quota.connections(),
+        daemon.waiting.len(),
+    )
+}
+
+/// Lets what has begun end, within the grace, and everything with it.
+fn stop(daemon: &Daemon, machinery: Machinery) {
+    drop(machinery.stopper);
+    daemon.begin_stopping();
+    let deadline = Instant::now() + STOP_GRACE;
+    while daemon.quota.connections() > 0 && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(5));
+    }
+    let cut = daemon.cut_connections();
+    daemon.waiting.close();
+    for thread in machinery.threads {
+        // A thread that has panicked has said so.
+        let _ = thread.join();
+    }
+    Event::Stopped { cut }.emit();
+}
+
+/// The listener for the runtime, which wants it not to block.
+fn to_async(listener: Listener) -> anyhow::Result<UnixSeqpacketListener> {
+    let socket = OwnedFd::from(listener);
+    let flags = OFlag::from_bits_retain(fcntl(&socket, FcntlArg::F_GETFL)?);
+    fcntl(&socket, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(UnixSeqpacketListener::try_from(socket)?)
+}

@@ -1,0 +1,108 @@
+use super::conversation::Conversation;
+use super::link::Link;
+use super::perform::REFUSAL_LEN;
+use crate::daemon::Daemon;
+use crate::event::Event;
+use crate::stop::{StopSignal, Wait};
+use nitride_ipc::peer::resolve;
+use nitride_ipc::{AcceptError, Connection, Listener};
+use nitride_protocol::{Status, write_refusal};
+use nitride_vault::Socket;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+/// Stack of a connection's thread, in bytes: address space, of which what is touched is memory.
+/// The deepest call into AWS-LC takes less than the 16 KiB that the door behind it wipes; our own
+/// frames, in a build without optimisation, less than 64 KiB.
+const STACK_LEN: usize = 256 * 1024;
+
+/// How long an answer may wait for the peer to read the ones before.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Before the next try after the process or the system had no room for a connection.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// Accepts connections until `stop`, and gives each its thread.
+pub(crate) fn accept_all(
+    daemon: &Arc<Daemon>,
+    listener: &Listener,
+    socket: Socket,
+    name: &'static str,
+    stop: &StopSignal,
+) {
+    while stop.wait_for(listener.as_fd()) == Wait::Ready {
+        match listener.accept() {
+            Ok(connection) => admit(daemon, connection, socket, name),
+            Err(AcceptError::Closed) => return,
+            Err(error) => {
+                Event::NotAccepting {
+                    socket: name,
+                    error: &error,
+                }
+                .emit();
+                thread::sleep(EXHAUSTED_PAUSE);
+            }
+        }
+    }
+}
+
+/// Finds out who it is, and whether there is room.
+fn admit(daemon: &Arc<Daemon>, connection: Connection, socket: Socket, name: &'static str) {
+    let identity = match resolve(&connection, daemon.cgroups.as_ref()) {
+        Ok(identity) => identity,
+        Err(error) => {
+            return Event::TurnedAway {
+                socket: name,
+                error: &error,
+            }
+            .emit();
+        }
+    };
+    let slot = match daemon.quota.connect(identity.uid) {
+        Ok(slot) => slot,
+        Err(error) => {
+            Event::NoRoom {
+                peer: &identity,
+                error,
+            }
+            .emit();
+            return turn_away(&connection);
+        }
+    };
+    if let Err(error) = connection.set_write_timeout(Some(WRITE_TIMEOUT)) {
+        return Event::TurnedAway {
+            socket: name,
+            error: &error,
+        }
+        .emit();
+    }
+    let number = daemon.next_link_number();
+    let link = Arc::new(Link::new(number, socket, connection, identity, slot));
+    daemon.note_link(&link);
+    Event::Connected { link: &link }.emit();
+    let conversation = Conversation::new(Arc::clone(daemon), Arc::clone(&link));
+    let spawned = thread::Builder::new()
+        .name(format!("peer-{number}"))
+        .stack_size(STACK_LEN)
+        .spawn(move || conversation.run());
+    if let Err(error) = spawned {
+        Event::NotAccepting {
+            socket: name,
+            error: &error,
+        }
+        .emit();
+        turn_away(link.connection());
+        daemon.forget_link(&link);
+    }
+}
+
+/// The one packet that a connection gets for which there is no room.
+fn turn_away(connection: &Connection) {
+    let mut refusal = [0; REFUSAL_LEN];
+    if let Ok(len) = write_refusal(&mut refusal, 0, Status::QuotaExceeded) {
+        // Who does not read it sees the end of the connection.
+        let _ = connection.try_send(refusal.get(..len).unwrap_or_default());
+    }
+}

@@ -1,0 +1,112 @@
+//! Where packets and replies stand: in the arena, since both may hold a secret.
+//!
+//! The heap arena is small (3 MiB in the smallest deployment) and 1,000 connections must fit beside
+//! the keys. So a connection keeps two small buffers, taken when it first speaks, which the
+//! operations of the hot path fit in; what is larger is allocated for the one request, charged to
+//! the user, and given back before the next packet is waited for.
+
+use super::quota::{Account, BufferCharge, QuotaExceeded};
+use nitride_secmem::{ArenaFull, SecretBuf};
+use std::sync::Arc;
+
+/// Length of each of a connection's two own buffers, in bytes: together 1 KiB a connection. A sign
+/// request over a message of 400 bytes fits, and so does its reply.
+const OWN_LEN: usize = 512;
+
+/// Why there is no room for a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoRoom {
+    /// The arena is full.
+    #[error(transparent)]
+    Arena(#[from] ArenaFull),
+    /// The user has its share already.
+    #[error(transparent)]
+    Quota(#[from] QuotaExceeded),
+}
+
+/// A place in the arena that is used again and again.
+#[derive(Debug, Default)]
+pub(crate) struct Place {
+    own: Option<SecretBuf>,
+    large: Option<ChargedBuf>,
+}
+
+/// A buffer of one request, charged to the user.
+#[derive(Debug)]
+pub(crate) struct ChargedBuf {
+    buf: SecretBuf,
+    // After the buffer: memory is given back before the charge.
+    _charge: BufferCharge,
+}
+
+impl ChargedBuf {
+    /// `len` zero bytes.
+    pub(crate) fn with_len(len: usize, account: &Arc<Account>) -> Result<Self, NoRoom> {
+        let charge = account.charge(len)?;
+        Ok(Self {
+            buf: SecretBuf::with_len(len)?,
+            _charge: charge,
+        })
+    }
+
+    /// The bytes.
+    pub(crate) fn expose(&self) -> &[u8] {
+        self.buf.expose()
+    }
+
+    /// The bytes, to be written in place.
+    pub(crate) fn expose_mut(&mut self) -> &mut [u8] {
+        self.buf.expose_mut()
+    }
+}
+
+impl Place {
+    /// `len` bytes to write, whose former content does not matter.
+    pub(crate) fn room(&mut self, len: usize, account: &Arc<Account>) -> Result<&mut [u8], NoRoom> {
+        if len > OWN_LEN {
+            let large = self.large.insert(ChargedBuf::with_len(len, account)?);
+            return Ok(large.expose_mut());
+        }
+        let own = match &mut self.own {
+            Some(own) => own,
+            none => none.insert(SecretBuf::with_len(OWN_LEN)?),
+        };
+        Ok(&mut own.expose_mut()[..len])
+    }
+
+    /// The first `len` bytes of what was written last.
+    pub(crate) fn written(&self, len: usize) -> &[u8] {
+        let whole = match (&self.large, &self.own) {
+            (Some(large), _) => large.expose(),
+            (None, Some(own)) => own.expose(),
+            (None, None) => &[],
+        };
+        &whole[..len.min(whole.len())]
+    }
+
+    /// Forgets what was written: the first `len` bytes of the own buffer are zeroed, a large one is
+    /// given back.
+    pub(crate) fn clear(&mut self, len: usize) {
+        if self.large.take().is_none()
+            && let Some(own) = &mut self.own
+        {
+            own.expose_mut()[..len.min(OWN_LEN)].fill(0);
+        }
+    }
+
+    /// Moves the first `len` bytes out, for a request that will wait.
+    pub(crate) fn take(
+        &mut self,
+        len: usize,
+        account: &Arc<Account>,
+    ) -> Result<ChargedBuf, NoRoom> {
+        match self.large.take() {
+            Some(large) => Ok(large),
+            None => {
+                let mut copy = ChargedBuf::with_len(len, account)?;
+                copy.expose_mut().copy_from_slice(self.written(len));
+                Ok(copy)
+            }
+        }
+    }
+}

@@ -1,0 +1,212 @@
+use super::buffers::Place;
+use super::link::Link;
+use super::parked::ParkedRequest;
+use super::perform::{Performed, Request, log_refusal, perform, refuse};
+use crate::daemon::Daemon;
+use crate::event::Event;
+use crate::rounds::Moment;
+use nitride_ipc::RecvError;
+use nitride_protocol::limits::MAX_PACKET_LEN;
+use nitride_protocol::{Operation, Status, open_request, refusal_of};
+use nitride_vault::{Session, Want};
+use std::sync::Arc;
+
+/// Of a packet that is not read whole, as much as has its head in it, in bytes.
+const HEAD_LEN: usize = 32;
+
+/// One connection, from its first packet to its end, on a thread of its own.
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    daemon: Arc<Daemon>,
+    link: Arc<Link>,
+    session: Session,
+    packet: Place,
+    reply: Place,
+    /// Whether a version was agreed on.
+    is_greeted: bool,
+    /// The generation of the policy under which the peer was last identified.
+    generation: u64,
+}
+
+/// The connection has ended, or has to.
+struct Ended;
+
+/// The peer has not agreed on a version yet.
+#[derive(Debug, thiserror::Error)]
+#[error("no hello was said on this connection")]
+struct NotGreeted;
+
+/// The vault is stopping.
+#[derive(Debug, thiserror::Error)]
+#[error("vhsmd is stopping")]
+struct Stopping;
+
+impl Conversation {
+    pub(crate) fn new(daemon: Arc<Daemon>, link: Arc<Link>) -> Self {
+        Self {
+            // Before the session: a policy that comes in between has the peer identified again.
+            generation: daemon.generation(),
+            session: daemon.vault.session(link.peer(), link.socket),
+            daemon,
+            link,
+            packet: Place::default(),
+            reply: Place::default(),
+            is_greeted: false,
+        }
+    }
+
+    /// Answers packets until the connection ends.
+    pub(crate) fn run(mut self) {
+        while let Ok(Some(len)) = self.link.connection().next_len() {
+            if self.serve(len).is_err() {
+                break;
+            }
+        }
+        // A parked request may hold the connection open for a while: the peer need not wait for it.
+        self.link.connection().shutdown();
+        self.daemon.forget_link(&self.link);
+        Event::Disconnected { link: &self.link }.emit();
+    }
+
+    /// Takes the packet of `len` bytes that is next, and answers it.
+    fn serve(&mut self, len: usize) -> Result<(), Ended> {
+        if len > MAX_PACKET_LEN {
+            return self.refuse_unread(Status::TooLarge);
+        }
+        let room = match self.packet.room(len, self.link.account()) {
+            Ok(room) => room,
+            Err(no_room) => return self.refuse_unread(no_room.status()),
+        };
+        let received = self.link.connection().recv(room);
+        let Ok(Some(len)) = received else {
+            return Err(Ended);
+        };
+        let performed = self.answer(len);
+        self.packet.clear(len);
+        match performed {
+            Performed::End => Err(Ended),
+            Performed::Answered | Performed::Wants(_) => Ok(()),
+        }
+    }
+
+    fn answer(&mut self, len: usize) -> Performed {
+        let link = Arc::clone(&self.link);
+        let send = |reply: &[u8]| link.connection().send(reply);
+        // Before looking, so that what settles meanwhile is noticed.
+        let seen = self.daemon.waiting.moment();
+        let packet = self.packet.written(len);
+        let (head, params) = match open_request(packet) {
+            Ok(opened) => opened,
+            Err(error) => {
+                let refused = refuse(error.id.unwrap_or(0), refusal_of(&error.error), &send);
+                // Without an id the peer cannot tell which request this answers, or its packets
+                // are not of this protocol at all.
+                return error.id.map_or(Performed::End, |_| refused);
+            }
+        };
+        let request = Request {
+            head,
+            params,
+            packet_len: len,
+        };
+        if self.daemon.is_stopping() {
+            log_refusal(&link, &request, Status::ShuttingDown, &Stopping);
+            return refuse(head.id, Status::ShuttingDown, &send);
+        }
+        if let Err(ended) = recheck(&self.daemon, &link, &mut self.generation) {
+            return ended;
+        }
+        let is_hello = head.operation == Operation::Hello.to_wire();
+        if !is_hello && !self.is_greeted {
+            log_refusal(&link, &request, Status::UnsupportedVersion, &NotGreeted);
+            return refuse(head.id, Status::UnsupportedVersion, &send);
+        }
+        let performed = perform(
+            &self.daemon,
+            &link,
+            &mut self.session,
+            &request,
+            &mut self.reply,
+            &send,
+        );
+        match performed {
+            Performed::Answered => {
+                self.is_greeted |= is_hello && self.session.refusal().is_none();
+                Performed::Answered
+            }
+            Performed::Wants(want) => {
+                let id = head.id;
+                self.park(id, len, want, seen)
+                    .map_or_else(|status| refuse(id, status, &send), |()| Performed::Answered)
+            }
+            Performed::End => Performed::End,
+        }
+    }
+
+    /// Lets the request wait, holding no thread; this one goes on with the next.
+    fn park(&mut self, id: u32, len: usize, want: Want, seen: Moment) -> Result<(), Status> {
+        let wait_ms = self
+            .session
+            .wait_ms()
+            .min(self.daemon.config.limits.max_wait_ms);
+        if wait_ms == 0 {
+            return Err(self.daemon.waited_in_vain());
+        }
+        let account = self.link.account();
+        let slot = account.park().map_err(|_| Status::QuotaExceeded)?;
+        let packet = self
+            .packet
+            .take(len, account)
+            .map_err(super::buffers::NoRoom::status)?;
+        let now = Daemon::now();
+        Event::Parked {
+            link: &self.link,
+            request: id,
+            want: &want,
+        }
+        .emit();
+        let parked = ParkedRequest::new(
+            Arc::clone(&self.link),
+            packet,
+            slot,
+            now.boot_ms.saturating_add(wait_ms.into()),
+        );
+        self.link.note_parked();
+        parked.wait_for(&self.daemon, want, seen)
+    }
+
+    /// Answers a packet that there is no room for by its head, and takes it away.
+    fn refuse_unread(&self, status: Status) -> Result<(), Ended> {
+        let connection = self.link.connection();
+        let mut head = [0; HEAD_LEN];
+        match connection.recv(&mut head) {
+            Ok(Some(_)) | Err(RecvError::Truncated { .. }) => {}
+            Ok(None) | Err(_) => return Err(Ended),
+        }
+        // The head is read before anything that may be missing here.
+        let (request, _) = open_request(&head).map_err(|_| Ended)?;
+        match refuse(request.id, status, &|reply| connection.send(reply)) {
+            Performed::Answered => Ok(()),
+            _ => Err(Ended),
+        }
+    }
+}
+
+/// After a reload the peer is identified anew, since the new rules may ask for what the peer no
+/// longer is.
+fn recheck(daemon: &Daemon, link: &Link, seen: &mut u64) -> Result<(), Performed> {
+    let generation = daemon.generation();
+    if generation == *seen {
+        return Ok(());
+    }
+    *seen = generation;
+    link.check_unchanged(daemon.cgroups.as_ref())
+        .map_err(|error| {
+            Event::PeerChanged {
+                link,
+                error: &error,
+            }
+            .emit();
+            Performed::End
+        })
+}

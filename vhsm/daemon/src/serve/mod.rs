@@ -1,0 +1,26 @@
+//! The application and the admin socket: who is there, what they ask, and what that costs.
+//!
+//! ```text
+//! accept ── identity, quota ──> thread: Conversation
+//!                                  packet ──> vault.perform ──> reply
+//!                                                │
+//!                                                └─ something is missing ──> ParkedRequest,
+//!                                                   which holds no thread, and is performed again
+//! ```
+//!
+//! A connection has a thread, since that answers soonest: one wake-up a request. Packets and replies
+//! stand in the arena (`buffers`); what a user takes of it is counted (`quota`).
+
+mod accept;
+mod buffers;
+mod conversation;
+mod link;
+mod parked;
+mod perform;
+mod quota;
+mod reply_len;
+
+pub(crate) use accept::accept_all;
+pub(crate) use link::{Link, PeerChanged};
+pub(crate) use parked::{ParkedRequest, resume_all};
+pub(crate) use quota::{Ceilings, Quota, QuotaExceeded};

@@ -1,0 +1,137 @@
+use super::buffers::{ChargedBuf, Place};
+use super::link::Link;
+use super::perform::{Performed, Request, perform, refuse};
+use super::quota::ParkedSlot;
+use crate::daemon::Daemon;
+use crate::event::Event;
+use crate::rounds::{Moment, Parking, Waiter, Woken};
+use nitride_ipc::SendError;
+use nitride_protocol::{Status, open_request};
+use nitride_vault::Want;
+use std::sync::Arc;
+
+/// How often a request is parked again because something else is missing, or gone already. Two are
+/// natural: first the gate, then the key.
+const MAX_TRIES: u8 = 8;
+
+/// A request that waits: its packet, whose connection it came over, and until when.
+#[derive(Debug)]
+pub(crate) struct ParkedRequest {
+    link: Arc<Link>,
+    packet: ChargedBuf,
+    _slot: ParkedSlot,
+    deadline_ms: u64,
+    tries: u8,
+}
+
+impl ParkedRequest {
+    /// `deadline_ms` is in milliseconds of CLOCK_BOOTTIME.
+    pub(super) fn new(
+        link: Arc<Link>,
+        packet: ChargedBuf,
+        slot: ParkedSlot,
+        deadline_ms: u64,
+    ) -> Self {
+        Self {
+            link,
+            packet,
+            _slot: slot,
+            deadline_ms,
+            tries: 0,
+        }
+    }
+
+    /// Which connection it came over.
+    pub(crate) fn connection_number(&self) -> u64 {
+        self.link.number
+    }
+
+    /// Waits for `want`, which was missing at `seen`.
+    ///
+    /// # Errors
+    /// The status to refuse the request with, where no round is begun.
+    pub(super) fn wait_for(
+        mut self,
+        daemon: &Daemon,
+        want: Want,
+        seen: Moment,
+    ) -> Result<(), Status> {
+        self.tries += 1;
+        if self.tries > MAX_TRIES {
+            return Err(Status::TimedOut);
+        }
+        let deadline_ms = self.deadline_ms;
+        let waiter = Waiter::Request(Box::new(self));
+        let waiting = &daemon.waiting;
+        match waiting.park(
+            &daemon.vault,
+            want,
+            seen,
+            deadline_ms,
+            waiter,
+            Daemon::now(),
+        ) {
+            Parking::Waits => {}
+            Parking::TryAgain(waiter) => waiting.wake([(waiter, Ok(()))]),
+            Parking::Refused(refused) => return Err(refused.status()),
+        }
+        // Stopping may have begun between the packet and here, and not have seen this one.
+        if daemon.is_stopping() {
+            waiting.drain(Status::ShuttingDown);
+        }
+        Ok(())
+    }
+
+    /// Performs it again, or says why it waited in vain. The peer is identified anew first, and the
+    /// policy is that of this moment.
+    pub(crate) fn resume(self, daemon: &Daemon, woken: Woken) {
+        let link = Arc::clone(&self.link);
+        let send = |reply: &[u8]| -> Result<(), SendError> {
+            link.answer_or_end(reply);
+            Ok(())
+        };
+        // It was opened before it was parked.
+        let Ok((head, params)) = open_request(self.packet.expose()) else {
+            return;
+        };
+        let id = head.id;
+        let refuse = |status| drop(refuse(id, status, &send));
+        if let Err(status) = woken {
+            return refuse(status);
+        }
+        if let Err(error) = link.check_unchanged(daemon.cgroups.as_ref()) {
+            Event::PeerChanged {
+                link: &link,
+                error: &error,
+            }
+            .emit();
+            return link.connection().shutdown();
+        }
+        let request = Request {
+            head,
+            params,
+            packet_len: self.packet.expose().len(),
+        };
+        let seen = daemon.waiting.moment();
+        let mut session = daemon.vault.session(link.peer(), link.socket);
+        let mut reply = Place::default();
+        match perform(daemon, &link, &mut session, &request, &mut reply, &send) {
+            Performed::Answered => {}
+            Performed::End => link.connection().shutdown(),
+            Performed::Wants(want) => {
+                if let Err(status) = self.wait_for(daemon, want, seen) {
+                    refuse(status);
+                }
+            }
+        }
+    }
+}
+
+/// Performs woken requests until the line is closed. Runs on a few threads of its own.
+pub(crate) fn resume_all(daemon: &Daemon) {
+    while let Some((waiter, woken)) = daemon.waiting.next_woken() {
+        if let Waiter::Request(request) = waiter {
+            request.resume(daemon, woken);
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! What one uid may use, counted where it is used and given back by `Drop`.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// The most that may be used at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ceilings {
+    /// Connections of everybody.
+    pub(crate) connections: usize,
+    /// Connections of one uid.
+    pub(crate) connections_per_uid: usize,
+    /// Waiting requests of one uid.
+    pub(crate) parked_per_uid: usize,
+    /// Bytes of packets and replies of one uid, beyond the buffers that every connection has.
+    pub(crate) buffer_len_per_uid: usize,
+}
+
+/// A ceiling was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum QuotaExceeded {
+    /// There are as many connections as there may be.
+    #[error("there are as many connections as there may be")]
+    Connections,
+    /// The user has as many connections as it may have.
+    #[error("the user has as many connections as it may have")]
+    ConnectionsOfUser,
+    /// The user has as many waiting requests as it may have.
+    #[error("the user has as many waiting requests as it may have")]
+    ParkedOfUser,
+    /// The user's packets and replies take as much memory as they may.
+    #[error("the packets of the user take as much memory as they may")]
+    BuffersOfUser,
+}
+
+/// Counts the use of all uids.
+#[derive(Debug)]
+pub(crate) struct Quota {
+    ceilings: Ceilings,
+    connections: AtomicUsize,
+    accounts: Mutex<HashMap<u32, Weak<Account>>>,
+}
+
+/// Counts the use of one uid; it lives as long as anything that it counts.
+#[derive(Debug)]
+pub(crate) struct Account {
+    ceilings: Ceilings,
+    connections: AtomicUsize,
+    parked: AtomicUsize,
+    buffer_len: AtomicUsize,
+}
+
+impl Quota {
+    /// Nothing used yet.
+    pub(crate) fn new(ceilings: Ceilings) -> Arc<Self> {
+        Arc::new(Self {
+            ceilings,
+            connections: AtomicUsize::new(0),
+            accounts: Mutex::default(),
+        })
+    }
+
+    /// Connections open now.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Room for one more connection of `uid`.
+    pub(crate) fn connect(self: &Arc<Self>, uid: u32) -> Result<ConnectionSlot, QuotaExceeded> {
+        let account = self.account(uid);
+        raise(&account.connections, 1, self.ceilings.connections_per_uid)
+            .ok_or(QuotaExceeded::ConnectionsOfUser)?;
+        if raise(&self.connections, 1, self.ceilings.connections).is_none() {
+            account.connections.fetch_sub(1, Ordering::Relaxed);
+            return Err(QuotaExceeded::Connections);
+        }
+        Ok(ConnectionSlot {
+            quota: Arc::clone(self),
+            account,
+        })
+    }
+
+    fn account(&self, uid: u32) -> Arc<Account> {
+        let mut accounts = self.accounts();
+        if let Some(account) = accounts.get(&uid).and_then(Weak::upgrade) {
+            return account;
+        }
+        // A uid that comes back finds its account as long as anything of it is left; what is left
+        // of none is swept here, so that uids which were here once leave nothing behind.
+        accounts.retain(|_, account| account.strong_count() > 0);
+        let account = Arc::new(Account {
+            ceilings: self.ceilings,
+            connections: AtomicUsize::new(0),
+            parked: AtomicUsize::new(0),
+            buffer_len: AtomicUsize::new(0),
+        });
+        accounts.insert(uid, Arc::downgrade(&account));
+        account
+    }
+
+    fn accounts(&self) -> MutexGuard<'_, HashMap<u32, Weak<Account>>> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Account {
+    /// Room for one more waiting request.
+    pub(crate) fn park(self: &Arc<Self>) -> Result<ParkedSlot, QuotaExceeded> {
+        raise(&self.parked, 1, self.ceilings.parked_per_uid).ok_or(QuotaExceeded::ParkedOfUser)?;
+        Ok(ParkedSlot {
+            account: Arc::clone(self),
+        })
+    }
+
+    /// Room for `len` more bytes of packets and replies.
+    pub(crate) fn charge(self: &Arc<Self>, len: usize) -> Result<BufferCharge, QuotaExceeded> {
+        raise(&self.buffer_len, len, self.ceilings.buffer_len_per_uid)
+            .ok_or(QuotaExceeded::BuffersOfUser)?;
+        Ok(BufferCharge {
+            account: Arc::clone(self),
+            len,
+        })
+    }
+}
+
+/// Adds `more` unless that is more than `max`.
+fn raise(count: &AtomicUsize, more: usize, max: usize) -> Option<()> {
+    count
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+            used.checked_add(more).filter(|sum| *sum <= max)
+        })
+        .ok()
+        .map(drop)
+}
+
+/// One connection, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct ConnectionSlot {
+    quota: Arc<Quota>,
+    account: Arc<Account>,
+}
+
+impl ConnectionSlot {
+    /// The account of the connection's uid.
+    pub(crate) fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+}
+
+impl Drop for ConnectionSlot {
+    fn drop(&mut self) {
+        self.quota.connections.fetch_sub(1, Ordering::Relaxed);
+        self.account.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One waiting request, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct ParkedSlot {
+    account: Arc<Account>,
+}
+
+impl Drop for ParkedSlot {
+    fn drop(&mut self) {
+        self.account.parked.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Some bytes, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct BufferCharge {
+    account: Arc<Account>,
+    len: usize,
+}
+
+impl Drop for BufferCharge {
+    fn drop(&mut self) {
+        self.account
+            .buffer_len
+            .fetch_sub(self.len, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quota() -> Arc<Quota> {
+        Quota::new(Ceilings {
+            connections: 3,
+            connections_per_uid: 2,
+            parked_per_uid: 1,
+            buffer_len_per_uid: 100,
+        })
+    }
+
+    #[test]
+    fn one_uid_cannot_take_the_connections_of_another() {
+        let quota = quota();
+        let _one = quota.connect(1).unwrap();
+        let _two = quota.connect(1).unwrap();
+        assert_eq!(
+            quota.connect(1).unwrap_err(),
+            QuotaExceeded::ConnectionsOfUser
+        );
+        let _other = quota.connect(2).unwrap();
+        assert_eq!(quota.connect(2).unwrap_err(), QuotaExceeded::Connections);
+        assert_eq!(quota.connections(), 3);
+    }
+
+    #[test]
+    fn what_ends_is_given_back() {
+        let quota = quota();
+        for _ in 0..10 {
+            let _one = quota.connect(1).unwrap();
+            let _two = quota.connect(1).unwrap();
+            assert!(quota.connect(1).is_err());
+        }
+        assert_eq!(quota.connections(), 0);
+    }
+
+    #[test]
+    fn reconnecting_does_not_forget_what_still_waits() {
+        let quota = quota();
+        let slot = quota.connect(1).unwrap();
+        let waiting = slot.account().park().unwrap();
+        drop(slot);
+        let slot = quota.connect(1).unwrap();
+        assert!(slot.account().park().is_err());
+        drop(waiting);
+        assert!(slot.account().park().is_ok());
+    }
+
+    #[test]
+    fn accounts_of_uids_that_left_are_swept() {
+        let quota = quota();
+        for uid in 0..1000 {
+            drop(quota.connect(uid).unwrap());
+        }
+        assert!(quota.accounts().len() <= 1);
+    }
+
+    #[test]
+    fn buffers_are_counted_in_bytes() {
+        let quota = quota();
+        let slot = quota.connect(1).unwrap();
+        let account = slot.account();
+        let most = account.charge(90).unwrap();
+        assert!(account.charge(11).is_err());
+        assert!(account.charge(10).is_ok());
+        assert!(account.charge(usize::MAX).is_err());
+        drop(most);
+        assert!(account.charge(100).is_ok());
+    }
+}

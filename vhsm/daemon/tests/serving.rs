@@ -1,0 +1,390 @@
+//! The real binary, over its sockets: what needs neither an agent nor another user.
+
+#![cfg(test)]
+
+use nitride_ipc::Connection;
+use nitride_protocol::admin::{Reload, Reloaded};
+use nitride_protocol::application::{
+    Generate, Generated, Hello, Random, RandomBytes, Sign, Signature, StatusRequest, VaultStatus,
+    Welcome,
+};
+use nitride_protocol::limits::MAX_PACKET_LEN;
+use nitride_protocol::{Call, KeyName, KeyType, Message, Status, open_reply, write_request};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, getuid};
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A vhsmd in a folder of its own.
+struct Vhsmd {
+    dir: tempfile::TempDir,
+    child: Child,
+}
+
+impl Vhsmd {
+    /// `tables` is added to `vhsmd.toml`.
+    fn start(policy: &str, tables: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = format!(
+            r#"
+policy-dir = "DIR/policy.d"
+[sockets]
+application = "DIR/vhsm.sock"
+admin = "DIR/admin.sock"
+agent = "DIR/agent.sock"
+[arena]
+records = "1MiB"
+heap = "2MiB"
+[evidence]
+tee = "sample"
+danger-simulated = true
+quote-socket = "DIR/quote.sock"
+[admin]
+peers = [{{ uid = {} }}]
+[[service]]
+name = "main"
+{tables}
+"#,
+            getuid()
+        );
+        let at = |name: &str| dir.path().join(name);
+        let config = config.replace("DIR", dir.path().to_str().unwrap());
+        fs::write(at("vhsmd.toml"), config).unwrap();
+        fs::create_dir(at("policy.d")).unwrap();
+        write_policy(dir.path(), policy);
+        let child = Command::new(env!("CARGO_BIN_EXE_vhsmd"))
+            .args(["--log-level", "debug", "--config"])
+            .arg(at("vhsmd.toml"))
+            .stderr(Stdio::from(fs::File::create(at("log")).unwrap()))
+            .spawn()
+            .unwrap();
+        Self { dir, child }
+    }
+
+    fn write_policy(&self, policy: &str) {
+        write_policy(self.dir.path(), policy);
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap()
+    }
+
+    fn connect(&self, socket: &str) -> Client {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            match Connection::connect(&self.path(socket)) {
+                Ok(connection) => return Client::new(connection),
+                Err(error) => assert!(Instant::now() < deadline, "{error}: {}", self.log()),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn greeted(&self, socket: &str, wait_ms: u32) -> Client {
+        let mut client = self.connect(socket);
+        client.hello(wait_ms).unwrap();
+        client
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+    }
+}
+
+impl Drop for Vhsmd {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn write_policy(dir: &Path, policy: &str) {
+    let policy = policy.replace("UID", &getuid().to_string());
+    fs::write(dir.join("policy.d/test.toml"), policy).unwrap();
+}
+
+struct Client {
+    connection: Connection,
+    next_id: u32,
+}
+
+impl Client {
+    fn new(connection: Connection) -> Self {
+        let limit = Some(Duration::from_secs(10));
+        connection.set_read_timeout(limit).unwrap();
+        Self {
+            connection,
+            next_id: 7,
+        }
+    }
+
+    fn send<'a, C: Call + Message<'a>>(&mut self, call: &C) -> u32 {
+        let mut packet = vec![0; MAX_PACKET_LEN];
+        let id = self.next_id;
+        self.next_id += 1;
+        let len = write_request(&mut packet, id, C::OPERATION, call).unwrap();
+        self.connection.send(&packet[..len]).unwrap();
+        id
+    }
+
+    /// The next reply: its id, its status, and the packet.
+    fn receive(&self) -> (u32, Status, Vec<u8>) {
+        let mut packet = vec![0; MAX_PACKET_LEN];
+        let len = self.connection.recv(&mut packet).unwrap().unwrap();
+        packet.truncate(len);
+        let (head, _) = open_reply(&packet).unwrap();
+        (head.id, head.status, packet)
+    }
+
+    fn receive_after(&self, packet: &[u8]) -> (u32, Status, Vec<u8>) {
+        self.connection.send(packet).unwrap();
+        self.receive()
+    }
+
+    fn call<'a, C: Call + Message<'a>>(&mut self, call: &C) -> Result<Vec<u8>, Status> {
+        let id = self.send(call);
+        let (answered, status, packet) = self.receive();
+        assert_eq!(answered, id);
+        match status {
+            Status::Ok => Ok(packet),
+            status => Err(status),
+        }
+    }
+
+    fn hello(&mut self, wait_ms: u32) -> Result<Vec<u8>, Status> {
+        self.call(&Hello {
+            min_version: 1,
+            max_version: 1,
+            client: "test",
+            wait_ms,
+        })
+    }
+
+    fn sign(&mut self, key: &str) -> Result<Vec<u8>, Status> {
+        self.call(&sign(key))
+    }
+}
+
+fn sign(key: &str) -> Sign<'_> {
+    Sign {
+        key: KeyName::parse(key).unwrap(),
+        scheme: None,
+        message: b"message",
+    }
+}
+
+fn read<'a, M: Message<'a>>(packet: &'a [u8]) -> M {
+    let (_, result) = open_reply(packet).unwrap();
+    M::decode_last(result).unwrap()
+}
+
+const POLICY: &str = r#"
+[[rule]]
+name = "tests"
+keys = ["app/**"]
+peers = [{ uid = UID }]
+operations = ["generate", "sign", "random", "status", "list"]
+
+[[key]]
+name = "app/remote"
+type = "ec-p256"
+source = "kbs:///default/key/remote"
+service = "main"
+unsigned = "accept"
+operations = ["sign"]
+"#;
+
+#[test]
+fn keys_are_made_and_used_over_the_socket() {
+    let vhsmd = Vhsmd::start(POLICY, "");
+    let mut client = vhsmd.connect("vhsm.sock");
+    let welcome = client.hello(0).unwrap();
+    assert_eq!(read::<Welcome<'_>>(&welcome).version, 1);
+    let generated = client
+        .call(&Generate {
+            key: KeyName::parse("app/a").unwrap(),
+            key_type: KeyType::EcP256,
+            operations: None,
+        })
+        .unwrap();
+    assert_eq!(read::<Generated>(&generated).version, 1);
+    let signature = client.sign("app/a").unwrap();
+    assert_eq!(read::<Signature<'_>>(&signature).signature.len(), 64);
+    // Longer than the connection's own buffers, in either direction.
+    let drawn = client.call(&Random { len: 60_000 }).unwrap();
+    assert_eq!(read::<RandomBytes<'_>>(&drawn).bytes.len(), 60_000);
+    let message = vec![1; 60_000];
+    let signature = client
+        .call(&Sign {
+            message: &message,
+            ..sign("app/a")
+        })
+        .unwrap();
+    assert_eq!(read::<Signature<'_>>(&signature).signature.len(), 64);
+}
+
+#[test]
+fn hello_comes_first() {
+    let vhsmd = Vhsmd::start(POLICY, "");
+    let mut client = vhsmd.connect("vhsm.sock");
+    assert_eq!(client.sign("app/a"), Err(Status::UnsupportedVersion));
+    client.hello(0).unwrap();
+    assert_eq!(client.sign("app/a"), Err(Status::KeyNotFound));
+}
+
+#[test]
+fn denial_is_logged_with_what_the_peer_is_not_told() {
+    let vhsmd = Vhsmd::start(POLICY, "");
+    let mut client = vhsmd.greeted("vhsm.sock", 0);
+    assert_eq!(client.sign("other/a"), Err(Status::Denied));
+    let log = vhsmd.log();
+    let line = log.lines().find(|line| line.contains("request refused"));
+    let line = line.unwrap();
+    for part in [
+        "request=8",
+        "key=\"other/a\"",
+        "no rule grants",
+        "status=denied",
+    ] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+}
+
+#[test]
+fn malformed_packets_are_refused_by_id_and_strangers_are_cut_off() {
+    let vhsmd = Vhsmd::start(POLICY, "");
+    let client = vhsmd.greeted("vhsm.sock", 0);
+    // [9, 6, ...] with params that are none.
+    client.connection.send(&[0x83, 0x09, 0x06, 0x01]).unwrap();
+    assert_eq!(client.receive().1, Status::Malformed);
+    assert_eq!(client.receive_after(&[0x83, 0x09, 0x06, 0x80, 0x00]).0, 9);
+    client.connection.send(b"GET / HTTP/1.1").unwrap();
+    assert_eq!(client.receive().1, Status::Malformed);
+    assert_eq!(client.connection.next_len().unwrap(), None);
+}
+
+#[test]
+fn oversized_packet_is_refused_by_its_id_and_the_next_one_served() {
+    let vhsmd = Vhsmd::start(POLICY, "");
+    let mut client = vhsmd.greeted("vhsm.sock", 0);
+    let mut packet = vec![0; MAX_PACKET_LEN + 5000];
+    packet[..3].copy_from_slice(&[0x83, 0x17, 0x06]);
+    let (id, status, _) = client.receive_after(&packet);
+    assert_eq!((id, status), (0x17, Status::TooLarge));
+    client.call(&Random { len: 8 }).unwrap();
+}
+
+#[test]
+fn request_that_may_not_wait_is_refused_at_once_and_one_that_may_at_its_deadline() {
+    let vhsmd = Vhsmd::start(POLICY, "");
+    let mut client = vhsmd.greeted("vhsm.sock", 0);
+    assert_eq!(client.sign("app/remote"), Err(Status::AgentAbsent));
+    client.hello(300).unwrap();
+    let start = Instant::now();
+    let waits = client.send(&sign("app/remote"));
+    // The thread of the connection goes on meanwhile.
+    let next = client.send(&Random { len: 8 });
+    assert_eq!(client.receive().0, next);
+    let (id, status, _) = client.receive();
+    assert_eq!((id, status), (waits, Status::AgentAbsent));
+    assert!(start.elapsed() >= Duration::from_millis(300));
+    assert!(start.elapsed() < Duration::from_millis(2000));
+}
+
+#[test]
+fn parked_requests_and_connections_have_quotas() {
+    let vhsmd = Vhsmd::start(
+        POLICY,
+        "[limits]\nconnections-per-uid = 2\nparked-per-uid = 1\n",
+    );
+    let mut first = vhsmd.greeted("vhsm.sock", 60_000);
+    let _second = vhsmd.greeted("vhsm.sock", 0);
+    let third = vhsmd.connect("vhsm.sock");
+    assert_eq!(
+        (third.receive().0, third.connection.next_len().unwrap()),
+        (0, None)
+    );
+    first.send(&sign("app/remote"));
+    assert_eq!(first.sign("app/remote"), Err(Status::QuotaExceeded));
+}
+
+#[test]
+fn stopping_answers_those_who_wait_and_removes_the_sockets() {
+    let mut vhsmd = Vhsmd::start(POLICY, "");
+    let mut client = vhsmd.greeted("vhsm.sock", 60_000);
+    let waits = client.send(&sign("app/remote"));
+    client.call(&Random { len: 1 }).unwrap();
+    vhsmd.signal(Signal::SIGTERM);
+    let (id, status, _) = client.receive();
+    assert_eq!((id, status), (waits, Status::ShuttingDown));
+    assert_eq!(client.connection.next_len().unwrap(), None);
+    assert!(vhsmd.child.wait().unwrap().success(), "{}", vhsmd.log());
+    for socket in ["vhsm.sock", "admin.sock", "agent.sock"] {
+        assert!(!vhsmd.path(socket).exists());
+    }
+}
+
+#[test]
+fn reload_is_whole_or_not_at_all() {
+    let vhsmd = Vhsmd::start(POLICY, "");
+    let mut client = vhsmd.greeted("vhsm.sock", 0);
+    let mut admin = vhsmd.greeted("admin.sock", 0);
+    client.call(&Random { len: 8 }).unwrap();
+    vhsmd.write_policy(&format!("{POLICY}\n[[rule]]\nname = 1\n"));
+    assert_eq!(admin.call(&Reload), Err(Status::Internal));
+    client.call(&Random { len: 8 }).unwrap();
+    let status = admin.call(&StatusRequest).unwrap();
+    let status: VaultStatus<'_> = read(&status);
+    assert_eq!(status.policy_generation, 1);
+    let warned = |status: &VaultStatus<'_>| {
+        let mut warnings = status.warnings.iter();
+        warnings.any(|warning| warning.contains("last reload was refused"))
+    };
+    assert!(warned(&status));
+    assert!(vhsmd.log().contains("test.toml:17: "), "{}", vhsmd.log());
+
+    vhsmd.write_policy(&POLICY.replace("\"random\", ", ""));
+    let reloaded = admin.call(&Reload).unwrap();
+    assert_eq!(read::<Reloaded>(&reloaded).policy_generation, 2);
+    assert_eq!(client.call(&Random { len: 8 }), Err(Status::Denied));
+    let status = admin.call(&StatusRequest).unwrap();
+    assert!(!warned(&read(&status)));
+}
+
+#[test]
+fn signal_reloads_too() {
+    let vhsmd = Vhsmd::start(POLICY, "");
+    let mut client = vhsmd.greeted("vhsm.sock", 0);
+    vhsmd.write_policy(&POLICY.replace("\"random\", ", ""));
+    vhsmd.signal(Signal::SIGHUP);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while client.call(&Random { len: 8 }).is_ok() {
+        assert!(Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn configuration_error_ends_the_start_with_file_and_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("vhsmd.toml");
+    fs::write(
+        &path,
+        "policy-dir = \"/x\"\n[arena]\nrecords = \"3MB\"\nheap = \"3MiB\"\n",
+    )
+    .unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_vhsmd"))
+        .arg("--config")
+        .arg(&path)
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(log.contains("vhsmd.toml:3: \"3MB\" is not the size of an arena; "));
+}
