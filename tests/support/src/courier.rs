@@ -185,10 +185,6 @@ impl KbsSession {
         let request = Request::new(tee).to_json();
         let response = self.post("/kbs/v0/auth", request.as_bytes())?;
         ensure!(response.status() == 200, "auth: {}", text(&response));
-        let cookie = response
-            .header("set-cookie")
-            .context("auth sets no cookie")?;
-        self.cookie = cookie.split(';').next().map(str::to_owned);
         Ok(parse_challenge(&response.body)
             .context("read the challenge")?
             .nonce)
@@ -248,7 +244,12 @@ impl KbsSession {
         if let Some(cookie) = &self.cookie {
             request = request.with_header("cookie", cookie);
         }
-        self.connection.call(&request)
+        let response = self.connection.call(&request)?;
+        // The newest counts: a service may put the token itself into it.
+        if let Some(cookie) = response.header("set-cookie") {
+            self.cookie = cookie.split(';').next().map(str::to_owned);
+        }
+        Ok(response)
     }
 }
 

@@ -24,6 +24,7 @@ pub mod owner;
 pub mod pki;
 pub mod plan;
 pub mod program;
+pub mod python;
 pub mod relay;
 pub mod scan;
 pub mod tls;

@@ -269,18 +269,12 @@ impl World {
     /// # Errors
     /// When it cannot be run.
     pub fn vhsm(&self, run_as: &RunAs, arguments: &[&str], input: &[u8]) -> Result<Output> {
-        let socket = if arguments
-            .first()
-            .is_some_and(|verb| ADMIN_VERBS.contains(verb))
-        {
-            "admin.sock"
-        } else {
-            "vhsm.sock"
-        };
         let mut command = command_as(run_as, &Binaries::find()?.vhsm);
         command
             .arg("--socket")
-            .arg(self.path(socket))
+            .arg(self.path("vhsm.sock"))
+            .arg("--admin-socket")
+            .arg(self.path("admin.sock"))
             .args(arguments);
         run(&mut command, input)
     }
@@ -296,9 +290,6 @@ impl World {
             .collect()
     }
 }
-
-/// Verbs that the command line sends to the admin socket.
-const ADMIN_VERBS: [&str; 3] = ["import", "destroy", "reload"];
 
 impl Drop for World {
     fn drop(&mut self) {
