@@ -171,7 +171,13 @@ async fn ask(vault: &AgentConnection, round: &[u8; 16], question: Question) -> O
     match answer {
         Ok(answer) => Some(answer),
         Err(ClientError::Refused { status, .. }) => {
-            tracing::warn!(round = %Id(round), verb, %status, "vhsmd refused");
+            match status {
+                // vhsmd has ended the round itself, for a reason of its own that its log has.
+                Status::RoundNotFound => {
+                    tracing::debug!(round = %Id(round), verb, "vhsmd has ended the round");
+                }
+                _ => tracing::warn!(round = %Id(round), verb, %status, "vhsmd refused"),
+            }
             Some(VaultAnswer::Refused(status))
         }
         // What does not fit a packet would not fit another time, either.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// How long vhsmd may take over one message; each round has tighter deadlines of its own.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(600);
@@ -61,6 +61,9 @@ pub(crate) struct Link {
     pub(crate) clock: Clock,
 }
 
+/// A connection that lasted this long was a good one; the next loss is a first one.
+const GOOD_CONNECTION: Duration = Duration::from_secs(10);
+
 /// Why a connection is over.
 enum Over {
     Stopped,
@@ -75,7 +78,7 @@ impl Link {
             let socket = self.in_force.borrow().vhsmd_socket.clone();
             match self.connect(&socket).await {
                 Ok(vault) => {
-                    failures = 0;
+                    let connected = Instant::now();
                     tracing::info!(server = vault.server().name, "connected to vhsmd");
                     self.tell(News::Connected);
                     let over = self.serve(Arc::new(vault)).await;
@@ -83,6 +86,9 @@ impl Link {
                     match over {
                         Over::Stopped => return,
                         Over::Lost => tracing::warn!("vhsmd has closed the connection"),
+                    }
+                    if connected.elapsed() >= GOOD_CONNECTION {
+                        failures = 0;
                     }
                 }
                 // Once is for the log, again and again is for the status line.

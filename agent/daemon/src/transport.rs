@@ -20,8 +20,9 @@ mod tests;
 
 /// Longest head of an answer in bytes, which is also as much as is read at a time.
 const MAX_HEAD_LEN: usize = 65_536;
-/// How long a connection is kept for the next round.
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// How long a connection is kept: for the next step of a round. Servers close theirs after not much
+/// longer, and one that closes just then costs an attempt.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Connections kept to one endpoint.
 const MAX_KEPT: usize = 4;
 

@@ -95,8 +95,8 @@ impl Device {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
     use std::thread;
 
     fn evidence() -> Evidence {
@@ -141,24 +141,31 @@ mod tests {
 
     #[test]
     fn a_request_that_was_given_up_in_the_queue_does_not_reach_the_device() {
-        let calls = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&calls);
-        let device = device(200, move |_| {
-            counted.fetch_add(1, Ordering::SeqCst);
-            thread::sleep(Duration::from_millis(600));
+        let (release, held) = sync_channel::<()>(0);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&seen);
+        let device = device(300, move |data| {
+            noted.lock().unwrap().push(data[0]);
+            let _ = held.recv();
         });
         thread::scope(|scope| {
-            for _ in 0..3 {
-                scope.spawn(|| assert!(device.collect(&[0; REPORT_DATA_LEN]).is_err()));
+            for number in 0..3 {
+                let device = &device;
+                scope.spawn(move || assert!(device.collect(&[number; REPORT_DATA_LEN]).is_err()));
             }
         });
-        thread::sleep(Duration::from_millis(700));
-        assert_eq!(calls.load(Ordering::SeqCst), 1);
+        drop(release);
+        while device.collect(&[9; REPORT_DATA_LEN]).is_err() {}
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen.iter().filter(|number| **number < 3).count(), 1);
     }
 
     #[test]
     fn the_queue_is_bounded() {
-        let device = device(2000, |_| thread::sleep(Duration::from_millis(500)));
+        let (release, held) = sync_channel::<()>(0);
+        let device = device(60_000, move |_| {
+            let _ = held.recv();
+        });
         let busy = AtomicUsize::new(0);
         thread::scope(|scope| {
             for _ in 0..MAX_QUEUE_LEN + 4 {
@@ -168,8 +175,12 @@ mod tests {
                     }
                 });
             }
+            // One is with the device and as many as the queue takes wait for it.
+            while busy.load(Ordering::SeqCst) < 3 {
+                thread::sleep(Duration::from_millis(5));
+            }
+            drop(release);
         });
-        assert!(busy.load(Ordering::SeqCst) >= 3);
     }
 
     #[test]
