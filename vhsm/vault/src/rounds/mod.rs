@@ -77,8 +77,7 @@ impl Vault {
 
     /// The next order for the courier; `None` if nothing is wanted, or too much is under way.
     pub fn next_order(&self, now: Now) -> Option<Order> {
-        let policy = self.policy();
-        self.rounds.lock().next_order(&policy, &self.keys, now)
+        self.with_destination(|rounds, to| rounds.next_order(to, now))
     }
 
     /// Takes the service's nonce, once a round: makes the round's key, and says what evidence is

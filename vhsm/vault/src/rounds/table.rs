@@ -1,8 +1,6 @@
 use super::back_off::BackOffs;
-use super::stage::{Challenged, Ended, Ordered, RoundKey, Wanted};
+use super::stage::{Challenged, Destination, Ended, Ordered, RoundKey, Wanted};
 use super::{EvidenceWanted, Order, RoundError, RoundFailure, RoundId, Settled, WantRefused};
-use crate::keys::Keys;
-use crate::policy::ActivePolicy;
 use crate::{Draw, Now, Want};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -80,15 +78,10 @@ impl Table {
         Ok(round.id())
     }
 
-    pub(super) fn next_order(
-        &mut self,
-        policy: &ActivePolicy,
-        keys: &Keys,
-        now: Now,
-    ) -> Option<Order> {
+    pub(super) fn next_order(&mut self, to: &Destination<'_>, now: Now) -> Option<Order> {
         while self.live.len() < MAX_LIVE_ROUNDS {
             let wanted = self.queue.pop_front()?;
-            let (ordered, settled) = wanted.order(policy, keys, now);
+            let (ordered, settled) = wanted.order(to, now);
             self.in_passing.extend(settled);
             if let Some(ordered) = ordered {
                 let order = ordered.to_order();

@@ -1,8 +1,8 @@
-use super::{Ended, Ordered};
-use crate::keys::Keys;
-use crate::policy::{ActivePolicy, Source};
+use super::{Destination, Ended, Ordered};
+use crate::policy::{ActivePolicy, KeyRule, Source};
 use crate::rounds::{RoundFailure, RoundId, Settled};
 use crate::{Now, Want};
+use nitride_kbs::resource::ResourcePath;
 use nitride_protocol::KeyNameBuf;
 use nitride_protocol::limits::MAX_RESOURCES_PER_ROUND;
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,37 +49,34 @@ impl Wanted {
     /// policy no longer brings from this service, settles at once.
     pub(in crate::rounds) fn order(
         self,
-        policy: &ActivePolicy,
-        keys: &Keys,
+        to: &Destination<'_>,
         now: Now,
     ) -> (Option<Ordered>, Vec<Settled>) {
         let mut settled = Vec::new();
         let mut settle = |want, outcome| settled.push(Settled { want, outcome });
-        let mut asked: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let mut keys: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for name in self.keys {
-            match policy.key_rule(name.as_str()) {
-                Some(rule) if !keys.is_missing(rule, now) => settle(Want::Key { name }, Ok(())),
-                Some(rule) => match &rule.source {
-                    Source::Kbs { service, path } if *service == self.service => {
-                        asked
-                            .entry(path.clone())
-                            .or_default()
-                            .push(Arc::clone(rule));
-                    }
-                    _ => settle(Want::Key { name }, Err(RoundFailure::PolicyChanged)),
-                },
+            match key_of(to.policy, &name, &self.service) {
                 None => settle(Want::Key { name }, Err(RoundFailure::PolicyChanged)),
+                Some((rule, _)) if !to.keys.is_missing(rule, now) => {
+                    settle(Want::Key { name }, Ok(()));
+                }
+                Some((rule, path)) => keys.entry(path.clone()).or_default().push(Arc::clone(rule)),
             }
         }
         let mut gates = Vec::new();
         for name in self.gates {
-            match policy.gate_rule(&name) {
-                Some(gate) if gate.service == self.service => gates.push(Arc::clone(gate)),
-                _ => settle(Want::Gate { name }, Err(RoundFailure::PolicyChanged)),
+            match to.policy.gate_rule(&name) {
+                Some(gate) if gate.service != self.service => {
+                    settle(Want::Gate { name }, Err(RoundFailure::PolicyChanged));
+                }
+                Some(gate) if to.gates.approved(gate, now) => settle(Want::Gate { name }, Ok(())),
+                Some(gate) => gates.push(Arc::clone(gate)),
+                None => settle(Want::Gate { name }, Err(RoundFailure::PolicyChanged)),
             }
         }
-        let has_work = !asked.is_empty() || !gates.is_empty();
-        let ordered = has_work.then(|| Ordered::new(self.id, self.service, asked, gates, now));
+        let has_work = !keys.is_empty() || !gates.is_empty();
+        let ordered = has_work.then(|| Ordered::new(self.id, self.service, keys, gates, now));
         (ordered, settled)
     }
 
@@ -98,5 +95,18 @@ impl Wanted {
             settled,
             retry_after_ms: 0,
         }
+    }
+}
+
+/// The key's rule and resource, if the policy has this service bring it.
+fn key_of<'p>(
+    policy: &'p ActivePolicy,
+    name: &KeyNameBuf,
+    by: &str,
+) -> Option<(&'p Arc<KeyRule>, &'p ResourcePath)> {
+    let rule = policy.key_rule(name.as_str())?;
+    match &rule.source {
+        Source::Kbs { service, path } if service == by => Some((rule, path)),
+        _ => None,
     }
 }

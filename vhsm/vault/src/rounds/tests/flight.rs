@@ -167,6 +167,20 @@ fn a_key_that_arrived_meanwhile_is_not_ordered_again() {
 }
 
 #[test]
+fn a_gate_that_was_approved_meanwhile_is_not_ordered_again() {
+    let world = World::new();
+    let rule = &policy().gates[0];
+    world.want(&gate()).unwrap();
+    world.vault.gates.approve_unjudged(rule, world.now.get());
+    assert_eq!(world.order(), None);
+    assert!(only(world.vault.expire(world.now())).outcome.is_ok());
+    // Once it has aged, it is.
+    world.wait_ms(rule.max_age_ms + 1);
+    world.want(&gate()).unwrap();
+    assert!(world.order().unwrap().result_wanted);
+}
+
+#[test]
 fn two_keys_of_one_resource_share_its_delivery() {
     let mut policy = policy();
     policy
@@ -198,17 +212,25 @@ fn what_no_service_brings_is_not_wanted() {
 }
 
 #[test]
-fn a_want_that_the_new_policy_does_not_know_settles_without_an_order() {
+fn what_the_new_policy_brings_no_more_or_from_elsewhere_settles_without_an_order() {
     let world = World::new();
     world.want(&key(SIGNING)).unwrap();
     world.want(&gate()).unwrap();
-    let mut narrowed = policy();
-    narrowed.keys.remove(0);
-    narrowed.gates.clear();
-    world.vault.replace_policy(narrowed, world.now()).unwrap();
+    world.want(&key(SECRET)).unwrap();
+    world.want(&key(PLAIN)).unwrap();
+    let mut changed = policy();
+    changed.keys[1].source = Source::Local;
+    changed.keys[1].signer.clear();
+    changed.keys[2].source = Source::Kbs {
+        service: "other".into(),
+        path: ResourcePath::parse(PLAIN_PATH).unwrap(),
+    };
+    changed.keys.remove(0);
+    changed.gates.clear();
+    world.vault.replace_policy(changed, world.now()).unwrap();
     assert_eq!(world.order(), None);
     let settled = world.vault.expire(world.now());
-    assert_eq!(settled.len(), 2);
+    assert_eq!(settled.len(), 4);
     for one in settled {
         assert!(matches!(one.outcome, Err(RoundFailure::PolicyChanged)));
     }
