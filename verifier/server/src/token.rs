@@ -227,7 +227,7 @@ pub(crate) mod tests {
     }
 
     /// Signs claims after a change, as the true issuer would.
-    fn reissue(issuer: &Issuer, change: impl FnOnce(&mut EarClaims)) -> String {
+    pub(crate) fn reissue(issuer: &Issuer, change: impl FnOnce(&mut EarClaims)) -> String {
         let token = issuer.issue(&verdict("1"), runtime(), NOW_SECS);
         let mut claims = issuer.accept(&token, NOW_SECS).unwrap().claims;
         change(&mut claims);

@@ -1,5 +1,6 @@
 use super::*;
-use crate::token::tests::{NOW_SECS, issuer, runtime, verdict};
+use crate::token::tests::{NOW_SECS, issuer, reissue, runtime, verdict};
+use nitride_kbs::token::EarClaims;
 
 const GOOD: &str = "version = 1\n[[rule]]\nname = \"demo\"\nresources = [\"demo/*/*\"]\n\
     status = \"affirming\"\ntee = [\"sample\"]\ndanger-allow-simulated = true\n\
@@ -58,6 +59,37 @@ fn each_condition_denies_by_itself() {
 fn a_contraindicated_result_passes_no_status() {
     let text = GOOD.replace("\"affirming\"", "\"warning\"");
     assert!(denial(&text, "3").contains("contraindicated"));
+}
+
+#[test]
+fn debug_is_denied_and_so_is_a_flag_that_is_not_stated() {
+    let denied = |text: &str, change: fn(&mut EarClaims)| {
+        let issuer = issuer();
+        let token = issuer.accept(&reissue(&issuer, change), NOW_SECS).unwrap();
+        let path = ResourcePath::parse("demo/key/one").unwrap();
+        policy(text)
+            .decide(&token, &path)
+            .map(|_| ())
+            .map_err(|denied| denied.to_string())
+    };
+    for change in [
+        |claims: &mut EarClaims| claims.debug = Some(true),
+        |claims: &mut EarClaims| claims.debug = None,
+    ] {
+        assert!(denied(GOOD, change).unwrap_err().contains("debug"));
+        let allowing = GOOD.replace("debug = false", "debug = true");
+        assert_eq!(denied(&allowing, change), Ok(()));
+    }
+    let genuine = GOOD.replace("simulated = true", "simulated = false");
+    assert!(
+        denied(&genuine, |claims| claims.simulated = None)
+            .unwrap_err()
+            .contains("simulated")
+    );
+    assert_eq!(
+        denied(&genuine, |claims| claims.simulated = Some(false)),
+        Ok(())
+    );
 }
 
 #[test]

@@ -65,6 +65,21 @@ fn a_body_that_does_not_come_is_refused() {
 }
 
 #[test]
+fn a_length_that_is_too_large_is_refused_before_any_of_it_comes() {
+    let world = World::start();
+    let mut stream = world.connect();
+    let head = "POST /kbs/v0/auth HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\
+        Connection: close\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let start = Instant::now();
+    Answer::parse(&read_to_end(&mut stream)).assert_refused(413, "RequestTooLarge");
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "not by a time-out"
+    );
+}
+
+#[test]
 fn a_chunked_body_without_end_is_cut_off_at_its_limit() {
     let world = World::start();
     let mut stream = world.connect();
