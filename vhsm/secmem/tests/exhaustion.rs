@@ -2,6 +2,8 @@
 //!
 //! One test, since the arenas are the process's: its parts follow one another.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use nitride_secmem::crypto::{
     AeadAlgorithm, AeadKey, CryptoError, EcP256, HmacSha256, fill_random,
 };

@@ -27,6 +27,39 @@ pub(crate) struct Secrets {
     siv: AeadKey,
 }
 
+/// One operation, with the kept keys or with one made for the occasion; the number varies data.
+type Step = fn(&Secrets, usize);
+
+/// Each operation by its name.
+pub(crate) const STEPS: [(&str, Step); 13] = [
+    ("import p-256", Secrets::import_p256),
+    ("sign p-256", Secrets::sign_p256),
+    ("export p-256", Secrets::export_p256),
+    ("agree", Secrets::agree),
+    ("derive", Secrets::derive),
+    ("import ed25519", Secrets::import_ed25519),
+    ("sign ed25519", Secrets::sign_ed25519),
+    ("import ciphers", Secrets::import_ciphers),
+    ("encrypt", Secrets::encrypt),
+    ("decrypt", Secrets::decrypt),
+    ("import hmac", Secrets::import_hmac),
+    ("mac", Secrets::mac),
+    ("provision", Secrets::provision),
+];
+
+fn message(round: usize) -> Vec<u8> {
+    vec![0x6d; 1 + round * 37 % 3000]
+}
+
+fn sealed(key: &AeadKey, round: usize) -> ([u8; 12], Vec<u8>) {
+    let nonce = [u8::try_from(round % 256).unwrap(); 12];
+    let message = message(round);
+    let mut sealed = vec![0; message.len() + 16];
+    key.seal(&nonce, &[b"a", b"b"], &message, &mut sealed)
+        .unwrap();
+    (nonce, sealed)
+}
+
 fn drawn(len: usize) -> Record {
     Record::from_fn(len, fill_random).unwrap()
 }
@@ -62,48 +95,79 @@ impl Secrets {
 
     /// Every operation once, with the kept keys and with keys made for the occasion.
     pub(crate) fn work(&self, round: usize) {
-        let message = vec![0x6d; 1 + round * 37 % 3000];
-        let nonce = [u8::try_from(round % 256).unwrap(); 12];
-        // import, sign, export, agree
-        let imported = EcP256::from_scalar(self.scalar.expose()).unwrap();
-        for key in [&imported, &self.ec, &self.generated_ec] {
-            key.sign(&message).unwrap();
+        for (_, step) in STEPS {
+            step(self, round);
+        }
+    }
+
+    fn import_p256(&self, _: usize) {
+        drop(EcP256::from_scalar(self.scalar.expose()).unwrap());
+        assert!(EcP256::from_scalar(&self.scalar.expose()[..31]).is_err());
+    }
+
+    fn sign_p256(&self, round: usize) {
+        self.ec.sign(&message(round)).unwrap();
+        self.generated_ec.sign(&message(round)).unwrap();
+    }
+
+    fn export_p256(&self, _: usize) {
+        for key in [&self.ec, &self.generated_ec] {
             let mut exported = SecretBuf::with_len(32).unwrap();
             key.scalar_into(exported.expose_mut().try_into().unwrap());
         }
+    }
+
+    fn agree(&self, _: usize) {
+        drop(self.ec.ecdh(&self.peer_point).unwrap());
+    }
+
+    fn derive(&self, _: usize) {
         let shared = self.ec.ecdh(&self.peer_point).unwrap();
         let derived = concat_kdf_sha256(&shared, b"other info").unwrap();
-        AeadKey::new(AeadAlgorithm::Aes256Gcm, derived.expose()).unwrap();
-        let imported = Ed25519::from_seed(self.seed.expose()).unwrap();
-        for key in [&imported, &self.ed] {
-            key.sign(&message).unwrap();
+        drop(AeadKey::new(AeadAlgorithm::Aes256Gcm, derived.expose()).unwrap());
+    }
+
+    fn import_ed25519(&self, _: usize) {
+        drop(Ed25519::from_seed(self.seed.expose()).unwrap());
+    }
+
+    fn sign_ed25519(&self, round: usize) {
+        self.ed.sign(&message(round)).unwrap();
+    }
+
+    fn import_ciphers(&self, _: usize) {
+        drop(AeadKey::new(AeadAlgorithm::Aes256Gcm, self.gcm_key.expose()).unwrap());
+        drop(AeadKey::new(AeadAlgorithm::Aes256GcmSiv, self.siv_key.expose()).unwrap());
+    }
+
+    fn encrypt(&self, round: usize) {
+        for key in [&self.gcm, &self.siv] {
+            drop(sealed(key, round));
         }
-        // encrypt, decrypt
-        let mut sealed = vec![0; message.len() + 16];
-        let mut opened = vec![0; message.len()];
-        for (algorithm, raw, kept) in [
-            (AeadAlgorithm::Aes256Gcm, &self.gcm_key, &self.gcm),
-            (AeadAlgorithm::Aes256GcmSiv, &self.siv_key, &self.siv),
-        ] {
-            let imported = AeadKey::new(algorithm, raw.expose()).unwrap();
-            for key in [&imported, kept] {
-                key.seal(&nonce, &[b"a", b"b"], &message, &mut sealed)
-                    .unwrap();
-                key.open(&nonce, &[b"ab"], &sealed, &mut opened).unwrap();
-                assert!(key.open(&nonce, &[b"other"], &sealed, &mut opened).is_err());
-            }
+    }
+
+    fn decrypt(&self, round: usize) {
+        for key in [&self.gcm, &self.siv] {
+            let (nonce, sealed) = sealed(key, round);
+            let mut opened = vec![0; sealed.len() - 16];
+            key.open(&nonce, &[b"ab"], &sealed, &mut opened).unwrap();
+            assert!(key.open(&nonce, &[b"x"], &sealed, &mut opened).is_err());
         }
-        // mac
-        let imported = HmacSha256::new(self.hmac_key.expose()).unwrap();
-        let tag = imported.tag(&message).unwrap();
-        assert!(self.hmac.verify(&message, &tag).unwrap());
-        // provision, release, destroy
+    }
+
+    fn import_hmac(&self, _: usize) {
+        drop(HmacSha256::new(self.hmac_key.expose()).unwrap());
+    }
+
+    fn mac(&self, round: usize) {
+        let tag = self.hmac.tag(&message(round)).unwrap();
+        assert!(self.hmac.verify(&message(round), &tag).unwrap());
+    }
+
+    fn provision(&self, _: usize) {
         let unwrapped = aes256_key_unwrap(self.kek.expose(), &self.wrapped).unwrap();
         assert!(self.passphrase.ct_eq(unwrapped.expose()));
-        let copy = Record::new(unwrapped.expose()).unwrap();
-        drop((copy, unwrapped));
-        // A failure on each path.
-        assert!(EcP256::from_scalar(&self.scalar.expose()[..31]).is_err());
+        drop(Record::new(unwrapped.expose()).unwrap());
         assert!(aes256_key_unwrap(self.kek.expose(), &[7; 40]).is_err());
     }
 
