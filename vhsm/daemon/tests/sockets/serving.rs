@@ -1,188 +1,16 @@
-//! The real binary, over its sockets: what needs neither an agent nor another user.
+//! What needs neither an agent nor another user.
 
-#![cfg(test)]
-
-use nitride_ipc::Connection;
+use crate::world::{BINARY, Vhsmd, read, sign};
 use nitride_protocol::admin::{Reload, Reloaded};
 use nitride_protocol::application::{
-    Generate, Generated, Hello, Random, RandomBytes, Sign, Signature, StatusRequest, VaultStatus,
-    Welcome,
+    Generate, Generated, Random, RandomBytes, Sign, Signature, StatusRequest, VaultStatus, Welcome,
 };
 use nitride_protocol::limits::MAX_PACKET_LEN;
-use nitride_protocol::{Call, KeyName, KeyType, Message, Status, open_reply, write_request};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, getuid};
+use nitride_protocol::{KeyName, KeyType, Status};
+use nix::sys::signal::Signal;
 use std::fs;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
-
-/// A vhsmd in a folder of its own.
-struct Vhsmd {
-    dir: tempfile::TempDir,
-    child: Child,
-}
-
-impl Vhsmd {
-    /// `tables` is added to `vhsmd.toml`.
-    fn start(policy: &str, tables: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let config = format!(
-            r#"
-policy-dir = "DIR/policy.d"
-[sockets]
-application = "DIR/vhsm.sock"
-admin = "DIR/admin.sock"
-agent = "DIR/agent.sock"
-[arena]
-records = "1MiB"
-heap = "2MiB"
-[evidence]
-tee = "sample"
-danger-simulated = true
-quote-socket = "DIR/quote.sock"
-[admin]
-peers = [{{ uid = {} }}]
-[[service]]
-name = "main"
-{tables}
-"#,
-            getuid()
-        );
-        let at = |name: &str| dir.path().join(name);
-        let config = config.replace("DIR", dir.path().to_str().unwrap());
-        fs::write(at("vhsmd.toml"), config).unwrap();
-        fs::create_dir(at("policy.d")).unwrap();
-        write_policy(dir.path(), policy);
-        let child = Command::new(env!("CARGO_BIN_EXE_vhsmd"))
-            .args(["--log-level", "debug", "--config"])
-            .arg(at("vhsmd.toml"))
-            .stderr(Stdio::from(fs::File::create(at("log")).unwrap()))
-            .spawn()
-            .unwrap();
-        Self { dir, child }
-    }
-
-    fn write_policy(&self, policy: &str) {
-        write_policy(self.dir.path(), policy);
-    }
-
-    fn path(&self, name: &str) -> std::path::PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.path("log")).unwrap()
-    }
-
-    fn connect(&self, socket: &str) -> Client {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        loop {
-            match Connection::connect(&self.path(socket)) {
-                Ok(connection) => return Client::new(connection),
-                Err(error) => assert!(Instant::now() < deadline, "{error}: {}", self.log()),
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    fn greeted(&self, socket: &str, wait_ms: u32) -> Client {
-        let mut client = self.connect(socket);
-        client.hello(wait_ms).unwrap();
-        client
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
-    }
-}
-
-impl Drop for Vhsmd {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn write_policy(dir: &Path, policy: &str) {
-    let policy = policy.replace("UID", &getuid().to_string());
-    fs::write(dir.join("policy.d/test.toml"), policy).unwrap();
-}
-
-struct Client {
-    connection: Connection,
-    next_id: u32,
-}
-
-impl Client {
-    fn new(connection: Connection) -> Self {
-        let limit = Some(Duration::from_secs(10));
-        connection.set_read_timeout(limit).unwrap();
-        Self {
-            connection,
-            next_id: 7,
-        }
-    }
-
-    fn send<'a, C: Call + Message<'a>>(&mut self, call: &C) -> u32 {
-        let mut packet = vec![0; MAX_PACKET_LEN];
-        let id = self.next_id;
-        self.next_id += 1;
-        let len = write_request(&mut packet, id, C::OPERATION, call).unwrap();
-        self.connection.send(&packet[..len]).unwrap();
-        id
-    }
-
-    /// The next reply: its id, its status, and the packet.
-    fn receive(&self) -> (u32, Status, Vec<u8>) {
-        let mut packet = vec![0; MAX_PACKET_LEN];
-        let len = self.connection.recv(&mut packet).unwrap().unwrap();
-        packet.truncate(len);
-        let (head, _) = open_reply(&packet).unwrap();
-        (head.id, head.status, packet)
-    }
-
-    fn receive_after(&self, packet: &[u8]) -> (u32, Status, Vec<u8>) {
-        self.connection.send(packet).unwrap();
-        self.receive()
-    }
-
-    fn call<'a, C: Call + Message<'a>>(&mut self, call: &C) -> Result<Vec<u8>, Status> {
-        let id = self.send(call);
-        let (answered, status, packet) = self.receive();
-        assert_eq!(answered, id);
-        match status {
-            Status::Ok => Ok(packet),
-            status => Err(status),
-        }
-    }
-
-    fn hello(&mut self, wait_ms: u32) -> Result<Vec<u8>, Status> {
-        self.call(&Hello {
-            min_version: 1,
-            max_version: 1,
-            client: "test",
-            wait_ms,
-        })
-    }
-
-    fn sign(&mut self, key: &str) -> Result<Vec<u8>, Status> {
-        self.call(&sign(key))
-    }
-}
-
-fn sign(key: &str) -> Sign<'_> {
-    Sign {
-        key: KeyName::parse(key).unwrap(),
-        scheme: None,
-        message: b"message",
-    }
-}
-
-fn read<'a, M: Message<'a>>(packet: &'a [u8]) -> M {
-    let (_, result) = open_reply(packet).unwrap();
-    M::decode_last(result).unwrap()
-}
 
 const POLICY: &str = r#"
 [[rule]]
@@ -379,7 +207,7 @@ fn configuration_error_ends_the_start_with_file_and_line() {
         "policy-dir = \"/x\"\n[arena]\nrecords = \"3MB\"\nheap = \"3MiB\"\n",
     )
     .unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_vhsmd"))
+    let output = Command::new(BINARY)
         .arg("--config")
         .arg(&path)
         .output()

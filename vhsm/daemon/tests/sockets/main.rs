@@ -1,0 +1,10 @@
+//! The real binary, over its sockets.
+
+#![cfg(test)]
+#![forbid(unsafe_code)]
+
+mod disk_key;
+mod handed_over;
+mod rounds;
+mod serving;
+mod world;
