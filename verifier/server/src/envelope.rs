@@ -6,20 +6,22 @@ use nitride_kbs::envelope::{
     EnvelopeError, EnvelopeFields, EnvelopePolicy, ReleaseTo, ReleaseToError, assemble,
     to_be_signed,
 };
+use nitride_kbs::limits::MAX_MATERIAL_LEN;
 use nitride_kbs::resource::ResourcePath;
 use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{Signature, SigningKey};
+use std::ops::RangeInclusive;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// The types of keys that vaults take, with the length of their material in bytes.
-const KEY_TYPES: [(&str, Option<usize>); 6] = [
-    ("aes-256-gcm", Some(32)),
-    ("aes-256-gcm-siv", Some(32)),
-    ("hmac-sha256", Some(32)),
-    ("ec-p256", Some(32)),
-    ("ed25519", Some(32)),
-    ("secret", None),
+/// The types of keys that vaults take, with the lengths of their material in bytes.
+const KEY_TYPES: [(&str, RangeInclusive<usize>); 6] = [
+    ("aes-256-gcm", 32..=32),
+    ("aes-256-gcm-siv", 32..=32),
+    ("hmac-sha256", 16..=1024),
+    ("ec-p256", 32..=32),
+    ("ed25519", 32..=32),
+    ("secret", 1..=MAX_MATERIAL_LEN),
 ];
 
 /// The operations that an envelope may allow.
@@ -68,14 +70,16 @@ pub(crate) struct SealSpec {
 pub(crate) enum SealError {
     #[error("key type {key_type:?} is not known; use one of {}", key_types())]
     UnknownKeyType { key_type: String },
-    #[error("material of {key_type} is {expected} bytes, not {found}")]
+    #[error(
+        "material of {key_type} is {} to {} bytes, not {found}",
+        expected.start(),
+        expected.end()
+    )]
     WrongLength {
         key_type: String,
-        expected: usize,
+        expected: RangeInclusive<usize>,
         found: usize,
     },
-    #[error("material is empty")]
-    EmptyMaterial,
     #[error("operation {operation:?} is not known; use some of {}", OPERATIONS.join(", "))]
     UnknownOperation { operation: String },
     #[error("release-to {text:?}")]
@@ -127,23 +131,21 @@ pub(crate) fn seal(
 
 fn check(spec: &SealSpec, material: &[u8]) -> Result<(), SealError> {
     let key_type = || spec.key_type.clone();
-    let found = KEY_TYPES.iter().find(|(name, _)| *name == spec.key_type);
-    let Some((_, expected)) = found else {
+    let Some((_, expected)) = KEY_TYPES
+        .into_iter()
+        .find(|(name, _)| *name == spec.key_type)
+    else {
         return Err(SealError::UnknownKeyType {
             key_type: key_type(),
         });
     };
-    match *expected {
-        Some(expected) if expected != material.len() => {
-            let found = material.len();
-            return Err(SealError::WrongLength {
-                key_type: key_type(),
-                expected,
-                found,
-            });
-        }
-        _ if material.is_empty() => return Err(SealError::EmptyMaterial),
-        _ => {}
+    let found = material.len();
+    if !expected.contains(&found) {
+        return Err(SealError::WrongLength {
+            key_type: key_type(),
+            expected,
+            found,
+        });
     }
     let unknown = spec
         .operations
@@ -235,7 +237,7 @@ mod tests {
         };
         assert!(matches!(
             refused(ec, &[1; 31]),
-            SealError::WrongLength { expected: 32, .. }
+            SealError::WrongLength { .. }
         ));
         let rsa = SealSpec {
             key_type: "rsa".to_owned(),
@@ -245,7 +247,18 @@ mod tests {
             refused(rsa, b"x"),
             SealError::UnknownKeyType { .. }
         ));
-        assert!(matches!(refused(spec(), b""), SealError::EmptyMaterial));
+        assert!(matches!(
+            refused(spec(), b""),
+            SealError::WrongLength { .. }
+        ));
+        let short = SealSpec {
+            key_type: "hmac-sha256".to_owned(),
+            ..spec()
+        };
+        assert!(matches!(
+            refused(short, &[1; 15]),
+            SealError::WrongLength { .. }
+        ));
         let typo = SealSpec {
             operations: vec!["relase".to_owned()],
             ..spec()
