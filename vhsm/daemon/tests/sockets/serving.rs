@@ -216,3 +216,33 @@ fn configuration_error_ends_the_start_with_file_and_line() {
     let log = String::from_utf8(output.stderr).unwrap();
     assert!(log.contains("vhsmd.toml:3: \"3MB\" is not the size of an arena; "));
 }
+
+#[test]
+fn thousand_connections_fit_into_a_small_arena() {
+    // Two descriptors a connection in vhsmd, one here.
+    if nitride_ipc::process::raise_descriptor_limit(1500).unwrap() < 1500 {
+        eprintln!("SKIPPED: the hard limit of open descriptors is below 1500");
+        return;
+    }
+    let vhsmd = Vhsmd::start(POLICY, "");
+    let mut clients: Vec<_> = (0..1000).map(|_| vhsmd.greeted("vhsm.sock", 0)).collect();
+    clients[0]
+        .call(&Generate {
+            key: KeyName::parse("app/a").unwrap(),
+            key_type: KeyType::EcP256,
+            operations: None,
+        })
+        .unwrap();
+    let idle = heap_used(&vhsmd);
+    for client in &mut clients {
+        client.sign("app/a").unwrap();
+    }
+    let used = heap_used(&vhsmd);
+    // Two buffers of 512 bytes, and what AWS-LC's generator keeps for each thread.
+    assert!((used - idle) / 1000 <= 1536, "{idle} {used}");
+}
+
+fn heap_used(vhsmd: &Vhsmd) -> u64 {
+    let status = vhsmd.greeted("admin.sock", 0).call(&StatusRequest).unwrap();
+    read::<VaultStatus<'_>>(&status).heap_used
+}

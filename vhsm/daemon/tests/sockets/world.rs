@@ -42,7 +42,7 @@ admin = "DIR/admin.sock"
 agent = "DIR/agent.sock"
 [arena]
 records = "1MiB"
-heap = "2MiB"
+heap = "3MiB"
 [evidence]
 tee = "sample"
 danger-simulated = true
