@@ -105,6 +105,9 @@ pub(crate) enum Event<'a> {
     /// Something that was wanted is there, or failed.
     Settled { settled: &'a Settled },
 
+    /// A key whose lease has run out could not be erased.
+    LeasesNotEnded { error: &'a dyn Error },
+
     /// A volume's passphrase was handed out.
     VolumeReleased {
         volume: &'a str,
@@ -142,7 +145,8 @@ impl Event<'_> {
             | Self::RoundRefused { .. }
             | Self::CourierFailed { .. }
             | Self::NoEvidence { .. }
-            | Self::Settled { .. } => self.emit_rounds(),
+            | Self::Settled { .. }
+            | Self::LeasesNotEnded { .. } => self.emit_rounds(),
             Self::VolumeReleased { volume, peer } => {
                 info!(
                     volume,
@@ -287,6 +291,9 @@ impl Event<'_> {
                     "round failed"
                 ),
             },
+            Self::LeasesNotEnded { error } => {
+                error!(error = %Chain(*error), "key with an ended lease not erased");
+            }
             _ => {}
         }
     }

@@ -63,8 +63,8 @@ pub(crate) struct AgentPeer {
 pub(crate) struct SignerFile {
     /// What key rules call it.
     pub(crate) name: String,
-    /// The `kid` of its envelopes.
-    pub(crate) kid: Vec<u8>,
+    /// The `kid` of its envelopes; left out, it is the digest of the public key.
+    pub(crate) kid: Option<Vec<u8>>,
     /// The PEM file of its public key.
     pub(crate) public_key: PathBuf,
 }
@@ -299,8 +299,8 @@ fn disk_keys(
 fn signer_file(document: &Document, raw: RawSigner) -> Result<SignerFile, ConfigError> {
     let name = name(document, raw.name)?;
     let kid = match raw.kid {
-        None => name.clone().into_bytes(),
-        Some(kid) if (1..=64).contains(&kid.get_ref().len()) => kid.into_inner().into_bytes(),
+        None => None,
+        Some(kid) if (1..=64).contains(&kid.get_ref().len()) => Some(kid.into_inner().into_bytes()),
         Some(kid) => {
             return Err(document.fault(
                 kid.span(),

@@ -4,7 +4,7 @@ use super::key_rule::RawKey;
 use super::peers::{RawPeer, peer_match};
 use super::{Config, ConfigError, Document, public_key};
 use nitride_protocol::{Operation, OperationSet};
-use nitride_secmem::crypto::sha256;
+use nitride_secmem::crypto::{p256_spki, sha256};
 use nitride_vault::policy::{
     KeyRule, NamePattern, PolicyFault, PolicySet, ReleaseTo, Rule, Signer, Source,
 };
@@ -46,10 +46,13 @@ pub(crate) fn load(config: &Config, generation: u64) -> Result<PolicySet, Config
     builder.set.admins.clone_from(&config.admins);
     builder.set.services.clone_from(&config.services);
     for signer in &config.signers {
+        let point = public_key::read(&signer.public_key)?;
+        let kid = signer.kid.clone();
         builder.set.signers.push(Signer {
             name: signer.name.clone(),
-            kid: signer.kid.clone(),
-            point: public_key::read(&signer.public_key)?,
+            // As nitride-provisiond names a key when it signs with it.
+            kid: kid.unwrap_or_else(|| sha256(&[&p256_spki(&point)]).to_vec()),
+            point,
         });
     }
     for (index, document) in documents.iter().enumerate() {

@@ -1,4 +1,5 @@
 use crate::daemon::Daemon;
+use crate::event::Event;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,9 @@ pub(crate) async fn keep_time(daemon: Arc<Daemon>) {
             () = until_deadline => {}
             () = daemon.waiting.deadline_bell.notified() => {}
             _ = ticker.tick() => {
+                if let Err(error) = daemon.vault.end_leases(Daemon::now()) {
+                    Event::LeasesNotEnded { error: &error }.emit();
+                }
                 ticks = ticks.wrapping_add(1);
                 if ticks.is_multiple_of(PREFETCH_TICKS) {
                     daemon.prefetch();

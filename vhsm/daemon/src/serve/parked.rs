@@ -10,8 +10,7 @@ use nitride_protocol::{Status, open_request};
 use nitride_vault::Want;
 use std::sync::Arc;
 
-/// How often a request is parked again because something else is missing, or gone already. Two are
-/// natural: first the gate, then the key.
+/// How often a request is parked. Two are natural: first the gate, then the key.
 const MAX_TRIES: u8 = 8;
 
 /// A request that waits: its packet, whose connection it came over, and until when.
@@ -22,6 +21,8 @@ pub(crate) struct ParkedRequest {
     _slot: ParkedSlot,
     deadline_ms: u64,
     tries: u8,
+    /// What it waits for, or waited for last.
+    want: Option<Want>,
 }
 
 impl ParkedRequest {
@@ -38,6 +39,7 @@ impl ParkedRequest {
             _slot: slot,
             deadline_ms,
             tries: 0,
+            want: None,
         }
     }
 
@@ -57,22 +59,28 @@ impl ParkedRequest {
         seen: Moment,
     ) -> Result<(), Status> {
         self.tries += 1;
-        if self.tries > MAX_TRIES {
+        // What has just arrived and is missing again would be fetched for ever: an approval that
+        // ages faster than it comes, a lease that ends as it begins.
+        if self.tries > MAX_TRIES || self.want.as_ref() == Some(&want) {
             return Err(Status::TimedOut);
+        }
+        self.want = Some(want.clone());
+        let now = Daemon::now();
+        if now.boot_ms >= self.deadline_ms {
+            return Err(daemon.waited_in_vain());
         }
         let deadline_ms = self.deadline_ms;
         let waiter = Waiter::Request(Box::new(self));
         let waiting = &daemon.waiting;
-        match waiting.park(
-            &daemon.vault,
-            want,
-            seen,
-            deadline_ms,
-            waiter,
-            Daemon::now(),
-        ) {
+        match waiting.park(&daemon.vault, want, seen, deadline_ms, waiter, now) {
             Parking::Waits => {}
-            Parking::TryAgain(waiter) => waiting.wake([(waiter, Ok(()))]),
+            Parking::TryAgain(Waiter::Request(mut request)) => {
+                // It has not waited yet.
+                request.want = None;
+                request.tries -= 1;
+                waiting.wake([(Waiter::Request(request), Ok(()))]);
+            }
+            Parking::TryAgain(Waiter::Volume(_)) => {}
             Parking::Refused(refused) => return Err(refused.status()),
         }
         // Stopping may have begun between the packet and here, and not have seen this one.
