@@ -14,7 +14,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_seqpacket::UnixSeqpacketListener;
 
 /// Threads that perform again what had waited.
@@ -29,6 +29,23 @@ struct Machinery {
     stopper: Stopper,
 }
 
+/// The signals that are heeded.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("listen for SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("listen for SIGINT")?,
+            hang_up: signal(SignalKind::hangup()).context("listen for SIGHUP")?,
+        })
+    }
+}
+
 /// Serves until told to stop.
 pub(crate) fn run(daemon: &Arc<Daemon>, mut sockets: OpenSockets) -> anyhow::Result<()> {
     let made = sockets.take_made();
@@ -36,9 +53,15 @@ pub(crate) fn run(daemon: &Arc<Daemon>, mut sockets: OpenSockets) -> anyhow::Res
         .enable_all()
         .build()
         .context("start the runtime")?;
+    // Before anybody can be served: a signal that comes earlier ends the process, one that comes
+    // later is heeded.
+    let signals = {
+        let _inside = runtime.enter();
+        Signals::listen()?
+    };
     let agent = sockets.agent.take();
     let machinery = start(daemon, sockets)?;
-    let served = runtime.block_on(attend(daemon, agent, &machinery));
+    let served = runtime.block_on(attend(daemon, agent, signals, &machinery));
     manager::stopping();
     Event::Stopping.emit();
     drop(made);
@@ -94,11 +117,9 @@ fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> anyhow::Result<J
 async fn attend(
     daemon: &Arc<Daemon>,
     agent: Option<Listener>,
+    mut signals: Signals,
     machinery: &Machinery,
 ) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
-    let mut hang_up = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
     if let Some(listener) = agent {
         let listener = to_async(listener).context("listen for the agent")?;
         tokio::spawn(receive_agents(Arc::clone(daemon), listener));
@@ -108,9 +129,9 @@ async fn attend(
     manager::ready(&status_line(daemon));
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hang_up.recv() => reload(daemon).await,
+            _ = signals.terminate.recv() => return Ok(()),
+            _ = signals.interrupt.recv() => return Ok(()),
+            _ = signals.hang_up.recv() => reload(daemon).await,
             _ = watchdog.tick() => check(daemon, machinery).await?,
         }
     }

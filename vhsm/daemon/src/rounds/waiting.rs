@@ -61,7 +61,7 @@ pub(crate) struct Waiting {
 
 #[derive(Debug, Default)]
 struct Queue {
-    woken: VecDeque<(Waiter, Woken)>,
+    woken: VecDeque<Box<ParkedRequest>>,
     is_closed: bool,
 }
 
@@ -165,14 +165,16 @@ impl Waiting {
         self.lot().next_deadline_ms()
     }
 
-    /// Puts waiters in line for the threads that perform them.
+    /// Tells waiters. Who waited in vain is told at once, which takes no time; what is to be
+    /// performed is put in line for the threads that do.
     pub(crate) fn wake(&self, woken: impl IntoIterator<Item = (Waiter, Woken)>) {
         let mut requests = Vec::new();
         for (waiter, outcome) in woken {
-            match waiter {
+            match (waiter, outcome) {
                 // Who has stopped listening does not want to know.
-                Waiter::Volume(told) => drop(told.send(outcome)),
-                Waiter::Request(_) => requests.push((waiter, outcome)),
+                (Waiter::Volume(told), outcome) => drop(told.send(outcome)),
+                (Waiter::Request(request), Err(status)) => request.refuse(status),
+                (Waiter::Request(request), Ok(())) => requests.push(request),
             }
         }
         if !requests.is_empty() {
@@ -182,7 +184,7 @@ impl Waiting {
     }
 
     /// The next in line; waits for one. `None` once the line is closed and empty.
-    pub(crate) fn next_woken(&self) -> Option<(Waiter, Woken)> {
+    pub(crate) fn next_woken(&self) -> Option<Box<ParkedRequest>> {
         let mut queue = self.queue();
         loop {
             if let Some(next) = queue.woken.pop_front() {

@@ -62,8 +62,11 @@ impl Conversation {
                 break;
             }
         }
-        // A parked request may hold the connection open for a while: the peer need not wait for it.
-        self.link.connection().shutdown();
+        // A parked request would hold the connection open for a while, and the peer need not wait
+        // for it. When vhsmd stops, what is being performed is still answered.
+        if !self.daemon.is_stopping() {
+            self.link.connection().shutdown();
+        }
         self.daemon.forget_link(&self.link);
         Event::Disconnected { link: &self.link }.emit();
     }

@@ -4,7 +4,7 @@ use super::perform::{Performed, Request, perform, refuse};
 use super::quota::ParkedSlot;
 use crate::daemon::Daemon;
 use crate::event::Event;
-use crate::rounds::{Moment, Parking, Waiter, Woken};
+use crate::rounds::{Moment, Parking, Waiter};
 use nitride_ipc::SendError;
 use nitride_protocol::{Status, open_request};
 use nitride_vault::Want;
@@ -90,9 +90,19 @@ impl ParkedRequest {
         Ok(())
     }
 
-    /// Performs it again, or says why it waited in vain. The peer is identified anew first, and the
-    /// policy is that of this moment.
-    pub(crate) fn resume(self, daemon: &Daemon, woken: Woken) {
+    /// Answers that it waited in vain, without waiting for the peer to read it.
+    pub(crate) fn refuse(&self, status: Status) {
+        // It was opened before it was parked.
+        if let Ok((head, _)) = open_request(self.packet.expose()) {
+            refuse(head.id, status, &|reply| {
+                self.link.answer_or_end(reply);
+                Ok(())
+            });
+        }
+    }
+
+    /// Performs it again. The peer is identified anew first, and the policy is that of this moment.
+    pub(crate) fn resume(self, daemon: &Daemon) {
         let link = Arc::clone(&self.link);
         let send = |reply: &[u8]| -> Result<(), SendError> {
             link.answer_or_end(reply);
@@ -102,11 +112,6 @@ impl ParkedRequest {
         let Ok((head, params)) = open_request(self.packet.expose()) else {
             return;
         };
-        let id = head.id;
-        let refuse = |status| drop(refuse(id, status, &send));
-        if let Err(status) = woken {
-            return refuse(status);
-        }
         if let Err(error) = link.check_unchanged(daemon.cgroups.as_ref()) {
             Event::PeerChanged {
                 link: &link,
@@ -127,8 +132,9 @@ impl ParkedRequest {
             Performed::Answered => {}
             Performed::End => link.connection().shutdown(),
             Performed::Wants(want) => {
+                let id = head.id;
                 if let Err(status) = self.wait_for(daemon, want, seen) {
-                    refuse(status);
+                    refuse(id, status, &send);
                 }
             }
         }
@@ -137,9 +143,7 @@ impl ParkedRequest {
 
 /// Performs woken requests until the line is closed. Runs on a few threads of its own.
 pub(crate) fn resume_all(daemon: &Daemon) {
-    while let Some((waiter, woken)) = daemon.waiting.next_woken() {
-        if let Waiter::Request(request) = waiter {
-            request.resume(daemon, woken);
-        }
+    while let Some(request) = daemon.waiting.next_woken() {
+        request.resume(daemon);
     }
 }
