@@ -86,6 +86,22 @@ fn an_approval_ages_from_the_moment_the_rounds_key_was_made() {
 }
 
 #[test]
+fn a_late_token_of_an_older_round_does_not_age_a_younger_approval() {
+    let world = World::new();
+    let old = world.challenged(&gate());
+    let late = token(&claims(&old.evidence.tee_pubkey_jwk, NONCE));
+    world.wait_ms(10_000);
+    let rule = &policy().gates[0];
+    world.vault.gates.approve_unjudged(rule, world.now.get());
+    let round = &old.order.round;
+    world
+        .vault
+        .accept_result(round, &late, world.now())
+        .unwrap();
+    assert_eq!(world.vault.gates.age_ms(rule, world.now()), Some(0));
+}
+
+#[test]
 fn a_clock_that_runs_backwards_closes_the_gate() {
     let world = World::new();
     approve(&world);
