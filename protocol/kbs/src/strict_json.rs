@@ -3,6 +3,10 @@
 //! RFC 8259, 4 leaves it to the reader which of two equal names counts, so two readers of one
 //! signed or hashed text can see two values. serde's structs refuse a second *known* member; this
 //! refuses every second one, at any depth, before anything is taken from the text.
+//!
+//! serde_json keeps names for itself: an object whose member is called
+//! `$serde_json::private::RawValue` is read as the JSON that stands in that member's string, with
+//! neither these checks nor the bound on depth. No message has such a name, so none may.
 
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::collections::HashSet;
@@ -40,6 +44,9 @@ pub enum JsonError {
         member: &'static str,
     },
 }
+
+/// How the names begin that serde_json reads as something else than a member.
+const RESERVED: &str = "$serde_json::private::";
 
 /// Reads a `T` out of at most `max` bytes; `what` names it in errors.
 pub(crate) fn read<T: DeserializeOwned>(
@@ -110,6 +117,9 @@ impl<'de> Visitor<'de> for Walk {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<MembersOnce, A::Error> {
         let mut names = HashSet::new();
         while let Some(name) = members.next_key::<String>()? {
+            if name.starts_with(RESERVED) {
+                return Err(serde::de::Error::custom("an object has a reserved name"));
+            }
             members.next_value::<MembersOnce>()?;
             if !names.insert(name) {
                 return Err(serde::de::Error::custom("an object names a member twice"));
@@ -126,7 +136,7 @@ mod tests {
     use serde_json::Value;
 
     fn reads(text: &str) -> bool {
-        read::<Value>(text.as_bytes(), 1024, "test").is_ok()
+        read::<Value>(text.as_bytes(), 4096, "test").is_ok()
     }
 
     #[test]
@@ -149,6 +159,24 @@ mod tests {
             read::<Value>(&[b' '; 9], 8, "test"),
             Err(JsonError::TooLong { len: 9, max: 8, .. })
         ));
+    }
+
+    #[test]
+    fn json_hidden_in_a_string_is_not_read_as_a_value() {
+        let hide = |json: &str| {
+            format!(
+                r#"{{"$serde_json::private::RawValue":{}}}"#,
+                Value::from(json)
+            )
+        };
+        let twice = r#"{"a":1,"a":2}"#;
+        let deep = (0..3).fold("1".to_owned(), |inner, _| {
+            "[".repeat(100) + &hide(&inner) + &"]".repeat(100)
+        });
+        for text in [hide("1"), hide(twice), format!("[{}]", hide(twice)), deep] {
+            assert!(!reads(&text), "{text}");
+        }
+        assert!(reads(r#"{"$serde_json":1}"#));
     }
 
     #[test]
