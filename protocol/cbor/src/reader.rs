@@ -1,12 +1,13 @@
 use crate::DecodeError;
 use minicbor::data::Type;
 use minicbor::decode::{Decoder, Error};
+use std::fmt;
 
 /// Reads items one after the other out of a borrowed buffer.
 ///
 /// Every method reads exactly one item of the named type in its shortest, definite form, or
 /// returns a [`DecodeError`] that names the item's offset; after an error the reader is spent.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Reader<'b> {
     decoder: Decoder<'b>,
 }
@@ -213,6 +214,16 @@ impl<'b> Reader<'b> {
     }
 }
 
+/// Where it stands, and nothing of the input: that may be a key.
+impl fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("position", &self.position())
+            .field("len", &self.decoder.input().len())
+            .finish()
+    }
+}
+
 fn name_fault(error: &Error, at: usize, expected: &'static str) -> DecodeError {
     if error.is_end_of_input() {
         DecodeError::Truncated { at }
@@ -305,6 +316,14 @@ mod tests {
             Reader::new(&[]).optional(Reader::u64),
             Err(DecodeError::Truncated { at: 0 })
         );
+    }
+
+    #[test]
+    fn debug_shows_no_byte_of_the_input() {
+        let mut reader = Reader::new(&[0x43, 171, 172, 173]);
+        assert_eq!(format!("{reader:?}"), "Reader { position: 0, len: 4 }");
+        reader.bytes().unwrap();
+        assert_eq!(format!("{reader:?}"), "Reader { position: 4, len: 4 }");
     }
 
     proptest! {

@@ -1,9 +1,9 @@
 use crate::EncodeError;
 use minicbor::encode::write::Cursor;
 use minicbor::encode::{Encoder, Error};
+use std::fmt;
 
 /// Writes items into a slice that the caller owns, so that a secret is never copied elsewhere.
-#[derive(Debug)]
 pub struct Writer<'b> {
     encoder: Encoder<Cursor<&'b mut [u8]>>,
     capacity: usize,
@@ -113,6 +113,16 @@ impl<'b> Writer<'b> {
     }
 }
 
+/// How far it got, and nothing of the buffer: that may hold a secret.
+impl fmt::Debug for Writer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("position", &self.position())
+            .field("capacity", &self.capacity)
+            .finish()
+    }
+}
+
 /// Writes a message that holds no secret into a fresh vector of at most `max_len` bytes.
 pub fn encode_to_vec(
     max_len: usize,
@@ -137,6 +147,14 @@ mod tests {
             Writer::new(&mut buffer).bytes(b"abc"),
             Err(EncodeError::BufferFull { capacity: 2 })
         );
+    }
+
+    #[test]
+    fn debug_shows_no_byte_of_the_buffer() {
+        let mut buffer = [171; 4];
+        let mut writer = Writer::new(&mut buffer);
+        writer.bytes(&[172, 173]).unwrap();
+        assert_eq!(format!("{writer:?}"), "Writer { position: 3, capacity: 4 }");
     }
 
     #[test]
