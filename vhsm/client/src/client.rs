@@ -167,7 +167,8 @@ impl Client {
             *used = len.max(*used);
             match open_reply(&self.buffer[..len]) {
                 Ok((head, _)) if head.id == id => break Ok(len),
-                Ok(_) => {}
+                // It may be a secret that was given up, and this call's may be none.
+                Ok(_) => self.buffer[..len].zeroize(),
                 Err(source) => {
                     // Whose reply it was cannot be said, so none that follows can be trusted to
                     // be the next.

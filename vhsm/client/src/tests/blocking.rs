@@ -240,3 +240,28 @@ fn a_secret_leaves_nothing_in_the_buffer() {
     assert!(!client.holds(b"passphrase"));
     peer.join().unwrap();
 }
+
+#[test]
+fn a_secret_that_comes_too_late_leaves_nothing_in_the_buffer() {
+    let (connection, peer) = against(|mut peer| {
+        peer.welcome();
+        let (late, _) = peer.next();
+        let (second, _) = peer.next();
+        let released = Released {
+            version: 1,
+            secret: b"not a real passphrase",
+        };
+        peer.reply(late.id, &released);
+        let tag = Tag {
+            version: 2,
+            tag: &[1],
+        };
+        peer.reply(second.id, &tag);
+    });
+    let mut client = Client::over(connection, hasty()).unwrap();
+    let error = client.release("disk/root", None).unwrap_err();
+    assert!(matches!(error, ClientError::Timeout { .. }));
+    client.mac("a", b"data").unwrap();
+    assert!(!client.holds(b"passphrase"));
+    peer.join().unwrap();
+}
