@@ -231,7 +231,16 @@ impl AgentSession {
             }
             AgentOperation::Finish => {
                 let round = RoundId(Finish::decode_last(params)?.round);
-                self.daemon.waiting.settle(|| vault.finish(&round, now));
+                let mut has_ended = false;
+                self.daemon.waiting.settle(|| {
+                    let settled = vault.finish(&round, now);
+                    // A round is for something, so one that was under way settles something.
+                    has_ended = !settled.is_empty();
+                    settled
+                });
+                if !has_ended {
+                    return Err(RoundError::UnknownRound.into());
+                }
             }
             AgentOperation::Hello => return Err(AgentFault::UnknownOperation),
         }

@@ -146,7 +146,7 @@ fn agent_says_hello_and_asks_for_one_round_at_a_time() {
     agent.send(&NextRound);
     assert_eq!(agent.call(&NextRound), Err(Status::QuotaExceeded));
     let unknown = Finish { round: [0; 16] };
-    agent.call(&unknown).unwrap();
+    assert_eq!(agent.call(&unknown), Err(Status::RoundNotFound));
     let resource = Resource {
         round: [0; 16],
         resource: "a/b/c",
