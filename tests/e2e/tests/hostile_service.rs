@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use anyhow::Result;
-use nitride_protocol::{KeyType, Status};
+use nitride_protocol::{KeyState, KeyType, Status};
 use nitride_support::http::HttpMessage;
 use nitride_support::owner::Deposit;
 use nitride_support::pki::Pki;
@@ -75,8 +75,9 @@ fn a_resource_that_was_changed_on_the_way_is_refused_and_nothing_is_kept() -> Re
         matches!(ended, Status::ResourceRefused | Status::ServiceUnreachable),
         "{ended}"
     );
-    let mut admin = world.admin()?;
-    assert_eq!(outcome(admin.describe("app/one"))?, Status::KeyNotFound);
+    let description = world.admin()?.describe("app/one")?;
+    assert_eq!(description.state, KeyState::Pending);
+    assert!(description.versions.is_empty());
     recovers(&world)
 }
 

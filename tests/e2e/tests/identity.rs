@@ -77,22 +77,27 @@ fn a_group_counts_as_the_first_and_as_a_supplementary_one() -> Result<()> {
     if !is_root_or_says_so("a_group_counts_as_the_first_and_as_a_supplementary_one") {
         return Ok(());
     }
-    let world = world(&rule("groups", "gid = 5555"))?;
+    // On every Debian system there is a group `daemon`, and it is number 1.
     let first = RunAs {
-        user: Some((STRANGER, 5555)),
+        user: Some((STRANGER, 1)),
         ..RunAs::default()
     };
     let supplementary = RunAs {
-        groups: vec![5554, 5555],
+        groups: vec![5554, 1],
         ..as_user(STRANGER)
     };
     let neither = RunAs {
         groups: vec![5554],
         ..as_user(STRANGER)
     };
-    assert_eq!(signs(&world, &first)?, Some(0));
-    assert_eq!(signs(&world, &supplementary)?, Some(0));
-    assert_eq!(signs(&world, &neither)?, Some(1));
+    let by_name = world(&rule("groups", "group = \"daemon\""))?;
+    assert_eq!(signs(&by_name, &first)?, Some(0));
+    assert_eq!(signs(&by_name, &supplementary)?, Some(0));
+    assert_eq!(signs(&by_name, &neither)?, Some(1));
+    // A gid is the first group alone.
+    let by_number = world(&rule("groups", "gid = 1"))?;
+    assert_eq!(signs(&by_number, &first)?, Some(0));
+    assert_eq!(signs(&by_number, &supplementary)?, Some(1));
     Ok(())
 }
 
