@@ -127,9 +127,8 @@ impl Refusal {
             Self::Malformed(error) => refusal_of(&error),
             Self::NotACiphertext | Self::BadMaterial { .. } => Status::Malformed,
             Self::UnsupportedVersion => Status::UnsupportedVersion,
-            Self::UnknownOperation { .. } => Status::UnknownOperation,
-            Self::WrongSocket { .. }
-            | Self::NotAdmin
+            Self::UnknownOperation { .. } | Self::WrongSocket { .. } => Status::UnknownOperation,
+            Self::NotAdmin
             | Self::NoRule { .. }
             | Self::KeyForbids { .. }
             | Self::RuleGone

@@ -8,6 +8,8 @@ use nitride_protocol::application::{Describe, Generate, Random, Sign, StatusRequ
 use nitride_protocol::{KeyType, Operation, OperationSet, Status};
 
 const DENIED: Not = Not::Done(Status::Denied);
+/// Of the other socket.
+const ELSEWHERE: Not = Not::Done(Status::UnknownOperation);
 
 fn sign(key: &str) -> Sign<'_> {
     Sign {
@@ -223,15 +225,15 @@ fn an_administrators_operations_are_not_for_the_application_socket() {
         key: name("k"),
         version: None,
     };
-    assert_eq!(world.ask(&mut root, &destroy).unwrap_err(), DENIED);
+    assert_eq!(world.ask(&mut root, &destroy).unwrap_err(), ELSEWHERE);
     let import = Import {
         key: name("new"),
         key_type: KeyType::Secret,
         operations: None,
         material: b"material",
     };
-    assert_eq!(world.ask(&mut root, &import).unwrap_err(), DENIED);
-    assert_eq!(world.ask(&mut root, &Reload).unwrap_err(), DENIED);
+    assert_eq!(world.ask(&mut root, &import).unwrap_err(), ELSEWHERE);
+    assert_eq!(world.ask(&mut root, &Reload).unwrap_err(), ELSEWHERE);
 }
 
 #[test]
@@ -239,10 +241,10 @@ fn keys_are_not_used_over_the_admin_socket() {
     let rules = vec![rule(0, "**", EVERYTHING)];
     let mut world = World::new(policy(rules, vec![ec("k")]));
     let mut root = world.admin(0);
-    assert_eq!(world.ask(&mut root, &sign("k")).unwrap_err(), DENIED);
+    assert_eq!(world.ask(&mut root, &sign("k")).unwrap_err(), ELSEWHERE);
     assert_eq!(
         world.ask(&mut root, &Random { len: 1 }).unwrap_err(),
-        DENIED
+        ELSEWHERE
     );
 }
 
