@@ -12,12 +12,12 @@ pub enum PolicyFault {
         /// The name.
         key: KeyNameBuf,
     },
-    /// Two gates, signers or volumes of one name.
+    /// Two gates, signers, key ids of signers or volumes of one name.
     #[error("{kind} {name} is stated twice")]
     Duplicate {
-        /// "gate", "signer" or "volume".
+        /// "gate", "signer", "kid of signer" or "volume".
         kind: &'static str,
-        /// The name.
+        /// The name; of two signers with one key id, the second's.
         name: String,
     },
     /// A reference to a gate, a service or a signer that is not there.
@@ -100,6 +100,14 @@ impl PolicySet {
             "signer",
             self.signers.iter().map(|signer| signer.name.as_str()),
         )?;
+        // An envelope names its signer by this alone: it must not mean two.
+        let mut kids = HashSet::new();
+        if let Some(signer) = self.signers.iter().find(|signer| !kids.insert(&signer.kid)) {
+            return Err(PolicyFault::Duplicate {
+                kind: "kid of signer",
+                name: signer.name.clone(),
+            });
+        }
         let volumes = self.keys.iter().flat_map(KeyRule::volumes);
         unique("volume", volumes)?;
         for gate in &self.gates {
@@ -265,6 +273,17 @@ mod tests {
             fault,
             PolicyFault::Duplicate { kind: "signer", .. }
         ));
+        let fault = fault_of(|set| {
+            let mut other = set.signers[0].clone();
+            other.name = "other".into();
+            other.point = [5; 65];
+            set.signers.push(other);
+        });
+        let of_other = PolicyFault::Duplicate {
+            kind: "kid of signer",
+            name: "other".into(),
+        };
+        assert_eq!(fault, of_other);
         let fault = fault_of(|set| {
             let volume = ReleaseTo::Volume("root".into());
             let mut other = set.keys[0].clone();
