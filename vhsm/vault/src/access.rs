@@ -46,6 +46,13 @@ pub(crate) enum Wanted<'w> {
     Maker { id: &'w [u8; 16], version: u32 },
 }
 
+impl Wanted<'_> {
+    /// Whether no other version will do.
+    fn is_given(self) -> bool {
+        !matches!(self, Self::Newest)
+    }
+}
+
 impl From<Option<u32>> for Wanted<'_> {
     fn from(version: Option<u32>) -> Self {
         version.map_or(Self::Newest, Self::Given)
@@ -269,6 +276,10 @@ impl<'s> Grant<'s> {
                 version,
                 material,
             }),
+            // A service has the newest; a round would bring that and never this one.
+            _ if wanted.is_given() && version.number < body.newest_version() => {
+                Err(Refusal::KeyExpired.into())
+            }
             _ => Err(self.want_key().into()),
         }
     }
@@ -284,12 +295,18 @@ impl<'s> Grant<'s> {
                 }
                 Source::Generate | Source::Local => Err(Refusal::RuleContradicts),
             },
-            (Some(rule), _)
-                if rule.key_type != body.key_type || matches!(rule.source, Source::Kbs { .. }) =>
-            {
-                Err(Refusal::RuleContradicts)
+            (Some(rule), origin) => {
+                let is_from_there = match rule.source {
+                    Source::Kbs { .. } => false,
+                    // What was imported may be known elsewhere, too.
+                    Source::Generate => origin != Origin::Imported,
+                    Source::Local => true,
+                };
+                if rule.key_type != body.key_type || !is_from_there {
+                    return Err(Refusal::RuleContradicts);
+                }
+                Ok(false)
             }
-            (Some(_), _) => Ok(false),
         }
     }
 

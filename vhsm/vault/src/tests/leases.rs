@@ -2,8 +2,8 @@
 
 use super::world::{EVERYTHING, Not, World, kbs, key, name, policy, rule};
 use crate::Want;
-use nitride_protocol::application::{Describe, Mac};
-use nitride_protocol::{KeyState, KeyType};
+use nitride_protocol::application::{Describe, Mac, VerifyMac};
+use nitride_protocol::{KeyState, KeyType, Status};
 
 fn world(rule_lease_secs: Option<u64>) -> World {
     let mut leased = key("tag", KeyType::HmacSha256, kbs("r/t/tag"));
@@ -129,4 +129,30 @@ fn describe_tells_what_is_left_of_the_lease() {
     let described = world.ask(&mut app, &describe).unwrap();
     assert_eq!(described.result().state, KeyState::Pending);
     assert_eq!(described.result().lease_secs_left, Some(0));
+}
+
+#[test]
+fn a_version_that_no_round_could_bring_back_is_not_wanted() {
+    let mut world = world(Some(60));
+    let mut app = world.application(1);
+    world.deliver("tag", &[1; 32]);
+    let first = world.ask(&mut app, &mac()).unwrap();
+    world.pass_secs(30);
+    world
+        .deliver_with("tag", &[2; 32], |envelope| envelope.version = 2)
+        .unwrap();
+    let verify = VerifyMac {
+        key: name("tag"),
+        version: Some(1),
+        data: b"data",
+        tag: first.result().tag,
+    };
+    world.ask(&mut app, &verify).unwrap();
+    world.pass_secs(30);
+    let expired = Not::Done(Status::KeyExpired);
+    assert_eq!(world.ask(&mut app, &verify).unwrap_err(), expired);
+    world.ask(&mut app, &mac()).unwrap();
+    world.pass_secs(30);
+    assert_eq!(world.ask(&mut app, &verify).unwrap_err(), expired);
+    assert_eq!(world.ask(&mut app, &mac()).unwrap_err(), wanted());
 }

@@ -1,7 +1,9 @@
 //! A new policy counts at once, as a whole, or not at all.
 
 use super::world::{EVERYTHING, Not, World, key, name, policy, rule};
+use crate::Refusal;
 use crate::policy::{PolicyFault, Source};
+use nitride_protocol::admin::Import;
 use nitride_protocol::application::{Generate, Sign};
 use nitride_protocol::{KeyType, Operation, OperationSet, Status};
 
@@ -97,6 +99,29 @@ fn a_key_of_another_type_than_its_rule_says_is_not_used() {
     let other_type = policy(rules, vec![other_type]);
     world.vault.replace_policy(other_type, world.now).unwrap();
     assert_eq!(world.ask(&mut app, &sign()).unwrap_err(), DENIED);
+}
+
+#[test]
+fn an_imported_key_does_not_stand_in_for_one_that_is_to_be_made_here() {
+    let rules = vec![rule(1, "**", EVERYTHING)];
+    let mut world = World::new(policy(rules.clone(), vec![]));
+    let (mut app, mut admin) = (world.application(1), world.admin(0));
+    let import = Import {
+        key: name("k"),
+        key_type: KeyType::EcP256,
+        operations: None,
+        material: &[1; 32],
+    };
+    world.ask(&mut admin, &import).unwrap();
+    world.ask(&mut app, &sign()).unwrap();
+    let made_here = policy(rules.clone(), vec![ec()]);
+    world.vault.replace_policy(made_here, world.now).unwrap();
+    assert_eq!(world.ask(&mut app, &sign()).unwrap_err(), DENIED);
+    assert_eq!(app.refusal(), Some(Refusal::RuleContradicts));
+    let by_request = key("k", KeyType::EcP256, Source::Local);
+    let by_request = policy(rules, vec![by_request]);
+    world.vault.replace_policy(by_request, world.now).unwrap();
+    world.ask(&mut app, &sign()).unwrap();
 }
 
 #[test]
