@@ -3,6 +3,9 @@ use crate::strict_json::{self, JsonError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+/// The member of `extra-params` that names another hash than SHA-384.
+const SELECTED_HASH: &str = "selected-hash-algorithm";
+
 /// The answer to `auth`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Challenge {
@@ -16,7 +19,7 @@ pub struct Challenge {
 impl Challenge {
     /// The hash that the service chose for report_data; `None` is SHA-384.
     pub fn selected_hash(&self) -> Option<&str> {
-        self.extra_params.get("selected-hash-algorithm")?.as_str()
+        self.extra_params.get(SELECTED_HASH)?.as_str()
     }
 
     /// Compact JSON.
@@ -32,6 +35,14 @@ pub fn parse_challenge(bytes: &[u8]) -> Result<Challenge, JsonError> {
         return Err(JsonError::OutOfRange {
             what: "challenge",
             member: "nonce",
+        });
+    }
+    let selected = challenge.extra_params.get(SELECTED_HASH);
+    // What is no text would pass for "nothing was selected".
+    if selected.is_some_and(|hash| !hash.is_string()) {
+        return Err(JsonError::OutOfRange {
+            what: "challenge",
+            member: SELECTED_HASH,
         });
     }
     Ok(challenge)

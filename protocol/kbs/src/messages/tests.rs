@@ -66,6 +66,16 @@ fn a_challenge_of_another_service_may_have_more_members_and_select_a_hash() {
 }
 
 #[test]
+fn a_selected_hash_that_is_no_text_is_refused_and_not_passed_over() {
+    for hash in ["null", "384", "[\"sha256\"]", "{}"] {
+        let text =
+            format!(r#"{{"nonce":"n","extra-params":{{"selected-hash-algorithm":{hash}}}}}"#);
+        let error = parse_challenge(text.as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("selected-hash"), "{error}");
+    }
+}
+
+#[test]
 fn a_challenge_without_nonce_is_refused() {
     let long = "n".repeat(1025);
     for text in [
