@@ -2,17 +2,22 @@ use super::decode::{ALG, ES256, KID, TAG, check_fields, signature_prefix};
 use super::{ENVELOPE_VERSION, EnvelopeError, EnvelopeFields};
 use crate::limits::{MAX_ENVELOPE_LEN, MAX_KID_LEN};
 use nitride_cbor::{EncodeError, Writer, encode_to_vec};
+use zeroize::Zeroizing;
 
-/// What the owner signs: the whole Sig_structure. It holds the material in the clear.
+/// What the owner signs: the whole Sig_structure. It holds the material in the clear, and is the
+/// caller's to wipe; the copies on the way to it are wiped here.
 pub fn to_be_signed(kid: &[u8], fields: &EnvelopeFields<'_>) -> Result<Vec<u8>, EnvelopeError> {
     let protected = protected_header(kid)?;
     let payload = payload(fields)?;
-    let mut signed = signature_prefix(&protected, payload.len())?;
-    signed.extend(payload);
+    let prefix = signature_prefix(&protected, payload.len())?;
+    // Sized once, so that no growing leaves the material behind.
+    let mut signed = Vec::with_capacity(prefix.len() + payload.len());
+    signed.extend(prefix);
+    signed.extend_from_slice(&payload);
     Ok(signed)
 }
 
-/// The envelope, with the signature `r || s` over [`to_be_signed`].
+/// The envelope, with the signature `r || s` over [`to_be_signed`]. It, too, is to be wiped.
 pub fn assemble(
     kid: &[u8],
     fields: &EnvelopeFields<'_>,
@@ -43,10 +48,10 @@ fn protected_header(kid: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
     })?)
 }
 
-fn payload(fields: &EnvelopeFields<'_>) -> Result<Vec<u8>, EnvelopeError> {
+fn payload(fields: &EnvelopeFields<'_>) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
     check_fields(fields)?;
     let policy = &fields.policy;
-    Ok(encode_to_vec(MAX_ENVELOPE_LEN, |writer| {
+    let payload = encode_to_vec(MAX_ENVELOPE_LEN, |writer| {
         writer.array(8)?;
         writer.u64(ENVELOPE_VERSION)?;
         writer.text(fields.path)?;
@@ -62,7 +67,8 @@ fn payload(fields: &EnvelopeFields<'_>) -> Result<Vec<u8>, EnvelopeError> {
         writer.optional(policy.not_after_secs, Writer::u64)?;
         writer.optional(policy.disk.as_deref(), write_texts)?;
         writer.bytes(fields.material)
-    })?)
+    })?;
+    Ok(Zeroizing::new(payload))
 }
 
 fn write_texts(writer: &mut Writer<'_>, texts: &[&str]) -> Result<(), EncodeError> {
