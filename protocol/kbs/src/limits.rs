@@ -40,3 +40,28 @@ pub const MAX_TENANT_LEN: usize = 255;
 pub const MAX_POLICY_ENTRIES: usize = 64;
 /// Bytes of each text in an envelope's policy.
 pub const MAX_POLICY_TEXT_LEN: usize = 255;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_envelope_s_cddl_states_these_bounds() {
+        let cddl = include_str!("../cddl/envelope.cddl");
+        for stated in [
+            format!("At most {MAX_ENVELOPE_LEN} bytes in all."),
+            format!("4 => bstr .size (1..{MAX_KID_LEN}),"),
+            format!("key-type: tstr .size (1..{MAX_KEY_TYPE_LEN}),"),
+            format!("version: 1..{},", u32::MAX),
+            format!("material: bstr .size (1..{MAX_MATERIAL_LEN}),"),
+            format!("release-to: [0*{MAX_POLICY_ENTRIES} release-to],"),
+            format!("labels = [0*{MAX_POLICY_ENTRIES} label]"),
+            format!("label = tstr .size (1..{MAX_POLICY_TEXT_LEN})"),
+            format!("; at most {MAX_PATH_LEN} bytes"),
+            format!("; at most {MAX_POLICY_TEXT_LEN} bytes"),
+        ] {
+            assert!(cddl.contains(&stated), "{stated}");
+        }
+        assert_eq!(MAX_TENANT_LEN, MAX_POLICY_TEXT_LEN, "both are a label");
+    }
+}
