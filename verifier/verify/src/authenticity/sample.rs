@@ -3,7 +3,7 @@
 //! Nothing signs it. Anyone can make it for any key, so that "authentic" means no more here than:
 //! it is of the form, it binds this challenge and key, and the policy names it.
 
-use super::Refusal;
+use super::{Found, Refusal};
 use crate::budget::Budget;
 use crate::evidence::{Expected, UnverifiedEvidence};
 use crate::policy::Anchors;
@@ -32,7 +32,7 @@ pub(super) fn verify(
     anchors: &Anchors<'_>,
     budget: &mut Budget,
     checks: &mut Vec<Check>,
-) -> Result<Claims, (&'static str, Refusal)> {
+) -> Result<Found, (&'static str, Refusal)> {
     let accept = anchors.danger_accept_sample;
     if !accept.value {
         return Err((ACCEPTED, Refusal::SampleNotAccepted { line: accept.line }));
@@ -57,10 +57,14 @@ pub(super) fn verify(
     }
     checks.push(Check::passed(REPORT_DATA));
 
-    Ok(Claims(BTreeMap::from([
-        ("svn", Value::from(sample.svn.into_owned())),
-        ("report_data", Value::from(sample.report_data.into_owned())),
-    ])))
+    Ok(Found {
+        claims: Claims(BTreeMap::from([
+            ("svn", Value::from(sample.svn.into_owned())),
+            ("report_data", Value::from(sample.report_data.into_owned())),
+        ])),
+        // There is no debug mode where there is no TEE; `simulated` says the worse.
+        debug: false,
+    })
 }
 
 #[derive(Deserialize)]
