@@ -12,7 +12,7 @@ use thiserror::Error;
 pub enum Operation {
     /// Agree on a version, and say how long requests may wait.
     Hello = 0,
-    /// Have the vault draw a new key, or a new version of one.
+    /// Have the vault draw a new key.
     Generate = 1,
     /// Give the vault a key's material.
     Import = 2,

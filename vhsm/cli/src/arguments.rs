@@ -49,7 +49,7 @@ pub(crate) struct ConnectionArguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Have the vault draw a new key, or a new version of one
+    /// Have the vault draw a new key
     Generate(NewKey),
     /// Give the vault a key's material, raw: AES or HMAC key, P-256 scalar, Ed25519 seed, secret
     Import {
@@ -187,7 +187,7 @@ pub(crate) struct VersionedKey {
     /// The key's name
     #[arg(value_name = "KEY", value_parser = key_name)]
     pub(crate) name: String,
-    /// A version; without it the newest enabled, or the key as a whole
+    /// A version; without it the newest not destroyed, or the key as a whole
     #[arg(long, value_name = "NUMBER")]
     pub(crate) key_version: Option<u32>,
 }

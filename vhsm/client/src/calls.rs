@@ -10,7 +10,7 @@ macro_rules! typed_calls {
         /// The verbs. Each fails with [`ClientError::Name`] for what is no key name, with
         /// [`ClientError::Refused`] where vhsmd says no, and otherwise as its transport does.
         impl $client {
-            /// Has the vault draw a new key, or a new version of one, and returns the version.
+            /// Has the vault draw a new key and returns its version.
             ///
             /// `operations`: what it may be used for; `None` is all that its type can do.
             pub $($asynchronous)? fn generate(
@@ -59,7 +59,7 @@ macro_rules! typed_calls {
                 $me.call(&request, |reply| reply.into()) $($wait)*
             }
 
-            /// A key's public half; `version` `None` is the newest enabled.
+            /// A key's public half; `version` `None` is the newest not destroyed.
             pub $($asynchronous)? fn public_key(
                 & $($mutable)? $me,
                 key: &str,
@@ -69,8 +69,8 @@ macro_rules! typed_calls {
                 $me.call(&application::PublicKey { key, version }, |reply| reply.into()) $($wait)*
             }
 
-            /// Signs a message (not its digest) with the newest enabled version; `scheme` `None` is
-            /// the default of the key's type.
+            /// Signs a message (not its digest) with the newest version that is not destroyed;
+            /// `scheme` `None` is the default of the key's type.
             pub $($asynchronous)? fn sign(
                 & $($mutable)? $me,
                 key: &str,
@@ -121,7 +121,7 @@ macro_rules! typed_calls {
                 $me.call(&request, |reply| Zeroizing::new(reply.plaintext.to_vec())) $($wait)*
             }
 
-            /// Makes a message authentication code with the newest enabled version.
+            /// Makes a message authentication code with the newest version not destroyed.
             pub $($asynchronous)? fn mac(& $($mutable)? $me, key: &str, data: &[u8]) -> Result<reply::Tag, ClientError> {
                 let key = KeyName::parse(key)?;
                 $me.call(&application::Mac { key, data }, |reply| reply.into()) $($wait)*
@@ -148,7 +148,7 @@ macro_rules! typed_calls {
             }
 
             /// A `secret` key's bytes, where policy names the caller; `version` `None` is the newest
-            /// enabled.
+            /// not destroyed.
             pub $($asynchronous)? fn release(
                 & $($mutable)? $me,
                 key: &str,

@@ -164,14 +164,18 @@ fn remedy_for(status: Status) -> &'static str {
         Status::KeyNotFound => {
             "check the name; a key must be generated, imported or have a source in policy.d"
         }
-        Status::KeyExists => "choose another name, or destroy the key first",
+        Status::KeyExists => {
+            "choose another name: a name keeps its key, even when that is destroyed"
+        }
         Status::WrongKeyType => {
             "use an operation and a scheme that the key's type has: see describe"
         }
         Status::KeyDisabled => "enable the key or the version",
-        Status::KeyDestroyed => "its material is gone for good: make a new key or version",
+        Status::KeyDestroyed => {
+            "its material is gone for good, and its name stays taken: use another key"
+        }
         Status::KeyExpired => "renew its lease, or correct not-before and not-after in policy.d",
-        Status::KeyExhausted => "make a new version",
+        Status::KeyExhausted => "use another key: this one has protected as much as it may",
         Status::VersionNotFound => "see describe for the versions that there are",
         Status::VerificationFailed => {
             "the data is not genuine, or key, version or additional data are not those it was made with"

@@ -3,7 +3,7 @@
 use crate::{Call, KeyName, KeyType, Message, Operation, OperationSet, field};
 use nitride_cbor::{DecodeError, EncodeError, Reader, Writer};
 
-/// `generate`: the vault draws a new key, or a new version where policy allows that.
+/// `generate`: the vault draws a new key. Its name must be free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Generate<'a> {
     /// The key.

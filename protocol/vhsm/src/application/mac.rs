@@ -6,7 +6,8 @@ use crate::{Call, KeyName, Message, Operation, field};
 use nitride_cbor::{DecodeError, EncodeError, Reader, Writer};
 use std::fmt;
 
-/// `mac`: makes a message authentication code with the newest enabled version.
+/// `mac`: makes a message authentication code with the newest version that is
+/// not destroyed.
 #[derive(Clone, Copy)]
 #[cfg_attr(test, derive(PartialEq, Eq))]
 pub struct Mac<'a> {

@@ -9,7 +9,7 @@ use nitride_cbor::{DecodeError, EncodeError, Reader, Writer};
 pub struct PublicKey<'a> {
     /// The key.
     pub key: KeyName<'a>,
-    /// The version; `None` is the newest that can be used.
+    /// The version; `None` is the newest that is not destroyed.
     pub version: Option<u32>,
 }
 

@@ -11,7 +11,7 @@ use std::fmt;
 pub struct Release<'a> {
     /// The key.
     pub key: KeyName<'a>,
-    /// The version; `None` is the newest that can be used.
+    /// The version; `None` is the newest that is not destroyed.
     pub version: Option<u32>,
 }
 

@@ -6,7 +6,7 @@ use crate::{Call, KeyName, Message, Operation, SignScheme, field};
 use nitride_cbor::{DecodeError, EncodeError, Reader, Writer};
 use std::fmt;
 
-/// `sign`: signs with the newest enabled version.
+/// `sign`: signs with the newest version that is not destroyed.
 #[derive(Clone, Copy)]
 #[cfg_attr(test, derive(PartialEq, Eq))]
 pub struct Sign<'a> {

@@ -12,7 +12,7 @@ use std::fmt;
 pub struct Verify<'a> {
     /// The key.
     pub key: KeyName<'a>,
-    /// The version; `None` is the newest that can be used.
+    /// The version; `None` is the newest that is not destroyed.
     pub version: Option<u32>,
     /// How to sign; `None` is the default of the key's type.
     pub scheme: Option<SignScheme>,

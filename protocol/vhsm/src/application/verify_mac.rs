@@ -12,7 +12,7 @@ use std::fmt;
 pub struct VerifyMac<'a> {
     /// The key.
     pub key: KeyName<'a>,
-    /// The version; `None` is the newest that can be used.
+    /// The version; `None` is the newest that is not destroyed.
     pub version: Option<u32>,
     /// What is authenticated.
     pub data: &'a [u8],
