@@ -31,10 +31,11 @@ impl Target {
 
     fn check_for(&self, what: &'static str, secret: bool, terminal: bool) -> Result<(), Failure> {
         let raw = secret || !self.json;
-        if self.path.is_none() && terminal && raw && !self.force_terminal {
-            return Err(Failure::Terminal { what });
+        match &self.path {
+            Some(path) => refuse_irregular(path),
+            None if terminal && raw && !self.force_terminal => Err(Failure::Terminal { what }),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     pub(crate) fn write(&self, answer: &Answer) -> Result<(), Failure> {
@@ -172,10 +173,14 @@ mod tests {
         let link = folder.path().join("link");
         symlink("/dev/null", &link).unwrap();
         for path in [link, folder.path().to_owned(), "/dev/null".into()] {
-            let refused = target(Some(path), false, false)
+            let target = target(Some(path), false, false);
+            let refused = target
                 .write(&Answer::public("signature", None, vec![1]))
                 .unwrap_err();
             assert!(matches!(refused, Failure::NotAFile { .. }));
+            // Before a secret is fetched for it, too.
+            let ahead = target.check("secret", true).unwrap_err();
+            assert!(matches!(ahead, Failure::NotAFile { .. }));
         }
     }
 
