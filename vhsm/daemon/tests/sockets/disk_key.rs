@@ -95,7 +95,7 @@ fn passphrase_is_written_raw_for_the_volume_that_the_address_names() {
         read_key(&vhsmd, "root", "cryptsetup-tpm2/root"),
         b"correct horse"
     );
-    for address in ["", "cryptsetup/data", "cryptsetup/root/x", "other/root"] {
+    for address in ["", "cryptsetup/data", "cryptsetup/x/root", "other/root"] {
         assert_eq!(read_key(&vhsmd, "root", address), b"", "{address}");
     }
 }
