@@ -4,19 +4,34 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// How long one look at the socket waits before the caller's own condition is asked again.
+/// How long a look waits before the caller's own condition is asked again.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// What one program has said so far.
+///
+/// A thread takes every datagram as it comes, as PID 1 does: the queue of a socket holds ten, and
+/// a program that reports more than that to nobody would stand still in the middle of its work.
 #[derive(Debug)]
 pub struct Notifications {
-    socket: UnixDatagram,
     path: PathBuf,
-    said: Vec<String>,
+    heard: Arc<Heard>,
+}
+
+#[derive(Debug, Default)]
+struct Heard {
+    lines: Mutex<Vec<String>>,
+    more: Condvar,
+}
+
+impl Heard {
+    fn lines(&self) -> MutexGuard<'_, Vec<String>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Notifications {
@@ -33,10 +48,27 @@ impl Notifications {
         socket
             .set_read_timeout(Some(LOOK))
             .context("bound the notify socket's reads")?;
+        let heard = Arc::new(Heard::default());
+        let listener = Arc::downgrade(&heard);
+        std::thread::spawn(move || {
+            let mut datagram = [0; 4096];
+            loop {
+                let received = socket.recv(&mut datagram);
+                // Nobody is left to tell.
+                let Some(heard) = listener.upgrade() else {
+                    return;
+                };
+                // A time-out is a look at whether anybody is.
+                if let Ok(len) = received {
+                    let text = String::from_utf8_lossy(&datagram[..len]);
+                    heard.lines().extend(text.lines().map(str::to_owned));
+                    heard.more.notify_all();
+                }
+            }
+        });
         Ok(Self {
-            socket,
             path: path.to_owned(),
-            said: Vec::new(),
+            heard,
         })
     }
 
@@ -47,27 +79,18 @@ impl Notifications {
     }
 
     /// Every line so far, such as `READY=1`, oldest first.
-    ///
-    /// # Errors
-    /// When the socket fails.
-    pub fn said(&mut self) -> Result<&[String]> {
-        self.socket
-            .set_nonblocking(true)
-            .context("look at the notify socket")?;
-        while self.take_one()? {}
-        self.socket
-            .set_nonblocking(false)
-            .context("wait at the notify socket")?;
-        Ok(&self.said)
+    #[must_use]
+    pub fn said(&self) -> Vec<String> {
+        self.heard.lines().clone()
     }
 
     /// Waits until a line satisfies `wanted`, counting from line `from`, and returns its index.
     /// Between looks `give_up` may name a reason to end the wait, such as the program's exit.
     ///
     /// # Errors
-    /// At the deadline, when `give_up` says so, and when the socket fails.
+    /// At the deadline, and when `give_up` says so.
     pub fn wait_for(
-        &mut self,
+        &self,
         from: usize,
         within: Duration,
         wanted: impl Fn(&str) -> bool,
@@ -75,46 +98,30 @@ impl Notifications {
     ) -> Result<usize> {
         let until = Instant::now() + within;
         let mut next = from;
+        let mut reason = None;
         loop {
-            while let Some(line) = self.said.get(next) {
+            let mut lines = self.heard.lines();
+            while let Some(line) = lines.get(next) {
                 if wanted(line) {
                     return Ok(next);
                 }
                 next += 1;
             }
-            if !self.take_one()? {
-                if let Some(reason) = give_up() {
-                    bail!("{reason}");
-                }
-                if Instant::now() > until {
-                    bail!(
-                        "no such notification within {within:?}; said: {:?}",
-                        self.said
-                    );
-                }
+            // Only now, since a program may say its last and end between two looks.
+            if let Some(reason) = reason {
+                bail!("{reason}");
             }
-        }
-    }
-
-    fn take_one(&mut self) -> Result<bool> {
-        let mut datagram = [0; 4096];
-        match self.socket.recv(&mut datagram) {
-            Ok(len) => {
-                let text = String::from_utf8_lossy(&datagram[..len]);
-                self.said.extend(text.lines().map(str::to_owned));
-                Ok(true)
+            if Instant::now() > until {
+                bail!("no such notification within {within:?}; said: {lines:?}");
             }
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    std::io::ErrorKind::WouldBlock
-                        | std::io::ErrorKind::TimedOut
-                        | std::io::ErrorKind::Interrupted
-                ) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(error).context("read the notify socket"),
+            lines = self
+                .heard
+                .more
+                .wait_timeout(lines, LOOK)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+            drop(lines);
+            reason = give_up();
         }
     }
 }
@@ -126,7 +133,7 @@ mod tests {
     #[test]
     fn a_line_is_found_after_others_and_once() -> Result<()> {
         let folder = crate::folder::Folder::new()?;
-        let mut listener = Notifications::listen(&folder.join("n"))?;
+        let listener = Notifications::listen(&folder.join("n"))?;
         let program = UnixDatagram::unbound()?;
         program.send_to(b"STATUS=starting\nREADY=1\n", listener.path())?;
         let within = Duration::from_secs(5);
@@ -140,7 +147,7 @@ mod tests {
     #[test]
     fn a_wait_ends_when_its_reason_to_give_up_appears() -> Result<()> {
         let folder = crate::folder::Folder::new()?;
-        let mut listener = Notifications::listen(&folder.join("n"))?;
+        let listener = Notifications::listen(&folder.join("n"))?;
         let waited = listener.wait_for(
             0,
             Duration::from_secs(60),

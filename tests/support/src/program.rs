@@ -186,10 +186,8 @@ impl Program {
     }
 
     /// Every notification so far.
-    ///
-    /// # Errors
-    /// When the socket fails.
-    pub fn notifications(&mut self) -> Result<&[String]> {
+    #[must_use]
+    pub fn notifications(&self) -> Vec<String> {
         self.notifications.said()
     }
 
