@@ -28,6 +28,7 @@
 //!
 //! [limits]                                      # optional; these are the defaults
 //! connections = 512
+//! connections-per-source = 128                  # a quarter of them, if it is not stated
 //! header-timeout-secs = 10                      # also how long a connection may be idle
 //! body-timeout-secs = 10
 //! connection-lifetime-secs = 300
@@ -104,6 +105,7 @@ pub(crate) struct ThrottleLimits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
     pub(crate) connections: usize,
+    pub(crate) connections_per_source: usize,
     pub(crate) header_timeout: Duration,
     pub(crate) body_timeout: Duration,
     pub(crate) connection_lifetime: Duration,
@@ -264,6 +266,7 @@ struct ThrottleForm {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct LimitsForm {
     connections: Option<Spanned<u32>>,
+    connections_per_source: Option<Spanned<u32>>,
     header_timeout_secs: Option<Spanned<u32>>,
     body_timeout_secs: Option<Spanned<u32>>,
     connection_lifetime_secs: Option<Spanned<u32>>,
@@ -287,8 +290,17 @@ impl LimitsForm {
                 .map(|secs| Duration::from_secs(secs.into()))
         };
         let connections = in_range("connections", self.connections, 512, 100_000, text)?;
+        let per_source = in_range(
+            "connections-per-source",
+            self.connections_per_source,
+            connections.div_ceil(4),
+            connections,
+            text,
+        )?;
+        let count = |number| usize::try_from(number).unwrap_or(usize::MAX);
         Ok(Limits {
-            connections: usize::try_from(connections).unwrap_or(usize::MAX),
+            connections: count(connections),
+            connections_per_source: count(per_source),
             header_timeout: secs("header-timeout-secs", self.header_timeout_secs, 10)?,
             body_timeout: secs("body-timeout-secs", self.body_timeout_secs, 10)?,
             connection_lifetime: secs(

@@ -21,6 +21,7 @@ mod session;
 
 use crate::entropy::{KernelEntropy, draw_array};
 use crate::service::Service;
+use crate::source::Network;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
@@ -100,7 +101,7 @@ fn admit(service: &Service, source: Option<Source>, path: &str) -> Result<(), Fa
     };
     service
         .throttle
-        .admit(address, service.clock.monotonic_ms())
+        .admit(Network::of(address), service.clock.monotonic_ms())
         .map_err(|too_many| Fault::too_many(too_many.retry_after_secs))
 }
 

@@ -2,10 +2,13 @@
 //!
 //! A slow client holds one of the connections and nothing else: the handshake and each request's
 //! head have a time-out (which also ends idle connections), the body has its own, and the whole
-//! connection has a lifetime, so that one that does not read its answers ends, too.
+//! connection has a lifetime, so that one that does not read its answers ends, too. A source that
+//! opens ever new ones has its share of the slots, and the rest stay for others.
 
 use crate::http::Source;
 use crate::service::Service;
+use crate::slots::{FreeSlot, Slot, Slots};
+use crate::source::Network;
 use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
@@ -17,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -38,7 +41,7 @@ pub(crate) async fn serve(
     mut stopping: watch::Receiver<bool>,
 ) {
     let limits = service.limits;
-    let slots = Arc::new(Semaphore::new(limits.connections));
+    let slots = Slots::new(&limits);
     let mut connections = JoinSet::new();
     let until_stopped = stopping.clone();
     loop {
@@ -49,7 +52,12 @@ pub(crate) async fn serve(
         };
         while connections.try_join_next().is_some() {}
         match accepted {
-            Ok((stream, peer, slot)) => {
+            Ok((stream, peer, free)) => {
+                let Some(slot) = slots.claim(free, Network::of(peer.ip())) else {
+                    // Not worth a line of the log for each: whoever floods would fill that, too.
+                    tracing::debug!(%peer, "source has its connections already");
+                    continue;
+                };
                 connections.spawn(connection(
                     stream,
                     peer,
@@ -76,21 +84,17 @@ pub(crate) async fn serve(
 
 async fn accept(
     listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let slot = slots
-        .clone()
-        .acquire_owned()
-        .await
-        .map_err(std::io::Error::other)?;
+    slots: &Slots,
+) -> std::io::Result<(TcpStream, SocketAddr, FreeSlot)> {
+    let free = slots.free().await?;
     let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer, slot))
+    Ok((stream, peer, free))
 }
 
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    slot: OwnedSemaphorePermit,
+    slot: Slot,
     service: Arc<Service>,
     router: Router,
     stopping: watch::Receiver<bool>,

@@ -32,6 +32,8 @@ mod listen;
 mod resource_policy;
 mod serve;
 mod service;
+mod slots;
+mod source;
 mod store;
 mod throttle;
 mod tls;

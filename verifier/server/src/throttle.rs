@@ -1,8 +1,8 @@
 //! A bound on what one source asks: a token bucket a source, in a table of bounded size.
 
 use crate::config::ThrottleLimits;
+use crate::source::Network;
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 /// More sources at one time share one bucket.
@@ -21,16 +21,9 @@ pub(crate) struct Throttle {
 
 #[derive(Debug, Default)]
 struct Table {
-    buckets: HashMap<Source, Bucket>,
+    buckets: HashMap<Network, Bucket>,
     overflow: Option<Bucket>,
     swept_ms: u64,
-}
-
-/// An IPv4 address, or the half of an IPv6 address that one customer commonly has whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Source {
-    V4(u32),
-    V6(u64),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -53,9 +46,8 @@ impl Throttle {
         }
     }
 
-    /// Counts one request of `address` at `now_ms`, a monotonic time.
-    pub(crate) fn admit(&self, address: IpAddr, now_ms: u64) -> Result<(), TooMany> {
-        let source = Source::of(address);
+    /// Counts one request of `source` at `now_ms`, a monotonic time.
+    pub(crate) fn admit(&self, source: Network, now_ms: u64) -> Result<(), TooMany> {
         // A poisoned table is counts, not invariants.
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let table = &mut *table;
@@ -116,25 +108,10 @@ impl Throttle {
     }
 }
 
-impl Source {
-    fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self::V4(address.to_bits()),
-            IpAddr::V6(address) => Self::V6(
-                address
-                    .octets()
-                    .iter()
-                    .take(8)
-                    .fold(0, |bits, byte| bits << 8 | u64::from(*byte)),
-            ),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::net::Ipv4Addr;
 
     fn throttle() -> Throttle {
         Throttle::new(ThrottleLimits {
@@ -143,8 +120,8 @@ mod tests {
         })
     }
 
-    fn source(last: u32) -> IpAddr {
-        Ipv4Addr::from_bits(last).into()
+    fn source(last: u32) -> Network {
+        Network::of(Ipv4Addr::from_bits(last).into())
     }
 
     #[test]
@@ -192,26 +169,5 @@ mod tests {
         );
         assert_eq!(throttle.admit(source(20_000), 5000), Ok(()));
         assert_eq!(throttle.table.lock().unwrap().buckets.len(), 1);
-    }
-
-    #[test]
-    fn one_ipv6_network_is_one_source() {
-        let throttle = throttle();
-        let address =
-            |network, host| IpAddr::from(Ipv6Addr::new(0x2001, 0xdb8, 0, network, 0, 0, 0, host));
-        for host in 0..3 {
-            throttle.admit(address(1, host), 0).unwrap();
-        }
-        assert!(throttle.admit(address(1, 9), 0).is_err());
-        assert_eq!(throttle.admit(address(2, 9), 0), Ok(()));
-    }
-
-    #[test]
-    fn a_mapped_ipv4_address_is_that_address() {
-        let mapped = Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped();
-        assert_eq!(
-            Source::of(mapped.into()),
-            Source::of(Ipv4Addr::new(10, 0, 0, 1).into())
-        );
     }
 }

@@ -66,6 +66,39 @@ fn errors_name_file_line_reason_and_remedy() {
 }
 
 #[test]
+fn one_source_has_a_quarter_of_the_connections_and_never_more_than_all() {
+    let per_source = |limits: &str| {
+        let text = format!("[limits]\nconnections = 10\n{limits}[tls]");
+        parse(&GOOD.replacen("[tls]", &text, 1)).map(|config| config.fixed.limits)
+    };
+    assert_eq!(per_source("").unwrap().connections_per_source, 3);
+    let all = per_source("connections-per-source = 10\n").unwrap();
+    assert_eq!(all.connections_per_source, 10);
+    let error = per_source("connections-per-source = 11\n").unwrap_err();
+    assert!(
+        error.reason.contains("connections-per-source is 11"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_documented_example_is_a_configuration() {
+    let source = include_str!("../config.rs");
+    let example = source.split("```").nth(1).unwrap();
+    let example: String = example
+        .lines()
+        .skip(1)
+        .map(|line| line.trim_start_matches("//!").trim_start().to_owned() + "\n")
+        .collect();
+    let example = example.replace("<64 hex digits>", &"0a".repeat(32));
+    let config = parse(&example).unwrap();
+    // What the example calls the defaults are the defaults.
+    let defaults = parse(GOOD).unwrap().fixed;
+    assert_eq!(config.fixed.throttle, defaults.throttle);
+    assert_eq!(config.fixed.limits, defaults.limits);
+}
+
+#[test]
 fn plain_http_is_for_loopback_alone_and_must_be_said() {
     let plain = GOOD.split("[tls]").next().unwrap();
     assert!(parse(plain).unwrap_err().reason.contains("neither"));

@@ -10,6 +10,13 @@ use std::time::{Duration, Instant};
 const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(10);
 
+const HEALTH: HttpRequest<'_> = HttpRequest {
+    method: "GET",
+    path: "/healthz",
+    headers: &[],
+    body: b"",
+};
+
 fn world(change: fn(&mut Limits)) -> World {
     let mut plan = Plan::default();
     change(&mut plan.limits);
@@ -117,17 +124,31 @@ fn above_the_bound_clients_wait_for_a_slot() {
     let held = [keep_alive(&world), keep_alive(&world)];
     let mut third = world.connect();
     third.set_read_timeout(Some(SHORT)).unwrap();
-    let health = HttpRequest {
-        method: "GET",
-        path: "/healthz",
-        headers: &[],
-        body: b"",
-    };
-    third.write_all(&health.to_bytes()).unwrap();
+    third.write_all(&HEALTH.to_bytes()).unwrap();
     assert!(third.read(&mut [0; 1]).is_err(), "it has no slot yet");
     drop(held);
     third.set_read_timeout(Some(LONG)).unwrap();
     assert_eq!(Answer::parse(&read_to_end(&mut third)).status, 200);
+}
+
+#[test]
+fn one_source_cannot_hold_every_slot() {
+    let world = world(|limits| limits.connections_per_source = 2);
+    let held = [keep_alive(&world), keep_alive(&world)];
+    let start = Instant::now();
+    assert_eq!(world.get("/healthz", &[]).status, 0, "closed, not answered");
+    assert!(start.elapsed() < LONG, "and at once");
+    let elsewhere = world.connect_from("127.0.0.2");
+    assert_eq!(
+        world.ask_over(elsewhere, &HEALTH).status,
+        200,
+        "another source is served"
+    );
+    drop(held);
+    let start = Instant::now();
+    while world.get("/healthz", &[]).status != 200 {
+        assert!(start.elapsed() < LONG, "a slot that is left is free again");
+    }
 }
 
 #[test]

@@ -35,6 +35,9 @@ pub(super) const SECRET: &[u8] = b"what the vault is to have";
 pub(super) const PATH: &str = "demo/key/one";
 pub(super) const ADMIN: &str = "the-admin-s-token";
 
+/// Longer than every time-out of the service, so that a test can tell the two apart.
+const READ_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// What tests vary.
 pub(super) struct Plan {
     pub(super) accept_sample: bool,
@@ -54,6 +57,7 @@ impl Default for Plan {
             },
             limits: Limits {
                 connections: 64,
+                connections_per_source: 64,
                 header_timeout: Duration::from_secs(10),
                 body_timeout: Duration::from_secs(10),
                 connection_lifetime: Duration::from_secs(60),
@@ -133,15 +137,30 @@ impl World {
 
     pub(super) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(READ_TIMEOUT)).unwrap();
         stream
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
+    }
+
+    /// A connection from another loopback address than everybody's.
+    pub(super) fn connect_from(&self, address: &str) -> TcpStream {
+        let connecting = async {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            let from = SocketAddr::new(address.parse().unwrap(), 0);
+            socket.bind(from).unwrap();
+            socket.connect(self.address).await.unwrap()
+        };
+        let stream = self.runtime.block_on(connecting).into_std().unwrap();
+        stream.set_nonblocking(false).unwrap();
+        stream.set_read_timeout(Some(READ_TIMEOUT)).unwrap();
         stream
     }
 
     /// One request on a connection of its own.
     pub(super) fn ask(&self, request: &HttpRequest<'_>) -> Answer {
-        let mut stream = self.connect();
+        self.ask_over(self.connect(), request)
+    }
+
+    pub(super) fn ask_over(&self, mut stream: TcpStream, request: &HttpRequest<'_>) -> Answer {
         // The service may answer and close before it has read everything.
         let _ = stream.write_all(&request.to_bytes());
         let mut bytes = Vec::new();
