@@ -17,12 +17,13 @@ mod seal;
 mod sign;
 mod status;
 
-use crate::access::KeylessGrant;
+use crate::access::{Access, Grant, KeylessGrant, Wanted};
 use crate::refusal::Stop;
 use crate::{Draw, Now, Outcome, Refusal, Session, StatusRequest, Vault};
 use nitride_protocol::application;
 use nitride_protocol::{
-    EncodeError, Message, Operation, Reader, Status, Writer, admin, write_reply, write_reply_with,
+    EncodeError, KeyName, Message, Operation, Reader, Status, Writer, admin, write_reply,
+    write_reply_with,
 };
 
 /// One request's surroundings.
@@ -79,26 +80,70 @@ impl Call<'_> {
         reason = "an elided lifetime in impl Trait is unstable"
     )]
     fn answer<'a>(self, result: &impl Message<'a>) -> Result<Outcome, Stop> {
-        let len = write_reply(self.reply, self.id, Status::Ok, result)?;
-        Ok(Outcome::Reply(len))
+        let reply = Reply {
+            id: self.id,
+            buffer: self.reply,
+        };
+        Ok(Outcome::Reply(reply.write(result)?))
     }
 }
 
-/// Writes a reply whose last field is a byte string of `len` bytes, which `fill` writes where it
-/// stands: a plaintext or a secret is never anywhere else. `before` writes the fields before it,
-/// with the head of the array. Gives the reply's length.
-fn write_in_place(
-    reply: &mut [u8],
+/// Uses a key: asks the rules for `operation` on `name`, fetches or makes the key if it is missing,
+/// asks the key itself for the version `wanted`, and lets `act` write the reply under the access
+/// that comes of it.
+fn with_key(
+    vault: &Vault,
+    session: &mut Session,
+    (operation, name): (Operation, KeyName<'_>),
+    wanted: Wanted<'_>,
+    call: Call<'_>,
+    act: impl FnOnce(&Access<'_>, Reply<'_>, &mut dyn Draw) -> Result<usize, Refusal>,
+) -> Result<Outcome, Stop> {
+    let Call {
+        id,
+        now,
+        draw,
+        reply,
+    } = call;
+    let grant = Grant::new(session, vault, operation, name)?;
+    let key = grant.ensure_key(vault, now, draw)?;
+    let reply = Reply { id, buffer: reply };
+    let len = grant.use_key(vault, &key, wanted, now, |access| act(access, reply, draw))?;
+    Ok(Outcome::Reply(len))
+}
+
+/// Where the reply to one request is written.
+struct Reply<'r> {
     id: u32,
-    before: impl FnOnce(&mut Writer<'_>) -> Result<(), EncodeError>,
-    len: usize,
-    fill: impl FnOnce(&mut [u8]) -> Result<(), Refusal>,
-) -> Result<usize, Refusal> {
-    let start = write_reply_with(reply, id, Status::Ok, |writer| {
-        before(writer)?;
-        writer.bytes_head(len)
-    })?;
-    let end = start.checked_add(len).ok_or(Refusal::TooLarge)?;
-    fill(reply.get_mut(start..end).ok_or(Refusal::TooLarge)?)?;
-    Ok(end)
+    buffer: &'r mut [u8],
+}
+
+impl Reply<'_> {
+    /// A whole message; gives the reply's length.
+    #[expect(
+        single_use_lifetimes,
+        reason = "an elided lifetime in impl Trait is unstable"
+    )]
+    fn write<'a>(self, result: &impl Message<'a>) -> Result<usize, Refusal> {
+        Ok(write_reply(self.buffer, self.id, Status::Ok, result)?)
+    }
+
+    /// A message whose last field is a byte string of `len` bytes, which `fill` writes where it
+    /// stands: a plaintext or a secret is never anywhere else. `before` writes the fields before
+    /// it, with the head of the array. Gives the reply's length.
+    fn write_in_place(
+        self,
+        before: impl FnOnce(&mut Writer<'_>) -> Result<(), EncodeError>,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result<(), Refusal>,
+    ) -> Result<usize, Refusal> {
+        let Self { id, buffer } = self;
+        let start = write_reply_with(buffer, id, Status::Ok, |writer| {
+            before(writer)?;
+            writer.bytes_head(len)
+        })?;
+        let end = start.checked_add(len).ok_or(Refusal::TooLarge)?;
+        fill(buffer.get_mut(start..end).ok_or(Refusal::TooLarge)?)?;
+        Ok(end)
+    }
 }

@@ -1,4 +1,4 @@
-use super::{Call, write_in_place};
+use super::{Call, Reply};
 use crate::access::KeylessGrant;
 use crate::refusal::Stop;
 use crate::{Outcome, Refusal, Session};
@@ -18,11 +18,12 @@ pub(super) fn random(
         .filter(|len| *len <= MAX_RANDOM_LEN)
         .ok_or(Refusal::TooLarge)?;
     let Call {
-        id, draw, reply, ..
-    } = call;
-    let len = write_in_place(
-        reply,
         id,
+        draw,
+        reply: buffer,
+        ..
+    } = call;
+    let written = Reply { id, buffer }.write_in_place(
         |writer| writer.array(1),
         len,
         |out| {
@@ -30,5 +31,5 @@ pub(super) fn random(
             Ok(())
         },
     )?;
-    Ok(Outcome::Reply(len))
+    Ok(Outcome::Reply(written))
 }

@@ -1,5 +1,5 @@
-use super::{Call, write_in_place};
-use crate::access::{Access, Grant, Wanted};
+use super::{Call, with_key};
+use crate::access::{Access, Wanted};
 use crate::ciphertext::{
     HEADER_LEN, NONCE_LEN, OVERHEAD_LEN, TAG_LEN, UnverifiedCiphertext, algorithm, header,
 };
@@ -17,41 +17,38 @@ pub(super) fn encrypt(
     call: Call<'_>,
 ) -> Result<Outcome, Stop> {
     let Encrypt {
-        key: name,
+        key,
         plaintext,
         aad,
     } = Encrypt::decode_last(params)?;
-    let Call {
-        id,
-        now,
-        draw,
-        reply,
-    } = call;
-    let grant = Grant::new(session, vault, Operation::Encrypt, name)?;
-    let key = grant.ensure_key(vault, now, draw)?;
-    let len = grant.use_key(vault, &key, Wanted::Newest, now, |access| {
-        let (cipher, algorithm) = cipher_of(access, Operation::Encrypt)?;
-        // Taken before anything can fail: a nonce is used once or not at all.
-        let nonce = nonce_of(access, draw)?;
-        let version = access.version().number;
-        let header = header(algorithm, &access.body().id, version);
-        let len = plaintext.len() + OVERHEAD_LEN;
-        write_in_place(
-            reply,
-            id,
-            |writer| writer.array(1),
-            len,
-            |out| {
-                let (header_out, out) = out.split_at_mut_checked(HEADER_LEN).ok_or(SHORT)?;
-                let (nonce_out, out) = out.split_at_mut_checked(NONCE_LEN).ok_or(SHORT)?;
-                header_out.copy_from_slice(&header);
-                nonce_out.copy_from_slice(&nonce);
-                cipher.seal(&nonce, &[&header, aad], plaintext, out)?;
-                Ok(())
-            },
-        )
-    })?;
-    Ok(Outcome::Reply(len))
+    let on = (Operation::Encrypt, key);
+    with_key(
+        vault,
+        session,
+        on,
+        Wanted::Newest,
+        call,
+        |access, reply, draw| {
+            let (cipher, algorithm) = cipher_of(access, Operation::Encrypt)?;
+            // Taken before anything can fail: a nonce is used once or not at all.
+            let nonce = nonce_of(access, draw)?;
+            let version = access.version().number;
+            let header = header(algorithm, &access.body().id, version);
+            let len = plaintext.len() + OVERHEAD_LEN;
+            reply.write_in_place(
+                |writer| writer.array(1),
+                len,
+                |out| {
+                    let (header_out, out) = out.split_at_mut_checked(HEADER_LEN).ok_or(SHORT)?;
+                    let (nonce_out, out) = out.split_at_mut_checked(NONCE_LEN).ok_or(SHORT)?;
+                    header_out.copy_from_slice(&header);
+                    nonce_out.copy_from_slice(&nonce);
+                    cipher.seal(&nonce, &[&header, aad], plaintext, out)?;
+                    Ok(())
+                },
+            )
+        },
+    )
 }
 
 pub(super) fn decrypt(
@@ -61,32 +58,23 @@ pub(super) fn decrypt(
     call: Call<'_>,
 ) -> Result<Outcome, Stop> {
     let Decrypt {
-        key: name,
+        key,
         ciphertext,
         aad,
     } = Decrypt::decode_last(params)?;
-    let Call {
-        id,
-        now,
-        draw,
-        reply,
-    } = call;
-    let grant = Grant::new(session, vault, Operation::Decrypt, name)?;
     let sealed = UnverifiedCiphertext::parse(ciphertext)?;
     let wanted = Wanted::Maker {
         id: sealed.key_id,
         version: sealed.version,
     };
-    let key = grant.ensure_key(vault, now, draw)?;
-    let len = grant.use_key(vault, &key, wanted, now, |access| {
+    let on = (Operation::Decrypt, key);
+    with_key(vault, session, on, wanted, call, |access, reply, _| {
         let (cipher, algorithm) = cipher_of(access, Operation::Decrypt)?;
         if sealed.algorithm != algorithm {
             return Err(Refusal::VerificationFailed);
         }
         let len = sealed.ciphertext_and_tag.len().saturating_sub(TAG_LEN);
-        write_in_place(
-            reply,
-            id,
+        reply.write_in_place(
             |writer| writer.array(1),
             len,
             |out| {
@@ -95,8 +83,7 @@ pub(super) fn decrypt(
                 Ok(())
             },
         )
-    })?;
-    Ok(Outcome::Reply(len))
+    })
 }
 
 /// The reply was cut to the length that these parts have.

@@ -1,10 +1,10 @@
-use super::Call;
-use crate::access::{Access, Grant, Wanted};
+use super::{Call, with_key};
+use crate::access::{Access, Wanted};
 use crate::keys::Expanded;
 use crate::refusal::Stop;
 use crate::{Outcome, Refusal, Session, Vault};
 use nitride_protocol::application::{Sign, Signature, Verify};
-use nitride_protocol::{Empty, Message, Operation, Reader, SignScheme, Status, write_reply};
+use nitride_protocol::{Empty, Message, Operation, Reader, SignScheme};
 use nitride_secmem::crypto::{
     DerSignature, FixedSignature, der_to_fixed, fixed_to_der, verify_ed25519, verify_p256_sha256,
 };
@@ -31,27 +31,25 @@ pub(super) fn sign(
     call: Call<'_>,
 ) -> Result<Outcome, Stop> {
     let Sign {
-        key: name,
+        key,
         scheme,
         message,
     } = Sign::decode_last(params)?;
-    let Call {
-        id,
-        now,
-        draw,
-        reply,
-    } = call;
-    let grant = Grant::new(session, vault, Operation::Sign, name)?;
-    let key = grant.ensure_key(vault, now, draw)?;
-    let len = grant.use_key(vault, &key, Wanted::Newest, now, |access| {
-        let signed = sign_under(access, scheme, message)?;
-        let signature = Signature {
-            version: access.version().number,
-            signature: signed.as_bytes(),
-        };
-        Ok(write_reply(reply, id, Status::Ok, &signature)?)
-    })?;
-    Ok(Outcome::Reply(len))
+    let on = (Operation::Sign, key);
+    with_key(
+        vault,
+        session,
+        on,
+        Wanted::Newest,
+        call,
+        |access, reply, _| {
+            let signed = sign_under(access, scheme, message)?;
+            reply.write(&Signature {
+                version: access.version().number,
+                signature: signed.as_bytes(),
+            })
+        },
+    )
 }
 
 pub(super) fn verify(
@@ -61,20 +59,26 @@ pub(super) fn verify(
     call: Call<'_>,
 ) -> Result<Outcome, Stop> {
     let Verify {
-        key: name,
+        key,
         version,
         scheme,
         message,
         signature,
     } = Verify::decode_last(params)?;
-    let grant = Grant::new(session, vault, Operation::Verify, name)?;
-    let key = grant.ensure_key(vault, call.now, call.draw)?;
-    grant.use_key(vault, &key, version.into(), call.now, |access| {
-        verify_under(access, scheme, message, signature)?
-            .then_some(())
-            .ok_or(Refusal::VerificationFailed)
-    })?;
-    call.answer(&Empty)
+    let on = (Operation::Verify, key);
+    with_key(
+        vault,
+        session,
+        on,
+        version.into(),
+        call,
+        |access, reply, _| {
+            if !verify_under(access, scheme, message, signature)? {
+                return Err(Refusal::VerificationFailed);
+            }
+            reply.write(&Empty)
+        },
+    )
 }
 
 /// Without a scheme, the one that needs no encoding: `r || s`.
