@@ -3,10 +3,11 @@
 //!
 //! ```text
 //!   nonce   = base64(version 1 | issued, 6 bytes | random 16 | tee name | tag 24)
-//!   session = hex(first 16 bytes of HMAC(key, "session" | nonce))
+//!   session = hex(first 16 bytes of HMAC(key, "nitride session" | 0 | nonce))
 //! ```
 //!
-//! The tag is HMAC-SHA-256 under the challenge key, cut to 24 bytes. A challenge lives 60 s. It may
+//! The tag is HMAC-SHA-256 under the challenge key over "nitride challenge", a zero byte and all
+//! that stands before it, cut to 24 bytes. A challenge lives 60 s. It may
 //! be answered more than once in that time, which gains nothing: evidence binds nonce and TEE key
 //! together, and every answer is encrypted to that key.
 
@@ -19,17 +20,23 @@ use sha2::Sha256;
 use std::fmt::Write;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 /// How long a challenge may be answered.
 pub(crate) const CHALLENGE_TTL_SECS: u64 = 60;
 /// How far the clocks of two replicas may differ.
 const MAX_SKEW_SECS: u64 = 5;
 
+/// What a tag is for stands before what it is over, so that none can serve for the other.
+const CHALLENGE_DOMAIN: &str = "nitride challenge";
+const SESSION_DOMAIN: &str = "nitride session";
 const VERSION: u8 = 1;
 const RANDOM_LEN: usize = 16;
 const ISSUED_LEN: usize = 6;
 const TAG_LEN: usize = 24;
 const SESSION_LEN: usize = 16;
+/// The block of SHA-256.
+const HMAC_BLOCK_LEN: usize = 64;
 /// More than any nonce of ours has, to bound the decoding.
 const MAX_NONCE_TEXT_LEN: usize = 128;
 
@@ -75,7 +82,7 @@ impl ChallengeKey {
         nonce.extend(now_secs.to_be_bytes().iter().skip(8 - ISSUED_LEN));
         nonce.extend(random);
         nonce.extend(tee.as_str().bytes());
-        let tag = self.tag("nitride challenge", &nonce);
+        let tag = self.tag(CHALLENGE_DOMAIN, &nonce);
         nonce.extend(tag.iter().take(TAG_LEN));
         Ok(Base64::encode_string(&nonce))
     }
@@ -97,7 +104,7 @@ impl ChallengeKey {
             .and_then(|at| bytes.split_at_checked(at))
             .ok_or(ChallengeError::Malformed)?;
         // Nothing of the body is looked at before its tag.
-        let expected = self.tag("nitride challenge", body);
+        let expected = self.tag(CHALLENGE_DOMAIN, body);
         if !ct_eq(tag, expected.get(..TAG_LEN).unwrap_or_default()) {
             return Err(ChallengeError::NotAuthentic);
         }
@@ -115,7 +122,7 @@ impl ChallengeKey {
 
     /// The session's cookie for a nonce: 32 hex digits that only this service can make.
     pub(crate) fn session(&self, nonce: &str) -> String {
-        let tag = self.tag("nitride session", nonce.as_bytes());
+        let tag = self.tag(SESSION_DOMAIN, nonce.as_bytes());
         tag.iter()
             .take(SESSION_LEN)
             .fold(String::new(), |mut text, byte| {
@@ -126,10 +133,13 @@ impl ChallengeKey {
     }
 
     fn tag(&self, domain: &str, message: &[u8]) -> [u8; 32] {
-        // HMAC takes keys of any length; 32 bytes is not an error it could report.
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.0.expose()) else {
-            return [0; 32];
-        };
+        // HMAC fills a shorter key with zeros to a block (RFC 2104, 2). Done here, there is no error
+        // that could turn into a tag that anybody can make.
+        let mut block = Zeroizing::new([0; HMAC_BLOCK_LEN]);
+        for (to, from) in block.iter_mut().zip(self.0.expose()) {
+            *to = *from;
+        }
+        let mut mac = Hmac::<Sha256>::new((&*block).into());
         mac.update(domain.as_bytes());
         mac.update(&[0]);
         mac.update(message);
@@ -190,6 +200,39 @@ mod tests {
                 Err(ChallengeError::Expired)
             );
         }
+    }
+
+    #[test]
+    fn nonce_and_session_are_those_of_a_second_implementation() {
+        struct Always(u8);
+        impl Draw for Always {
+            fn fill(&mut self, out: &mut [u8]) -> Result<(), NoEntropy> {
+                out.fill(self.0);
+                Ok(())
+            }
+        }
+        // Python: hmac.new(key, b"nitride challenge\0" + body, "sha256"), and likewise the session.
+        let key = ChallengeKey::new(Key32::draw(&mut Always(11)).unwrap());
+        let nonce = key.issue(Tee::Sample, NOW_SECS, &mut Always(7)).unwrap();
+        assert_eq!(
+            nonce,
+            "AQAAa0nSAAcHBwcHBwcHBwcHBwcHBwdzYW1wbGV6o1sik+UQWClDoBdYL+G7ONd+obD7vGI="
+        );
+        assert_eq!(key.session(&nonce), "1380b99b04911489b01d35ffcb8ec673");
+    }
+
+    #[test]
+    fn a_tag_of_one_use_is_none_of_the_other() {
+        let key = key();
+        assert_ne!(
+            key.tag(CHALLENGE_DOMAIN, b"message"),
+            key.tag(SESSION_DOMAIN, b"message")
+        );
+        // The domain ends before the message begins.
+        assert_ne!(
+            key.tag("nitride", b" session"),
+            key.tag("nitride session", b"")
+        );
     }
 
     #[test]
