@@ -78,7 +78,7 @@ release-to = [{ uid = @UID@ }]
         .status()?
         .warnings
         .iter()
-        .any(|text| text.contains("unsigned"));
+        .any(|text| text.contains("without its owner's signature"));
     assert!(
         warned,
         "status does not say that an unsigned resource is accepted"

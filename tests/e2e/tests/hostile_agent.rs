@@ -286,6 +286,7 @@ fn a_round_is_challenged_once_and_only_what_it_ordered_is_taken_once() -> Result
             round.courier.resource(&stranger, ONE, &one)?,
             Status::RoundNotFound
         );
+        assert_eq!(round.courier.finish(&stranger)?, Status::RoundNotFound);
         Ok(())
     })?;
     assert_eq!(ended, [Status::Ok]);

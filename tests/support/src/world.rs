@@ -99,6 +99,14 @@ impl World {
     /// When it does not become ready.
     pub fn start_quote(&mut self) -> Result<()> {
         self.plan.write_quote(&self.folder)?;
+        self.start_quote_as_configured()
+    }
+
+    /// Starts the evidence helper on the configuration file that is there.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub fn start_quote_as_configured(&mut self) -> Result<()> {
         let run_as = self.plan.quote_as.clone();
         let path = Binaries::find()?.quote.clone();
         self.quote = Some(self.launch("quote", path, run_as)?);
@@ -146,6 +154,14 @@ impl World {
     /// When it does not become ready.
     pub fn start_agent_at(&mut self, url: &str) -> Result<()> {
         self.plan.write_agent(&self.folder, url)?;
+        self.start_agent_as_configured()
+    }
+
+    /// Starts the agent on the configuration file that is there.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub fn start_agent_as_configured(&mut self) -> Result<()> {
         let run_as = self.plan.agent_as.clone();
         let path = Binaries::find()?.agent.clone();
         self.agent = Some(self.launch("agent", path, run_as)?);
@@ -153,11 +169,7 @@ impl World {
     }
 
     fn launch(&self, name: &str, path: PathBuf, run_as: RunAs) -> Result<Program> {
-        let config = if name == "agent" || name == "quote" {
-            format!("{name}.toml")
-        } else {
-            format!("{name}.toml").replace("service", "provisiond")
-        };
+        let config = format!("{name}.toml");
         let mut arguments: Vec<OsString> = Vec::new();
         if name == "provisiond" {
             arguments.push("serve".into());

@@ -39,8 +39,14 @@ pub fn aes256_round_keys(key: &[u8; 32]) -> [[u8; 16]; 15] {
 /// GCM's hash key: AES of the zero block (SP 800-38D, 7.1).
 #[must_use]
 pub fn ghash_key(key: &[u8; 32]) -> [u8; 16] {
+    aes256_encrypt_block(key, &[0; 16])
+}
+
+/// AES-256 of one block (FIPS 197, 5.1).
+#[must_use]
+pub fn aes256_encrypt_block(key: &[u8; 32], block: &[u8; 16]) -> [u8; 16] {
     let round_keys = aes256_round_keys(key);
-    let mut state = round_keys[0];
+    let mut state: [u8; 16] = std::array::from_fn(|at| block[at] ^ round_keys[0][at]);
     for (round, round_key) in round_keys.iter().enumerate().skip(1) {
         state = state.map(substitute);
         state = shift_rows(&state);

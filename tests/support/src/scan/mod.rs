@@ -12,9 +12,13 @@
 //! arenas with the same code for the same needles, and the rest for what must be there.
 
 mod expanded;
+mod forms;
 mod needles;
 mod snapshot;
 
-pub use expanded::{aes256_round_keys, ghash_key, hmac_sha256_states, sha512};
+pub use expanded::{
+    aes256_encrypt_block, aes256_round_keys, ghash_key, hmac_sha256_states, sha512,
+};
+pub use forms::{Form, candidates};
 pub use needles::{Hit, Needles};
 pub use snapshot::{Region, Snapshot};

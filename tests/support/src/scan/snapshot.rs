@@ -30,6 +30,8 @@ pub struct Snapshot {
     pub rest: Vec<Region>,
     /// Bytes of mappings that the kernel refused to read, such as memfd_secret's.
     pub refused_len: u64,
+    /// Where each thread's stack pointer stood, and the thread's name.
+    stacks: Vec<(u64, String)>,
 }
 
 struct Mapping {
@@ -55,7 +57,11 @@ impl Snapshot {
         let memory = File::open(format!("/proc/{pid}/mem"))
             .with_context(|| format!("open the memory of process {pid}"))?;
         kill(process, Signal::SIGSTOP).context("stop the process")?;
-        let taken = wait_stopped(pid).and_then(|()| copy(pid, &memory));
+        let taken = wait_stopped(pid).and_then(|()| {
+            let mut snapshot = copy(pid, &memory)?;
+            snapshot.stacks = stack_pointers(pid);
+            Ok(snapshot)
+        });
         kill(process, Signal::SIGCONT).context("let the process go on")?;
         taken
     }
@@ -72,13 +78,46 @@ impl Snapshot {
     /// What of the needles is outside the arenas.
     #[must_use]
     pub fn leaks(&self, needles: &Needles) -> Vec<Hit> {
-        find(&self.rest, needles)
+        self.find(&self.rest, needles)
     }
 
     /// What of the needles is inside the arenas.
     #[must_use]
     pub fn kept(&self, needles: &Needles) -> Vec<Hit> {
-        find(&self.arenas, needles)
+        self.find(&self.arenas, needles)
+    }
+
+    fn find(&self, regions: &[Region], needles: &Needles) -> Vec<Hit> {
+        let mut hits = Vec::new();
+        for region in regions {
+            for (offset, label) in needles.find(&region.bytes) {
+                let address = region.start + offset as u64;
+                hits.push(Hit {
+                    label,
+                    address,
+                    mapping: self.describe(region, address),
+                });
+            }
+        }
+        hits
+    }
+
+    /// What kind of memory it is; of a stack, whether a call that still runs has the bytes, or
+    /// one that has returned left them behind.
+    fn describe(&self, region: &Region, address: u64) -> String {
+        let end = region.start + region.bytes.len() as u64;
+        let stack = self
+            .stacks
+            .iter()
+            .find(|(pointer, _)| (region.start..end).contains(pointer));
+        match stack {
+            Some((pointer, thread)) if address >= *pointer => {
+                format!("the stack of {thread}, in a call under way")
+            }
+            Some((_, thread)) => format!("the stack of {thread}, left behind"),
+            None if region.name.is_empty() => "an anonymous mapping".to_owned(),
+            None => region.name.clone(),
+        }
     }
 
     /// Bytes that were read outside the arenas.
@@ -86,20 +125,6 @@ impl Snapshot {
     pub fn rest_len(&self) -> usize {
         self.rest.iter().map(|region| region.bytes.len()).sum()
     }
-}
-
-fn find(regions: &[Region], needles: &Needles) -> Vec<Hit> {
-    let mut hits = Vec::new();
-    for region in regions {
-        for (offset, label) in needles.find(&region.bytes) {
-            hits.push(Hit {
-                label,
-                address: region.start + offset as u64,
-                mapping: region.name.clone(),
-            });
-        }
-    }
-    hits
 }
 
 /// SIGSTOP reaches every thread in its own time.
@@ -117,6 +142,26 @@ fn wait_stopped(pid: u32) -> Result<()> {
         }
         Ok(true)
     })
+}
+
+/// Of every thread of a stopped process; empty where the kernel does not tell.
+fn stack_pointers(pid: u32) -> Vec<(u64, String)> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task"));
+    tasks
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|task| {
+            // "number arguments sp pc" within a system call, else "-1 sp pc".
+            let words = std::fs::read_to_string(task.path().join("syscall")).ok()?;
+            let pointer = words.split_whitespace().rev().nth(1)?.strip_prefix("0x")?;
+            let name = std::fs::read_to_string(task.path().join("comm")).ok()?;
+            Some((
+                u64::from_str_radix(pointer, 16).ok()?,
+                name.trim().to_owned(),
+            ))
+        })
+        .collect()
 }
 
 fn copy(pid: u32, memory: &File) -> Result<Snapshot> {

@@ -1,0 +1,89 @@
+//! The configuration that README hands out starts the real programs.
+#![forbid(unsafe_code)]
+
+use anyhow::{Context, Result};
+use nitride_support::owner::Deposit;
+use nitride_support::plan::{EVERYTHING, Plan};
+use nitride_support::world::World;
+use nix::unistd::getuid;
+use std::path::Path;
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/config");
+
+/// An example, with the paths and users of an installation replaced by those of the test.
+fn example(world: &World, name: &str) -> Result<String> {
+    let path = Path::new(ROOT).join(name);
+    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let folder = world.folder.path().display().to_string();
+    let caller = format!("uid = {}", getuid());
+    Ok([
+        ("/run/credentials/nitride-provisiond.service", &*folder),
+        ("/var/lib/nitride-provisiond", &folder),
+        (
+            "/etc/nitride-provisiond/tls.pem",
+            &format!("{folder}/service.pem"),
+        ),
+        ("/etc/nitride-provisiond", &folder),
+        ("/run/cryptsetup-keys.d", &folder),
+        ("/etc/vhsm", &folder),
+        ("/etc/nitride", &folder),
+        ("/run/nitride", &folder),
+        ("/run/vhsm", &folder),
+        ("tls.key", "service.key"),
+        ("0.0.0.0:8443", "127.0.0.1:0"),
+        ("user = \"nitride\"", &caller),
+        ("user = \"vhsm\"", &caller),
+        ("unit = \"nitride-agent.service\"\n", ""),
+        ("unit = \"vhsmd.service\"\n", ""),
+    ]
+    .iter()
+    .fold(text, |text, (from, to)| text.replace(from, to)))
+}
+
+#[test]
+fn the_examples_start_every_program_and_fill_a_vault() -> Result<()> {
+    let mut world = World::prepare(Plan::chain(""))?;
+    let sockets = "\n[sockets]\napplication = \"@DIR@/vhsm.sock\"\nagent = \"@DIR@/agent.sock\"\n";
+    let vault = format!("{}{sockets}", example(&world, "guest/vhsmd.toml")?);
+    // Two megabytes more than an ordinary user may lock.
+    let vault = world.expand(&vault).replace("8MiB", "3MiB");
+    world.folder.write("vhsmd.toml", vault)?;
+    world.folder.write(
+        "policy.d/web.toml",
+        example(&world, "guest/policy.d/web.toml")?,
+    )?;
+    world
+        .folder
+        .write("policy.d/test.toml", world.expand(EVERYTHING))?;
+    world
+        .folder
+        .write("quote.toml", example(&world, "guest/quote.toml")?)?;
+    let service = example(&world, "service/provisiond.toml")?;
+    let service = format!("port-file = \"@DIR@/service.port\"\n{service}");
+    world
+        .folder
+        .write("provisiond.toml", world.expand(&service))?;
+    for policy in ["attestation.toml", "resource.toml"] {
+        let text = example(&world, &format!("service/{policy}"))?;
+        world.folder.write(policy, text)?;
+    }
+
+    world.start_quote_as_configured()?;
+    world.start_vhsmd()?;
+    world.start_service()?;
+    let passphrase = b"an example's passphrase";
+    world.owner().deposit(&Deposit {
+        release_to: vec!["volume:data".to_owned()],
+        ..Deposit::secret("disk/secret/data", passphrase)
+    })?;
+    let agent = example(&world, "guest/agent.toml")?;
+    let url = format!("https://{}", world.relay()?.address());
+    let agent = agent.replace("https://provision.example:8443", &url);
+    world.folder.write("agent.toml", agent)?;
+    world.start_agent_as_configured()?;
+    let key = nitride_support::cryptsetup::read_key_file(&world.path("data.key"), "data")?;
+    assert_eq!(key, passphrase);
+    let mut app = world.application()?;
+    app.sign("web/session-signing", None, b"message")?;
+    Ok(())
+}
