@@ -49,7 +49,15 @@ struct Rule {
     tees: Vec<Tee>,
     danger_allow_simulated: bool,
     danger_allow_debug: bool,
-    claims: BTreeMap<String, Vec<String>>,
+    claims: Vec<WantedClaim>,
+}
+
+/// A claim of one TEE, with the values that will do. `sample.svn` in the file.
+#[derive(Debug, Clone)]
+struct WantedClaim {
+    tee: Tee,
+    name: String,
+    values: Vec<String>,
 }
 
 /// The leave to give one resource to one TEE key. Only [`ResourcePolicy::decide`] makes it, and
@@ -171,19 +179,9 @@ impl Rule {
             })?;
             tees.push(tee);
         }
-        for (claim, values) in &form.claims {
-            let is_known = claim
-                .get_ref()
-                .split_once('.')
-                .is_some_and(|(tee, name)| Tee::parse(tee).is_some() && !name.is_empty());
-            if !is_known {
-                let reason = format!("claim {:?} is not named tee.claim", claim.get_ref());
-                return Err(text.error(claim, reason, "write for example \"sample.svn\""));
-            }
-            if values.is_empty() {
-                let reason = format!("claim {:?} allows no value", claim.get_ref());
-                return Err(text.error(claim, reason, "list the values, or remove the rule"));
-            }
+        let mut claims = Vec::new();
+        for (claim, values) in form.claims {
+            claims.push(WantedClaim::read(&claim, values, text)?);
         }
         Ok(Self {
             name: form.name.into_inner(),
@@ -192,11 +190,7 @@ impl Rule {
             tees,
             danger_allow_simulated: form.danger_allow_simulated,
             danger_allow_debug: form.danger_allow_debug,
-            claims: form
-                .claims
-                .into_iter()
-                .map(|(claim, values)| (claim.into_inner(), values))
-                .collect(),
+            claims,
         })
     }
 
@@ -230,9 +224,51 @@ impl Rule {
                 None => return Some(format!("{name} is of no known tee")),
             }
         }
-        self.claims
-            .iter()
-            .find_map(|(claim, values)| claim_objection(claims, claim, values))
+        self.claims.iter().find_map(|claim| claim.objection(claims))
+    }
+}
+
+impl WantedClaim {
+    fn read(
+        claim: &Spanned<String>,
+        values: Vec<String>,
+        text: &TomlText<'_>,
+    ) -> Result<Self, FileError> {
+        let parts = claim.get_ref().split_once('.');
+        let known = parts.and_then(|(tee, name)| Some((Tee::parse(tee)?, name)));
+        let Some((tee, name)) = known.filter(|(_, name)| !name.is_empty()) else {
+            let reason = format!("claim {:?} is not named tee.claim", claim.get_ref());
+            return Err(text.error(claim, reason, "write for example \"sample.svn\""));
+        };
+        if values.is_empty() {
+            let reason = format!("claim {:?} allows no value", claim.get_ref());
+            return Err(text.error(claim, reason, "list the values, or remove the rule"));
+        }
+        Ok(Self {
+            tee,
+            name: name.to_owned(),
+            values,
+        })
+    }
+
+    /// Every submodule of the claim's TEE must have it with a wanted value, and one must be there.
+    fn objection(&self, claims: &EarClaims) -> Option<String> {
+        let (tee, name) = (self.tee, &self.name);
+        let mut found = false;
+        for submod in claims.submods.values() {
+            let evidence = submod.annotated_evidence.as_ref();
+            let Some(tee_claims) =
+                evidence.and_then(|evidence| evidence.tee_claims.get(tee.as_str()))
+            else {
+                continue;
+            };
+            match tee_claims.get(name).and_then(text_of) {
+                Some(value) if self.values.contains(&value) => found = true,
+                Some(value) => return Some(format!("{tee}.{name} is {value:?}")),
+                None => return Some(format!("{tee}.{name} is not claimed")),
+            }
+        }
+        (!found).then(|| format!("{tee}.{name} is not claimed"))
     }
 }
 
@@ -244,25 +280,6 @@ fn tee_of(submod: &Submod) -> Option<Tee> {
         .keys()
         .filter_map(|name| Tee::parse(name));
     tees.next().filter(|_| tees.next().is_none())
-}
-
-/// Every submodule of the claim's TEE must have it with a wanted value, and one must be there.
-fn claim_objection(claims: &EarClaims, claim: &str, values: &[String]) -> Option<String> {
-    let (tee, name) = claim.split_once('.')?;
-    let mut found = false;
-    for submod in claims.submods.values() {
-        let evidence = submod.annotated_evidence.as_ref();
-        let Some(tee_claims) = evidence.and_then(|evidence| evidence.tee_claims.get(tee)) else {
-            continue;
-        };
-        let value = tee_claims.get(name).and_then(text_of);
-        match value {
-            Some(value) if values.contains(&value) => found = true,
-            Some(value) => return Some(format!("{claim} is {value:?}")),
-            None => return Some(format!("{claim} is not claimed")),
-        }
-    }
-    (!found).then(|| format!("{claim} is not claimed"))
 }
 
 /// How a claim is compared: as its text, whole numbers in decimal.

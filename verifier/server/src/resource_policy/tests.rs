@@ -1,6 +1,7 @@
 use super::*;
 use crate::token::tests::{NOW_SECS, issuer, reissue, runtime, verdict};
-use nitride_kbs::token::EarClaims;
+use nitride_kbs::token::{EarClaims, PRIMARY_SUBMOD};
+use serde_json::json;
 
 const GOOD: &str = "version = 1\n[[rule]]\nname = \"demo\"\nresources = [\"demo/*/*\"]\n\
     status = \"affirming\"\ntee = [\"sample\"]\ndanger-allow-simulated = true\n\
@@ -61,33 +62,78 @@ fn a_contraindicated_result_passes_no_status() {
     assert!(denial(&text, "3").contains("contraindicated"));
 }
 
+/// What the policy says to a token of ours whose claims were changed.
+fn decided(text: &str, change: fn(&mut EarClaims)) -> Result<(), String> {
+    let issuer = issuer();
+    let token = issuer.accept(&reissue(&issuer, change), NOW_SECS).unwrap();
+    let path = ResourcePath::parse("demo/key/one").unwrap();
+    policy(text)
+        .decide(&token, &path)
+        .map(|_| ())
+        .map_err(|denied| denied.to_string())
+}
+
+/// Adds a device that is like the TEE itself, and then changed.
+fn add_device(claims: &mut EarClaims, change: fn(&mut Submod)) {
+    let mut device = claims.submods[PRIMARY_SUBMOD].clone();
+    change(&mut device);
+    claims.submods.insert("gpu0".to_owned(), device);
+}
+
+fn sample_of(submod: &mut Submod) -> &mut Value {
+    let evidence = submod.annotated_evidence.as_mut().unwrap();
+    evidence.tee_claims.get_mut("sample").unwrap()
+}
+
+#[test]
+fn one_bad_device_denies_for_all() {
+    assert_eq!(decided(GOOD, |claims| add_device(claims, |_| {})), Ok(()));
+    let denied: [(fn(&mut EarClaims), &str); 5] = [
+        (
+            |claims| add_device(claims, |gpu| gpu.status = EarStatus::Contraindicated),
+            "gpu0 is contraindicated",
+        ),
+        (
+            |claims| add_device(claims, |gpu| gpu.status = EarStatus::None),
+            "gpu0 is none",
+        ),
+        (
+            |claims| add_device(claims, |gpu| gpu.annotated_evidence = None),
+            "gpu0 is of no known tee",
+        ),
+        (
+            |claims| add_device(claims, |gpu| *sample_of(gpu) = json!({ "svn": "9" })),
+            "sample.svn is \"9\"",
+        ),
+        (
+            |claims| add_device(claims, |gpu| *sample_of(gpu) = json!({})),
+            "sample.svn is not claimed",
+        ),
+    ];
+    for (change, word) in denied {
+        let reason = decided(GOOD, change).unwrap_err();
+        assert!(reason.contains(word), "{reason}");
+    }
+}
+
 #[test]
 fn debug_is_denied_and_so_is_a_flag_that_is_not_stated() {
-    let denied = |text: &str, change: fn(&mut EarClaims)| {
-        let issuer = issuer();
-        let token = issuer.accept(&reissue(&issuer, change), NOW_SECS).unwrap();
-        let path = ResourcePath::parse("demo/key/one").unwrap();
-        policy(text)
-            .decide(&token, &path)
-            .map(|_| ())
-            .map_err(|denied| denied.to_string())
-    };
     for change in [
         |claims: &mut EarClaims| claims.debug = Some(true),
         |claims: &mut EarClaims| claims.debug = None,
     ] {
-        assert!(denied(GOOD, change).unwrap_err().contains("debug"));
+        assert!(decided(GOOD, change).unwrap_err().contains("debug"));
         let allowing = GOOD.replace("debug = false", "debug = true");
-        assert_eq!(denied(&allowing, change), Ok(()));
+        assert_eq!(decided(&allowing, change), Ok(()));
     }
     let genuine = GOOD.replace("simulated = true", "simulated = false");
     assert!(
-        denied(&genuine, |claims| claims.simulated = None)
+        decided(&genuine, |claims| claims.simulated = None)
             .unwrap_err()
             .contains("simulated")
     );
     assert_eq!(
-        denied(&genuine, |claims| claims.simulated = Some(false)),
+        decided(&genuine, |claims| claims.simulated = Some(false)),
         Ok(())
     );
 }
