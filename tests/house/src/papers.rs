@@ -80,6 +80,36 @@ pub fn machine_paths(file: &str, text: &str) -> Vec<String> {
         .collect()
 }
 
+/// Tests that a text names between backticks and that no source file has. A test's name reads as
+/// a sentence: at least four words.
+#[must_use]
+pub fn unknown_tests(file: &str, text: &str, sources: &[(&str, String)]) -> Vec<String> {
+    let is_test_name = |word: &&str| {
+        word.matches('_').count() >= 3
+            && word
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    };
+    text.lines()
+        .enumerate()
+        .flat_map(|(index, line)| {
+            // What stands between backticks is every second piece.
+            let quoted = line.split('`').skip(1).step_by(2);
+            quoted.map(move |words| (index + 1, words))
+        })
+        .flat_map(|(line, words)| {
+            let names =
+                words.split(|character: char| !(character.is_alphanumeric() || character == '_'));
+            names.filter(is_test_name).map(move |name| (line, name))
+        })
+        .filter(|(_, name)| {
+            let declared = format!("fn {name}(");
+            !sources.iter().any(|(_, source)| source.contains(&declared))
+        })
+        .map(|(line, name)| format!("{file}:{line}: there is no test {name}"))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +161,23 @@ mod tests {
         );
         assert_eq!(
             machine_paths("docs/x.md", "frame/works"),
+            Vec::<String>::new()
+        );
+    }
+
+    #[test]
+    fn a_test_that_is_named_and_not_there_is_found() {
+        let sources = [(
+            "a.rs",
+            "#[test]\nfn a_swapped_resource_is_refused() {}".to_owned(),
+        )];
+        let text = "| swap | `a_swapped_resource_is_refused` in `a.rs` |\n| x | `b::no_such_test_at_all` |";
+        assert_eq!(
+            unknown_tests("docs/m.md", text, &sources),
+            ["docs/m.md:2: there is no test no_such_test_at_all"]
+        );
+        assert_eq!(
+            unknown_tests("docs/m.md", "`danger_x` a_b_c_d_e", &sources),
             Vec::<String>::new()
         );
     }

@@ -135,6 +135,18 @@ fn decisions_are_numbered_without_a_gap() -> Result<()> {
 }
 
 #[test]
+fn every_test_that_the_papers_name_is_there() -> Result<()> {
+    let tree = Tree::read()?;
+    let sources = tree.texts(".rs")?;
+    let mut found = Vec::new();
+    for (file, text) in tree.texts(".md")? {
+        found.extend(papers::unknown_tests(file, &text, &sources));
+    }
+    nothing(&found);
+    Ok(())
+}
+
+#[test]
 fn no_file_names_a_path_of_the_machine_it_was_written_on() -> Result<()> {
     let tree = Tree::read()?;
     let mut found = Vec::new();
