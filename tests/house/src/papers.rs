@@ -13,7 +13,6 @@ pub const EXPECTED: &[&str] = &[
     "Cargo.lock",
     "deny.toml",
     ".ci/run",
-    "docs/threat-model.md",
     "docs/mechanisms.md",
 ];
 
