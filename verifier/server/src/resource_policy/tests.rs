@@ -88,7 +88,8 @@ fn sample_of(submod: &mut Submod) -> &mut Value {
 #[test]
 fn one_bad_device_denies_for_all() {
     assert_eq!(decided(GOOD, |claims| add_device(claims, |_| {})), Ok(()));
-    let denied: [(fn(&mut EarClaims), &str); 5] = [
+    type Defect = (fn(&mut EarClaims), &'static str);
+    let denied: [Defect; 5] = [
         (
             |claims| add_device(claims, |gpu| gpu.status = EarStatus::Contraindicated),
             "gpu0 is contraindicated",
