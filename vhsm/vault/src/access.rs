@@ -19,6 +19,7 @@ pub(crate) struct Grant<'s> {
     operation: Operation,
     name: KeyName<'s>,
     recipient: Recipient<'s>,
+    policy: &'s ActivePolicy,
     rule: Option<&'s Arc<KeyRule>>,
     gate: Option<&'s GateRule>,
     key: Option<Cow<'s, Arc<Key>>>,
@@ -114,6 +115,7 @@ impl<'s> Grant<'s> {
             operation,
             name,
             recipient: Recipient::Peer(session.peer()),
+            policy: session.policy(),
             rule: decision.rule.as_ref(),
             gate: decision.gate.as_deref(),
             key: decision.key.as_ref().map(Cow::Borrowed),
@@ -135,6 +137,7 @@ impl<'s> Grant<'s> {
             operation: Operation::Release,
             name: rule.name.as_name(),
             recipient: Recipient::Volume(volume),
+            policy,
             rule: Some(rule),
             gate: gate.map(|gate| &**gate),
             key: vault.keys.find(rule.name.as_str())?.map(Cow::Owned),
@@ -253,7 +256,14 @@ impl<'s> Grant<'s> {
             return Err(self.want_key().into());
         }
         type_allows(operation, body.key_type)?;
-        if !body.own.operations.contains(operation) {
+        let version = body.version(wanted)?;
+        state_allows(operation, version.state)?;
+        let is_believed = |rule: &Arc<KeyRule>| version.voucher.counts(self.policy, rule);
+        if !self.rule.is_none_or(is_believed) {
+            self.gate_allows(vault, now)?;
+            return Err(self.want_again(body, version, wanted, Refusal::NotVouchedFor));
+        }
+        if !version.own.operations.contains(operation) {
             return Err(Refusal::KeyForbids { operation }.into());
         }
         if operation == Operation::Release {
@@ -261,27 +271,36 @@ impl<'s> Grant<'s> {
             if self.rule.is_none() {
                 return Err(Refusal::NotReleasedToPeer.into());
             }
-            if let Some(release_to) = &body.own.release_to {
+            if let Some(release_to) = &version.own.release_to {
                 self.is_named_by(release_to)?;
             }
         }
-        is_valid(None, body.own.not_after, now)?;
-        let version = body.version(wanted)?;
-        state_allows(operation, version.state)?;
+        is_valid(None, version.own.not_after, now)?;
         self.gate_allows(vault, now)?;
-        let lapsed = Lease::of(body, self.rule.map(|rule| &**rule)).has_run_out(version, now);
+        let lapsed = Lease::of(version, self.rule.map(|rule| &**rule)).has_run_out(version, now);
         match &version.material {
             Some(material) if !lapsed => Ok(Access {
                 body,
                 version,
                 material,
             }),
-            // A service has the newest; a round would bring that and never this one.
-            _ if wanted.is_given() && version.number < body.newest_version() => {
-                Err(Refusal::KeyExpired.into())
-            }
-            _ => Err(self.want_key().into()),
+            _ => Err(self.want_again(body, version, wanted, Refusal::KeyExpired)),
         }
+    }
+
+    /// What it takes to have this version again. A service has the newest: a round would bring that
+    /// and never an older one.
+    fn want_again(
+        &self,
+        body: &Body,
+        version: &Version,
+        wanted: Wanted<'_>,
+        otherwise: Refusal,
+    ) -> Stop {
+        if wanted.is_given() && version.number < body.newest_version() {
+            return otherwise.into();
+        }
+        self.want_key().into()
     }
 
     /// Whether the key rule now speaks of another resource than the one that is there.

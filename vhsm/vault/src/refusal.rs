@@ -47,6 +47,10 @@ pub enum Refusal {
     /// The key rule speaks of a key of another type or from elsewhere than the one that is there.
     #[error("the key is not the one that its key rule speaks of")]
     RuleContradicts,
+    /// Who signed or brought this version is nobody whom the key rule believes now, and no round
+    /// could bring it again.
+    #[error("nobody whom the key rule names vouches for this version any more")]
+    NotVouchedFor,
     /// `release-to` does not name the peer.
     #[error("release-to does not name the peer")]
     NotReleasedToPeer,
@@ -133,6 +137,7 @@ impl Refusal {
             | Self::KeyForbids { .. }
             | Self::RuleGone
             | Self::RuleContradicts
+            | Self::NotVouchedFor
             | Self::NotReleasedToPeer => Status::Denied,
             Self::KeyNotFound => Status::KeyNotFound,
             Self::KeyExists => Status::KeyExists,

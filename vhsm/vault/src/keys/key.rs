@@ -1,9 +1,9 @@
-use super::{Material, Nonces};
+use super::{Material, Nonces, OwnPolicy, Voucher};
 use crate::access::Wanted;
-use crate::policy::{KeyRule, ReleaseTo};
+use crate::policy::{ActivePolicy, KeyRule};
 use crate::{Draw, Now, Refusal};
 use nitride_kbs::resource::ResourcePath;
-use nitride_protocol::{KeyNameBuf, KeyState, KeyType, OperationSet, Origin};
+use nitride_protocol::{KeyNameBuf, KeyState, KeyType, Origin};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -29,24 +29,24 @@ pub(crate) struct Body {
     pub(crate) origin_uri: Option<String>,
     /// Whether a key rule spoke of it when it came; then one has to for as long as it lives.
     pub(crate) born_under_rule: bool,
-    pub(crate) own: OwnPolicy,
     /// Enabled, disabled or destroyed.
     pub(crate) state: KeyState,
     /// Wall clock in seconds; 0 is unknown.
     pub(crate) created_secs: u64,
     /// Ascending; at least one.
     pub(crate) versions: Vec<Version>,
+    /// What was disabled or destroyed of the resources that it was provisioned from before.
+    pub(super) former: Vec<Former>,
 }
 
-/// What travels with the key, from its request or its envelope. The key rule narrows it further.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct OwnPolicy {
-    /// Uses alone; the rest is for rules to say.
-    pub(crate) operations: OperationSet,
-    /// `None`: nothing travels with the key, and its rule alone names recipients.
-    pub(crate) release_to: Option<Vec<ReleaseTo>>,
-    pub(crate) lease_secs: Option<u64>,
-    pub(crate) not_after: Option<u64>,
+/// A version that an administrator has changed, of a resource that the key rule no longer speaks
+/// of. Should it speak of it again, the version is as it was left.
+#[derive(Debug, Clone)]
+pub(super) struct Former {
+    pub(super) origin_uri: String,
+    pub(super) number: u32,
+    /// Disabled or destroyed.
+    pub(super) state: KeyState,
 }
 
 /// One version.
@@ -55,6 +55,8 @@ pub(crate) struct Version {
     pub(crate) number: u32,
     /// Enabled, disabled or destroyed.
     pub(crate) state: KeyState,
+    pub(crate) own: OwnPolicy,
+    pub(crate) voucher: Voucher,
     /// Since when the lease counts.
     pub(crate) since_boot_ms: u64,
     /// `None` once it is destroyed or its lease has run out.
@@ -63,7 +65,7 @@ pub(crate) struct Version {
     uses: AtomicU64,
 }
 
-/// For how long a key's versions stay; the shorter of what travels with it and what its rule says.
+/// For how long a version stays; the shorter of what travels with it and what its rule says.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lease(Option<u64>);
 
@@ -89,19 +91,16 @@ impl Key {
 
     /// Zeroes the material of every version whose lease has run out.
     pub(crate) fn drop_lapsed(&self, rule: Option<&KeyRule>, now: Now) -> Result<(), Refusal> {
-        let body = self.read()?;
-        let lease = Lease::of(&body, rule);
-        if !body.versions.iter().any(|v| v.has_lapsed(lease, now)) {
+        let has_lapsed = |version: &Version| {
+            version.material.is_some() && Lease::of(version, rule).has_run_out(version, now)
+        };
+        if !self.read()?.versions.iter().any(has_lapsed) {
             return Ok(());
         }
-        drop(body);
         // Asked again under the lock: it may have been renewed in between.
         let mut body = self.write()?;
-        let lease = Lease::of(&body, rule);
-        for version in &mut body.versions {
-            if version.has_lapsed(lease, now) {
-                version.material = None;
-            }
+        for version in body.versions.iter_mut().filter(|v| has_lapsed(v)) {
+            version.material = None;
         }
         Ok(())
     }
@@ -139,10 +138,10 @@ impl Body {
 
     /// Its state as it is shown: pending, if it would have to be fetched again.
     pub(crate) fn shown_state(&self, rule: Option<&KeyRule>, now: Now) -> KeyState {
-        let lease = Lease::of(self, rule);
-        let is_here = |v: &Version| v.material.is_some() && !v.has_lapsed(lease, now);
         match self.state {
-            KeyState::Enabled if !self.versions.iter().any(is_here) => KeyState::Pending,
+            KeyState::Enabled if !self.versions.iter().any(|v| v.is_here(rule, now)) => {
+                KeyState::Pending
+            }
             state => state,
         }
     }
@@ -151,6 +150,13 @@ impl Body {
     pub(crate) fn is_resource(&self, path: &ResourcePath) -> bool {
         let uri = self.origin_uri.as_deref();
         uri.and_then(|uri| uri.strip_prefix(KBS_SCHEME)) == Some(path.as_str())
+    }
+
+    /// Whether the newest version is here, and somebody vouches for it whom `rule` believes.
+    pub(super) fn is_up_to_date(&self, policy: &ActivePolicy, rule: &KeyRule, now: Now) -> bool {
+        self.version(Wanted::Newest).is_ok_and(|newest| {
+            newest.voucher.counts(policy, rule) && newest.is_here(Some(rule), now)
+        })
     }
 
     /// Zeroes one version or all of them, for good.
@@ -169,10 +175,19 @@ impl Body {
 }
 
 impl Version {
-    pub(crate) fn new(number: u32, material: Material, now: Now, draw: &mut dyn Draw) -> Self {
+    pub(crate) fn new(
+        number: u32,
+        material: Material,
+        own: OwnPolicy,
+        voucher: Voucher,
+        now: Now,
+        draw: &mut dyn Draw,
+    ) -> Self {
         Self {
             number,
             state: KeyState::Enabled,
+            own,
+            voucher,
             since_boot_ms: now.boot_ms,
             material: Some(material),
             nonces: Nonces::new(draw),
@@ -188,18 +203,21 @@ impl Version {
         self.uses.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn has_lapsed(&self, lease: Lease, now: Now) -> bool {
-        self.material.is_some() && lease.has_run_out(self, now)
+    fn is_here(&self, rule: Option<&KeyRule>, now: Now) -> bool {
+        self.material.is_some() && !Lease::of(self, rule).has_run_out(self, now)
     }
 }
 
 impl Lease {
-    pub(crate) fn of(body: &Body, rule: Option<&KeyRule>) -> Self {
+    pub(crate) fn of(version: &Version, rule: Option<&KeyRule>) -> Self {
         // A key that nobody could fetch again has no lease: the policy takes none for it.
-        if body.origin != Origin::Provisioned {
+        if version.voucher == Voucher::Vault {
             return Self(None);
         }
-        let stated = [body.own.lease_secs, rule.and_then(|rule| rule.lease_secs)];
+        let stated = [
+            version.own.lease_secs,
+            rule.and_then(|rule| rule.lease_secs),
+        ];
         Self(stated.into_iter().flatten().min())
     }
 

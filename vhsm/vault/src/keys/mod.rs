@@ -4,11 +4,13 @@ mod key;
 mod material;
 mod nonce;
 mod provision;
+mod terms;
 
-pub(crate) use key::{Body, Key, Lease, OwnPolicy, Version};
+pub(crate) use key::{Body, Key, Lease, Version};
 pub(crate) use material::{Expanded, Material};
 use nonce::Nonces;
 pub(crate) use provision::{CommitRefused, Delivered};
+pub(crate) use terms::{OwnPolicy, Owner, Voucher};
 
 use crate::permissions::uses_of;
 use crate::policy::{ActivePolicy, KeyRule, Source};
@@ -251,10 +253,17 @@ impl NewKey<'_> {
             origin,
             origin_uri: None,
             born_under_rule: self.rule.is_some(),
-            own,
             state: KeyState::Enabled,
             created_secs: self.now.wall_secs,
-            versions: vec![Version::new(1, material, self.now, draw)],
+            versions: vec![Version::new(
+                1,
+                material,
+                own,
+                Voucher::Vault,
+                self.now,
+                draw,
+            )],
+            former: Vec::new(),
         }
     }
 }

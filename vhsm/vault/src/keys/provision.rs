@@ -1,7 +1,8 @@
-use super::key::{Body, Key, OwnPolicy, Version};
-use super::{Keys, Material, public_id};
+use super::key::{Body, Former, Key, Version};
+use super::{Keys, Material, OwnPolicy, Voucher, public_id};
+use crate::access::Wanted;
 use crate::permissions::uses_of;
-use crate::policy::{KeyRule, ReleaseTo, Source};
+use crate::policy::{ActivePolicy, KeyRule, ReleaseTo, Source};
 use crate::{Draw, Now, Refusal};
 use nitride_protocol::limits::MAX_VERSIONS_LEN;
 use nitride_protocol::{KeyState, OperationSet, Origin};
@@ -10,8 +11,12 @@ use thiserror::Error;
 
 /// A key that a round has brought and verified, with the policy that travels with it.
 pub(crate) struct Delivered<'a> {
+    /// The policy by which it was verified.
+    pub(crate) policy: &'a ActivePolicy,
     /// What it was asked for by: name, type and resource are this rule's.
     pub(crate) rule: &'a KeyRule,
+    /// Who says that it is this key.
+    pub(crate) voucher: Voucher,
     pub(crate) version: u32,
     pub(crate) operations: OperationSet,
     /// Empty: to nobody.
@@ -73,10 +78,10 @@ impl From<Refusal> for CommitRefused {
 impl Keys {
     /// Takes a provisioned key, or refuses it and changes nothing.
     ///
-    /// A newer version is added, and its policy counts from now on. The version that is here
-    /// already renews its lease, and its policy can only get narrower: whoever signs wider terms
-    /// has to count the version up. An older version is a roll-back and refused, and so is
-    /// whatever was destroyed here.
+    /// A newer version is added under terms of its own. The version that is here already renews
+    /// its lease. Of what is here, terms can only get narrower: whoever signs wider ones has to
+    /// count the version up. An older version is a roll-back and refused, and so is whatever was
+    /// destroyed here.
     pub(crate) fn commit_provisioned(
         &self,
         delivered: &Delivered<'_>,
@@ -89,7 +94,8 @@ impl Keys {
             _ => return Err(CommitRefused::OtherSource),
         }
         let material = Material::from_raw(rule.key_type, delivered.material)?;
-        let version = Version::new(delivered.version, material, now, draw);
+        let (own, voucher) = (delivered.own_policy(), delivered.voucher.clone());
+        let version = Version::new(delivered.version, material, own, voucher, now, draw);
 
         let mut table = self.write()?;
         if let Some(key) = table.by_name.get(rule.name.as_str()) {
@@ -101,9 +107,9 @@ impl Keys {
     }
 
     /// Whether a round could bring the key that `rule` speaks of: nobody has it yet, its lease has
-    /// run out, or the rule speaks of another resource than the one that is here. A key that was
-    /// destroyed, disabled or made here is not missing.
-    pub(crate) fn is_missing(&self, rule: &KeyRule, now: Now) -> bool {
+    /// run out, or the rule speaks of another resource than the one that is here, or believes
+    /// others than who signed it. A key that was destroyed, disabled or made here is not missing.
+    pub(crate) fn is_missing(&self, policy: &ActivePolicy, rule: &KeyRule, now: Now) -> bool {
         let (Source::Kbs { path, .. }, Ok(found)) = (&rule.source, self.find(rule.name.as_str()))
         else {
             return false;
@@ -113,7 +119,7 @@ impl Keys {
         let is_of_rule = body.key_type == rule.key_type && body.is_resource(path);
         body.origin == Origin::Provisioned
             && body.state == KeyState::Enabled
-            && !(is_of_rule && body.shown_state(Some(rule), now) == KeyState::Enabled)
+            && !(is_of_rule && body.is_up_to_date(policy, rule, now))
     }
 }
 
@@ -135,10 +141,10 @@ impl Delivered<'_> {
             origin: Origin::Provisioned,
             origin_uri: Some(self.origin_uri.clone()),
             born_under_rule: true,
-            own: self.own_policy(),
             state: KeyState::Enabled,
             created_secs: now.wall_secs,
             versions: vec![version],
+            former: Vec::new(),
         }
     }
 }
@@ -155,33 +161,88 @@ fn merge(
     if body.state == KeyState::Destroyed {
         return Err(CommitRefused::Destroyed);
     }
+    let (policy, rule) = (delivered.policy, delivered.rule);
     let is_same = body.origin_uri.as_ref() == Some(&delivered.origin_uri)
-        && body.key_type == delivered.rule.key_type;
+        && body.key_type == rule.key_type
+        // What nobody vouches for any more has no say in what comes after it.
+        && body
+            .version(Wanted::Newest)
+            .is_ok_and(|newest| newest.voucher.counts(policy, rule));
     if !is_same {
-        // The key rule speaks of another resource now: it takes the place of the one before, and
-        // what an administrator disabled stays disabled.
-        let state = body.state;
-        *body = delivered.body(version, now);
-        body.state = state;
-        return Ok(());
+        return replace(body, delivered, version, now);
     }
     let held = body.newest_version();
     if version.number < held {
         return Err(CommitRefused::OlderVersion { held });
     }
     if version.number > held {
-        if body.versions.len() >= MAX_VERSIONS_LEN {
-            return Err(CommitRefused::TooManyVersions);
-        }
-        body.own = delivered.own_policy();
+        make_room(&mut body.versions)?;
+        narrow(&mut body.versions, &version.own);
         body.versions.push(version);
         return Ok(());
     }
     if let Some(here) = body.versions.last_mut() {
+        let own = version.own.clone();
         renew(here, version, now)?;
-        body.own = body.own.narrowed_by(delivered.own_policy());
+        narrow(&mut body.versions, &own);
     }
     Ok(())
+}
+
+/// Puts what came in the place of another resource, or of another owner's. What an administrator
+/// disabled stays disabled and what was destroyed stays destroyed, also if it comes back later.
+fn replace(
+    body: &mut Body,
+    delivered: &Delivered<'_>,
+    mut version: Version,
+    now: Now,
+) -> Result<(), CommitRefused> {
+    let mut former = body.former.clone();
+    if let Some(origin_uri) = &body.origin_uri {
+        let changed = body
+            .versions
+            .iter()
+            .filter(|version| version.state != KeyState::Enabled);
+        former.extend(changed.map(|version| Former {
+            origin_uri: origin_uri.clone(),
+            number: version.number,
+            state: version.state,
+        }));
+    }
+    let is_it =
+        |one: &Former| one.origin_uri == delivered.origin_uri && one.number == delivered.version;
+    if let Some(left) = former.iter().find(|one| is_it(one)) {
+        if left.state == KeyState::Destroyed {
+            return Err(CommitRefused::Destroyed);
+        }
+        version.state = left.state;
+    }
+    former.retain(|one| !is_it(one));
+    let state = body.state;
+    *body = delivered.body(version, now);
+    body.state = state;
+    body.former = former;
+    Ok(())
+}
+
+/// What has no material any more cannot come back beside a newer version, and gives it its place.
+fn make_room(versions: &mut Vec<Version>) -> Result<(), CommitRefused> {
+    if versions.len() < MAX_VERSIONS_LEN {
+        return Ok(());
+    }
+    let gone = versions
+        .iter()
+        .position(|version| version.material.is_none())
+        .ok_or(CommitRefused::TooManyVersions)?;
+    versions.remove(gone);
+    Ok(())
+}
+
+/// Who signs narrower terms means the versions before, too; wider ones are for the new one alone.
+fn narrow(versions: &mut [Version], by: &OwnPolicy) {
+    for version in versions {
+        version.own = version.own.narrowed_by(by);
+    }
 }
 
 /// Renews the lease of the version that is here; its counters and its nonces go on.
@@ -194,26 +255,11 @@ fn renew(here: &mut Version, again: Version, now: Now) -> Result<(), CommitRefus
             return Err(CommitRefused::OtherMaterial);
         }
         (Some(_), _) => {}
-        (None, _) => here.material = again.material,
+        (None, _) => {
+            here.material = again.material;
+            here.voucher = again.voucher;
+        }
     }
     here.since_boot_ms = now.boot_ms;
     Ok(())
-}
-
-impl OwnPolicy {
-    fn narrowed_by(&self, other: Self) -> Self {
-        let shorter = |one: Option<u64>, other: Option<u64>| one.into_iter().chain(other).min();
-        Self {
-            operations: self.operations.intersection(other.operations),
-            release_to: match (&self.release_to, other.release_to) {
-                (Some(here), Some(mut other)) => {
-                    other.retain(|to| here.contains(to));
-                    Some(other)
-                }
-                (here, other) => here.clone().or(other),
-            },
-            lease_secs: shorter(self.lease_secs, other.lease_secs),
-            not_after: shorter(self.not_after, other.not_after),
-        }
-    }
 }

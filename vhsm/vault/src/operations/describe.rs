@@ -6,7 +6,7 @@ use crate::policy::{KeyRule, Source};
 use crate::refusal::Stop;
 use crate::{Now, Outcome, Refusal, Session, Vault};
 use nitride_protocol::application::{Describe, Description, VersionInfo};
-use nitride_protocol::{KeyState, Message, Operation, Origin, Reader};
+use nitride_protocol::{KeyState, Message, Operation, OperationSet, Origin, Reader};
 
 pub(super) fn describe(
     vault: &Vault,
@@ -28,20 +28,18 @@ pub(super) fn describe(
 }
 
 fn of_body<'b>(body: &'b Body, rule: Option<&'b KeyRule>, now: Now) -> Description<'b> {
-    let lease = Lease::of(body, rule);
     let newest = body.versions.last();
+    let own = newest.map_or(OperationSet::EMPTY, |version| version.own.operations);
     Description {
         key_type: body.key_type,
         state: body.shown_state(rule, now),
         origin: body.origin,
         origin_uri: body.origin_uri.as_deref(),
-        operations: rule.map_or(body.own.operations, |rule| {
-            body.own.operations.intersection(rule.operations)
-        }),
+        operations: rule.map_or(own, |rule| own.intersection(rule.operations)),
         gate: rule.and_then(|rule| rule.gate.as_deref()),
         created_secs: body.created_secs,
         lease_secs_left: newest
-            .and_then(|version| lease.left_ms(version, now))
+            .and_then(|version| Lease::of(version, rule).left_ms(version, now))
             .map(|left_ms| left_ms / 1000),
         versions: body
             .versions

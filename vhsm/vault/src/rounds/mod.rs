@@ -66,7 +66,7 @@ impl Vault {
         for (name, rule) in policy.key_rules() {
             if let Source::Kbs { service, .. } = &rule.source
                 && rule.prefetch
-                && self.keys.is_missing(rule, now)
+                && self.keys.is_missing(&policy, rule, now)
             {
                 let name = name.clone();
                 // Nobody waits for it who would have to learn why it is not tried now.

@@ -1,7 +1,7 @@
 //! From a JWE to facts about a key: opened, authenticated, held against what was asked.
 
-use crate::keys::{CommitRefused, Delivered};
-use crate::policy::{ActivePolicy, KeyRule, ReleaseTo, Signer, Unsigned};
+use crate::keys::{CommitRefused, Delivered, Owner, Voucher};
+use crate::policy::{ActivePolicy, KeyRule, ReleaseTo, Signer, Source, Unsigned};
 use crate::{Now, Refusal};
 use nitride_kbs::envelope::{EnvelopeError, EnvelopeFields, UnverifiedEnvelope};
 use nitride_kbs::jwe::{self, Jwe, JweError};
@@ -148,7 +148,7 @@ impl Opened {
     /// guest's clock could make any time look right or wrong, so it is for people to read.
     pub(super) fn judge<'p>(
         &'p self,
-        policy: &ActivePolicy,
+        policy: &'p ActivePolicy,
         rule: &'p KeyRule,
         path: &ResourcePath,
         now: Now,
@@ -156,7 +156,7 @@ impl Opened {
         let plaintext = self.plaintext.expose();
         match (UnverifiedEnvelope::parse(plaintext), rule.unsigned) {
             (Ok(envelope), _) => judge_envelope(envelope, policy, rule, path, now),
-            (Err(_), Unsigned::Accept) => Ok(plain(rule, path, plaintext)),
+            (Err(_), Unsigned::Accept) => plain(policy, rule, path, plaintext),
             (Err(error), Unsigned::Refuse) => {
                 // A plain resource is told from a broken envelope for whoever reads the log.
                 if nitride_kbs::envelope::looks_like_envelope(plaintext) {
@@ -171,7 +171,7 @@ impl Opened {
 
 fn judge_envelope<'p>(
     envelope: UnverifiedEnvelope<'p>,
-    policy: &ActivePolicy,
+    policy: &'p ActivePolicy,
     rule: &'p KeyRule,
     path: &ResourcePath,
     now: Now,
@@ -195,7 +195,11 @@ fn judge_envelope<'p>(
     if fields.policy.not_after_secs.is_some_and(ended) {
         return Err(ResourceFault::Ended);
     }
-    Ok(signed(rule, path, fields))
+    let owner = Owner {
+        point: signer.point,
+        tenant: fields.tenant.map(str::to_owned),
+    };
+    Ok(signed(policy, rule, path, owner, fields))
 }
 
 /// The signer of this key id, among those that the key's rule names.
@@ -214,29 +218,43 @@ fn pinned_signer<'s>(
 /// What travels with the key. An operation or a recipient that this vault does not know is left
 /// out, which narrows. The rule is not mixed in here: it is asked at each use, and may change.
 fn signed<'p>(
+    policy: &'p ActivePolicy,
     rule: &'p KeyRule,
     path: &ResourcePath,
+    owner: Owner,
     fields: &EnvelopeFields<'p>,
 ) -> Delivered<'p> {
-    let policy = &fields.policy;
+    let terms = &fields.policy;
     let known = |name: &&str| name.parse::<Operation>().ok();
     let recipient = |text: &&str| text.parse::<ReleaseTo>().ok();
     Delivered {
+        policy,
         rule,
+        voucher: Voucher::Owner(Box::new(owner)),
         version: fields.version,
-        operations: policy.operations.iter().filter_map(known).collect(),
-        release_to: policy.release_to.iter().filter_map(recipient).collect(),
-        lease_secs: policy.lease_secs,
-        not_after_secs: policy.not_after_secs,
+        operations: terms.operations.iter().filter_map(known).collect(),
+        release_to: terms.release_to.iter().filter_map(recipient).collect(),
+        lease_secs: terms.lease_secs,
+        not_after_secs: terms.not_after_secs,
         origin_uri: path.to_uri(),
         material: fields.material,
     }
 }
 
 /// A plain resource says nothing of itself: what the key's rule says stands in for it.
-fn plain<'p>(rule: &'p KeyRule, path: &ResourcePath, material: &'p [u8]) -> Delivered<'p> {
-    Delivered {
+fn plain<'p>(
+    policy: &'p ActivePolicy,
+    rule: &'p KeyRule,
+    path: &ResourcePath,
+    material: &'p [u8],
+) -> Result<Delivered<'p>, ResourceFault> {
+    let Source::Kbs { service, .. } = &rule.source else {
+        return Err(ResourceFault::PolicyChanged);
+    };
+    Ok(Delivered {
+        policy,
         rule,
+        voucher: Voucher::Service(service.clone()),
         version: 1,
         operations: rule.operations,
         release_to: rule.release_to.clone(),
@@ -244,5 +262,5 @@ fn plain<'p>(rule: &'p KeyRule, path: &ResourcePath, material: &'p [u8]) -> Deli
         not_after_secs: rule.not_after,
         origin_uri: path.to_uri(),
         material,
-    }
+    })
 }

@@ -104,7 +104,7 @@ fn a_destroyed_provisioned_key_is_not_fetched_again() {
     assert_eq!(world.ask(&mut app, &mac()).unwrap_err(), destroyed);
     let policy = world.vault.policy();
     let rule = policy.key_rule("tag").unwrap();
-    assert!(!world.vault.keys.is_missing(rule, world.now));
+    assert!(!world.vault.keys.is_missing(&policy, rule, world.now));
 }
 
 #[test]

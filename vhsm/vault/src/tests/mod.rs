@@ -12,4 +12,5 @@ mod provisioned;
 mod release;
 mod reload;
 mod statuses;
+mod versions;
 pub(crate) mod world;

@@ -192,7 +192,7 @@ fn a_rule_that_speaks_of_another_resource_fetches_that_one() {
     assert_eq!(world.ask(&mut app, &mac()).unwrap_err(), wanted());
     let policy = world.vault.policy();
     let rule = policy.key_rule("tag").unwrap();
-    assert!(world.vault.keys.is_missing(rule, world.now));
+    assert!(world.vault.keys.is_missing(&policy, rule, world.now));
     world.deliver("tag", &[2; 32]);
     assert_ne!(world.ask(&mut app, &mac()).unwrap(), before);
 }
@@ -283,7 +283,7 @@ fn only_what_a_round_could_bring_is_missing() {
     let is_missing = |world: &World, name: &str| {
         let policy = world.vault.policy();
         let rule = policy.key_rule(name).unwrap();
-        world.vault.keys.is_missing(rule, world.now)
+        world.vault.keys.is_missing(&policy, rule, world.now)
     };
     assert!(is_missing(&world, "tag"));
     assert!(!is_missing(&world, "made") && !is_missing(&world, "local"));

@@ -1,6 +1,6 @@
 //! What the tests share: one pair of arenas, a vault, a clock that stands until it is moved.
 
-use crate::keys::{CommitRefused, Delivered};
+use crate::keys::{CommitRefused, Delivered, Owner, Voucher};
 use crate::policy::{
     GateRule, KeyRule, NamePattern, PeerMatch, PolicySet, ReleaseTo, Rule, Source, Unsigned,
 };
@@ -157,7 +157,12 @@ impl World {
             panic!("{name} is not provisioned");
         };
         let mut delivered = Delivered {
+            policy: &policy,
             rule,
+            voucher: Voucher::Owner(Box::new(Owner {
+                point: [4; 65],
+                tenant: None,
+            })),
             version: 1,
             operations: rule.operations,
             release_to: rule.release_to.clone(),

@@ -58,7 +58,7 @@ impl Wanted {
         for name in self.keys {
             match key_of(to.policy, &name, &self.service) {
                 None => settle(Want::Key { name }, Err(RoundFailure::PolicyChanged)),
-                Some((rule, _)) if !to.keys.is_missing(rule, now) => {
+                Some((rule, _)) if !to.keys.is_missing(to.policy, rule, now) => {
                     settle(Want::Key { name }, Ok(()));
                 }
                 Some((rule, path)) => keys.entry(path.clone()).or_default().push(Arc::clone(rule)),

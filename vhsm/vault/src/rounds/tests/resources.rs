@@ -223,15 +223,16 @@ fn the_envelopes_policy_travels_with_the_key_and_unknown_words_narrow() {
         .unwrap();
     let held = world.vault.keys.find(SECRET).unwrap().unwrap();
     let body = held.read().unwrap();
-    assert_eq!(body.own.operations, OperationSet::of(&[Operation::Release]));
+    let own = &body.versions[0].own;
+    assert_eq!(own.operations, OperationSet::of(&[Operation::Release]));
     assert_eq!(
-        body.own.release_to,
+        own.release_to,
         Some(vec![
             ReleaseTo::Uid(1000),
             ReleaseTo::Unit("web.service".into())
         ])
     );
-    assert_eq!(body.own.lease_secs, Some(60));
+    assert_eq!(own.lease_secs, Some(60));
     assert_eq!(
         body.origin_uri.as_deref(),
         Some("kbs:///default/secret/one")
