@@ -28,7 +28,7 @@ pub(super) async fn write(
     let is_envelope = looks_like_envelope(&body);
     let resource = Resource::new(body.to_vec());
     let written = service.store.write(&path, resource).await;
-    written.map_err(|error| store_fault().because(&error))?;
+    written.map_err(|error| store_fault(&error))?;
     log_admin("stored", path.as_str(), Some(is_envelope));
     Ok(StatusCode::OK)
 }
@@ -41,7 +41,7 @@ pub(super) async fn delete(
     check_admin(&service, &headers)?;
     let path = path_of(&uri)?;
     let deleted = service.store.delete(&path).await;
-    if !deleted.map_err(|error| store_fault().because(&error))? {
+    if !deleted.map_err(|error| store_fault(&error))? {
         return Err(Fault::new(
             FaultKind::ResourceNotFound,
             "there is no such resource",

@@ -7,6 +7,7 @@ use crate::entropy::KernelEntropy;
 use crate::jwe;
 use crate::resource_policy::{Allowed, Denied};
 use crate::service::Service;
+use crate::store::StoreError;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -50,22 +51,35 @@ async fn release(service: &Service, allowed: &Allowed<'_>) -> Result<String, Fau
         .store
         .read(allowed.path())
         .await
-        .map_err(|error| store_fault().because(&error))?
+        .map_err(|error| store_fault(&error))?
         .ok_or_else(|| Fault::new(FaultKind::ResourceNotFound, "there is no such resource"))?;
     jwe::seal(&resource, allowed.tee_key(), &mut KernelEntropy)
         .map_err(|error| Fault::internal(&error))
 }
 
 /// The path from the request's own target, undecoded: no character of a resource's name needs an
-/// escape. One client asks for `/resource//repo/type/tag`; the empty segment is passed over.
+/// escape. One client asks for `/resource//repo/type/tag`; the empty segment is passed over. A URI
+/// in the path's place would be one more name of the same resource, which whoever filters paths in
+/// front of this service does not know.
 pub(super) fn path_of(uri: &Uri) -> Result<ResourcePath, Fault> {
     let path = uri.path().strip_prefix(PREFIX).unwrap_or_default();
-    ResourcePath::parse(path.strip_prefix('/').unwrap_or(path))
-        .map_err(|error| Fault::of(FaultKind::InvalidRequestPath, &error))
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let resource = ResourcePath::parse(path)
+        .map_err(|error| Fault::of(FaultKind::InvalidRequestPath, &error))?;
+    if resource.as_str() == path {
+        Ok(resource)
+    } else {
+        let detail = "the path is a resource's URI; leave out the scheme";
+        Err(Fault::new(FaultKind::InvalidRequestPath, detail))
+    }
 }
 
-pub(super) fn store_fault() -> Fault {
-    Fault::new(FaultKind::StoreError, "the store cannot answer this now")
+/// A name that no file system takes is the client's to change; all else is the store's.
+pub(super) fn store_fault(error: &StoreError) -> Fault {
+    match error {
+        StoreError::NameTooLong { .. } => Fault::of(FaultKind::InvalidRequestPath, error),
+        _ => Fault::new(FaultKind::StoreError, "the store cannot answer this now").because(error),
+    }
 }
 
 /// The log gets the rules' objections; the client only that there were some.

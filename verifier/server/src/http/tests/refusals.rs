@@ -2,6 +2,9 @@
 
 use super::world::{Guest, HttpRequest, PATH, Plan, SECRET, World, fetch};
 use crate::config::ThrottleLimits;
+use crate::entropy::KernelEntropy;
+use crate::key_file::{Key32, draw_p256};
+use crate::store::DirStore;
 use crate::store::memory::MemoryStore;
 use crate::token::tests::{NOW_SECS, issuer, runtime, verdict};
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
@@ -136,8 +139,7 @@ fn what_sample_evidence_does_not_bind_is_refused() {
 fn a_forged_token_with_its_own_key_in_the_header_gets_nothing() {
     let world = World::start();
     world.put(PATH, SECRET);
-    let theirs =
-        SigningKey::from(crate::key_file::draw_p256(&mut crate::entropy::KernelEntropy).unwrap());
+    let theirs = SigningKey::from(draw_p256(&mut KernelEntropy).unwrap());
     // The claims of a true token, all as they must be.
     let payload = Guest::challenged(&world).token(&world, "1");
     let payload = payload.split('.').nth(1).unwrap();
@@ -200,6 +202,7 @@ fn a_missing_resource_is_not_found_in_the_protocol_s_form() {
 #[test]
 fn paths_that_name_no_resource_are_refused() {
     let world = World::start();
+    world.put(PATH, SECRET);
     let token = Guest::challenged(&world).token(&world, "1");
     for path in [
         "a/b",
@@ -210,11 +213,27 @@ fn paths_that_name_no_resource_are_refused() {
         "a/b/%2e%2e",
         "a/b/.c",
         "a//c",
+        "kbs:///demo/key/one",
+        "/kbs:///demo/key/one",
+        "demo/key/%6fne",
     ] {
         fetch(&world, path, &token).assert_refused(400, "InvalidRequestPath");
     }
     let long = format!("a/b/{}", "c".repeat(600));
     fetch(&world, &long, &token).assert_refused(400, "InvalidRequestPath");
+}
+
+#[test]
+fn a_name_that_no_file_can_have_is_the_client_s_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = Key32::draw(&mut KernelEntropy).unwrap();
+    let world = World::of(Plan {
+        store: Arc::new(DirStore::open(folder.path(), key).unwrap()),
+        ..Plan::default()
+    });
+    let token = Guest::challenged(&world).token(&world, "1");
+    let path = format!("demo/key/{}", "a".repeat(255));
+    fetch(&world, &path, &token).assert_refused(400, "InvalidRequestPath");
 }
 
 #[test]
