@@ -11,8 +11,9 @@ use nitride_protocol::{Operation, Status, open_request, refusal_of};
 use nitride_vault::{Session, Want};
 use std::sync::Arc;
 
-/// Of a packet that is not read whole, as much as has its head in it, in bytes.
-const HEAD_LEN: usize = 32;
+/// Of a packet that is not read whole, as much as its head takes at most, in bytes: the array of
+/// three, the id and the operation. What follows may be a secret, and this is not the arena.
+const HEAD_LEN: usize = 1 + 5 + 3;
 
 /// One connection, from its first packet to its end, on a thread of its own.
 #[derive(Debug)]
@@ -212,4 +213,36 @@ fn recheck(daemon: &Daemon, link: &Link, seen: &mut u64) -> Result<(), Performed
             .emit();
             Performed::End
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nitride_protocol::admin::Import;
+    use nitride_protocol::{Call, KeyName, KeyType, write_request};
+
+    #[test]
+    fn head_of_an_unread_packet_is_whole_and_holds_no_material() {
+        let material = [0xa5; 16];
+        let import = Import {
+            key: KeyName::parse("a").unwrap(),
+            key_type: KeyType::Secret,
+            operations: None,
+            material: &material,
+        };
+        for id in [0, u32::MAX] {
+            let mut packet = [0; 128];
+            let len = write_request(&mut packet, id, Import::OPERATION, &import).unwrap();
+            assert!(packet[..len].ends_with(&material));
+            let head = &packet[..HEAD_LEN];
+            assert!(!head.contains(&0xa5));
+            assert_eq!(open_request(head).unwrap().0.id, id);
+        }
+        // The longest head that decodes.
+        let longest = [0x83, 0x1a, 0xff, 0xff, 0xff, 0xff, 0x19, 0xff, 0xff];
+        assert_eq!(
+            open_request(&longest[..HEAD_LEN]).unwrap().0.operation,
+            0xffff
+        );
+    }
 }
