@@ -123,6 +123,8 @@ impl Waiting {
         }
         self.note_len(&lot);
         drop(lot);
+        // An order may have waited for a round to end.
+        self.order_bell.notify_one();
         for settled in &settled {
             Event::Settled { settled }.emit();
         }
@@ -216,5 +218,32 @@ impl Waiting {
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.woken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    #[test]
+    fn round_that_ends_rings_for_the_order_that_had_no_room() {
+        let waiting = Waiting::default();
+        let is_rung = || {
+            let bell = pin!(waiting.order_bell.notified());
+            bell.poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(())
+        };
+        waiting.settle(Vec::new);
+        assert!(!is_rung());
+        let want = Want::Gate { name: "a".into() };
+        waiting.settle(|| {
+            vec![Settled {
+                want,
+                outcome: Ok(()),
+            }]
+        });
+        assert!(is_rung());
     }
 }
