@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use tokio::sync::Semaphore;
 
 /// What all threads of the process share.
 #[derive(Debug)]
@@ -22,6 +23,9 @@ pub(crate) struct Daemon {
     pub(crate) waiting: Waiting,
     /// What peers have used.
     pub(crate) quota: Arc<Quota>,
+    /// Places of those who ask nitride-quote: it serves no more at a time, and a helper that does
+    /// not answer holds no more threads.
+    pub(crate) evidence_seats: Semaphore,
     /// As it was at the start.
     pub(crate) config: Config,
     /// Where units are found; `None` where there is no cgroup2.
@@ -29,17 +33,13 @@ pub(crate) struct Daemon {
     config_path: PathBuf,
     backing: Backing,
     generation: AtomicU64,
-    reload: Mutex<Reload>,
+    reloading: Mutex<()>,
+    /// Whether the last reload was refused.
+    reload_failed: AtomicBool,
     agent_connected: AtomicBool,
     stopping: AtomicBool,
     next_link: AtomicU64,
     links: Mutex<HashMap<u64, Weak<Link>>>,
-}
-
-/// What is left of the last reload.
-#[derive(Debug, Default)]
-struct Reload {
-    has_failed: bool,
 }
 
 /// Why the vault could not be set up, or its policy not replaced.
@@ -55,6 +55,8 @@ pub(crate) enum PolicyError {
 
 /// The generation of the policy that is read at the start.
 const FIRST_GENERATION: u64 = 1;
+/// Connections that nitride-quote takes at a time.
+const EVIDENCE_SEATS: usize = 4;
 
 impl Daemon {
     /// Reads the policy and makes an empty vault under it.
@@ -75,12 +77,14 @@ impl Daemon {
             vault: Vault::new(policy, limits.of_vault())?,
             waiting: Waiting::default(),
             quota,
+            evidence_seats: Semaphore::new(EVIDENCE_SEATS),
             cgroups: CgroupRoot::find().ok(),
             config,
             config_path,
             backing,
             generation: AtomicU64::new(FIRST_GENERATION),
-            reload: Mutex::default(),
+            reloading: Mutex::default(),
+            reload_failed: AtomicBool::new(false),
             agent_connected: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             next_link: AtomicU64::new(1),
@@ -106,9 +110,12 @@ impl Daemon {
     /// all. What is fixed until a restart stays as it was. Gives the generation then in force.
     pub(crate) fn reload(&self) -> Result<u64, PolicyError> {
         // One at a time, so that the newest files win.
-        let mut reload = self.reload.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = self
+            .reloading
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let done = self.try_reload();
-        reload.has_failed = done.is_err();
+        self.reload_failed.store(done.is_err(), Ordering::Release);
         if let Err(error) = &done {
             Event::ReloadRefused { error }.emit();
         }
@@ -248,8 +255,7 @@ impl Daemon {
         if self.cgroups.is_none() {
             warnings.push("no cgroup2 is mounted: rules that name a unit match nobody".to_owned());
         }
-        let reload = self.reload.lock().unwrap_or_else(PoisonError::into_inner);
-        if reload.has_failed {
+        if self.reload_failed.load(Ordering::Acquire) {
             warnings.push(
                 "the last reload was refused and the policy before it is in force: see the log"
                     .to_owned(),

@@ -20,7 +20,8 @@ use tokio_seqpacket::UnixSeqpacket;
 
 /// How long an answer may wait for the agent to read the ones before.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Evidence under way; the vault has no more rounds than this at a time.
+/// Challenges that wait for evidence; the vault has no more rounds than this at a time. A courier
+/// can end a round and begin another while the evidence of the first is still being made.
 const MAX_EVIDENCE: usize = 16;
 
 /// The agent's connection, from its hello to its end.
@@ -35,6 +36,7 @@ pub(super) struct AgentSession {
     /// The id of the `next-round` that waits.
     next_round: Option<u32>,
     evidence: mpsc::Sender<Made>,
+    evidence_under_way: usize,
 }
 
 /// Evidence that was asked for, and for what.
@@ -67,6 +69,9 @@ enum AgentFault {
     /// Two questions for work at a time.
     #[error("next-round was asked twice at a time")]
     AskedTwice,
+    /// More challenges than evidence can be made for.
+    #[error("as many challenges wait for evidence as may")]
+    TooManyChallenges,
     /// The service wants its runtime data bound by another hash.
     #[error("the service wants a hash that is not sha384")]
     OtherHash,
@@ -87,7 +92,7 @@ impl AgentFault {
             Self::Malformed(error) => refusal_of(error),
             Self::UnsupportedVersion | Self::NotGreeted => Status::UnsupportedVersion,
             Self::UnknownOperation => Status::UnknownOperation,
-            Self::AskedTwice => Status::QuotaExceeded,
+            Self::AskedTwice | Self::TooManyChallenges => Status::QuotaExceeded,
             Self::OtherHash => Status::EvidenceUnavailable,
             Self::Round(error) => error.status(),
         }
@@ -104,6 +109,7 @@ impl AgentSession {
             is_greeted: false,
             next_round: None,
             evidence,
+            evidence_under_way: 0,
         };
         // One longer, so that a packet over the limit is seen to be.
         let mut packet = vec![0; MAX_PACKET_LEN + 1];
@@ -122,6 +128,10 @@ impl AgentSession {
             if turn.is_err() || session.hand_out_order().await.is_err() {
                 return;
             }
+            // The runtime has one thread, and a packet that is there already is no reason to leave
+            // it: a courier that never stops sending would keep deadlines, signals and the watchdog
+            // from it.
+            tokio::task::yield_now().await;
         }
     }
 
@@ -195,8 +205,12 @@ impl AgentSession {
                 if challenge.hash.is_some_and(|hash| hash != "sha384") {
                     return Err(AgentFault::OtherHash);
                 }
+                if self.evidence_under_way >= MAX_EVIDENCE {
+                    return Err(AgentFault::TooManyChallenges);
+                }
                 let round = RoundId(challenge.round);
                 let wanted = vault.challenge(&round, challenge.nonce, now)?;
+                self.evidence_under_way += 1;
                 self.make_evidence(head.id, round, wanted);
                 return Ok(None);
             }
@@ -251,7 +265,13 @@ impl AgentSession {
     fn make_evidence(&self, id: u32, round: RoundId, wanted: EvidenceWanted) {
         let answer = self.evidence.clone();
         let from = self.daemon.config.evidence.clone();
+        let daemon = Arc::clone(&self.daemon);
         tokio::spawn(async move {
+            // Kept until the thread that asks has ended, whether or not the agent stays.
+            let _seat = tokio::select! {
+                seat = daemon.evidence_seats.acquire() => seat,
+                () = answer.closed() => return,
+            };
             let made = match from {
                 None => Err(NoEvidence::NotConfigured),
                 Some(from) => {
@@ -272,6 +292,7 @@ impl AgentSession {
     }
 
     async fn answer_challenge(&mut self, made: Made) -> Result<(), Ended> {
+        self.evidence_under_way = self.evidence_under_way.saturating_sub(1);
         match made.made {
             Ok(evidence) => {
                 let evidence = Evidence {

@@ -15,6 +15,9 @@ use tokio_seqpacket::{UnixSeqpacket, UnixSeqpacketListener};
 pub(crate) async fn receive_agents(daemon: Arc<Daemon>, mut listener: UnixSeqpacketListener) {
     let mut current: Option<(PeerIdentity, JoinHandle<()>)> = None;
     loop {
+        // The runtime has one thread: strangers who never stop connecting must not keep deadlines,
+        // signals and the watchdog from it.
+        tokio::task::yield_now().await;
         let socket = match listener.accept().await {
             Ok(socket) => socket,
             Err(error) => {

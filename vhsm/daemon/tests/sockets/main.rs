@@ -5,6 +5,7 @@
 
 mod disk_key;
 mod handed_over;
+mod hostile;
 mod rounds;
 mod serving;
 mod world;
