@@ -3,7 +3,9 @@
 use crate::Now;
 use crate::policy::GateRule;
 use nitride_kbs::tee_key::TeePublicKey;
-use nitride_kbs::token::{EarClaims, EarStatus, PRIMARY_SUBMOD, TokenError, UnverifiedToken};
+use nitride_kbs::token::{
+    EAR_PROFILE, EarClaims, EarStatus, PRIMARY_SUBMOD, TokenError, UnverifiedToken,
+};
 use nitride_secmem::crypto::verify_p256_sha256;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -42,6 +44,9 @@ pub enum GateFault {
     /// header names are not looked at.
     #[error("the token is malformed or not of the pinned issuer key")]
     Token(#[source] Arc<TokenError>),
+    /// Another `eat_profile`: whatever else its issuer signs is no attestation result.
+    #[error("the token is not of the profile of attestation results")]
+    OtherProfile,
     /// Another `iss`.
     #[error("the token is of another issuer")]
     OtherIssuer,
@@ -171,6 +176,9 @@ pub(crate) fn judge(
 }
 
 fn judge_issue(rule: &GateRule, claims: &EarClaims) -> Result<(), GateFault> {
+    if claims.eat_profile != EAR_PROFILE {
+        return Err(GateFault::OtherProfile);
+    }
     if claims.iss != rule.issuer {
         return Err(GateFault::OtherIssuer);
     }

@@ -183,6 +183,14 @@ fn a_token_without_a_signature_is_refused() {
 }
 
 #[test]
+fn a_token_of_another_profile_is_refused() {
+    let (fault, status) =
+        fault(|claims| claims.eat_profile = "tag:example.org,2024:session".into());
+    assert!(matches!(fault, GateFault::OtherProfile));
+    assert_eq!(status, Status::ResourceRefused);
+}
+
+#[test]
 fn a_token_of_another_issuer_is_refused() {
     let (fault, _) = fault(|claims| claims.iss = "https://other.example".into());
     assert!(matches!(fault, GateFault::OtherIssuer));
