@@ -52,6 +52,9 @@ pub enum ResourceFault {
     /// The envelope ended already, by the wall clock.
     #[error("the envelope's key has ended")]
     Ended,
+    /// The envelope is for certain disks, and nothing here compares a volume with them yet.
+    #[error("the envelope releases to a volume on certain disks, which cannot be compared")]
+    DisksNotCompared,
     /// An older version than one that this vault has held: a replay.
     #[error("the envelope's version is older than version {held}, which was held")]
     OlderVersion {
@@ -194,6 +197,10 @@ fn judge_envelope<'p>(
     let ended = |end_secs| now.wall_secs != 0 && end_secs < now.wall_secs;
     if fields.policy.not_after_secs.is_some_and(ended) {
         return Err(ResourceFault::Ended);
+    }
+    let to_volume = |text: &&str| matches!(text.parse(), Ok(ReleaseTo::Volume(_)));
+    if fields.policy.disk.is_some() && fields.policy.release_to.iter().any(to_volume) {
+        return Err(ResourceFault::DisksNotCompared);
     }
     let owner = Owner {
         point: signer.point,

@@ -240,6 +240,31 @@ fn the_envelopes_policy_travels_with_the_key_and_unknown_words_narrow() {
 }
 
 #[test]
+fn a_secret_for_certain_disks_goes_to_no_volume_that_nobody_compared_with_them() {
+    let world = World::new();
+    let for_disks = |release_to| {
+        let mut fields = EnvelopeFields {
+            key_type: "secret",
+            ..fields(SECRET_PATH, b"hunter2")
+        };
+        fields.policy.release_to = release_to;
+        fields.policy.disk = Some(vec!["8f3f3b0e-6d0f-4f9c-8a57-6a3c0d1f1a55"]);
+        signed(&fields)
+    };
+    let round = world.challenged(&key(SECRET));
+    let envelope = for_disks(vec!["uid:1000", "volume:root"]);
+    assert!(matches!(
+        world.deliver(&round, SECRET_PATH, &envelope),
+        Err(RoundError::Resource(ResourceFault::DisksNotCompared))
+    ));
+    world.finish(&round.order.round);
+    world.vault.agent_connected();
+    let round = world.challenged(&key(SECRET));
+    let envelope = for_disks(vec!["uid:1000"]);
+    world.deliver(&round, SECRET_PATH, &envelope).unwrap();
+}
+
+#[test]
 fn the_clock_of_the_owner_is_not_judged() {
     let world = World::new();
     taken(&world, &changed(|f| f.created_secs = u64::MAX));
