@@ -1,5 +1,6 @@
 use crate::config::{Config, ConfigError, load_policy};
 use crate::event::Event;
+use crate::log_budget::LogBudget;
 use crate::rounds::Waiting;
 use crate::serve::{Ceilings, Link, Quota};
 use nitride_ipc::clock;
@@ -30,6 +31,7 @@ pub(crate) struct Daemon {
     pub(crate) config: Config,
     /// Where units are found; `None` where there is no cgroup2.
     pub(crate) cgroups: Option<CgroupRoot>,
+    log_budget: LogBudget,
     config_path: PathBuf,
     backing: Backing,
     generation: AtomicU64,
@@ -80,6 +82,7 @@ impl Daemon {
             evidence_seats: Semaphore::new(EVIDENCE_SEATS),
             cgroups: CgroupRoot::find().ok(),
             config,
+            log_budget: LogBudget::default(),
             config_path,
             backing,
             generation: AtomicU64::new(FIRST_GENERATION),
@@ -90,6 +93,26 @@ impl Daemon {
             next_link: AtomicU64::new(1),
             links: Mutex::default(),
         }))
+    }
+
+    /// Logs what the user `uid` has brought about and can repeat at will, within its share of the
+    /// log; `None` is a peer that could not be identified.
+    pub(crate) fn log_of(&self, uid: Option<u32>, event: &Event<'_>) {
+        if self.log_budget.spend(uid, clock::boot_ms()) {
+            event.emit();
+        }
+    }
+
+    /// The same, of the agent.
+    pub(crate) fn log_of_agent(&self, event: &Event<'_>) {
+        self.log_of(self.config.agent.as_ref().map(|agent| agent.uid), event);
+    }
+
+    /// Says how much of that was left out since it was last said.
+    pub(crate) fn log_left_out(&self) {
+        for (uid, count) in self.log_budget.collect(clock::boot_ms()) {
+            Event::LinesLeftOut { uid, count }.emit();
+        }
     }
 
     /// The moment, as the vault takes it.

@@ -67,6 +67,8 @@ pub(crate) enum Event<'a> {
         status: Status,
         reason: &'a dyn Error,
     },
+    /// Lines about a user were left out, since there were too many; `None` is nobody in particular.
+    LinesLeftOut { uid: Option<u32>, count: u64 },
     /// A request waits for a round.
     Parked {
         link: &'a Link,
@@ -137,6 +139,7 @@ impl Event<'_> {
             | Self::NotAccepting { .. }
             | Self::PeerChanged { .. }
             | Self::Refused { .. }
+            | Self::LinesLeftOut { .. }
             | Self::Parked { .. } => self.emit_serving(),
             Self::AgentConnected { .. }
             | Self::AgentGone { .. }
@@ -237,6 +240,9 @@ impl Event<'_> {
                     reason = %Chain(*reason),
                     "request refused"
                 );
+            }
+            Self::LinesLeftOut { uid, count } => {
+                warn!(uid, count, "refusals not logged, there were too many");
             }
             Self::Parked {
                 link,

@@ -16,6 +16,7 @@ mod config;
 mod daemon;
 mod disk;
 mod event;
+mod log_budget;
 mod manager;
 mod randomness;
 mod rounds;

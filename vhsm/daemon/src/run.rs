@@ -195,6 +195,7 @@ fn stop(daemon: &Daemon, machinery: Machinery) {
     while daemon.quota.connections() > 0 && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(5));
     }
+    daemon.log_left_out();
     let cut = daemon.cut_connections();
     daemon.waiting.close();
     for thread in machinery.threads {

@@ -234,13 +234,12 @@ impl AgentSession {
                     retry_after_ms,
                     ..
                 } = failure;
-                Event::CourierFailed {
+                self.daemon.log_of_agent(&Event::CourierFailed {
                     round: &round,
                     resource,
                     class,
                     reason,
-                }
-                .emit();
+                });
                 vault.record_failure(&round, resource, class, retry_after_ms, now)?;
             }
             AgentOperation::Finish => {
@@ -355,7 +354,8 @@ impl AgentSession {
 
     async fn refuse(&self, id: u32, operation: &str, fault: &AgentFault) -> Result<(), Ended> {
         let error: &dyn Error = fault;
-        Event::RoundRefused { operation, error }.emit();
+        self.daemon
+            .log_of_agent(&Event::RoundRefused { operation, error });
         self.send(&refusal(id, fault.status())).await
     }
 

@@ -33,26 +33,20 @@ pub(crate) async fn receive_agents(daemon: Arc<Daemon>, mut listener: UnixSeqpac
         let identity = match resolve(&socket, daemon.cgroups.as_ref()) {
             Ok(identity) => identity,
             Err(error) => {
-                Event::TurnedAway {
-                    socket: "agent",
-                    error: &error,
-                }
-                .emit();
+                let (socket, error) = ("agent", &error);
+                daemon.log_of(None, &Event::TurnedAway { socket, error });
                 continue;
             }
         };
         if let Err(reason) = is_agent(daemon.config.agent.as_ref(), &identity) {
             let peer = &identity;
-            Event::AgentRefused { peer, reason }.emit();
+            daemon.log_of(Some(peer.uid), &Event::AgentRefused { peer, reason });
             continue;
         }
         if let Some((first, session)) = current.take() {
             if first.still_alive() && !session.is_finished() {
-                Event::AgentRefused {
-                    peer: &identity,
-                    reason: "another agent is connected",
-                }
-                .emit();
+                let (peer, reason) = (&identity, "another agent is connected");
+                daemon.log_of_agent(&Event::AgentRefused { peer, reason });
                 current = Some((first, session));
                 continue;
             }
@@ -60,7 +54,7 @@ pub(crate) async fn receive_agents(daemon: Arc<Daemon>, mut listener: UnixSeqpac
             session.abort();
             let _ = session.await;
         }
-        Event::AgentConnected { peer: &identity }.emit();
+        daemon.log_of_agent(&Event::AgentConnected { peer: &identity });
         let pid = identity.pid;
         let session = tokio::spawn(attend(Arc::clone(&daemon), socket, pid));
         current = Some((identity, session));
@@ -97,7 +91,7 @@ impl Drop for Presence {
                 .vault
                 .abandon_all(Daemon::now(), RoundFailure::AgentAbsent)
         });
-        Event::AgentGone { pid: self.pid }.emit();
+        daemon.log_of_agent(&Event::AgentGone { pid: self.pid });
     }
 }
 

@@ -27,6 +27,7 @@ pub(crate) async fn keep_time(daemon: Arc<Daemon>) {
                 if let Err(error) = daemon.vault.end_leases(Daemon::now()) {
                     Event::LeasesNotEnded { error: &error }.emit();
                 }
+                daemon.log_left_out();
                 ticks = ticks.wrapping_add(1);
                 if ticks.is_multiple_of(PREFETCH_TICKS) {
                     daemon.prefetch();

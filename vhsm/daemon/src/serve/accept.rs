@@ -53,30 +53,23 @@ fn admit(daemon: &Arc<Daemon>, connection: Connection, socket: Socket, name: &'s
     let identity = match resolve(&connection, daemon.cgroups.as_ref()) {
         Ok(identity) => identity,
         Err(error) => {
-            return Event::TurnedAway {
-                socket: name,
-                error: &error,
-            }
-            .emit();
+            let socket = name;
+            let error = &error;
+            return daemon.log_of(None, &Event::TurnedAway { socket, error });
         }
     };
     let slot = match daemon.quota.connect(identity.uid) {
         Ok(slot) => slot,
         Err(error) => {
-            Event::NoRoom {
-                peer: &identity,
-                error,
-            }
-            .emit();
+            let peer = &identity;
+            daemon.log_of(Some(peer.uid), &Event::NoRoom { peer, error });
             return turn_away(&connection);
         }
     };
     if let Err(error) = connection.set_write_timeout(Some(WRITE_TIMEOUT)) {
-        return Event::TurnedAway {
-            socket: name,
-            error: &error,
-        }
-        .emit();
+        let socket = name;
+        let error = &error;
+        return daemon.log_of(Some(identity.uid), &Event::TurnedAway { socket, error });
     }
     let number = daemon.next_link_number();
     let link = Arc::new(Link::new(number, socket, connection, identity, slot));

@@ -114,7 +114,13 @@ impl Conversation {
             packet_len: len,
         };
         if self.daemon.is_stopping() {
-            log_refusal(&link, &request, Status::ShuttingDown, &Stopping);
+            log_refusal(
+                &self.daemon,
+                &link,
+                &request,
+                Status::ShuttingDown,
+                &Stopping,
+            );
             return refuse(head.id, Status::ShuttingDown, &send);
         }
         if let Err(ended) = recheck(&self.daemon, &link, &mut self.generation) {
@@ -122,7 +128,13 @@ impl Conversation {
         }
         let is_hello = head.operation == Operation::Hello.to_wire();
         if !is_hello && !self.is_greeted {
-            log_refusal(&link, &request, Status::UnsupportedVersion, &NotGreeted);
+            log_refusal(
+                &self.daemon,
+                &link,
+                &request,
+                Status::UnsupportedVersion,
+                &NotGreeted,
+            );
             return refuse(head.id, Status::UnsupportedVersion, &send);
         }
         let performed = perform(
@@ -206,11 +218,11 @@ fn recheck(daemon: &Daemon, link: &Link, seen: &mut u64) -> Result<(), Performed
     *seen = generation;
     link.check_unchanged(daemon.cgroups.as_ref())
         .map_err(|error| {
-            Event::PeerChanged {
-                link,
-                error: &error,
-            }
-            .emit();
+            let error = &error;
+            daemon.log_of(
+                Some(link.identity().uid),
+                &Event::PeerChanged { link, error },
+            );
             Performed::End
         })
 }

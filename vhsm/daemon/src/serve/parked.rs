@@ -113,11 +113,11 @@ impl ParkedRequest {
             return;
         };
         if let Err(error) = link.check_unchanged(daemon.cgroups.as_ref()) {
-            Event::PeerChanged {
-                link: &link,
-                error: &error,
-            }
-            .emit();
+            let (link, error) = (&link, &error);
+            daemon.log_of(
+                Some(link.identity().uid),
+                &Event::PeerChanged { link, error },
+            );
             return link.connection().shutdown();
         }
         let request = Request {

@@ -57,7 +57,7 @@ pub(crate) fn perform(
             reply,
         );
         if let Some(refusal) = session.refusal() {
-            log_refusal(link, request, refusal.status(), &refusal);
+            log_refusal(daemon, link, request, refusal.status(), &refusal);
         }
         conclude(daemon, request, outcome, reply, send)
     };
@@ -67,7 +67,7 @@ pub(crate) fn perform(
             let performed = match place.room(len, link.account()) {
                 Ok(reply) => act(reply),
                 Err(no_room) => {
-                    log_refusal(link, request, no_room.status(), &no_room);
+                    log_refusal(daemon, link, request, no_room.status(), &no_room);
                     refuse(request.head.id, no_room.status(), send)
                 }
             };
@@ -129,21 +129,22 @@ fn sent(result: Result<(), SendError>) -> Performed {
 
 /// Writes to the log what the peer is not told.
 pub(super) fn log_refusal(
+    daemon: &Daemon,
     link: &Link,
     request: &Request<'_>,
     status: Status,
     reason: &(dyn Error + 'static),
 ) {
     let operation = Operation::from_wire(request.head.operation);
-    Event::Refused {
+    let refused = Event::Refused {
         link,
         request: request.head.id,
         operation: operation.map_or("unknown", Operation::as_str),
         key: operation.and_then(|operation| key_of(operation, &request.params)),
         status,
         reason,
-    }
-    .emit();
+    };
+    daemon.log_of(Some(link.identity().uid), &refused);
 }
 
 /// The key that a request names: the first of the params, but for the operations without one.

@@ -125,9 +125,8 @@ fn slow_helper(listener: Listener, answers: usize) -> (Arc<AtomicUsize>, thread:
 fn answer(connection: &Connection, now: &AtomicUsize) {
     let mut packet = vec![0; 4096];
     let len = connection.recv(&mut packet).unwrap().unwrap();
-    let (head, params) = open_request(&packet[..len]).unwrap();
+    let (head, _) = open_request(&packet[..len]).unwrap();
     assert_eq!(head.operation, EvidenceRequest::OPERATION);
-    drop(params);
     thread::sleep(Duration::from_millis(300));
     let made = EvidenceReply {
         tee: "sample",
@@ -171,4 +170,35 @@ fn evidence_helper_is_asked_by_no_more_than_it_has_seats() {
     }
     serving.join().unwrap();
     assert!(most.load(Ordering::SeqCst) <= 4);
+}
+
+#[test]
+fn refusals_of_a_peer_that_floods_are_counted_and_not_written() {
+    const ASKED: usize = 2000;
+    let vhsmd = Vhsmd::start(&policy(1), "");
+    for _ in 0..4 {
+        // A new connection is not a new share.
+        let mut client = vhsmd.greeted("vhsm.sock", 0);
+        for _ in 0..ASKED / 4 {
+            assert_eq!(client.sign("other/key"), Err(Status::Denied));
+        }
+    }
+    let start = Instant::now();
+    let counted = loop {
+        let log = vhsmd.log();
+        let written = log.matches("request refused").count();
+        let left_out = log
+            .lines()
+            .filter(|line| line.contains("refusals not logged"));
+        let counts = left_out.filter_map(|line| line.split("count=").nth(1));
+        let left_out: usize = counts
+            .map(|count| count.trim().parse::<usize>().unwrap())
+            .sum();
+        if written + left_out == ASKED || start.elapsed() > Duration::from_secs(5) {
+            assert!(written < ASKED / 4, "{written} lines");
+            break written + left_out;
+        }
+        thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!(counted, ASKED);
 }
