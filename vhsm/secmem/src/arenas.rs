@@ -4,6 +4,7 @@
 //! secret must be able to free itself on any thread at any time until the process ends.
 
 use crate::arena::Heap;
+use crate::stacks::Stacks;
 use std::sync::OnceLock;
 
 static ARENAS: OnceLock<Arenas> = OnceLock::new();
@@ -13,6 +14,8 @@ static ARENAS: OnceLock<Arenas> = OnceLock::new();
 pub(crate) struct Arenas {
     pub(crate) records: Heap,
     pub(crate) heap: Heap,
+    /// In the heap arena.
+    pub(crate) stacks: Stacks,
 }
 
 /// The arenas; none before [`crate::install`].

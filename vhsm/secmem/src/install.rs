@@ -3,6 +3,7 @@
 use crate::arena::{Heap, Traffic};
 use crate::arenas::{self, Arenas};
 use crate::mapping::{self, Mapping, PAGE_LEN, Refusal};
+use crate::stacks::Stacks;
 use crate::{door, redirect};
 use std::fmt;
 use std::io;
@@ -17,7 +18,8 @@ pub struct ArenaSizes {
     pub heap_len: usize,
 }
 
-/// The smallest heap arena, in bytes: what AWS-LC's generator takes for itself, twice.
+/// The smallest heap arena, in bytes: what AWS-LC's generator takes for itself, twice, and the
+/// stacks that calls run on.
 pub const MIN_HEAP_LEN: usize = 512 * 1024;
 
 /// Pages that ordinary allocations leave free, so that what AWS-LC cannot bear to be refused
@@ -98,6 +100,9 @@ pub enum InstallError {
         /// Bytes of both arenas together.
         needed: usize,
     },
+    /// The kernel refuses to make a page inaccessible below each of the arena's stacks.
+    #[error("cannot guard the stacks in the heap arena")]
+    NotGuarded(#[source] io::Error),
     /// Something redirected AWS-LC's allocator before.
     #[error("AWS-LC refuses to allocate from the arena: its allocator was replaced already")]
     NotRedirected,
@@ -168,12 +173,15 @@ pub fn install(sizes: ArenaSizes, choice: BackingChoice) -> Result<Installed, In
         (Backing::MemfdSecret, Backing::MemfdSecret) => Backing::MemfdSecret,
         _ => Backing::Locked,
     };
+    let heap = Heap::new(heap, Traffic::Busy, RESERVE_PAGES);
+    let stacks = Stacks::in_heap(&heap).map_err(InstallError::NotGuarded)?;
     if !redirect::redirect() {
         return Err(InstallError::NotRedirected);
     }
     arenas::set(Arenas {
         records: Heap::new(records, Traffic::Calm, 0),
-        heap: Heap::new(heap, Traffic::Busy, RESERVE_PAGES),
+        heap,
+        stacks,
     })
     .map_err(|_| InstallError::AlreadyInstalled)?;
     // The first seeding takes by far the most memory and time: now, while there is plenty.
@@ -214,7 +222,7 @@ pub struct Usage {
     pub records_used: usize,
     /// Size of the records arena.
     pub records_size: usize,
-    /// Bytes handed out from the heap arena, rounded up to size classes.
+    /// Bytes handed out from the heap arena, rounded up to size classes, its stacks included.
     pub heap_used: usize,
     /// Size of the heap arena.
     pub heap_size: usize,
@@ -235,7 +243,8 @@ pub fn usage() -> Usage {
 }
 
 /// Start address and length of the records and the heap arena, for the leak scan; zeroes before
-/// [`install`]. Guard pages are not counted.
+/// [`install`]. The guard pages on either side are not counted; those below the stacks, within the
+/// heap arena, are, and cannot be read.
 #[must_use]
 pub fn arena_ranges() -> [(usize, usize); 2] {
     arenas::arenas().map_or([(0, 0); 2], |arenas| {

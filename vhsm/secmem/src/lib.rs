@@ -3,16 +3,16 @@
 //! Principles:
 //! - A secret lives in an arena or nowhere: no Rust heap, no Rust local, no swap, no core dump.
 //! - Exhaustion is an answer ([`ArenaFull`]), never an abort; corruption is an abort, never an answer.
-//! - Every cryptographic call passes one door (`door.rs`), which leaves nothing on the stack.
+//! - Every cryptographic call passes one door (`door.rs`) and runs on a stack inside the arena.
 //!
 //! ```text
 //!   install()                        first statement of main
 //!      |
 //!      +-- records arena   [guard| pages |guard]   Record
 //!      |
-//!      +-- heap arena      [guard| pages |guard]   SecretBuf, every AWS-LC object
-//!                                  ^
-//!   crypto::* -> door -> AWS-LC ---+ OPENSSL_malloc, OPENSSL_free
+//!      +-- heap arena      [guard| pages, stacks |guard]   SecretBuf, every AWS-LC object
+//!                                  ^        ^
+//!   crypto::* -> door -> AWS-LC ---+--------+ OPENSSL_malloc, OPENSSL_free; locals, spills
 //! ```
 //!
 //! What AWS-LC itself keeps in the heap arena, so that sizes can be chosen: 130 KiB for the process
@@ -22,9 +22,13 @@
 //! key 1360, an AEAD key 672, an Ed25519 key 64. Its error queue is in plain memory, and holds
 //! codes and file names.
 //!
-//! What is not promised: while a call runs, its own thread's stack holds what AWS-LC computes with,
-//! P-256 scalars and Ed25519's expanded keys among it; afterwards it does not. The kernel may save
-//! vector registers at any time.
+//! Besides, 20 KiB for each of the stacks that calls run on: two for each processor, but at least
+//! four, at most sixteen, and beyond four at most one for each 128 KiB of the arena.
+//!
+//! While a call runs, signals are blocked on its thread, lest the kernel write registers to a
+//! handler's stack: [`block_signals_on_this_thread`] makes that cheap. What is not promised: the
+//! kernel saves registers in its own memory at any time, and what code outside the door copies
+//! passes vector registers that are not cleared.
 
 #![expect(
     unsafe_code,
@@ -38,7 +42,10 @@ mod door;
 mod install;
 mod mapping;
 mod redirect;
+mod registers;
 mod secret;
+mod signals;
+mod stacks;
 #[cfg(test)]
 mod testing;
 
@@ -47,3 +54,4 @@ pub use install::{
     SecretRefusal, Usage, arena_ranges, install, usage,
 };
 pub use secret::{ArenaFull, Record, SecretBuf};
+pub use signals::block_signals_on_this_thread;

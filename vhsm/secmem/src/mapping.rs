@@ -190,6 +190,16 @@ pub(crate) fn lock_limit() -> Option<u64> {
     (told && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
 }
 
+/// Makes `len` bytes of a mapping inaccessible for good, to guard what lies beside them. Both
+/// backings take it, and stay what they are.
+///
+/// # Safety
+/// The bytes are whole pages of a [`Mapping`], which nobody uses from now on.
+pub(crate) unsafe fn close(start: NonNull<u8>, len: usize) -> io::Result<()> {
+    // SAFETY: by the caller's promise, no reference reaches there.
+    check(unsafe { libc::mprotect(start.as_ptr().cast(), len, libc::PROT_NONE) })
+}
+
 /// The page size of this kernel, in bytes.
 pub(crate) fn kernel_page_len() -> usize {
     // SAFETY: sysconf reads a constant.

@@ -24,10 +24,19 @@ pub(crate) fn redirect() -> bool {
 
 /// Runs `work` while this thread's allocations may use the arena's reserve.
 pub(crate) fn drawing_on_reserve<R>(work: impl FnOnce() -> R) -> R {
-    DRAW.set(Draw::Reserve);
-    let result = work();
-    DRAW.set(Draw::Ordinary);
-    result
+    struct Restore(Draw);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            DRAW.set(self.0);
+        }
+    }
+    let _restore = Restore(DRAW.replace(Draw::Reserve));
+    work()
+}
+
+/// Whether this thread's allocations may use the reserve now.
+pub(crate) fn draws_on_reserve() -> bool {
+    DRAW.get() == Draw::Reserve
 }
 
 /// Whether AWS-LC was refused memory on this thread since this was last asked.

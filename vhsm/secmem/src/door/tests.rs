@@ -1,4 +1,4 @@
-//! How deep calls go, and that nothing of them is left.
+//! How deep calls go, and what surrounds them.
 
 use super::*;
 use crate::SecretBuf;
@@ -6,142 +6,36 @@ use crate::crypto::{
     AeadAlgorithm, AeadKey, EcP256, Ed25519, HmacSha256, aes256_key_unwrap, concat_kdf_sha256,
     fill_random, sha256, sha384, verify_ed25519, verify_p256_sha256,
 };
-use crate::mapping::PAGE_LEN;
-use crate::testing::installed;
-use std::ffi::c_void;
+use crate::install::arena_ranges;
+use crate::signals::block_signals_on_this_thread;
+use crate::stacks::{STACK_LEN, deepest_of};
+use crate::testing::{case, in_child, installed};
+use std::mem::MaybeUninit;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-
-const STACK_LEN: usize = 256 * PAGE_LEN;
-const PAINT: u8 = 0xa5;
-
-/// A thread's stack that can be looked at from outside once the thread is gone.
-struct PaintedStack {
-    start: *mut u8,
-}
-
-/// What the thread does, and the address that [`call`]'s frame lies below.
-struct Errand<'a> {
-    work: &'a (dyn Fn() + Sync),
-    top: usize,
-}
-
-impl PaintedStack {
-    fn new() -> Self {
-        // SAFETY: a new mapping at an address of the kernel's choice.
-        let start = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                STACK_LEN,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK,
-                -1,
-                0,
-            )
-        };
-        assert_ne!(start, libc::MAP_FAILED);
-        // SAFETY: the mapping is ours and that long.
-        unsafe { start.cast::<u8>().write_bytes(PAINT, STACK_LEN) };
-        Self {
-            start: start.cast(),
-        }
-    }
-
-    /// Runs `work` on this stack; gives the address that its frames lie below.
-    fn run(&self, work: &(dyn Fn() + Sync)) -> usize {
-        let mut errand = Errand { work, top: 0 };
-        // SAFETY: the attributes are initialised before use; the stack outlives the thread, which
-        // is joined here; so does the errand, which nobody else touches meanwhile.
-        unsafe {
-            let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
-            assert_eq!(libc::pthread_attr_init(attributes.as_mut_ptr()), 0);
-            assert_eq!(
-                libc::pthread_attr_setstack(attributes.as_mut_ptr(), self.start.cast(), STACK_LEN),
-                0
-            );
-            let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
-            assert_eq!(
-                libc::pthread_create(
-                    thread.as_mut_ptr(),
-                    attributes.as_ptr(),
-                    run_errand,
-                    (&raw mut errand).cast()
-                ),
-                0
-            );
-            assert_eq!(libc::pthread_join(thread.assume_init(), ptr::null_mut()), 0);
-        }
-        errand.top
-    }
-
-    fn bytes(&self) -> &[u8] {
-        // SAFETY: the mapping is that long, and the thread that wrote to it is gone.
-        unsafe { std::slice::from_raw_parts(self.start, STACK_LEN) }
-    }
-
-    /// What lies above the lowest byte that was written.
-    fn touched(&self) -> &[u8] {
-        let bytes = self.bytes();
-        let untouched = bytes.iter().take_while(|byte| **byte == PAINT).count();
-        &bytes[untouched..]
-    }
-
-    /// Bytes from `top` down to the lowest that was written.
-    fn depth_below(&self, top: usize) -> usize {
-        top - self.touched().as_ptr().addr()
-    }
-}
-
-impl Drop for PaintedStack {
-    fn drop(&mut self) {
-        // SAFETY: the mapping is ours; no reference into it is left.
-        unsafe { libc::munmap(self.start.cast(), STACK_LEN) };
-    }
-}
-
-extern "C" fn run_errand(errand: *mut c_void) -> *mut c_void {
-    // SAFETY: `run` passes an errand that it leaves alone until this thread is joined.
-    let errand = unsafe { &mut *errand.cast::<Errand<'_>>() };
-    let local = 0_u8;
-    errand.top = (&raw const local).addr();
-    (errand.work)();
-    ptr::null_mut()
-}
-
-thread_local! {
-    static SCRUB_IS_OFF: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Lets a test see what the scrub would remove.
-pub(super) fn scrub_is_off() -> bool {
-    SCRUB_IS_OFF.get()
-}
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How deep `work` goes on a fresh thread, the seeding of the thread's generator included.
-fn depth_of(work: impl Fn() + Sync) -> usize {
-    let stack = PaintedStack::new();
-    let top = stack.run(&|| {
-        SCRUB_IS_OFF.set(true);
-        work();
-    });
-    stack.depth_below(top)
+fn depth_on_a_new_thread(work: impl Fn() + Sync) -> usize {
+    std::thread::scope(|scope| scope.spawn(|| deepest_of(&work)).join().unwrap())
 }
+
+/// Room for the frame of a fault at the deepest point: the vector registers of a processor with
+/// AVX-512 take 2.7 KiB of it.
+const SIGNAL_FRAME_LEN: usize = 4096;
 
 /// Has the compiler compute a result that nobody looks at.
 fn keep<T>(result: T) {
     std::hint::black_box(result);
 }
 
-/// Room for the frame of a signal that arrives at the deepest point: the vector registers of a
-/// processor with AVX-512 take 2.7 KiB of it.
-const SIGNAL_FRAME_LEN: usize = 4096;
-
 #[test]
-fn the_scrub_reaches_below_the_deepest_call_and_a_signal_there() {
+fn every_call_and_a_signal_in_it_fit_a_stack() {
     installed();
     let data = vec![7; 65_536];
     let mut measured = Vec::new();
     let mut measure = |name: &'static str, work: &(dyn Fn() + Sync)| {
-        measured.push((name, depth_of(work)));
+        measured.push((name, depth_on_a_new_thread(work)));
     };
     measure("random", &|| fill_random(&mut [0; 100]));
     measure("sha-256", &|| keep(sha256(&[&data])));
@@ -201,78 +95,141 @@ fn the_scrub_reaches_below_the_deepest_call_and_a_signal_there() {
     let (name, deepest) = measured[measured.len() - 1];
     assert!(deepest > 1024, "nothing was measured: {measured:?}");
     assert!(
-        deepest + SIGNAL_FRAME_LEN <= SCRUB_LEN,
+        2 * deepest + SIGNAL_FRAME_LEN <= STACK_LEN,
         "{name} goes {deepest} bytes deep: {measured:?}"
     );
 }
 
-/// Leaves a pattern on the stack, as a cipher might.
-#[inline(never)]
-fn litter() {
-    let mut local = [0_u8; 2048];
-    local.fill(0xc3);
-    std::hint::black_box(&mut local);
-}
-
 #[test]
-fn nothing_that_a_call_left_on_the_stack_is_there_afterwards() {
-    let left_after = |scrub_is_off: bool| {
-        let stack = PaintedStack::new();
-        stack.run(&|| {
-            SCRUB_IS_OFF.set(scrub_is_off);
-            through(litter);
+fn the_first_seeding_of_the_process_fits_a_stack() {
+    if case().is_some() {
+        let depth = deepest_of(|| {
+            installed();
         });
-        stack.touched().windows(8).any(|window| window == [0xc3; 8])
-    };
-    assert!(left_after(true), "the scan finds what is left");
-    assert!(!left_after(false));
-}
-
-/// Sets every vector register to a pattern, does something, and gives all of them.
-#[cfg(target_arch = "x86_64")]
-#[inline(never)]
-fn vectors_after(work: fn()) -> [[u8; 16]; 16] {
-    use std::arch::asm;
-    let pattern = [0xc3_u8; 16];
-    let mut found = [[0_u8; 16]; 16];
-    // SAFETY: reads the 16 bytes of the pattern; says that it changes the registers.
-    unsafe {
-        asm!(
-            "movdqu xmm0, [{from}]", "movdqa xmm1, xmm0", "movdqa xmm2, xmm0", "movdqa xmm3, xmm0",
-            "movdqa xmm4, xmm0", "movdqa xmm5, xmm0", "movdqa xmm6, xmm0", "movdqa xmm7, xmm0",
-            "movdqa xmm8, xmm0", "movdqa xmm9, xmm0", "movdqa xmm10, xmm0", "movdqa xmm11, xmm0",
-            "movdqa xmm12, xmm0", "movdqa xmm13, xmm0", "movdqa xmm14, xmm0", "movdqa xmm15, xmm0",
-            from = in(reg) pattern.as_ptr(),
-            clobber_abi("sysv64"),
-            options(nostack, readonly),
-        );
+        println!("first seeding: {depth} bytes deep");
+        assert!(depth > 512, "nothing was measured: {depth}");
+        assert!(2 * depth + SIGNAL_FRAME_LEN <= STACK_LEN, "{depth}");
+        return;
     }
-    work();
-    // SAFETY: writes 16 times 16 bytes, as the array has.
-    unsafe {
-        asm!(
-            "movdqu [{to}], xmm0", "movdqu [{to} + 16], xmm1", "movdqu [{to} + 32], xmm2",
-            "movdqu [{to} + 48], xmm3", "movdqu [{to} + 64], xmm4", "movdqu [{to} + 80], xmm5",
-            "movdqu [{to} + 96], xmm6", "movdqu [{to} + 112], xmm7", "movdqu [{to} + 128], xmm8",
-            "movdqu [{to} + 144], xmm9", "movdqu [{to} + 160], xmm10",
-            "movdqu [{to} + 176], xmm11", "movdqu [{to} + 192], xmm12",
-            "movdqu [{to} + 208], xmm13", "movdqu [{to} + 224], xmm14",
-            "movdqu [{to} + 240], xmm15",
-            to = in(reg) found.as_mut_ptr(),
-            options(nostack),
-        );
-    }
-    found
-}
-
-#[cfg(target_arch = "x86_64")]
-#[test]
-fn nothing_is_left_in_the_vector_registers() {
-    let untouched = vectors_after(|| {});
-    assert!(
-        untouched.iter().filter(|each| **each == [0xc3; 16]).count() > 8,
-        "the test sees registers"
+    let status = in_child(
+        "door::tests::the_first_seeding_of_the_process_fits_a_stack",
+        "child",
     );
-    let scrubbed = vectors_after(scrub_registers);
-    assert!(!scrubbed.contains(&[0xc3; 16]));
+    assert!(status.success());
+}
+
+/// Where a local of the caller's caller is, about.
+#[inline(never)]
+fn place() -> usize {
+    let local = 0_u8;
+    (&raw const local).addr()
+}
+
+#[test]
+fn a_call_is_inside_the_heap_arena_and_its_caller_is_not() {
+    installed();
+    let [_, (start, len)] = arena_ranges();
+    let arena = start..start + len;
+    assert!(arena.contains(&through(place)));
+    assert!(!arena.contains(&place()));
+}
+
+#[test]
+fn a_call_within_a_call_is_part_of_it() {
+    installed();
+    let key = EcP256::generate().unwrap();
+    let (outer, inner) = through(|| (place(), through(place)));
+    assert!(outer.abs_diff(inner) < STACK_LEN);
+    // More at once than there are stacks, each with calls of every kind inside.
+    std::thread::scope(|scope| {
+        for _ in 0..40 {
+            scope.spawn(|| {
+                let shared = enter_on_reserve(|| {
+                    fill_random(&mut [0; 32]);
+                    key.sign(b"message")?;
+                    key.ecdh(&key.public_point())
+                });
+                assert_eq!(shared.unwrap().len(), 32);
+            });
+        }
+    });
+}
+
+#[test]
+fn a_panic_behind_the_door_comes_out_of_it_and_leaves_it_in_order() {
+    installed();
+    for _ in 0..40 {
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            enter_on_reserve(|| -> Result<(), CryptoError> { resume_unwind(Box::new("within")) })
+        }));
+        assert_eq!(result.unwrap_err().downcast_ref(), Some(&"within"));
+        assert!(!redirect::draws_on_reserve());
+    }
+    assert!(!is_blocked(libc::SIGTERM));
+    assert!(EcP256::generate().unwrap().sign(b"message").is_ok());
+}
+
+fn is_blocked(signal: libc::c_int) -> bool {
+    let mut now = MaybeUninit::uninit();
+    // SAFETY: with no set to change, the call writes the one that is now.
+    unsafe {
+        assert_eq!(
+            libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), now.as_mut_ptr()),
+            0
+        );
+        libc::sigismember(now.as_ptr(), signal) == 1
+    }
+}
+
+const BLOCKABLE: [libc::c_int; 7] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGTERM,
+    libc::SIGUSR1,
+    libc::SIGALRM,
+    libc::SIGCHLD,
+    libc::SIGPROF,
+];
+
+#[test]
+fn signals_are_blocked_within_calls_and_as_they_were_afterwards() {
+    installed();
+    std::thread::spawn(|| {
+        assert!(!BLOCKABLE.into_iter().any(is_blocked));
+        through(|| {
+            assert!(BLOCKABLE.into_iter().all(is_blocked));
+            through(|| assert!(BLOCKABLE.into_iter().all(is_blocked)));
+            assert!(BLOCKABLE.into_iter().all(is_blocked));
+            for fault in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE] {
+                assert!(!is_blocked(fault));
+            }
+        });
+        assert!(!BLOCKABLE.into_iter().any(is_blocked));
+        block_signals_on_this_thread();
+        assert!(BLOCKABLE.into_iter().all(is_blocked));
+        through(|| assert!(BLOCKABLE.into_iter().all(is_blocked)));
+        assert!(BLOCKABLE.into_iter().all(is_blocked));
+    })
+    .join()
+    .unwrap();
+}
+
+static HANDLED: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn handle(_: libc::c_int) {
+    HANDLED.fetch_add(1, Ordering::SeqCst);
+}
+
+#[test]
+fn a_signal_that_comes_during_a_call_is_handled_after_it() {
+    installed();
+    let handler: extern "C" fn(libc::c_int) = handle;
+    // SAFETY: the handler only counts; no other test of this process uses the signal.
+    unsafe { libc::signal(libc::SIGUSR2, handler as libc::sighandler_t) };
+    let seen = through(|| {
+        // SAFETY: sends a signal to this thread, which has a handler for it.
+        unsafe { libc::pthread_kill(libc::pthread_self(), libc::SIGUSR2) };
+        HANDLED.load(Ordering::SeqCst)
+    });
+    assert_eq!((seen, HANDLED.load(Ordering::SeqCst)), (0, 1));
 }

@@ -1,37 +1,36 @@
 //! No key, hash state or round key is anywhere in this process but in the arenas: not after the
-//! operations, and not while they run, save on the stack of the very thread that is behind the
-//! door at that moment. There AWS-LC puts P-256 scalars on import and Ed25519's expanded key; the
-//! scrub takes them away, and what a sample catches before it does is printed. An arena stack will
-//! make that nothing too.
+//! operations, and not while they run, not even on the stack of the thread that is behind the door
+//! at that moment, or where a signal would have its registers saved.
 //!
 //! A test of its own, because it searches its whole process.
 
 #![expect(
     unsafe_code,
     clippy::unwrap_used,
-    reason = "the forms that AWS-LC gives keys are computed by AWS-LC, and the arena is read directly; a test fails by panicking"
+    reason = "the forms that AWS-LC gives keys are computed by AWS-LC, the arena is read directly, and workers get signals; a test fails by panicking"
 )]
 
 mod needles;
 mod scan;
 mod secrets;
+mod worker;
 
 use needles::Needles;
 use nitride_secmem::{ArenaSizes, Backing, BackingChoice, arena_ranges, install};
-use scan::{Extent, Finding, Scanner};
+use scan::{Extent, Finding, Scanner, readable_in_arenas};
 use secrets::{STEPS, Secrets};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Barrier, Mutex};
+use std::sync::Barrier;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
+use worker::{Kind, with_workers};
 
 /// How long the memory is sampled while operations run.
-const SAMPLING: Duration = Duration::from_secs(6);
-
-const WORKER_COUNT: usize = 2;
-
-/// How far below a worker's own frames its calls go: the scrub's length and what is above it.
-const DEEPEST_CALL_LEN: usize = 32 * 1024;
+const SAMPLING: Duration = Duration::from_secs(8);
+/// How long at most until the samples find what is not behind the door.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Samples of the workers' stacks for each scan of everything.
+const SAMPLES_PER_SCAN: usize = 100;
 
 fn counted(findings: &[Finding]) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
@@ -46,8 +45,8 @@ fn counted(findings: &[Finding]) -> BTreeMap<String, usize> {
 /// How often each needle is in the arenas, read where it lies.
 fn in_arenas(needles: &Needles) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
-    for (start, len) in arena_ranges() {
-        // SAFETY: the range is mapped for as long as the process lives. Nothing runs meanwhile
+    for (start, len) in readable_in_arenas() {
+        // SAFETY: the range is readable for as long as the process lives. Nothing runs meanwhile
         // that writes there.
         let arena = unsafe {
             std::slice::from_raw_parts(std::ptr::with_exposed_provenance::<u8>(start), len)
@@ -57,6 +56,59 @@ fn in_arenas(needles: &Needles) -> BTreeMap<String, usize> {
         });
     }
     counts
+}
+
+/// While other threads work.
+fn during_operations(scanner: &mut Scanner, needles: &Needles, secrets: &Secrets) {
+    // The samples bite: without the door, a computation is seen on its thread's stack.
+    let seen = with_workers(
+        [Kind::InTheOpen],
+        secrets,
+        &AtomicUsize::new(0),
+        |workers| {
+            let start = Instant::now();
+            loop {
+                let found = workers[0].sample(scanner, needles);
+                if !found.is_empty() || start.elapsed() > PATIENCE {
+                    break found;
+                }
+            }
+        },
+    );
+    println!("in the open: {:?}", counted(&seen));
+    assert!(!seen.is_empty(), "the samples see nothing");
+
+    let kinds = [Kind::Silenced, Kind::Interrupted];
+    let rounds = AtomicUsize::new(0);
+    let mut findings = Vec::new();
+    let (mut samples, mut scans, mut searched) = (0, 0, 0);
+    with_workers(kinds, secrets, &rounds, |workers| {
+        let start = Instant::now();
+        while start.elapsed() < SAMPLING {
+            for _ in 0..SAMPLES_PER_SCAN {
+                for worker in workers {
+                    worker.interrupt();
+                    findings.extend(worker.sample(scanner, needles));
+                    samples += 1;
+                }
+            }
+            let (found, read) = scanner.scan(needles, Extent::Writable);
+            findings.extend(found);
+            scans += 1;
+            searched += read;
+        }
+    });
+    let rounds = rounds.into_inner();
+    println!(
+        "during {rounds} rounds: {} findings in {samples} samples of stacks and {scans} scans of {} bytes",
+        findings.len(),
+        searched / scans,
+    );
+    assert!(
+        samples >= 2000 && scans >= 5 && rounds >= 50,
+        "too slow to tell"
+    );
+    assert!(findings.is_empty(), "{:?}", counted(&findings));
 }
 
 #[test]
@@ -136,48 +188,7 @@ fn no_secret_is_outside_the_arenas() {
         assert!(left.is_empty(), "{left:?}");
     });
 
-    // While other threads work.
-    let (is_over, rounds) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let tops = Mutex::new(Vec::new());
-    let mut findings = Vec::new();
-    let (mut samples, mut searched) = (0, 0);
-    std::thread::scope(|scope| {
-        for _ in 0..WORKER_COUNT {
-            scope.spawn(|| {
-                let local = 0_u8;
-                tops.lock().unwrap().push((&raw const local).addr());
-                while !is_over.load(Ordering::Relaxed) {
-                    secrets.work(rounds.fetch_add(1, Ordering::Relaxed));
-                }
-            });
-        }
-        let start = Instant::now();
-        while start.elapsed() < SAMPLING {
-            let (found, read) = scanner.scan(&all, Extent::Writable);
-            findings.extend(found);
-            samples += 1;
-            searched += read;
-        }
-        is_over.store(true, Ordering::Relaxed);
-    });
-    let tops = tops.into_inner().unwrap();
-    let (behind_the_door, elsewhere): (Vec<_>, Vec<_>) =
-        findings.into_iter().partition(|finding| {
-            tops.iter()
-                .any(|top| (top - DEEPEST_CALL_LEN..*top).contains(&finding.address))
-        });
-    println!(
-        "during {} rounds: {} findings in {samples} samples of {} bytes; behind the door: {:?}",
-        rounds.load(Ordering::Relaxed),
-        elsewhere.len(),
-        searched / samples,
-        counted(&behind_the_door),
-    );
-    assert!(
-        samples >= 10 && rounds.into_inner() >= 50,
-        "too slow to tell"
-    );
-    assert!(elsewhere.is_empty(), "{:?}", counted(&elsewhere));
+    during_operations(&mut scanner, &all, &secrets);
     let (afterwards, searched) = scanner.scan(&all, Extent::All);
     println!(
         "afterwards: {} findings in {searched} bytes",

@@ -95,9 +95,33 @@ impl Secrets {
 
     /// Every operation once, with the kept keys and with keys made for the occasion.
     pub(crate) fn work(&self, round: usize) {
-        for (_, step) in STEPS {
-            step(self, round);
+        self.compute(round);
+        self.provision(round);
+    }
+
+    /// Every operation that copies nothing from one secret to another outside the door, where a
+    /// thread that takes signals may be interrupted with a secret in its vector registers.
+    pub(crate) fn compute(&self, round: usize) {
+        for (name, step) in STEPS {
+            if name != "provision" {
+                step(self, round);
+            }
         }
+    }
+
+    /// A computation that does not pass the door, and so is on the ordinary stack while it runs.
+    pub(crate) fn compute_in_the_open(&self) {
+        let (mut public, mut private) = ([0; 32], SecretBuf::with_len(64).unwrap());
+        behind_a_scrub(|| {
+            // SAFETY: 32 and 64 bytes are written and 32 are read, as the buffers have.
+            unsafe {
+                aws_lc_sys::ED25519_keypair_from_seed(
+                    public.as_mut_ptr(),
+                    private.expose_mut().as_mut_ptr(),
+                    self.seed.expose().as_ptr(),
+                );
+            }
+        });
     }
 
     fn import_p256(&self, _: usize) {

@@ -1,0 +1,195 @@
+//! Stacks inside the heap arena, on which AWS-LC computes.
+//!
+//! ```text
+//!   heap arena   ... objects ... |guard| stack |guard| stack |guard| stack |
+//!                                      <--- top   <--- top
+//! ```
+//!
+//! There are a few for all threads, since a call takes microseconds: a thread takes the one that
+//! it had before, else any other, else it waits. A call that goes deeper than its stack touches
+//! the guard below, which ends the process. A stack that nobody has is zero.
+
+mod switch;
+#[cfg(test)]
+mod tests;
+
+#[cfg(test)]
+pub(crate) use tests::deepest_of;
+
+use crate::arena::{Draw, Heap};
+use crate::mapping::{self, PAGE_LEN, wipe};
+use std::cell::Cell;
+use std::io;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread;
+
+/// Bytes of one stack: measured, the calls go up to 4.4 KiB deep without optimisation, the first
+/// seeding of the process included, and the frame of a signal that cannot be blocked would take up
+/// to 4 KiB with AVX-512. A test measures again and fails when this is too little.
+pub(crate) const STACK_LEN: usize = 16 * 1024;
+
+/// Bytes below each stack that nobody may touch.
+const GUARD_LEN: usize = PAGE_LEN;
+
+const MIN_COUNT: usize = 4;
+const MAX_COUNT: usize = 16;
+/// Arena bytes for each stack: more than the fewest take at most a sixth of the arena.
+const ARENA_LEN_PER_STACK: usize = 128 * 1024;
+
+thread_local! {
+    // No destructors, see redirect.rs.
+    static HOME: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+static NEXT_HOME: AtomicUsize = AtomicUsize::new(0);
+
+/// All stacks of the heap arena.
+#[derive(Debug)]
+pub(crate) struct Stacks {
+    slots: Box<[Slot]>,
+    /// Threads that found every stack taken.
+    waiting: AtomicUsize,
+    gate: Mutex<()>,
+    given_back: Condvar,
+}
+
+/// On cache lines of its own, so that neighbours do not slow each other down.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Slot {
+    is_taken: AtomicBool,
+    /// First byte above the guard.
+    bottom: NonNull<u8>,
+}
+
+// SAFETY: the pointer is an address in the arena, reached by whoever has taken the slot alone.
+unsafe impl Send for Slot {}
+// SAFETY: as above; `is_taken` is atomic.
+unsafe impl Sync for Slot {}
+
+impl Stacks {
+    /// Stacks for good, taken from `heap`: two for each processor, as far as the arena has room.
+    pub(crate) fn in_heap(heap: &Heap) -> io::Result<Self> {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let most = (heap.size() / ARENA_LEN_PER_STACK).clamp(MIN_COUNT, MAX_COUNT);
+        let count = processors.saturating_mul(2).clamp(MIN_COUNT, most);
+        let slots = (0..count)
+            .map(|_| {
+                let guard = heap
+                    .allocate(GUARD_LEN + STACK_LEN, Draw::Ordinary)
+                    .ok_or(io::ErrorKind::OutOfMemory)?;
+                // SAFETY: the object was just handed out, has that many bytes, and starts on a
+                // page, as objects of whole pages do. It is never given back.
+                let bottom = unsafe {
+                    mapping::close(guard, GUARD_LEN)?;
+                    guard.add(GUARD_LEN)
+                };
+                Ok(Slot {
+                    is_taken: AtomicBool::new(false),
+                    bottom,
+                })
+            })
+            .collect::<io::Result<_>>()?;
+        Ok(Self {
+            slots,
+            waiting: AtomicUsize::new(0),
+            gate: Mutex::new(()),
+            given_back: Condvar::new(),
+        })
+    }
+
+    /// A stack for this thread alone, until it is dropped. Waits for one if all are taken.
+    pub(crate) fn take(&self) -> Stack<'_> {
+        self.take_free().unwrap_or_else(|| self.wait_for_one())
+    }
+
+    #[inline]
+    fn take_free(&self) -> Option<Stack<'_>> {
+        let mut home = HOME.get();
+        if home == usize::MAX {
+            home = NEXT_HOME.fetch_add(1, Ordering::Relaxed) % usize::MAX;
+            HOME.set(home);
+        }
+        let (before, from_home) = self.slots.split_at(home % self.slots.len());
+        from_home
+            .iter()
+            .chain(before)
+            .find(|slot| slot.take())
+            .map(|slot| Stack { pool: self, slot })
+    }
+
+    #[cold]
+    fn wait_for_one(&self) -> Stack<'_> {
+        // Nothing below panics with the gate in hand.
+        let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        // Counted before the slots are looked at again, as a slot is freed before the count is
+        // looked at: one of the two sees the other.
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let stack = loop {
+            match self.take_free() {
+                Some(stack) => break stack,
+                None => {
+                    gate = self
+                        .given_back
+                        .wait(gate)
+                        .unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        };
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        stack
+    }
+
+    fn note_given_back(&self) {
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            // Whoever waits is either in the queue or has the gate.
+            drop(self.gate.lock().unwrap_or_else(PoisonError::into_inner));
+            self.given_back.notify_one();
+        }
+    }
+}
+
+impl Slot {
+    #[inline]
+    fn take(&self) -> bool {
+        // Looked at first, since a failed exchange takes the cache line from its owner.
+        !self.is_taken.load(Ordering::SeqCst) && !self.is_taken.swap(true, Ordering::SeqCst)
+    }
+}
+
+/// A stack that this thread has.
+pub(crate) struct Stack<'a> {
+    pool: &'a Stacks,
+    slot: &'a Slot,
+}
+
+impl Stack<'_> {
+    /// Runs `work` on this stack; a panic of it is the error. What prints a panic runs here too,
+    /// and with a backtrace it goes too deep and the process ends, which for a panic in the midst
+    /// of a key is as well.
+    #[inline]
+    pub(crate) fn run<R>(&mut self, work: impl FnOnce() -> R) -> thread::Result<R> {
+        #[cfg(test)]
+        tests::paint(self);
+        // SAFETY: the slot is ours while we live, and borrowed exclusively here. Its bytes begin
+        // on a page, so their end is a multiple of 16; below them is a page that nobody may touch.
+        let result = unsafe { switch::run_at(self.bottom().add(STACK_LEN), work) };
+        #[cfg(test)]
+        tests::measure(self);
+        result
+    }
+
+    fn bottom(&self) -> *mut u8 {
+        self.slot.bottom.as_ptr()
+    }
+}
+
+impl Drop for Stack<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the bytes are the arena's, that many, and the slot is still ours.
+        unsafe { wipe(self.bottom(), STACK_LEN) };
+        self.slot.is_taken.store(false, Ordering::SeqCst);
+        self.pool.note_given_back();
+    }
+}
