@@ -39,6 +39,7 @@
 
 use nitride_verify::strict_toml::{FileError, TomlText};
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -372,6 +373,14 @@ fn parse_digest(hex: &Spanned<String>, text: &TomlText<'_>) -> Result<[u8; 32], 
         *byte = pair
             .and_then(|pair| u8::from_str_radix(pair, 16).ok())
             .ok_or_else(wrong)?;
+    }
+    // What an empty token file hashes to: then every client with an empty token were the admin.
+    if digest == <[u8; 32]>::from(Sha256::digest([])) {
+        return Err(text.error(
+            hex,
+            "token-sha256 is the digest of nothing",
+            "write what `admin-token generate` printed",
+        ));
     }
     Ok(digest)
 }

@@ -135,6 +135,15 @@ fn the_admin_token_s_digest_is_hex() {
 }
 
 #[test]
+fn the_digest_of_an_empty_token_is_refused() {
+    let digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let admin = format!("[admin]\ntoken-sha256 = \"{digest}\"\n[tls]");
+    let error = error("[tls]", &admin);
+    assert!(error.reason.contains("nothing"), "{error}");
+    assert_eq!(error.line, 12);
+}
+
+#[test]
 fn a_file_that_is_absent_or_too_large_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.toml");
