@@ -1,6 +1,7 @@
 //! Files that are there whole or not at all, whatever dies in between.
 
 use crate::entropy::{KernelEntropy, draw_array};
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -9,23 +10,33 @@ use std::path::Path;
 /// Replaces `path` by a file of `bytes` and `mode`: temporary file, fsync, rename, fsync of the
 /// folder. A reader sees the old bytes or the new ones.
 pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    by_way_of_temporary(path, bytes, mode, |temporary| fs::rename(temporary, path))
+}
+
+/// Makes a file that must not exist yet, such as a key: an old key is never overwritten.
+pub(crate) fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    by_way_of_temporary(path, bytes, mode, |temporary| {
+        let flags = RenameFlags::RENAME_NOREPLACE;
+        Ok(renameat2(AT_FDCWD, temporary, AT_FDCWD, path, flags)?)
+    })
+}
+
+fn by_way_of_temporary(
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    name: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
     let folder = folder_of(path)?;
     let suffix: [u8; 8] = draw_array(&mut KernelEntropy).map_err(io::Error::other)?;
     // No resource's file begins with a dot, so that a leftover can be told from one.
     let temporary = folder.join(format!(".new-{:016x}", u64::from_be_bytes(suffix)));
-    let written = write_new(&temporary, bytes, mode).and_then(|()| fs::rename(&temporary, path));
+    let written = write_new(&temporary, bytes, mode).and_then(|()| name(&temporary));
     if written.is_err() {
         // The first error is the one to tell; a leftover does no harm.
         let _ = fs::remove_file(&temporary);
     }
     written.and_then(|()| sync_folder(folder))
-}
-
-/// Makes a file that must not exist yet, such as a key: an old key is never overwritten.
-pub(crate) fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let folder = folder_of(path)?;
-    write_new(path, bytes, mode)?;
-    sync_folder(folder)
 }
 
 /// Removes a file durably.
@@ -80,6 +91,7 @@ fn folder_of(path: &Path) -> io::Result<&Path> {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+    use std::sync::Barrier;
 
     #[test]
     fn replacing_leaves_one_file_with_its_mode() {
@@ -109,8 +121,34 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         create(&path, b"one", 0o600).unwrap();
-        assert!(create(&path, b"two", 0o600).is_err());
+        let error = create(&path, b"two", 0o600).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).unwrap(), b"one");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_is_never_seen_in_part() {
+        const LEN: u64 = 4 << 20;
+        let folder = tempfile::tempdir().unwrap();
+        let (bytes, begin) = (vec![7; 4 << 20], Barrier::new(2));
+        for round in 0..20 {
+            let path = folder.path().join(round.to_string());
+            std::thread::scope(|scope| {
+                let reader = scope.spawn(|| {
+                    begin.wait();
+                    loop {
+                        if let Ok(metadata) = fs::metadata(&path) {
+                            return metadata.len();
+                        }
+                    }
+                });
+                begin.wait();
+                create(&path, &bytes, 0o600).unwrap();
+                assert_eq!(reader.join().unwrap(), LEN);
+            });
+            fs::remove_file(&path).unwrap();
+        }
     }
 
     #[test]

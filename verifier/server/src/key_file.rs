@@ -122,8 +122,12 @@ pub(crate) fn generate_signing_key(
         .to_public_key_pem(LineEnding::LF)
         .map_err(|error| unwritable(public_out, io::Error::other(error)))?;
     write_secret(out, pem.as_bytes())?;
-    atomic_file::create(public_out, public_pem.as_bytes(), 0o644)
-        .map_err(|source| unwritable(public_out, source))?;
+    let written = atomic_file::create(public_out, public_pem.as_bytes(), 0o644);
+    if written.is_err() {
+        // Nobody has its other half: it would only be in the way of the next try.
+        let _ = atomic_file::remove(out);
+    }
+    written.map_err(|source| unwritable(public_out, source))?;
     Ok(VerifyingKey::from(public))
 }
 
@@ -271,6 +275,16 @@ mod tests {
             read_signing_key(&folder.path().join("none")),
             Err(KeyFileError::Unreadable { .. })
         ));
+    }
+
+    #[test]
+    fn half_a_key_pair_is_not_left_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let (out, public_out) = (folder.path().join("key.pem"), folder.path().join("taken"));
+        fs::write(&public_out, "another").unwrap();
+        assert!(generate_signing_key(&out, &public_out, &mut KernelEntropy).is_err());
+        assert!(!out.exists());
+        assert_eq!(fs::read_to_string(&public_out).unwrap(), "another");
     }
 
     #[test]
