@@ -7,6 +7,8 @@ use crate::http::router;
 use crate::listen;
 use crate::service::{Current, Service, SetUpError};
 use anyhow::{Context, Result};
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
 use sd_notify::NotifyState;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,6 +19,7 @@ use tokio::sync::watch;
 
 /// Runs the service until SIGTERM or SIGINT.
 pub(crate) fn serve(config_path: &Path) -> Result<()> {
+    harden()?;
     let config = Config::load(config_path).context("load configuration")?;
     let service = Arc::new(Service::open(&config, Clock::system()).context("set up the service")?);
     tokio::runtime::Builder::new_multi_thread()
@@ -24,6 +27,13 @@ pub(crate) fn serve(config_path: &Path) -> Result<()> {
         .build()
         .context("start the runtime")?
         .block_on(run(config_path.to_owned(), config, service))
+}
+
+/// No debugger of its own user and no core file, whoever started it: the store's key, the token key
+/// and the resources that are being served lie in its memory.
+fn harden() -> Result<()> {
+    prctl::set_dumpable(false).context("make the process not dumpable")?;
+    setrlimit(Resource::RLIMIT_CORE, 0, 0).context("forbid core files")
 }
 
 async fn run(config_path: PathBuf, config: Config, service: Arc<Service>) -> Result<()> {
@@ -171,5 +181,17 @@ impl Signals {
             _ = self.terminate.recv() => Wish::Stop,
             _ = self.interrupt.recv() => Wish::Stop,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hardening_takes_debuggers_away() {
+        // Of the test's own process, which loses nothing by it.
+        harden().unwrap();
+        assert_eq!(prctl::get_dumpable(), Ok(false));
     }
 }
