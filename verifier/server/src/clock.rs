@@ -17,7 +17,7 @@ impl Clock {
         Self::System(Instant::now())
     }
 
-    /// Seconds since 1970. A clock before 1970 reads as 0: then every token has long expired.
+    /// Seconds since 1970. A clock before 1970 reads as 0: then every token is yet to come.
     pub(crate) fn wall_secs(&self) -> u64 {
         match self {
             Self::System(_) => SystemTime::now()
