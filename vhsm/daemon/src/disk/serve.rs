@@ -131,7 +131,7 @@ fn hand_out(daemon: &Daemon, disk_key: &DiskKey, mut stream: UnixStream, peer: &
     let mut pause = FIRST_PAUSE;
     let mut at_once = 0;
     loop {
-        let tried = match attempt(daemon, disk_key, &stream, deadline) {
+        let tried = match attempt(daemon, disk_key, (&stream, peer), deadline) {
             Try::AtOnce if at_once < MAX_AT_ONCE => {
                 at_once += 1;
                 continue;
@@ -142,6 +142,7 @@ fn hand_out(daemon: &Daemon, disk_key: &DiskKey, mut stream: UnixStream, peer: &
         at_once = 0;
         match tried {
             Try::AtOnce => {}
+            Try::Secret(_) if has_gone(&stream, peer) => return refused(disk_key, NOBODY_WAITS),
             Try::Secret(secret) => {
                 // Straight from the arena into the socket, without a newline.
                 let written = stream
@@ -160,7 +161,7 @@ fn hand_out(daemon: &Daemon, disk_key: &DiskKey, mut stream: UnixStream, peer: &
             Try::Never(reason) => return refused(disk_key, reason),
             Try::Later(reason) => {
                 let left = deadline.saturating_duration_since(Instant::now());
-                if left.is_zero() || daemon.is_stopping() || has_hung_up(&stream) {
+                if left.is_zero() || daemon.is_stopping() || has_gone(&stream, peer) {
                     return refused(disk_key, reason);
                 }
                 Event::VolumeWaits {
@@ -175,7 +176,7 @@ fn hand_out(daemon: &Daemon, disk_key: &DiskKey, mut stream: UnixStream, peer: &
     }
 }
 
-fn attempt(daemon: &Daemon, disk_key: &DiskKey, stream: &UnixStream, deadline: Instant) -> Try {
+fn attempt(daemon: &Daemon, disk_key: &DiskKey, client: Client<'_>, deadline: Instant) -> Try {
     let seen = daemon.waiting.moment();
     let now = Daemon::now();
     let want = match daemon.vault.release_to_volume(&disk_key.volume, now) {
@@ -187,7 +188,7 @@ fn attempt(daemon: &Daemon, disk_key: &DiskKey, stream: &UnixStream, deadline: I
         Err(VolumeRefusal::Refused(refusal)) => return Try::Never(refusal.to_string()),
         Err(refusal @ VolumeRefusal::Denied) => return Try::Never(refusal.to_string()),
     };
-    wait(daemon, want, seen, stream, deadline)
+    wait(daemon, want, seen, client, deadline)
 }
 
 /// Waits in the same parking lot as requests do, so that everybody shares one round.
@@ -195,7 +196,7 @@ fn wait(
     daemon: &Daemon,
     want: Want,
     seen: crate::rounds::Moment,
-    stream: &UnixStream,
+    (stream, peer): Client<'_>,
     deadline: Instant,
 ) -> Try {
     let (told, outcome) = channel();
@@ -219,8 +220,8 @@ fn wait(
         match outcome.recv_timeout(LOOK_UP) {
             Ok(woken) => return later(woken),
             Err(RecvTimeoutError::Disconnected) => return later(Err(Status::ShuttingDown)),
-            Err(RecvTimeoutError::Timeout) if has_hung_up(stream) || daemon.is_stopping() => {
-                return Try::Never("nobody waits for it any more".to_owned());
+            Err(RecvTimeoutError::Timeout) if has_gone(stream, peer) || daemon.is_stopping() => {
+                return Try::Never(NOBODY_WAITS.to_owned());
             }
             Err(RecvTimeoutError::Timeout) => {}
         }
@@ -234,9 +235,18 @@ fn later(woken: Woken) -> Try {
     }
 }
 
-/// Whether the peer has gone. That it will write nothing, which systemd-cryptsetup says at once, is
-/// not that: only both directions closed is a hang-up.
-fn has_hung_up(stream: &UnixStream) -> bool {
+/// The connection, and who was let in over it.
+type Client<'a> = (&'a UnixStream, &'a PeerIdentity);
+
+const NOBODY_WAITS: &str = "nobody waits for it any more";
+
+/// Whether the peer has hung up, or has ended and left the connection to somebody else. That it
+/// will write nothing, which systemd-cryptsetup says at once, is not that: only both directions
+/// closed is a hang-up.
+fn has_gone(stream: &UnixStream, peer: &PeerIdentity) -> bool {
+    if !peer.still_alive() {
+        return true;
+    }
     let mut watched = [PollFd::new(stream.as_fd(), PollFlags::empty())];
     match poll(&mut watched, PollTimeout::ZERO) {
         Ok(_) => watched[0].any() == Some(true),

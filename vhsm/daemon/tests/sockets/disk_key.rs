@@ -6,8 +6,9 @@ use nitride_protocol::{KeyName, KeyType};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, connect, socket};
 use std::io::Read;
 use std::net::Shutdown;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const POLICY: &str = r#"
@@ -56,16 +57,15 @@ fn start(tables: &str) -> Vhsmd {
     vhsmd
 }
 
+fn stream_socket() -> OwnedFd {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    socket(AddressFamily::Unix, SockType::Stream, flags, None).unwrap()
+}
+
 /// What comes over the socket of `volume` for a client that calls itself `address`, which is made
 /// unique here.
 fn read_key(vhsmd: &Vhsmd, volume: &str, address: &str) -> Vec<u8> {
-    let socket = socket(
-        AddressFamily::Unix,
-        SockType::Stream,
-        SockFlag::SOCK_CLOEXEC,
-        None,
-    )
-    .unwrap();
+    let socket = stream_socket();
     let salt = format!("{:x}{:x}", std::process::id(), socket.as_raw_fd());
     if !address.is_empty() {
         let own = UnixAddr::new_abstract(format!("{salt}/{address}").as_bytes()).unwrap();
@@ -114,4 +114,42 @@ fn missing_key_holds_the_connection_until_the_time_is_up() {
     assert_eq!(read_key(&vhsmd, "data", "cryptsetup/data"), b"");
     assert!(start.elapsed() >= Duration::from_millis(400));
     assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+/// Not a test of its own: a client that leaves its connection, which is its standard input, behind.
+#[test]
+fn act_as_client_that_ends() {
+    let Ok(path) = std::env::var("DISK_KEY_SOCKET") else {
+        return;
+    };
+    let own = format!("{:x}/cryptsetup/data", std::process::id());
+    bind(0, &UnixAddr::new_abstract(own.as_bytes()).unwrap()).unwrap();
+    connect(0, &UnixAddr::new(path.as_str()).unwrap()).unwrap();
+    // Until it has been let in.
+    std::thread::sleep(Duration::from_millis(300));
+}
+
+#[test]
+fn who_inherits_the_connection_of_a_client_that_has_ended_is_not_served() {
+    let vhsmd = start(&SERVED.replace("400ms", "60s"));
+    let socket = stream_socket();
+    let client = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "disk_key::act_as_client_that_ends"])
+        .env("DISK_KEY_SOCKET", vhsmd.path("data.key"))
+        .stdin(Stdio::from(socket.try_clone().unwrap()))
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(client.success());
+    let mut stream = UnixStream::from(socket);
+    let limit = Some(Duration::from_secs(10));
+    stream.set_read_timeout(limit).unwrap();
+    let mut key = Vec::new();
+    stream.read_to_end(&mut key).unwrap();
+    assert_eq!(key, b"");
+    assert!(
+        vhsmd.log().contains("nobody waits for it"),
+        "{}",
+        vhsmd.log()
+    );
 }
