@@ -38,6 +38,7 @@ pub(crate) struct Daemon {
     reloading: Mutex<()>,
     /// Whether the last reload was refused.
     reload_failed: AtomicBool,
+    has_faulted: AtomicBool,
     agent_connected: AtomicBool,
     stopping: AtomicBool,
     next_link: AtomicU64,
@@ -88,6 +89,7 @@ impl Daemon {
             generation: AtomicU64::new(FIRST_GENERATION),
             reloading: Mutex::default(),
             reload_failed: AtomicBool::new(false),
+            has_faulted: AtomicBool::new(false),
             agent_connected: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             next_link: AtomicU64::new(1),
@@ -263,6 +265,12 @@ impl Daemon {
             .write_status(request, &around, Self::now(), reply)
     }
 
+    /// Notes that a thread has ended by a fault of ours. What it held the lock of refuses from then
+    /// on; the rest goes on.
+    pub(crate) fn note_fault(&self) {
+        self.has_faulted.store(true, Ordering::Release);
+    }
+
     /// What weakens a guarantee here, for people.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
@@ -277,6 +285,11 @@ impl Daemon {
         }
         if self.cgroups.is_none() {
             warnings.push("no cgroup2 is mounted: rules that name a unit match nobody".to_owned());
+        }
+        if self.has_faulted.load(Ordering::Acquire) {
+            warnings.push(
+                "a thread has ended by a fault of vhsmd: see the log, and report it".to_owned(),
+            );
         }
         if self.reload_failed.load(Ordering::Acquire) {
             warnings.push(

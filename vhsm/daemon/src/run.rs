@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio_seqpacket::UnixSeqpacketListener;
 
 /// Threads that perform again what had waited.
@@ -120,11 +121,12 @@ async fn attend(
     mut signals: Signals,
     machinery: &Machinery,
 ) -> anyhow::Result<()> {
+    let mut tasks = JoinSet::new();
     if let Some(listener) = agent {
         let listener = to_async(listener).context("listen for the agent")?;
-        tokio::spawn(receive_agents(Arc::clone(daemon), listener));
+        tasks.spawn(receive_agents(Arc::clone(daemon), listener));
     }
-    tokio::spawn(keep_time(Arc::clone(daemon)));
+    tasks.spawn(keep_time(Arc::clone(daemon)));
     let mut watchdog = watchdog();
     manager::ready(&status_line(daemon));
     loop {
@@ -133,7 +135,17 @@ async fn attend(
             _ = signals.interrupt.recv() => return Ok(()),
             _ = signals.hang_up.recv() => reload(daemon).await,
             _ = watchdog.tick() => check(daemon, machinery).await?,
+            fault = first_to_end(&mut tasks) => return Err(fault),
         }
+    }
+}
+
+/// Waits until one of the tasks ends, which none should: a vault whose deadlines and leases nobody
+/// looks after must not go on as if it were well.
+async fn first_to_end(tasks: &mut JoinSet<()>) -> anyhow::Error {
+    match tasks.join_next().await {
+        Some(Err(error)) => anyhow::Error::new(error).context("a task has ended by a fault"),
+        Some(Ok(())) | None => anyhow::anyhow!("a task has ended before its time"),
     }
 }
 
@@ -211,4 +223,23 @@ fn to_async(listener: Listener) -> anyhow::Result<UnixSeqpacketListener> {
     let flags = OFlag::from_bits_retain(fcntl(&socket, FcntlArg::F_GETFL)?);
     fcntl(&socket, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
     Ok(UnixSeqpacketListener::try_from(socket)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn task_that_ends_by_a_fault_ends_the_service() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let fault = runtime.block_on(async {
+            let mut tasks = JoinSet::new();
+            tasks.spawn(std::future::pending());
+            tasks.spawn(async { panic!("of the test") });
+            first_to_end(&mut tasks).await
+        });
+        assert_eq!(fault.to_string(), "a task has ended by a fault");
+    }
 }

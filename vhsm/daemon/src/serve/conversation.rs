@@ -10,6 +10,7 @@ use nitride_protocol::limits::MAX_PACKET_LEN;
 use nitride_protocol::{Operation, Status, open_request, refusal_of};
 use nitride_vault::{Session, Want};
 use std::sync::Arc;
+use std::thread;
 
 /// Of a packet that is not read whole, as much as its head takes at most, in bytes: the array of
 /// three, the id and the operation. What follows may be a secret, and this is not the arena.
@@ -58,18 +59,15 @@ impl Conversation {
 
     /// Answers packets until the connection ends.
     pub(crate) fn run(mut self) {
+        let _end = End {
+            daemon: Arc::clone(&self.daemon),
+            link: Arc::clone(&self.link),
+        };
         while let Ok(Some(len)) = self.link.connection().next_len() {
             if self.serve(len).is_err() {
                 break;
             }
         }
-        // A parked request would hold the connection open for a while, and the peer need not wait
-        // for it. When vhsmd stops, what is being performed is still answered.
-        if !self.daemon.is_stopping() {
-            self.link.connection().shutdown();
-        }
-        self.daemon.forget_link(&self.link);
-        Event::Disconnected { link: &self.link }.emit();
     }
 
     /// Takes the packet of `len` bytes that is next, and answers it.
@@ -208,6 +206,27 @@ impl Conversation {
     }
 }
 
+/// What is done when a conversation ends, by a fault of ours as well.
+struct End {
+    daemon: Arc<Daemon>,
+    link: Arc<Link>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.daemon.note_fault();
+        }
+        // A parked request would hold the connection open for a while, and the peer need not wait
+        // for it. When vhsmd stops, what is being performed is still answered.
+        if !self.daemon.is_stopping() {
+            self.link.connection().shutdown();
+        }
+        self.daemon.forget_link(&self.link);
+        Event::Disconnected { link: &self.link }.emit();
+    }
+}
+
 /// After a reload the peer is identified anew, since the new rules may ask for what the peer no
 /// longer is.
 fn recheck(daemon: &Daemon, link: &Link, seen: &mut u64) -> Result<(), Performed> {
@@ -230,6 +249,9 @@ fn recheck(daemon: &Daemon, link: &Link, seen: &mut u64) -> Result<(), Performed
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Config, Document};
+    use nitride_ipc::Connection;
+    use nitride_ipc::peer::resolve;
     use nitride_protocol::admin::Import;
     use nitride_protocol::{Call, KeyName, KeyType, write_request};
 
@@ -256,5 +278,41 @@ mod tests {
             open_request(&longest[..HEAD_LEN]).unwrap().0.operation,
             0xffff
         );
+    }
+
+    fn daemon() -> Arc<Daemon> {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!(
+            "policy-dir = {:?}\n[arena]\nrecords = \"1MiB\"\nheap = \"1MiB\"\n",
+            folder.path()
+        );
+        let path = folder.path().join("vhsmd.toml");
+        let config = Config::of(&Document::of(&path, text)).unwrap();
+        // Another test of this process may have been first.
+        let _ = nitride_secmem::install(config.arena_sizes, config.backing);
+        Daemon::new(path, config, nitride_secmem::Backing::Locked).unwrap()
+    }
+
+    #[test]
+    fn conversation_that_ends_by_a_fault_ends_its_connection_and_says_so() {
+        let daemon = daemon();
+        let (ours, theirs) = Connection::pair().unwrap();
+        let identity = resolve(&ours, None).unwrap();
+        let slot = daemon.quota.connect(identity.uid).unwrap();
+        let socket = nitride_vault::Socket::Application;
+        let link = Arc::new(Link::new(1, socket, ours, identity, slot));
+        let end = End {
+            daemon: Arc::clone(&daemon),
+            link: Arc::clone(&link),
+        };
+        let faulty = thread::spawn(move || {
+            let _end = end;
+            panic!("of the test");
+        });
+        assert!(faulty.join().is_err());
+        // Although the link is still held, as a parked request would.
+        assert_eq!(theirs.next_len().unwrap(), None);
+        let warnings = daemon.warnings();
+        assert!(warnings.iter().any(|text| text.contains("fault of vhsmd")));
     }
 }
