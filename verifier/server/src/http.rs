@@ -69,7 +69,7 @@ async fn around(State(service): State<Arc<Service>>, request: Request, next: Nex
         "request",
         %id,
         source = source.map(|Source(address)| tracing::field::display(address)),
-        method = %request.method(),
+        method = shown(request.method().as_str()),
         path = shown(request.uri().path()),
     );
     let answer = async {

@@ -2,6 +2,7 @@
 
 mod admin;
 mod connections;
+mod logging;
 mod protocol;
 mod refusals;
 mod world;

@@ -90,14 +90,7 @@ impl World {
             .build()
             .unwrap();
         let clock = Arc::new(AtomicU64::new(NOW_SECS));
-        let service = Arc::new(Service::of_parts(
-            Clock::Manual(clock.clone()),
-            issuer(),
-            plan.store,
-            Throttle::new(plan.throttle),
-            plan.limits,
-            current(plan.accept_sample, plan.has_admin),
-        ));
+        let service = Arc::new(service(plan, Clock::Manual(clock.clone())));
         let (stop, stopping) = watch::channel(false);
         let address = runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -191,6 +184,18 @@ impl Drop for World {
     fn drop(&mut self) {
         let _ = self.stop.send(true);
     }
+}
+
+/// The service that serves nobody yet.
+pub(super) fn service(plan: Plan, clock: Clock) -> Service {
+    Service::of_parts(
+        clock,
+        issuer(),
+        plan.store,
+        Throttle::new(plan.throttle),
+        plan.limits,
+        current(plan.accept_sample, plan.has_admin),
+    )
 }
 
 fn current(accept_sample: bool, has_admin: bool) -> Current {
