@@ -1,4 +1,4 @@
-//! Local sockets and who is at their other end.
+//! Local sockets and who is at their other end, and whose files a daemon obeys.
 //!
 //! ```text
 //! Listener ──accept──> Connection ──recv/send──> one packet each, never a part of one
@@ -21,6 +21,7 @@ pub mod peer;
 pub mod process;
 pub mod stream;
 mod sys;
+pub mod trusted_file;
 
 pub use connection::{ConnectError, Connection, RecvError, SendError};
 pub use listener::{AcceptError, BindError, Listener};

@@ -1,5 +1,6 @@
 use crate::connection::{Connection, seqpacket};
 use crate::sys;
+use crate::trusted_file::is_open_to_all;
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockType, SockaddrLike, SockaddrStorage, UnixAddr, bind, connect,
@@ -33,6 +34,12 @@ pub enum BindError {
     /// Something that is not a socket is in the way; it is left alone.
     #[error("{path} is in the way and not a socket")]
     NotASocket {
+        /// The path asked for.
+        path: PathBuf,
+    },
+    /// Everybody can put another socket, or a link, in its place.
+    #[error("everybody can replace what is in the folder of {path}")]
+    Replaceable {
         /// The path asked for.
         path: PathBuf,
     },
@@ -152,6 +159,13 @@ pub(crate) fn bind_at(
         path: path.to_owned(),
         errno,
     };
+    // What is done by path from here on would be done to whatever stands there.
+    if let Some(folder) = path.parent().filter(|folder| *folder != Path::new(""))
+        && fs::metadata(folder).is_ok_and(|folder| is_open_to_all(&folder))
+    {
+        let path = path.to_owned();
+        return Err(BindError::Replaceable { path });
+    }
     clear_stale(kind, path, &address)?;
     fchmod(socket, Mode::from_bits_truncate(mode)).map_err(system)?;
     bind(socket.as_raw_fd(), &address).map_err(|errno| match errno {
@@ -258,6 +272,19 @@ mod tests {
             Err(BindError::NotASocket { .. })
         ));
         assert_eq!(fs::read(&path).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn folder_where_everybody_can_replace_the_socket_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(
+            Listener::bind(&path, 0o600),
+            Err(BindError::Replaceable { .. })
+        ));
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+        assert!(Listener::bind(&path, 0o600).is_ok());
     }
 
     #[test]

@@ -1,9 +1,8 @@
+use nitride_ipc::trusted_file::{self, TrustError};
 use serde::de::DeserializeOwned;
 use std::fmt;
-use std::fs::{File, Metadata};
 use std::io::Read;
 use std::ops::Range;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Longest configuration or policy file, in bytes.
@@ -60,17 +59,10 @@ pub(crate) struct Document {
 }
 
 impl Document {
-    /// Reads a file that nobody but its owner and group can write.
+    /// Reads a file that nobody but root and we can write.
     pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
-        let unreadable = |error: std::io::Error| {
-            ConfigError::of_file(
-                path,
-                format_args!("cannot be read ({error})"),
-                "check that it exists and that vhsmd's user may read it",
-            )
-        };
-        let mut file = File::open(path).map_err(unreadable)?;
-        check_writers(path, &file.metadata().map_err(unreadable)?)?;
+        let mut file = trusted_file::open(path).map_err(|error| untrusted(path, &error))?;
+        let unreadable = |error| untrusted(path, &TrustError::Unreadable(error));
         let mut text = String::new();
         let read = Read::by_ref(&mut file)
             .take(MAX_FILE_LEN + 1)
@@ -145,23 +137,23 @@ impl Document {
     }
 }
 
-/// Whoever can write the policy is the policy.
-fn check_writers(path: &Path, found: &Metadata) -> Result<(), ConfigError> {
-    if !found.is_file() {
-        return Err(ConfigError::of_file(
-            path,
-            "is not a regular file",
-            "name a file",
-        ));
+/// The fault of a file or folder that cannot be read, or that the wrong people can write: whoever
+/// can write the policy is the policy.
+pub(super) fn untrusted(path: &Path, error: &TrustError) -> ConfigError {
+    let remedy = match error {
+        TrustError::Unreadable(_) => "check that it exists and that vhsmd's user may read it",
+        TrustError::NotAFile => "name a file",
+        TrustError::EverybodyWrites => "take that right away (chmod o-w)",
+        TrustError::GroupWrites { .. } => "take that right away (chmod g-w)",
+        TrustError::ForeignOwner { .. } => "give it to root (chown root)",
+        TrustError::Replaceable => "take the right to write that folder away (chmod o-w)",
+    };
+    match error {
+        TrustError::Unreadable(why) => {
+            ConfigError::of_file(path, format_args!("{error} ({why})"), remedy)
+        }
+        error => ConfigError::of_file(path, error, remedy),
     }
-    if found.mode() & 0o002 != 0 {
-        return Err(ConfigError::of_file(
-            path,
-            "can be written by everybody",
-            "take that right away (chmod o-w)",
-        ));
-    }
-    Ok(())
 }
 
 fn remedy_of(reason: &str) -> &'static str {

@@ -1,8 +1,10 @@
+use super::document::untrusted;
 use super::file::name;
 use super::gate_rule::RawGate;
 use super::key_rule::RawKey;
 use super::peers::{RawPeer, peer_match};
 use super::{Config, ConfigError, Document, public_key};
+use nitride_ipc::trusted_file::{self, TrustError};
 use nitride_protocol::{Operation, OperationSet};
 use nitride_secmem::crypto::{p256_spki, sha256};
 use nitride_vault::policy::{
@@ -208,6 +210,11 @@ fn read_folder(folder: &Path) -> Result<Vec<Document>, ConfigError> {
             "check policy-dir in vhsmd.toml and that vhsmd's user may read the folder",
         )
     };
+    // Who can add a file to it adds rules.
+    trusted_file::check_folder(folder).map_err(|error| match error {
+        TrustError::Unreadable(error) => unreadable(error),
+        error => untrusted(folder, &error),
+    })?;
     let mut paths: Vec<PathBuf> = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();

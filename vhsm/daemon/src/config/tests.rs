@@ -344,6 +344,11 @@ fn policy_that_everybody_can_write_is_refused() {
     let path = folder.dir.path().join("policy.d/a.toml");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
     assert!(folder.load().unwrap_err().contains("written by everybody"));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(folder.load().is_ok());
+    let files = folder.dir.path().join("policy.d");
+    fs::set_permissions(&files, fs::Permissions::from_mode(0o1777)).unwrap();
+    assert!(folder.load().unwrap_err().contains("written by everybody"));
 }
 
 #[test]
