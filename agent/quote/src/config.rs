@@ -2,9 +2,9 @@
 
 use crate::caller::Caller;
 use nitride_evidence::Tee;
+use nitride_ipc::trusted_file::{self, TrustError};
 use nix::unistd::User;
 use serde::Deserialize;
-use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -42,6 +42,8 @@ pub(crate) enum ConfigError {
         path: PathBuf,
         source: std::io::Error,
     },
+    #[error("{}: the file cannot be trusted", .path.display())]
+    Untrusted { path: PathBuf, source: TrustError },
     #[error("{}: the file is larger than {MAX_FILE_LEN} bytes", .path.display())]
     TooLarge { path: PathBuf },
     #[error("{}:{line}: {fault}", .path.display())]
@@ -98,7 +100,10 @@ impl Config {
             source,
         };
         let mut text = String::new();
-        let file = File::open(path).map_err(unreadable)?;
+        let file = trusted_file::open(path).map_err(|source| ConfigError::Untrusted {
+            path: path.to_owned(),
+            source,
+        })?;
         file.take(MAX_FILE_LEN + 1)
             .read_to_string(&mut text)
             .map_err(unreadable)?;
@@ -264,6 +269,20 @@ danger-simulated = true
         assert_eq!(config.idle_exit, None);
         let svn = "1".to_owned();
         assert_eq!(config.source, Source::DangerSimulated { svn });
+    }
+
+    #[test]
+    fn a_file_that_everybody_can_write_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+        file.as_file().set_permissions(everybody).unwrap();
+        assert!(matches!(
+            Config::load(file.path()),
+            Err(ConfigError::Untrusted {
+                source: TrustError::EverybodyWrites,
+                ..
+            })
+        ));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::config::Config;
 use anyhow::{Context, bail};
 use nitride_ipc::{Listener, listen_fds};
 use nix::unistd::geteuid;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::lchown;
 
 /// The listening socket, and whether systemd opened it.
 pub(crate) fn listener(config: &Config) -> anyhow::Result<(Listener, bool)> {
@@ -19,7 +19,7 @@ pub(crate) fn listener(config: &Config) -> anyhow::Result<(Listener, bool)> {
             let listener = Listener::bind(path, 0o600)?;
             // The file system keeps others out as well; who connects is checked in any case.
             if config.caller.uid != geteuid().as_raw() {
-                chown(path, Some(config.caller.uid), None)
+                lchown(path, Some(config.caller.uid), None)
                     .with_context(|| format!("cannot give {} to the caller", path.display()))?;
             }
             Ok((listener, false))

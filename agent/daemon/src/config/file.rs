@@ -1,6 +1,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::ops::{Range, RangeInclusive};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 use toml::Spanned;
@@ -16,6 +17,8 @@ pub(crate) enum ConfigError {
         path: PathBuf,
         source: std::io::Error,
     },
+    #[error("{}: the file can be written by everybody: take that right away", .path.display())]
+    EverybodyWrites { path: PathBuf },
     #[error("{}: the file is larger than {MAX_FILE_LEN} bytes", .path.display())]
     TooLarge { path: PathBuf },
     #[error("{}:{line}: {fault}", .path.display())]
@@ -58,6 +61,13 @@ pub(super) fn load<T>(
     };
     let mut text = String::new();
     let file = File::open(path).map_err(unreadable)?;
+    // Who can write it chooses the services, and whom to trust as one.
+    let mode = file.metadata().map_err(unreadable)?.permissions().mode();
+    if mode & 0o002 != 0 {
+        return Err(ConfigError::EverybodyWrites {
+            path: path.to_owned(),
+        });
+    }
     file.take(MAX_FILE_LEN + 1)
         .read_to_string(&mut text)
         .map_err(unreadable)?;

@@ -26,6 +26,17 @@ danger-plain-http = true
 url = "http://127.0.0.1:8080"
 "#;
 
+#[test]
+fn a_file_that_everybody_can_write_is_refused() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(GOOD.as_bytes()).unwrap();
+    assert!(Config::load(file.path()).is_ok());
+    let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o646);
+    file.as_file().set_permissions(everybody).unwrap();
+    let error = Config::load(file.path()).unwrap_err().to_string();
+    assert!(error.contains("written by everybody"), "{error}");
+}
+
 /// What is said of the text, beginning with its line.
 fn refused(text: &str) -> String {
     let mut file = tempfile::NamedTempFile::new().unwrap();
