@@ -8,18 +8,21 @@ use nitride_kbs::envelope::{
 };
 use nitride_kbs::limits::MAX_MATERIAL_LEN;
 use nitride_kbs::resource::ResourcePath;
+use p256::SecretKey;
 use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{Signature, SigningKey};
 use std::ops::RangeInclusive;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+const EC_P256: &str = "ec-p256";
+
 /// The types of keys that vaults take, with the lengths of their material in bytes.
 const KEY_TYPES: [(&str, RangeInclusive<usize>); 6] = [
     ("aes-256-gcm", 32..=32),
     ("aes-256-gcm-siv", 32..=32),
     ("hmac-sha256", 16..=1024),
-    ("ec-p256", 32..=32),
+    (EC_P256, 32..=32),
     ("ed25519", 32..=32),
     ("secret", 1..=MAX_MATERIAL_LEN),
 ];
@@ -80,6 +83,8 @@ pub(crate) enum SealError {
         expected: RangeInclusive<usize>,
         found: usize,
     },
+    #[error("material is no private key of P-256")]
+    NotAScalar,
     #[error("operation {operation:?} is not known; use some of {}", OPERATIONS.join(", "))]
     UnknownOperation { operation: String },
     #[error("release-to {text:?}")]
@@ -146,6 +151,9 @@ fn check(spec: &SealSpec, material: &[u8]) -> Result<(), SealError> {
             expected,
             found,
         });
+    }
+    if spec.key_type == EC_P256 && SecretKey::from_slice(material).is_err() {
+        return Err(SealError::NotAScalar);
     }
     let unknown = spec
         .operations
@@ -236,9 +244,16 @@ mod tests {
             ..spec()
         };
         assert!(matches!(
-            refused(ec, &[1; 31]),
+            refused(ec.clone(), &[1; 31]),
             SealError::WrongLength { .. }
         ));
+        // Neither zero nor a number beyond the group's order is a key.
+        for material in [[0; 32], [255; 32]] {
+            assert!(matches!(
+                refused(ec.clone(), &material),
+                SealError::NotAScalar
+            ));
+        }
         let rsa = SealSpec {
             key_type: "rsa".to_owned(),
             ..spec()

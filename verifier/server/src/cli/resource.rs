@@ -9,11 +9,12 @@ use crate::key_file::{Key32, read_signing_key, read_up_to};
 use crate::store::{DirStore, MAX_RESOURCE_LEN};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use nitride_kbs::envelope::looks_like_envelope;
+use nitride_kbs::envelope::{UnverifiedEnvelope, looks_like_envelope};
 use nitride_kbs::limits::MAX_MATERIAL_LEN;
 use nitride_kbs::resource::ResourcePath;
 use std::fs::File;
-use std::io::{Read, Write, stdin, stdout};
+use std::io::{Write, stdin, stdout};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -190,12 +191,11 @@ fn put(
     let resource = match (envelope, raw, sealing.sign()?) {
         (Some(file), None, None) => {
             let bytes = read_input(file, MAX_RESOURCE_LEN)?;
-            if !looks_like_envelope(&bytes) {
-                bail!(
-                    "{} is not an envelope; make one with `resource seal`",
-                    file.display()
-                );
-            }
+            // Whose it is, the vaults know; that it is whole, is found out here.
+            UnverifiedEnvelope::parse(&bytes).with_context(|| {
+                let file = file.display();
+                format!("{file} is not an envelope; make one with `resource seal`")
+            })?;
             bytes
         }
         (None, Some(file), None) => {
@@ -237,14 +237,14 @@ fn open_store(config: &ConfigPath) -> Result<DirStore> {
 
 /// Reads secret input of at most `max_len` bytes into one buffer that never grows.
 fn read_input(path: &Path, max_len: usize) -> Result<Zeroizing<Vec<u8>>> {
-    let mut input: Box<dyn Read> = if path == Path::new(STANDARD) {
-        Box::new(stdin().lock())
+    let mut input = if path == Path::new(STANDARD) {
+        unbuffered(stdin())?
     } else {
-        Box::new(File::open(path).with_context(|| format!("open {}", path.display()))?)
+        File::open(path).with_context(|| format!("open {}", path.display()))?
     };
     let mut buffer = Zeroizing::new(vec![0; max_len + 1]);
-    let len = read_up_to(input.as_mut(), &mut buffer)
-        .with_context(|| format!("read {}", path.display()))?;
+    let len =
+        read_up_to(&mut input, &mut buffer).with_context(|| format!("read {}", path.display()))?;
     if len > max_len {
         bail!("{} is longer than {max_len} bytes", path.display());
     }
@@ -254,11 +254,15 @@ fn read_input(path: &Path, max_len: usize) -> Result<Zeroizing<Vec<u8>>> {
 
 fn write_out(path: &Path, bytes: &[u8]) -> Result<()> {
     if path == Path::new(STANDARD) {
-        let mut out = stdout().lock();
-        return out
+        return unbuffered(stdout())?
             .write_all(bytes)
-            .and_then(|()| out.flush())
             .context("write the envelope");
     }
     atomic_file::replace(path, bytes, 0o600).with_context(|| format!("write {}", path.display()))
+}
+
+/// A standard stream past its buffer, which would keep a copy that nobody wipes.
+fn unbuffered(stream: impl AsFd) -> Result<File> {
+    let descriptor = stream.as_fd().try_clone_to_owned();
+    Ok(File::from(descriptor.context("use a standard stream")?))
 }

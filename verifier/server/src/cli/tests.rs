@@ -144,9 +144,12 @@ fn put_refuses_what_is_unclear_and_stores_nothing() {
     folder
         .run(&format!("resource seal {SEALING} --out @/envelope"))
         .unwrap();
+    let envelope = fs::read(folder.at("envelope")).unwrap();
+    fs::write(folder.at("cut"), &envelope[..envelope.len() - 1]).unwrap();
     for (arguments, word) in [
         ("", "say what to store"),
         ("--envelope @/material", "not an envelope"),
+        ("--envelope @/cut", "not an envelope"),
         ("--raw @/envelope", "looks like an envelope"),
         ("--raw @/none", "open"),
         (
