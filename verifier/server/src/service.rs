@@ -16,6 +16,7 @@ use rustls::ServerConfig;
 use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
+use subtle::ConstantTimeEq;
 use thiserror::Error;
 
 /// The running service, shared by all requests.
@@ -56,6 +57,8 @@ pub(crate) enum SetUpError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("store-key and challenge-key are one key; make another with `store-key generate`")]
+    OneKeyTwice,
     #[error(
         "{file} changes what is not in [tls], [admin] or a policy; restart the service for that"
     )]
@@ -66,19 +69,24 @@ impl Service {
     /// Opens store and keys, and loads policies and certificate.
     pub(crate) fn open(config: &Config, clock: Clock) -> Result<Self, SetUpError> {
         let fixed = &config.fixed;
+        let (store_key, challenge_key) = (
+            Key32::read(&fixed.store_key)?,
+            Key32::read(&fixed.challenge_key)?,
+        );
+        // Replicas share the challenge key; whoever learns it is not to have the store as well.
+        if bool::from(store_key.expose().ct_eq(challenge_key.expose())) {
+            return Err(SetUpError::OneKeyTwice);
+        }
         Ok(Self {
             clock,
-            challenges: ChallengeKey::new(Key32::read(&fixed.challenge_key)?),
+            challenges: ChallengeKey::new(challenge_key),
             issuer: Issuer::new(
                 read_signing_key(&fixed.token_key)?,
                 &fixed.issuer,
                 &fixed.audience,
                 &fixed.policy_id,
             ),
-            store: Arc::new(DirStore::open(
-                &fixed.store,
-                Key32::read(&fixed.store_key)?,
-            )?),
+            store: Arc::new(DirStore::open(&fixed.store, store_key)?),
             throttle: Throttle::new(fixed.throttle),
             limits: fixed.limits,
             plain_http: fixed.plain_http,

@@ -246,6 +246,10 @@ fn keys_and_certificates_that_do_not_fit_are_named() {
         tls(error_with("server.pem", "-----BEGIN CERTIFICATE-----\n")),
         TlsError::Certificates { .. }
     ));
+    let challenge_key = fs::read(folder.at("challenge.key")).unwrap();
+    fs::copy(folder.at("store.key"), folder.at("challenge.key")).unwrap();
+    assert!(matches!(folder.open(), Err(SetUpError::OneKeyTwice)));
+    fs::write(folder.at("challenge.key"), challenge_key).unwrap();
     folder.write("token.pem", "");
     assert!(matches!(folder.open(), Err(SetUpError::Key(_))));
     let _ = fs::remove_file(folder.at("challenge.key"));
