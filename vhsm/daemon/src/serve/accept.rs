@@ -58,7 +58,7 @@ fn admit(daemon: &Arc<Daemon>, connection: Connection, socket: Socket, name: &'s
             return daemon.log_of(None, &Event::TurnedAway { socket, error });
         }
     };
-    let slot = match daemon.quota.connect(identity.uid) {
+    let slot = match daemon.quota.connect(identity.uid, socket) {
         Ok(slot) => slot,
         Err(error) => {
             let peer = &identity;

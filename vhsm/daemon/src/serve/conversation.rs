@@ -298,8 +298,8 @@ mod tests {
         let daemon = daemon();
         let (ours, theirs) = Connection::pair().unwrap();
         let identity = resolve(&ours, None).unwrap();
-        let slot = daemon.quota.connect(identity.uid).unwrap();
         let socket = nitride_vault::Socket::Application;
+        let slot = daemon.quota.connect(identity.uid, socket).unwrap();
         let link = Arc::new(Link::new(1, socket, ours, identity, slot));
         let end = End {
             daemon: Arc::clone(&daemon),

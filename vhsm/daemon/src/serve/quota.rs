@@ -1,8 +1,13 @@
 //! What one uid may use, counted where it is used and given back by `Drop`.
 
+use nitride_vault::Socket;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// Connections that the admin socket has beyond all ceilings, so that whoever uses the applications'
+/// up does not keep an administrator from taking a key or a rule away.
+const ADMIN_RESERVE: usize = 16;
 
 /// The most that may be used at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,12 +71,20 @@ impl Quota {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// Room for one more connection of `uid`.
-    pub(crate) fn connect(self: &Arc<Self>, uid: u32) -> Result<ConnectionSlot, QuotaExceeded> {
+    /// Room for one more connection of `uid` to `socket`.
+    pub(crate) fn connect(
+        self: &Arc<Self>,
+        uid: u32,
+        socket: Socket,
+    ) -> Result<ConnectionSlot, QuotaExceeded> {
+        let reserve = match socket {
+            Socket::Application => 0,
+            Socket::Admin => ADMIN_RESERVE,
+        };
         let account = self.account(uid);
-        raise(&account.connections, 1, self.ceilings.connections_per_uid)
-            .ok_or(QuotaExceeded::ConnectionsOfUser)?;
-        if raise(&self.connections, 1, self.ceilings.connections).is_none() {
+        let most_of_user = self.ceilings.connections_per_uid + reserve;
+        raise(&account.connections, 1, most_of_user).ok_or(QuotaExceeded::ConnectionsOfUser)?;
+        if raise(&self.connections, 1, self.ceilings.connections + reserve).is_none() {
             account.connections.fetch_sub(1, Ordering::Relaxed);
             return Err(QuotaExceeded::Connections);
         }
@@ -195,17 +208,34 @@ mod tests {
         })
     }
 
+    fn connect(quota: &Arc<Quota>, uid: u32) -> Result<ConnectionSlot, QuotaExceeded> {
+        quota.connect(uid, Socket::Application)
+    }
+
+    #[test]
+    fn administrators_come_in_when_all_is_taken() {
+        let quota = quota();
+        let _taken = [connect(&quota, 1), connect(&quota, 1), connect(&quota, 2)];
+        assert!(connect(&quota, 3).is_err());
+        // Of a user of its own, and of one that has its share already.
+        let _other = quota.connect(0, Socket::Admin).unwrap();
+        let _same = quota.connect(1, Socket::Admin).unwrap();
+        let reserve = (2..ADMIN_RESERVE).map(|_| quota.connect(0, Socket::Admin).unwrap());
+        let _reserve: Vec<_> = reserve.collect();
+        assert!(quota.connect(0, Socket::Admin).is_err());
+    }
+
     #[test]
     fn one_uid_cannot_take_the_connections_of_another() {
         let quota = quota();
-        let _one = quota.connect(1).unwrap();
-        let _two = quota.connect(1).unwrap();
+        let _one = connect(&quota, 1).unwrap();
+        let _two = connect(&quota, 1).unwrap();
         assert_eq!(
-            quota.connect(1).unwrap_err(),
+            connect(&quota, 1).unwrap_err(),
             QuotaExceeded::ConnectionsOfUser
         );
-        let _other = quota.connect(2).unwrap();
-        assert_eq!(quota.connect(2).unwrap_err(), QuotaExceeded::Connections);
+        let _other = connect(&quota, 2).unwrap();
+        assert_eq!(connect(&quota, 2).unwrap_err(), QuotaExceeded::Connections);
         assert_eq!(quota.connections(), 3);
     }
 
@@ -213,9 +243,9 @@ mod tests {
     fn what_ends_is_given_back() {
         let quota = quota();
         for _ in 0..10 {
-            let _one = quota.connect(1).unwrap();
-            let _two = quota.connect(1).unwrap();
-            assert!(quota.connect(1).is_err());
+            let _one = connect(&quota, 1).unwrap();
+            let _two = connect(&quota, 1).unwrap();
+            assert!(connect(&quota, 1).is_err());
         }
         assert_eq!(quota.connections(), 0);
     }
@@ -223,10 +253,10 @@ mod tests {
     #[test]
     fn reconnecting_does_not_forget_what_still_waits() {
         let quota = quota();
-        let slot = quota.connect(1).unwrap();
+        let slot = connect(&quota, 1).unwrap();
         let waiting = slot.account().park().unwrap();
         drop(slot);
-        let slot = quota.connect(1).unwrap();
+        let slot = connect(&quota, 1).unwrap();
         assert!(slot.account().park().is_err());
         drop(waiting);
         assert!(slot.account().park().is_ok());
@@ -236,7 +266,7 @@ mod tests {
     fn accounts_of_uids_that_left_are_swept() {
         let quota = quota();
         for uid in 0..1000 {
-            drop(quota.connect(uid).unwrap());
+            drop(connect(&quota, uid).unwrap());
         }
         assert!(quota.accounts().len() <= 1);
     }
@@ -244,7 +274,7 @@ mod tests {
     #[test]
     fn buffers_are_counted_in_bytes() {
         let quota = quota();
-        let slot = quota.connect(1).unwrap();
+        let slot = connect(&quota, 1).unwrap();
         let account = slot.account();
         let most = account.charge(90).unwrap();
         assert!(account.charge(11).is_err());
