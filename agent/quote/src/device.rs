@@ -2,6 +2,7 @@
 
 use nitride_evidence::{CollectError, Evidence, REPORT_DATA_LEN, Tee};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
@@ -28,6 +29,7 @@ pub(crate) struct Device {
     tee: Tee,
     timeout: Duration,
     queue: SyncSender<Job>,
+    thread: JoinHandle<()>,
 }
 
 struct Job {
@@ -47,7 +49,7 @@ impl Device {
         + 'static,
     ) -> std::io::Result<Self> {
         let (queue, jobs) = sync_channel::<Job>(MAX_QUEUE_LEN);
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("device".to_owned())
             .spawn(move || {
                 for job in jobs {
@@ -62,7 +64,14 @@ impl Device {
             tee,
             timeout,
             queue,
+            thread,
         })
+    }
+
+    /// Whether the thread has ended, which it does by a fault alone: nothing will be collected any
+    /// more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.thread.is_finished()
     }
 
     pub(crate) fn tee(&self) -> Tee {
@@ -126,6 +135,18 @@ mod tests {
     fn report_data_reaches_the_device() {
         let device = device(5000, |data| assert_eq!(data, &[7; REPORT_DATA_LEN]));
         assert_eq!(device.collect(&[7; REPORT_DATA_LEN]).unwrap(), evidence());
+    }
+
+    #[test]
+    fn a_collector_that_faults_is_seen_to_have_ended() {
+        let device = device(5000, |_| panic!("of the test"));
+        assert!(!device.has_ended());
+        assert!(device.collect(&[0; REPORT_DATA_LEN]).is_err());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !device.has_ended() {
+            assert!(Instant::now() < deadline);
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     #[test]

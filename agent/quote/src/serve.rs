@@ -56,7 +56,12 @@ pub(crate) fn run(
         }
         let sleep = [watchdog, idle_left].into_iter().flatten().min();
         let sleep = sleep.unwrap_or(MAX_SLEEP).min(MAX_SLEEP);
-        if !somebody_calls(listener, sleep)? {
+        let is_called = somebody_calls(listener, sleep)?;
+        // Whoever calls stays in the queue for the helper that is started in our place.
+        if server.device.has_ended() {
+            anyhow::bail!("the device's thread has ended by a fault");
+        }
+        if !is_called {
             continue;
         }
         match listener.accept() {
