@@ -212,7 +212,8 @@ impl NewKey<'_> {
                 operation,
             });
         }
-        let mut operations = asked.intersection(uses_of(key_type));
+        let operations = asked.intersection(uses_of(key_type));
+        let mut allowed = operations;
         if let Some(rule) = self.rule {
             if rule.key_type != key_type {
                 return Err(Refusal::WrongKeyType {
@@ -225,10 +226,11 @@ impl NewKey<'_> {
                 (Source::Local, _) | (Source::Generate, Operation::Generate) => {}
                 _ => return Err(Refusal::KeyForbids { operation }),
             }
-            operations = operations.intersection(rule.operations);
+            // Not kept: the rule is asked at each use, as it is then.
+            allowed = operations.intersection(rule.operations);
         }
         // A key for nothing is a mistake, and would stand in the way of a right one.
-        if operations.is_empty() {
+        if allowed.is_empty() {
             return Err(Refusal::KeyForbids { operation });
         }
         Ok(OwnPolicy {

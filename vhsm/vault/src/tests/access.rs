@@ -161,6 +161,18 @@ fn a_key_is_used_between_not_before_and_not_after_alone() {
 }
 
 #[test]
+fn an_unknown_wall_clock_is_before_no_end() {
+    let mut ending = ec("k");
+    ending.not_after = Some(1_900_000_000);
+    let mut world = World::new(policy(vec![rule(1, "**", EVERYTHING)], vec![ending]));
+    let mut app = world.application(1);
+    world.ask(&mut app, &sign("k")).unwrap();
+    world.now.wall_secs = 0;
+    let expired = Not::Done(Status::KeyExpired);
+    assert_eq!(world.ask(&mut app, &sign("k")).unwrap_err(), expired);
+}
+
+#[test]
 fn a_gate_is_asked_at_every_use_and_approvals_age() {
     let mut gated = ec("k");
     gated.gate = Some("vm".into());

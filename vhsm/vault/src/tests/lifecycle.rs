@@ -146,6 +146,8 @@ fn one_version_is_disabled_and_destroyed_by_itself() {
     assert_eq!(world.ask(&mut app, &mac()).unwrap().result().version, 1);
     let refused = world.ask(&mut app, &verify(Some(2), second.result().tag));
     assert_eq!(refused.unwrap_err(), Not::Done(Status::KeyDestroyed));
+    let again = world.deliver_with("tag", &[2; 32], |envelope| envelope.version = 2);
+    assert_eq!(again, Err(crate::keys::CommitRefused::Destroyed));
     // With its last version goes the key.
     world.ask(&mut admin, &destroy("tag", Some(1))).unwrap();
     let describe = Describe { key: name("tag") };

@@ -4,7 +4,7 @@ use super::world::{EVERYTHING, Not, World, key, name, policy, rule};
 use crate::Refusal;
 use crate::policy::{PolicyFault, Source};
 use nitride_protocol::admin::Import;
-use nitride_protocol::application::{Generate, Sign};
+use nitride_protocol::application::{Generate, Sign, Verify};
 use nitride_protocol::{KeyType, Operation, OperationSet, Status};
 
 const DENIED: Not = Not::Done(Status::Denied);
@@ -74,6 +74,34 @@ fn a_key_rule_narrows_a_key_that_is_there() {
     let none = policy(rules, vec![]);
     world.vault.replace_policy(none, world.now).unwrap();
     world.ask(&mut app, &sign()).unwrap();
+}
+
+#[test]
+fn a_key_rule_that_allows_more_does_so_for_a_key_that_is_there() {
+    let rules = vec![rule(1, "**", EVERYTHING)];
+    let mut narrow = ec();
+    narrow.operations = OperationSet::of(&[Operation::PublicKey]);
+    let mut world = World::new(policy(rules.clone(), vec![narrow]));
+    let mut app = world.application(1);
+    let generate = Generate {
+        key: name("k"),
+        key_type: KeyType::EcP256,
+        operations: Some(OperationSet::of(&[Operation::PublicKey, Operation::Sign])),
+    };
+    world.ask(&mut app, &generate).unwrap();
+    assert_eq!(world.ask(&mut app, &sign()).unwrap_err(), DENIED);
+    let wider = policy(rules, vec![ec()]);
+    world.vault.replace_policy(wider, world.now).unwrap();
+    world.ask(&mut app, &sign()).unwrap();
+    // But not what was not asked for when it was made.
+    let verify = Verify {
+        key: name("k"),
+        version: None,
+        scheme: None,
+        message: b"message",
+        signature: &[0; 64],
+    };
+    assert_eq!(world.ask(&mut app, &verify).unwrap_err(), DENIED);
 }
 
 #[test]
