@@ -9,6 +9,7 @@ use nitride_ipc::RecvError;
 use nitride_protocol::limits::MAX_PACKET_LEN;
 use nitride_protocol::{Operation, Status, open_request, refusal_of};
 use nitride_vault::{Session, Want};
+use std::error::Error;
 use std::sync::Arc;
 use std::thread;
 
@@ -37,6 +38,13 @@ struct Ended;
 #[derive(Debug, thiserror::Error)]
 #[error("no hello was said on this connection")]
 struct NotGreeted;
+
+/// More than any packet has.
+#[derive(Debug, thiserror::Error)]
+#[error("a packet of {len} bytes is longer than any may be")]
+struct PacketTooLong {
+    len: usize,
+}
 
 /// The vault is stopping.
 #[derive(Debug, thiserror::Error)]
@@ -73,11 +81,11 @@ impl Conversation {
     /// Takes the packet of `len` bytes that is next, and answers it.
     fn serve(&mut self, len: usize) -> Result<(), Ended> {
         if len > MAX_PACKET_LEN {
-            return self.refuse_unread(Status::TooLarge);
+            return self.refuse_unread(Status::TooLarge, &PacketTooLong { len });
         }
         let room = match self.packet.room(len, self.link.account()) {
             Ok(room) => room,
-            Err(no_room) => return self.refuse_unread(no_room.status()),
+            Err(no_room) => return self.refuse_unread(no_room.status(), &no_room),
         };
         let received = self.link.connection().recv(room);
         let Ok(Some(len)) = received else {
@@ -100,7 +108,9 @@ impl Conversation {
         let (head, params) = match open_request(packet) {
             Ok(opened) => opened,
             Err(error) => {
-                let refused = refuse(error.id.unwrap_or(0), refusal_of(&error.error), &send);
+                let (id, status) = (error.id.unwrap_or(0), refusal_of(&error.error));
+                self.log_unopened(id, "unknown", status, &error.error);
+                let refused = refuse(id, status, &send);
                 // Without an id the peer cannot tell which request this answers, or its packets
                 // are not of this protocol at all.
                 return error.id.map_or(Performed::End, |_| refused);
@@ -189,8 +199,28 @@ impl Conversation {
         parked.wait_for(&self.daemon, want, seen)
     }
 
+    /// Writes to the log why a packet was refused whose params nobody looked at.
+    fn log_unopened(
+        &self,
+        id: u32,
+        operation: &str,
+        status: Status,
+        reason: &(dyn Error + 'static),
+    ) {
+        let refused = Event::Refused {
+            link: &self.link,
+            request: id,
+            operation,
+            key: None,
+            status,
+            reason,
+        };
+        let uid = self.link.identity().uid;
+        self.daemon.log_of(Some(uid), &refused);
+    }
+
     /// Answers a packet that there is no room for by its head, and takes it away.
-    fn refuse_unread(&self, status: Status) -> Result<(), Ended> {
+    fn refuse_unread(&self, status: Status, reason: &(dyn Error + 'static)) -> Result<(), Ended> {
         let connection = self.link.connection();
         let mut head = [0; HEAD_LEN];
         match connection.recv(&mut head) {
@@ -199,6 +229,9 @@ impl Conversation {
         }
         // The head is read before anything that may be missing here.
         let (request, _) = open_request(&head).map_err(|_| Ended)?;
+        let operation = Operation::from_wire(request.operation);
+        let verb = operation.map_or("unknown", Operation::as_str);
+        self.log_unopened(request.id, verb, status, reason);
         match refuse(request.id, status, &|reply| connection.send(reply)) {
             Performed::Answered => Ok(()),
             _ => Err(Ended),

@@ -95,6 +95,8 @@ fn malformed_packets_are_refused_by_id_and_strangers_are_cut_off() {
     client.connection.send(b"GET / HTTP/1.1").unwrap();
     assert_eq!(client.receive().1, Status::Malformed);
     assert_eq!(client.connection.next_len().unwrap(), None);
+    // Each is in the log, with what is wrong.
+    assert_eq!(vhsmd.log().matches("status=malformed").count(), 3);
 }
 
 #[test]
@@ -105,6 +107,7 @@ fn oversized_packet_is_refused_by_its_id_and_the_next_one_served() {
     packet[..3].copy_from_slice(&[0x83, 0x17, 0x06]);
     let (id, status, _) = client.receive_after(&packet);
     assert_eq!((id, status), (0x17, Status::TooLarge));
+    assert!(vhsmd.log().contains("longer than any may be"));
     client.call(&Random { len: 8 }).unwrap();
 }
 
