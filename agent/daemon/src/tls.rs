@@ -38,6 +38,8 @@ pub(crate) enum TlsError {
     },
     #[error("{} may be read by everybody: take that right away", .path.display())]
     KeyForEverybody { path: PathBuf },
+    #[error("{} may be written by everybody: take that right away", .path.display())]
+    EverybodyWrites { path: PathBuf },
     #[error("cannot use {} as client certificate", .path.display())]
     Client {
         path: PathBuf,
@@ -74,7 +76,7 @@ pub(crate) fn client_config(tls: &Tls) -> Result<ClientConfig, TlsError> {
 
 /// At least one certificate.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let text = read(path)?;
+    let (text, _) = read(path)?;
     let malformed = |source| TlsError::Pem {
         path: path.to_owned(),
         what: "certificate",
@@ -90,30 +92,33 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let unreadable = |source| TlsError::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
-    let mode = path.metadata().map_err(unreadable)?.permissions().mode();
+    let (text, mode) = read(path)?;
     if mode & 0o007 != 0 {
         return Err(TlsError::KeyForEverybody {
             path: path.to_owned(),
         });
     }
-    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|source| TlsError::Pem {
+    PrivateKeyDer::from_pem_slice(&text).map_err(|source| TlsError::Pem {
         path: path.to_owned(),
         what: "private key",
         source,
     })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+/// A file that not everybody can write, and its mode.
+fn read(path: &Path) -> Result<(Vec<u8>, u32), TlsError> {
     let unreadable = |source| TlsError::Unreadable {
         path: path.to_owned(),
         source,
     };
     let mut text = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
+    let mode = file.metadata().map_err(unreadable)?.permissions().mode();
+    if mode & 0o002 != 0 {
+        return Err(TlsError::EverybodyWrites {
+            path: path.to_owned(),
+        });
+    }
     file.take(MAX_PEM_LEN + 1)
         .read_to_end(&mut text)
         .map_err(unreadable)?;
@@ -121,6 +126,6 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
         true => Err(TlsError::TooLarge {
             path: path.to_owned(),
         }),
-        false => Ok(text),
+        false => Ok((text, mode)),
     }
 }

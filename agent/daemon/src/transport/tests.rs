@@ -216,6 +216,17 @@ fn a_client_key_that_everybody_may_read_is_refused() {
 }
 
 #[test]
+fn a_ca_file_that_everybody_can_write_is_refused() {
+    let authority = Authority::new();
+    let tls = trusting(&authority.ca_path(), None).unwrap();
+    assert!(crate::tls::client_config(&tls).is_ok());
+    let everybody = std::fs::Permissions::from_mode(0o646);
+    std::fs::set_permissions(&tls.ca, everybody).unwrap();
+    let error = crate::tls::client_config(&tls).unwrap_err();
+    assert!(error.to_string().contains("may be written by everybody"));
+}
+
+#[test]
 fn a_ca_file_without_a_certificate_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let ca = folder.path().join("ca.pem");
