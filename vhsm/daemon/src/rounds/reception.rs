@@ -5,8 +5,13 @@ use crate::event::Event;
 use nitride_ipc::peer::{PeerIdentity, resolve};
 use nitride_vault::rounds::RoundFailure;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_seqpacket::{UnixSeqpacket, UnixSeqpacketListener};
+
+/// How long the agent's session may take to see that the agent has hung up.
+const PARTING: Duration = Duration::from_millis(100);
 
 /// Accepts the agent: one at a time, and nobody else. Runs for ever.
 ///
@@ -26,7 +31,7 @@ pub(crate) async fn receive_agents(daemon: Arc<Daemon>, mut listener: UnixSeqpac
                     error: &error,
                 }
                 .emit();
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
         };
@@ -43,16 +48,20 @@ pub(crate) async fn receive_agents(daemon: Arc<Daemon>, mut listener: UnixSeqpac
             daemon.log_of(Some(peer.uid), &Event::AgentRefused { peer, reason });
             continue;
         }
-        if let Some((first, session)) = current.take() {
-            if first.still_alive() && !session.is_finished() {
+        if let Some((first, mut session)) = current.take() {
+            // One that hangs up and comes back is here before its session has seen the end.
+            let has_ended = timeout(PARTING, &mut session).await.is_ok();
+            if first.still_alive() && !has_ended {
                 let (peer, reason) = (&identity, "another agent is connected");
                 daemon.log_of_agent(&Event::AgentRefused { peer, reason });
                 current = Some((first, session));
                 continue;
             }
             // Its rounds end before those of the new one begin.
-            session.abort();
-            let _ = session.await;
+            if !has_ended {
+                session.abort();
+                let _ = session.await;
+            }
         }
         daemon.log_of_agent(&Event::AgentConnected { peer: &identity });
         let pid = identity.pid;

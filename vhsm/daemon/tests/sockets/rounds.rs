@@ -76,6 +76,14 @@ fn second_agent_is_refused_while_the_first_lives() {
 }
 
 #[test]
+fn agent_that_comes_back_at_once_is_taken() {
+    let vhsmd = Vhsmd::start(POLICY, AGENT);
+    for _ in 0..200 {
+        drop(vhsmd.greeted("agent.sock", 0));
+    }
+}
+
+#[test]
 fn many_who_wait_for_one_key_cause_one_round() {
     let vhsmd = Vhsmd::start(POLICY, AGENT);
     let mut agent = vhsmd.greeted("agent.sock", 0);
