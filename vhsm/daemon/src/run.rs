@@ -110,7 +110,11 @@ fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> anyhow::Result<J
     thread::Builder::new()
         .name(name)
         .stack_size(STACK_LEN)
-        .spawn(work)
+        .spawn(|| {
+            // Once for good, or every cryptographic call does it for itself.
+            nitride_secmem::block_signals_on_this_thread();
+            work();
+        })
         .context("start a thread")
 }
 

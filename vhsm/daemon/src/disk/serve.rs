@@ -66,6 +66,7 @@ pub(crate) fn serve_volume(
             .name(format!("disk-{}", disk_key.volume))
             .stack_size(STACK_LEN)
             .spawn(move || {
+                nitride_secmem::block_signals_on_this_thread();
                 hand_out(&daemon, &disk_key, stream, &peer);
                 count.fetch_sub(1, Ordering::Relaxed);
             });

@@ -14,8 +14,8 @@ use std::thread;
 use std::time::Duration;
 
 /// Stack of a connection's thread, in bytes: address space, of which what is touched is memory.
-/// The deepest call into AWS-LC takes less than the 16 KiB that the door behind it wipes; our own
-/// frames, in a build without optimisation, less than 64 KiB.
+/// Calls into AWS-LC run on stacks of their own; our frames, in a build without optimisation, take
+/// less than 64 KiB.
 const STACK_LEN: usize = 256 * 1024;
 
 /// How long an answer may wait for the peer to read the ones before.
@@ -79,7 +79,10 @@ fn admit(daemon: &Arc<Daemon>, connection: Connection, socket: Socket, name: &'s
     let spawned = thread::Builder::new()
         .name(format!("peer-{number}"))
         .stack_size(STACK_LEN)
-        .spawn(move || conversation.run());
+        .spawn(move || {
+            nitride_secmem::block_signals_on_this_thread();
+            conversation.run();
+        });
     if let Err(error) = spawned {
         Event::NotAccepting {
             socket: name,
