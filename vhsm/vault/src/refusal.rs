@@ -116,6 +116,12 @@ pub enum Refusal {
     /// No room in the locked memory.
     #[error("the locked arena has no room left")]
     ArenaFull,
+    /// What room is left in the locked memory is not for keys that no key rule speaks of.
+    #[error(
+        "the rest of the locked arena is kept for keys that a key rule speaks of, for rounds and \
+         for buffers"
+    )]
+    ArenaReserved,
     /// Something that should not happen; named for whoever reads the log.
     #[error("internal fault: {what}")]
     Internal {
@@ -152,7 +158,7 @@ impl Refusal {
             Self::VerificationFailed => Status::VerificationFailed,
             Self::TooManyKeys | Self::TooManyKeysOfUser => Status::QuotaExceeded,
             Self::TooLarge => Status::TooLarge,
-            Self::ArenaFull => Status::ArenaFull,
+            Self::ArenaFull | Self::ArenaReserved => Status::ArenaFull,
             Self::Internal { .. } => Status::Internal,
         }
     }

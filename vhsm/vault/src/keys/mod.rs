@@ -17,6 +17,7 @@ use crate::policy::{ActivePolicy, KeyRule, Source};
 use crate::{Draw, Now, Refusal, VaultLimits};
 use nitride_protocol::{KeyName, KeyNameBuf, KeyState, KeyType, Operation, OperationSet, Origin};
 use nitride_secmem::crypto::sha256;
+use nitride_secmem::{Usage, usage};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -26,6 +27,8 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub(crate) struct Keys {
     table: RwLock<Table>,
     limits: VaultLimits,
+    /// How full the arenas are.
+    pub(crate) usage: fn() -> Usage,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +54,11 @@ pub(crate) struct NewKey<'n> {
 impl Keys {
     pub(crate) fn new(limits: VaultLimits) -> Self {
         let table = RwLock::default();
-        Self { table, limits }
+        Self {
+            table,
+            limits,
+            usage,
+        }
     }
 
     /// The key of this name, in whatever state.
@@ -176,6 +183,9 @@ impl Keys {
             if of_uid >= self.limits.keys_per_uid {
                 return Err(Refusal::TooManyKeysOfUser);
             }
+            if !has_room_to_spare((self.usage)()) {
+                return Err(Refusal::ArenaReserved);
+            }
         }
         let body = make()?;
         let version = body.newest_version();
@@ -199,6 +209,14 @@ impl Keys {
 const POISONED: Refusal = Refusal::Internal {
     what: "a thread panicked while it changed the key table",
 };
+
+/// Whether there is room for a key that no policy speaks of. The last quarter of each arena is for
+/// the keys of the policy, for rounds and for buffers: whoever may generate keys must not be able
+/// to keep everybody else from working.
+fn has_room_to_spare(usage: Usage) -> bool {
+    let spares = |used: usize, size: usize| used <= size / 4 * 3;
+    spares(usage.records_used, usage.records_size) && spares(usage.heap_used, usage.heap_size)
+}
 
 impl NewKey<'_> {
     /// What travels with the key from now on, if it may be made at all.

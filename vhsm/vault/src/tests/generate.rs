@@ -6,6 +6,7 @@ use crate::{Refusal, VaultLimits};
 use nitride_protocol::admin::{Destroy, Import};
 use nitride_protocol::application::{Describe, Generate, Sign};
 use nitride_protocol::{KeyType, Operation, OperationSet, Origin, Status};
+use nitride_secmem::Usage;
 
 fn generate(key: &str, key_type: KeyType) -> Generate<'_> {
     Generate {
@@ -59,6 +60,57 @@ fn a_name_is_taken_once() {
     assert_eq!(world.ask(&mut app, &made).unwrap_err(), exists);
     let imported = import("k", KeyType::EcP256, &[1; 32]);
     assert_eq!(world.ask(&mut admin, &imported).unwrap_err(), exists);
+}
+
+#[test]
+fn keys_that_no_policy_speaks_of_leave_the_last_quarter_of_the_arenas() {
+    let keys = vec![
+        key("made", KeyType::EcP256, Source::Generate),
+        key("local", KeyType::EcP256, Source::Local),
+    ];
+    let mut world = World::new(policy(everything(), keys));
+    let (mut app, mut admin) = (world.application(1), world.admin(0));
+    let arena_full = Not::Done(Status::ArenaFull);
+    let nearly: [fn() -> Usage; 2] = [
+        || Usage {
+            records_used: 3073,
+            records_size: 4096,
+            ..Usage::default()
+        },
+        || Usage {
+            heap_used: 6145,
+            heap_size: 8192,
+            ..Usage::default()
+        },
+    ];
+    for usage in nearly {
+        world.vault.keys.usage = usage;
+        let made = world.ask(&mut app, &generate("k", KeyType::EcP256));
+        assert_eq!(made.unwrap_err(), arena_full);
+        assert_eq!(app.refusal(), Some(Refusal::ArenaReserved));
+        let imported = world.ask(&mut admin, &import("k", KeyType::EcP256, &[1; 32]));
+        assert_eq!(imported.unwrap_err(), arena_full);
+    }
+    // What the policy speaks of has the rest.
+    let sign = Sign {
+        key: name("made"),
+        scheme: None,
+        message: b"message",
+    };
+    world.ask(&mut app, &sign).unwrap();
+    world
+        .ask(&mut admin, &import("local", KeyType::EcP256, &[1; 32]))
+        .unwrap();
+    world.vault.keys.usage = || Usage {
+        records_used: 3072,
+        records_size: 4096,
+        heap_used: 6144,
+        heap_size: 8192,
+        ..Usage::default()
+    };
+    world
+        .ask(&mut app, &generate("k", KeyType::EcP256))
+        .unwrap();
 }
 
 #[test]
