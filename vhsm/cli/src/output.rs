@@ -178,6 +178,12 @@ mod tests {
                 .write(&Answer::public("signature", None, vec![1]))
                 .unwrap_err();
             assert!(matches!(refused, Failure::NotAFile { .. }));
+            let pem = Answer::Text {
+                text: "text".to_owned(),
+                json: serde_json::Value::Null,
+            };
+            let refused = target.write(&pem).unwrap_err();
+            assert!(matches!(refused, Failure::NotAFile { .. }));
             // Before a secret is fetched for it, too.
             let ahead = target.check("secret", true).unwrap_err();
             assert!(matches!(ahead, Failure::NotAFile { .. }));
