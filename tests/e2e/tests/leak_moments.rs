@@ -7,6 +7,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use nitride_e2e::known::{Known, control, fresh_bytes, no_leaks, plan, use_all};
 use nitride_protocol::KeyType;
 use nitride_support::courier::{Courier, KbsSession};
+use nitride_support::owner::Deposit;
 use nitride_support::program::wait_until;
 use nitride_support::scan::{Form, Needles, Snapshot, aes256_encrypt_block, candidates};
 use nitride_support::unit::is_root_or_says_so;
@@ -98,6 +99,82 @@ fn no_moment_of_any_operation_shows_a_known_key_outside_the_arenas() -> Result<(
         "{MOMENTS} moments among {} turns, 0 findings",
         operations.into_inner()
     );
+    Ok(())
+}
+
+#[test]
+fn no_moment_of_a_round_shows_what_it_brings_outside_the_arenas() -> Result<()> {
+    if !is_root_or_says_so("no_moment_of_a_round_shows_what_it_brings") {
+        return Ok(());
+    }
+    // Keys by the dozen in each round, and a lease that has them brought again and again.
+    let names: Vec<String> = (0..40).map(|number| format!("k{number}")).collect();
+    let policy: String = names
+        .iter()
+        .map(|name| {
+            format!(
+                "[[key]]\nname = \"app/{name}\"\ntype = \"hmac-sha256\"\nlease = \"1s\"\n\
+                 source = \"kbs:///demo/key/{name}\"\nservice = \"main\"\nsigner = \"owner\"\n\
+                 operations = [\"mac\"]\n"
+            )
+        })
+        .collect();
+    let mut plan = plan(true);
+    plan.policy.push_str(&policy);
+    plan.service_tables = "[throttle]\nrequests-per-second = 10000\nburst = 10000\n".to_owned();
+    let world = World::start(plan)?;
+    let mut needles = Needles::default();
+    for name in &names {
+        let (path, material) = (format!("demo/key/{name}"), fresh_bytes(32)?);
+        world
+            .owner()
+            .deposit(&Deposit::key(&path, KeyType::HmacSha256, &material))?;
+        Form {
+            label: name,
+            key_type: KeyType::HmacSha256,
+            material: &material,
+        }
+        .add_to(&mut needles);
+    }
+    let over = AtomicBool::new(false);
+    let moments = std::thread::scope(|scope| -> Result<usize> {
+        let users: Vec<_> = names
+            .chunks(10)
+            .map(|names| {
+                let (over, world) = (&over, &world);
+                scope.spawn(move || -> Result<()> {
+                    let mut app = world.application()?;
+                    while !over.load(Ordering::Relaxed) {
+                        for name in names {
+                            app.mac(&format!("app/{name}"), b"data")?;
+                        }
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        let rounds = || Ok::<_, anyhow::Error>(world.relay()?.count("POST", "/kbs/v0/attest"));
+        let mut moments = 0;
+        let searched = (|| -> Result<()> {
+            // Until both have happened often enough, or a user has failed.
+            while (moments < MOMENTS || rounds()? < 50)
+                && !users.iter().any(std::thread::ScopedJoinHandle::is_finished)
+            {
+                no_leaks(&world, &needles, &format!("moment {moments}"))?;
+                moments += 1;
+            }
+            Ok(())
+        })();
+        over.store(true, Ordering::Relaxed);
+        for user in users {
+            user.join().ok().context("no panic")??;
+        }
+        searched.map(|()| moments)
+    })?;
+    let kept = Snapshot::take(world.vhsmd()?.pid())?.kept(&needles);
+    ensure!(!kept.is_empty(), "none of the keys is in the arenas");
+    let rounds = world.relay()?.count("POST", "/kbs/v0/attest");
+    eprintln!("{moments} moments among {rounds} rounds, 0 findings");
     Ok(())
 }
 
