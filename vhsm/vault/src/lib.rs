@@ -16,7 +16,8 @@
 //! - **What is left out is denied**, and to a peer without any rule on a name, a key that is not
 //!   there looks like one that is.
 //! - **Policy is judged at use**, all of it out of one generation. Nothing is copied into keys, so
-//!   a new policy can only narrow what is under way.
+//!   a new policy can only narrow what is under way. That goes for who signed a key, too: a signer
+//!   who is no longer named takes along what it signed.
 //! - **Both must allow.** What travels with a key (request or envelope) and what the configuration
 //!   says of it are asked separately; neither can widen the other.
 //! - **Secrets stay where they are**: arena to arena, from the packet into a record, from the
