@@ -15,6 +15,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -153,6 +154,19 @@ fn it_serves_over_tls_and_plain_bytes_get_nothing() {
         let mut answer = Vec::new();
         let _ = plain.read_to_end(&mut answer);
         assert!(!answer.starts_with(b"HTTP"));
+    });
+}
+
+#[test]
+fn a_handshake_that_does_not_come_ends_the_connection() {
+    let folder = Folder::make();
+    folder.configure("[limits]\nheader-timeout-secs = 1\n");
+    serving(folder.open().unwrap(), |address, _| {
+        let mut silent = TcpStream::connect(address).unwrap();
+        silent
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        assert_eq!(silent.read(&mut [0; 1]).unwrap(), 0);
     });
 }
 

@@ -10,20 +10,26 @@ use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use nitride_kbs::messages::{parse_attestation_response, parse_challenge};
+use std::cell::RefCell;
 use std::io::Write;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Once};
 use tower_service::Service as _;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::filter::LevelFilter;
 
 const AUTH: &str = r#"{"version":"0.4.0","tee":"sample","extra-params":""}"#;
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    static WRITTEN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
-impl Write for Log {
+/// Keeps what is logged on a thread for that thread. One subscriber serves all tests: those that
+/// come and go beside each other turn each other's events off.
+struct ThreadLog;
+
+impl Write for ThreadLog {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        WRITTEN.with_borrow_mut(|written| written.write(bytes))
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -31,12 +37,15 @@ impl Write for Log {
     }
 }
 
-impl MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
+fn log_by_thread() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        tracing_subscriber::fmt()
+            .with_max_level(LevelFilter::TRACE)
+            .with_writer(|| ThreadLog)
+            .with_ansi(false)
+            .init();
+    });
 }
 
 struct Reply {
@@ -49,11 +58,13 @@ struct Reply {
 struct Logged {
     runtime: tokio::runtime::Runtime,
     router: axum::Router,
-    log: Log,
 }
 
 impl Logged {
     fn start() -> Self {
+        log_by_thread();
+        // Tests may follow each other on one thread.
+        WRITTEN.take();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -61,7 +72,6 @@ impl Logged {
         Self {
             runtime,
             router: router(Arc::new(service(Plan::default(), Clock::system()))),
-            log: Log::default(),
         }
     }
 
@@ -74,28 +84,22 @@ impl Logged {
             .extension(Source(Ipv4Addr::LOCALHOST.into()))
             .body(Body::from(body.to_vec()))
             .unwrap();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::level_filters::LevelFilter::TRACE)
-            .with_writer(self.log.clone())
-            .with_ansi(false)
-            .finish();
-        tracing::subscriber::with_default(subscriber, || {
-            self.runtime.block_on(async {
-                let response = self.router.clone().call(request).await.unwrap();
-                let (parts, body) = response.into_parts();
-                let cookie = parts.headers.get(SET_COOKIE);
-                let cookie = cookie.map(|cookie| cookie.to_str().unwrap().to_owned());
-                Reply {
-                    status: parts.status,
-                    cookie: cookie.map(|cookie| cookie.split(';').next().unwrap().to_owned()),
-                    body: body.collect().await.unwrap().to_bytes().to_vec(),
-                }
-            })
+        self.runtime.block_on(async {
+            let response = self.router.clone().call(request).await.unwrap();
+            let (parts, body) = response.into_parts();
+            let cookie = parts.headers.get(SET_COOKIE);
+            let cookie = cookie.map(|cookie| cookie.to_str().unwrap().to_owned());
+            Reply {
+                status: parts.status,
+                cookie: cookie.map(|cookie| cookie.split(';').next().unwrap().to_owned()),
+                body: body.collect().await.unwrap().to_bytes().to_vec(),
+            }
         })
     }
 
+    /// All that this thread has logged.
     fn text(&self) -> String {
-        String::from_utf8(self.log.0.lock().unwrap().clone()).unwrap()
+        String::from_utf8(WRITTEN.with_borrow(Vec::clone)).unwrap()
     }
 }
 
@@ -178,7 +182,7 @@ fn decisions_are_logged_and_nothing_that_opens_anything_is() {
 #[test]
 fn a_request_cannot_write_lines_of_its_own_or_long_ones() {
     let logged = Logged::start();
-    let hostile = r"\n2030-01-01T00:00:00Z  INFO request: released \u001b[2J \u202e";
+    let hostile = r"\n2030-01-01T00:00:00Z  INFO request: released \u001b[2J \u202e é";
     for body in [
         format!(r#"{{"version":"{hostile}","tee":"sample","extra-params":""}}"#),
         format!(r#"{{"version":"0.4.0","tee":"{hostile}","extra-params":""}}"#),

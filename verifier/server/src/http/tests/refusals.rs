@@ -9,6 +9,7 @@ use crate::store::memory::MemoryStore;
 use crate::token::tests::{NOW_SECS, issuer, runtime, verdict};
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use nitride_kbs::messages::{Attestation, InitData};
+use nitride_kbs::tee_key::TeePublicKey;
 use nitride_kbs::token::assemble;
 use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{Signature, SigningKey};
@@ -298,15 +299,13 @@ fn bodies_that_are_not_the_message_are_refused() {
 fn a_tee_key_off_the_curve_is_refused() {
     let world = World::start();
     let guest = Guest::challenged(&world);
-    let mut attestation = guest.attestation("1");
-    let key = nitride_kbs::tee_key::TeePublicKey::EcP256 {
+    let key = TeePublicKey::EcP256 {
         x: [1; 32],
         y: [2; 32],
     };
-    attestation.runtime_data.tee_pubkey = key;
-    guest
-        .send(&world, &attestation)
-        .assert_refused(401, "AttestationError");
+    let answer = guest.send(&world, &guest.attestation_of(&key, "1"));
+    answer.assert_refused(401, "AttestationError");
+    assert!(answer.error().detail.contains("not a point"));
 }
 
 #[test]
@@ -370,4 +369,14 @@ fn a_store_that_fails_is_not_a_missing_resource() {
     });
     let token = Guest::challenged(&world).token(&world, "1");
     fetch(&world, PATH, &token).assert_refused(503, "StoreError");
+}
+
+#[test]
+fn the_store_is_not_asked_for_what_is_denied() {
+    let world = World::of(Plan {
+        store: Arc::new(MemoryStore::broken()),
+        ..Plan::default()
+    });
+    let token = Guest::challenged(&world).token(&world, "1");
+    fetch(&world, "other/key/one", &token).assert_refused(401, "PolicyDeny");
 }

@@ -20,6 +20,7 @@ use nitride_kbs::messages::{
 };
 use nitride_kbs::report_data::report_data;
 use nitride_kbs::resource::ResourcePath;
+use nitride_kbs::tee_key::TeePublicKey;
 use nitride_verify::AttestationPolicy;
 use p256::SecretKey;
 use sha2::{Digest, Sha256};
@@ -335,8 +336,12 @@ impl Guest {
 
     /// The attest request for evidence of `svn`.
     pub(super) fn attestation(&self, svn: &str) -> Attestation {
-        let key = opening::public(&self.key);
-        let report_data = Base64::encode_string(&report_data(&self.nonce, &key, ""));
+        self.attestation_of(&opening::public(&self.key), svn)
+    }
+
+    /// The same for any key.
+    pub(super) fn attestation_of(&self, key: &TeePublicKey, svn: &str) -> Attestation {
+        let report_data = Base64::encode_string(&report_data(&self.nonce, key, ""));
         let evidence = serde_json::json!({ "svn": svn, "report_data": report_data }).to_string();
         Attestation::compose(&self.nonce, &key.to_jwk_json(), &evidence, "", None).unwrap()
     }
