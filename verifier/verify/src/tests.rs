@@ -18,23 +18,29 @@ fn primary(svn: &str, report_data: &[u8]) -> String {
     serde_json::json!({ "svn": svn, "report_data": report_data }).to_string()
 }
 
-fn judge_primary(primary: &str, policy: &AttestationPolicy) -> Result<Verdict, Refused> {
-    let evidence = UnverifiedEvidence {
+/// Nothing but the primary evidence.
+fn bare(primary: &str) -> UnverifiedEvidence<'_> {
+    UnverifiedEvidence {
         tee: Tee::Sample,
         primary,
         additional: "",
         has_init_data: false,
-    };
+    }
+}
+
+fn judge_within(
+    evidence: &UnverifiedEvidence<'_>,
+    policy: &AttestationPolicy,
+    budget: &mut Budget,
+) -> Result<Verdict, Refused> {
     let expected = Expected {
         report_data: REPORT_DATA,
     };
-    judge(
-        &evidence,
-        &expected,
-        policy,
-        0,
-        &mut Budget::for_one_round(),
-    )
+    judge(evidence, &expected, policy, 0, budget)
+}
+
+fn judge_primary(primary: &str, policy: &AttestationPolicy) -> Result<Verdict, Refused> {
+    judge_within(&bare(primary), policy, &mut Budget::for_one_round())
 }
 
 fn outcome<'a>(checks: &'a [Check], name: &str) -> &'a CheckOutcome {
@@ -152,21 +158,12 @@ fn malformed_evidence_is_refused_by_name() {
 #[test]
 fn evidence_over_budget_is_refused_before_it_is_parsed() {
     let policy = policy(true, "[\"1\"]");
-    let evidence = |primary| UnverifiedEvidence {
-        tee: Tee::Sample,
-        primary,
-        additional: "",
-        has_init_data: false,
-    };
-    let expected = Expected {
-        report_data: REPORT_DATA,
-    };
     let deep = "[".repeat(100);
     for (primary, mut budget) in [
         (deep.as_str(), Budget::for_one_round()),
         ("{\"svn\":\"1\"}", Budget::new(4, 8)),
     ] {
-        let refused = judge(&evidence(primary), &expected, &policy, 0, &mut budget).unwrap_err();
+        let refused = judge_within(&bare(primary), &policy, &mut budget).unwrap_err();
         assert!(matches!(refused.cause, Refusal::OverBudget(_)));
     }
 }
@@ -175,42 +172,24 @@ fn evidence_over_budget_is_refused_before_it_is_parsed() {
 fn what_sample_evidence_cannot_bind_is_refused() {
     let policy = policy(true, "[\"1\"]");
     let primary = primary("1", &REPORT_DATA);
-    let expected = Expected {
-        report_data: REPORT_DATA,
-    };
-    let bare = UnverifiedEvidence {
-        tee: Tee::Sample,
-        primary: &primary,
-        additional: "",
-        has_init_data: false,
+    let refusal = |evidence: UnverifiedEvidence<'_>| {
+        let judged = judge_within(&evidence, &policy, &mut Budget::for_one_round());
+        judged.unwrap_err().cause
     };
     let with_init_data = UnverifiedEvidence {
         has_init_data: true,
-        ..bare
+        ..bare(&primary)
     };
-    let refused = judge(
-        &with_init_data,
-        &expected,
-        &policy,
-        0,
-        &mut Budget::for_one_round(),
-    )
-    .unwrap_err();
-    assert!(matches!(refused.cause, Refusal::InitDataUnbound { .. }));
+    assert!(matches!(
+        refusal(with_init_data),
+        Refusal::InitDataUnbound { .. }
+    ));
     let with_devices = UnverifiedEvidence {
         additional: "{\"nvidia\":{}}",
-        ..bare
+        ..bare(&primary)
     };
-    let refused = judge(
-        &with_devices,
-        &expected,
-        &policy,
-        0,
-        &mut Budget::for_one_round(),
-    )
-    .unwrap_err();
     assert!(matches!(
-        refused.cause,
+        refusal(with_devices),
         Refusal::AdditionalEvidenceNotJudged
     ));
 }
