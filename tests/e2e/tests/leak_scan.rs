@@ -79,10 +79,16 @@ fn with_memfd_secret_not_even_root_reads_the_arenas() -> Result<()> {
     let needles = known.needles();
     let world = World::start(plan(false))?;
     known.deposit(&world)?;
-    if world.admin()?.status()?.arena_kind != "memfd-secret" {
+    // System call 447, asked without the vault's help, on every architecture that is built for.
+    let kernel_has_it = std::process::Command::new("perl")
+        .args(["-e", "exit(syscall(447, 0) < 0)"])
+        .status()?
+        .success();
+    if !kernel_has_it {
         eprintln!("SKIPPED: this kernel has no memfd_secret");
         return Ok(());
     }
+    ensure!(world.admin()?.status()?.arena_kind == "memfd-secret");
     known.import(&world)?;
     use_all(&world)?;
     no_leaks(&world, &needles, "with memfd_secret")?;
