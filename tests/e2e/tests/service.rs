@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use anyhow::{Context, Result};
+use base64ct::{Base64, Encoding};
 use nitride_kbs::report_data::report_data;
 use nitride_kbs::tee_key::TeePublicKey;
 use nitride_protocol::KeyType;
@@ -109,6 +110,22 @@ fn without_attestation_there_is_no_resource() -> Result<()> {
     let request = HttpMessage::request("GET", "/kbs/v0/resource/demo/key/one", b"")
         .with_header("authorization", &format!("Bearer {}", token.sign(&forger)));
     assert_eq!(connection.call(&request)?.status(), 401);
+    Ok(())
+}
+
+#[test]
+fn a_challenge_that_the_service_did_not_make_is_refused_though_the_evidence_is_for_it() -> Result<()>
+{
+    let world = world(|_| ())?;
+    let mut session = KbsSession::open(&world.service_upstream()?)?;
+    let mut made = Base64::decode_vec(&session.auth("sample")?)?;
+    // One bit of the random part: form, time and TEE are still the service's own.
+    made[10] ^= 1;
+    let made = Base64::encode_string(&made);
+    let response = session.post_evidence(&made, &evidence(&world, &made)?)?;
+    let said = String::from_utf8_lossy(&response.body).into_owned();
+    assert_eq!(response.status(), 401, "{said}");
+    assert!(said.contains("not issued by this service"), "{said}");
     Ok(())
 }
 

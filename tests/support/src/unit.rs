@@ -21,7 +21,18 @@ impl Unit {
     /// # Errors
     /// When there is no cgroup2 mount or the folder cannot be made.
     pub fn create(name: &str) -> Result<Self> {
-        let slice = cgroup2_root()?.join("system.slice");
+        Self::create_in(&cgroup2_root()?.join("system.slice"), name)
+    }
+
+    /// Makes a cgroup beside `system.slice`, in which no unit of the system is; only root can.
+    ///
+    /// # Errors
+    /// As [`Unit::create`].
+    pub fn create_slice(name: &str) -> Result<Self> {
+        Self::create_in(&cgroup2_root()?, name)
+    }
+
+    fn create_in(slice: &Path, name: &str) -> Result<Self> {
         let folder = slice.join(name);
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("make the cgroup {}", folder.display()))?;
