@@ -16,6 +16,8 @@ fn example(world: &World, name: &str) -> Result<String> {
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let folder = world.folder.path().display().to_string();
     let caller = format!("uid = {}", getuid());
+    // systemd-cryptsetup is root; the test may be anybody.
+    let reader = format!("key = \"disk/data\"\nallowed-uids = [{}]", getuid());
     Ok([
         ("/run/credentials/nitride-provisiond.service", &*folder),
         ("/var/lib/nitride-provisiond", &folder),
@@ -35,6 +37,7 @@ fn example(world: &World, name: &str) -> Result<String> {
         ("user = \"vhsm\"", &caller),
         ("unit = \"nitride-agent.service\"\n", ""),
         ("unit = \"vhsmd.service\"\n", ""),
+        ("key = \"disk/data\"", &reader),
     ]
     .iter()
     .fold(text, |text, (from, to)| text.replace(from, to)))
