@@ -41,6 +41,7 @@ pub(crate) struct Fault {
     pub(crate) class: FailureClass,
     pub(crate) reason: String,
     pub(crate) retry_after_ms: Option<u64>,
+    remedy: Remedy,
 }
 
 /// What a fault allows.
@@ -87,18 +88,22 @@ impl Fault {
             Some(found) => format!("HTTP {status} {variant}: {}", found.detail),
             None => format!("HTTP {status}"),
         };
+        let fault = Self::new(class, action, &what);
         Self {
             retry_after_ms: answer.retry_after_secs.map(|secs| u64::from(secs) * 1000),
-            ..Self::new(class, action, &what)
+            // A session that is over does not come back, and a round has one challenge: the next
+            // round may do better, and so may a replica that still knows this one.
+            remedy: if variant == SESSION_OVER {
+                Remedy::Elsewhere
+            } else {
+                fault.remedy
+            },
+            ..fault
         }
     }
 
     pub(crate) fn remedy(&self) -> Remedy {
-        match self.class {
-            FailureClass::Unreachable | FailureClass::TimedOut => Remedy::Again,
-            FailureClass::Protocol => Remedy::Elsewhere,
-            FailureClass::Refused | FailureClass::NotFound => Remedy::None,
-        }
+        self.remedy
     }
 
     /// What the vault is told.
@@ -117,14 +122,27 @@ impl Fault {
             class,
             reason: printable(&format!("{}: {what}", action.as_str())),
             retry_after_ms: None,
+            remedy: match class {
+                FailureClass::Unreachable | FailureClass::TimedOut => Remedy::Again,
+                FailureClass::Protocol => Remedy::Elsewhere,
+                FailureClass::Refused | FailureClass::NotFound => Remedy::None,
+            },
         }
     }
 }
+
+/// Our service's error type for a challenge that has aged or that it does not know: no verdict.
+const SESSION_OVER: &str = "SessionError";
+
+/// The longest run of token characters that is shown. A service that repeats the token that it was
+/// sent must not get it into our log.
+const MAX_WORD_LEN: usize = 48;
 
 /// A refusal's class by the error type that the service gave, or by the status where that is no
 /// type of the protocol.
 fn refusal_class(action: Action, status: u16, variant: &str) -> FailureClass {
     match (action, variant) {
+        (_, SESSION_OVER) => FailureClass::TimedOut,
         // Trustee's plugins have one error; for the resource plugin it means a missing file.
         (Action::Fetch, "PluginInternalError" | "ResourceNotFound") => FailureClass::NotFound,
         (Action::Fetch, "InvalidRequestPath") => FailureClass::NotFound,
@@ -144,16 +162,24 @@ fn refusal_class(action: Action, status: u16, variant: &str) -> FailureClass {
 /// A service's words go into a log that a person reads on a terminal.
 fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len().min(MAX_REASON_LEN));
+    let mut word_len = 0;
     for character in text.chars() {
         let shown = if character == ' ' || character.is_ascii_graphic() {
             character
         } else {
             '?'
         };
+        let in_token = shown.is_ascii_alphanumeric() || "-_.+=".contains(shown);
+        word_len = if in_token { word_len + 1 } else { 0 };
         if printable.len() == MAX_REASON_LEN {
             break;
         }
-        printable.push(shown);
+        match word_len {
+            0..=MAX_WORD_LEN => printable.push(shown),
+            // One sign for all that is left out.
+            _ if word_len == MAX_WORD_LEN + 1 => printable.push('*'),
+            _ => {}
+        }
     }
     printable
 }
@@ -234,6 +260,39 @@ mod tests {
         assert_eq!(
             fault.reason,
             "resource: HTTP 401 PolicyDeny: no??[31mroot: all is well"
+        );
+    }
+
+    #[test]
+    fn a_session_that_is_over_is_no_verdict() {
+        for action in [Action::Attest, Action::Fetch] {
+            let body = ErrorInformation::new("SessionError", "the challenge has expired").to_json();
+            let answer = HttpAnswer {
+                status: 401,
+                body: body.into_bytes(),
+                ..HttpAnswer::default()
+            };
+            let fault = Fault::answer(action, &answer);
+            assert_eq!(fault.class, FailureClass::TimedOut);
+            assert_eq!(fault.remedy(), Remedy::Elsewhere);
+        }
+    }
+
+    #[test]
+    fn a_token_that_the_service_repeats_is_not_shown() {
+        let token = "eyJhbGciOiJFUzI1NiJ9.".repeat(20);
+        let body = ErrorInformation::new("TokenVerifierError", &format!("got {token} here"));
+        let answer = HttpAnswer {
+            status: 401,
+            body: body.to_json().into_bytes(),
+            ..HttpAnswer::default()
+        };
+        assert_eq!(
+            Fault::answer(Action::Fetch, &answer).reason,
+            format!(
+                "resource: HTTP 401 TokenVerifierError: got {}* here",
+                &token[..MAX_WORD_LEN]
+            )
         );
     }
 
