@@ -13,4 +13,9 @@ pub struct Peer {
     pub unit: Option<String>,
     /// Path in the cgroup2 tree, where it is known.
     pub cgroup: Option<String>,
+    /// SHA-256 of the program file that it ran when it connected, where a rule asks for it.
+    pub executable_digest: Option<[u8; 32]>,
+    /// Whether the daemon checks for every message of this connection that the pinned process
+    /// itself has sent it.
+    pub per_message: bool,
 }

@@ -107,6 +107,12 @@ impl RawKey {
                 .transpose()?,
             not_before: secs(self.not_before)?,
             not_after: secs(self.not_after)?,
+            max_uses: None,
+            rate: None,
+            min_version: None,
+            rotate_after_secs: None,
+            rotate_after_uses: None,
+            wrappable_by: vec![],
             prefetch: self.prefetch,
             tenant: self.tenant,
         })

@@ -38,6 +38,8 @@ pub(crate) fn peer_match(
             .cgroup_prefix
             .map(|prefix| cgroup_of(document, prefix))
             .transpose()?,
+        executable_digest: None,
+        per_message: false,
     };
     if !found.states_anything() {
         return Err(document.fault(

@@ -61,6 +61,8 @@ impl Link {
             pid: self.identity.pid,
             unit: self.identity.unit.clone(),
             cgroup: self.identity.cgroup.clone(),
+            executable_digest: None,
+            per_message: false,
         }
     }
 

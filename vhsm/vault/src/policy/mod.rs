@@ -78,10 +78,32 @@ pub struct KeyRule {
     pub not_before: Option<u64>,
     /// No use after this second of the wall clock.
     pub not_after: Option<u64>,
+    /// Uses that it allows in its whole life, over all versions and restarts.
+    pub max_uses: Option<u64>,
+    /// How often one peer may use it.
+    pub rate: Option<Rate>,
+    /// Versions below this one are not used, whatever their state.
+    pub min_version: Option<u32>,
+    /// A newest version older than this, in seconds, is followed by a new one at its next use; for
+    /// keys that are made here.
+    pub rotate_after_secs: Option<u64>,
+    /// A newest version with as many uses is followed by a new one; for keys that are made here.
+    pub rotate_after_uses: Option<u64>,
+    /// Wrapping keys under which it may leave, wrapped. Empty: under none.
+    pub wrappable_by: Vec<KeyNameBuf>,
     /// Whether to fetch the key at start, before anybody asks; for [`Source::Kbs`].
     pub prefetch: bool,
     /// The tenant that the envelope has to name.
     pub tenant: Option<String>,
+}
+
+/// A token bucket that holds `uses` and fills once in `per_secs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Rate {
+    /// Uses that may follow one another at once.
+    pub uses: u32,
+    /// In how many seconds an empty bucket is full again.
+    pub per_secs: u32,
 }
 
 /// Where a key comes from.

@@ -16,6 +16,12 @@ pub struct PeerMatch {
     pub unit: Option<String>,
     /// A folder of the cgroup tree, such as `/system.slice`, in or below which the peer runs.
     pub cgroup_prefix: Option<String>,
+    /// SHA-256 of the peer's program file. A hint: whoever may run the program may make it load
+    /// other code (`LD_PRELOAD`, a debugger, its own arguments), so it never stands alone.
+    pub executable_digest: Option<[u8; 32]>,
+    /// Holds only on connections where every message is checked to come from the process that
+    /// connected. No condition by itself.
+    pub per_message: bool,
 }
 
 impl PeerMatch {
@@ -28,6 +34,8 @@ impl PeerMatch {
             group,
             unit,
             cgroup_prefix,
+            executable_digest,
+            per_message: _,
         } = self;
         uid.is_some()
             || user.is_some()
@@ -35,6 +43,7 @@ impl PeerMatch {
             || group.is_some()
             || unit.is_some()
             || cgroup_prefix.is_some()
+            || executable_digest.is_some()
     }
 
     /// Whether it is about `peer`. What is not known of a peer does not match.
@@ -47,6 +56,8 @@ impl PeerMatch {
             group,
             unit,
             cgroup_prefix,
+            executable_digest,
+            per_message,
         } = self;
         self.states_anything()
             && uid.is_none_or(|uid| uid == peer.uid)
@@ -61,6 +72,8 @@ impl PeerMatch {
                     .as_deref()
                     .is_some_and(|path| is_in_or_below(path, prefix))
             })
+            && executable_digest.is_none_or(|digest| peer.executable_digest == Some(digest))
+            && (!per_message || peer.per_message)
     }
 }
 
@@ -85,12 +98,20 @@ mod tests {
             pid: 1,
             unit: Some("web.service".into()),
             cgroup: Some("/system.slice/web.service".into()),
+            executable_digest: Some([7; 32]),
+            per_message: true,
         }
     }
 
     #[test]
     fn a_match_that_states_nothing_is_about_nobody() {
         assert!(!PeerMatch::default().matches(&peer()));
+        // Who sends a message is no condition on who that is.
+        let per_message = PeerMatch {
+            per_message: true,
+            ..PeerMatch::default()
+        };
+        assert!(!per_message.matches(&peer()));
     }
 
     #[test]
@@ -102,15 +123,23 @@ mod tests {
             group: Some(44),
             unit: Some("web.service".into()),
             cgroup_prefix: Some("/system.slice".into()),
+            executable_digest: Some([7; 32]),
+            per_message: true,
         };
         assert!(all.matches(&peer()));
-        let broken: [fn(&mut PeerMatch); 6] = [
+        let unchecked = Peer {
+            per_message: false,
+            ..peer()
+        };
+        assert!(!all.matches(&unchecked));
+        let broken: [fn(&mut PeerMatch); 7] = [
             |m| m.uid = Some(0),
             |m| m.user = Some(0),
             |m| m.gid = Some(44),
             |m| m.group = Some(4),
             |m| m.unit = Some("web".into()),
             |m| m.cgroup_prefix = Some("/system".into()),
+            |m| m.executable_digest = Some([8; 32]),
         ];
         for (index, breaks) in broken.into_iter().enumerate() {
             let mut one_wrong = all.clone();
@@ -135,6 +164,7 @@ mod tests {
         let unknown = Peer {
             unit: None,
             cgroup: None,
+            executable_digest: None,
             ..peer()
         };
         for stated in [
@@ -144,6 +174,10 @@ mod tests {
             },
             PeerMatch {
                 cgroup_prefix: Some("/".into()),
+                ..PeerMatch::default()
+            },
+            PeerMatch {
+                executable_digest: Some([7; 32]),
                 ..PeerMatch::default()
             },
         ] {

@@ -42,6 +42,7 @@ fn peer_match() -> impl Strategy<Value = PeerMatch> {
                 group,
                 unit,
                 cgroup_prefix,
+                ..PeerMatch::default()
             };
             stated.states_anything().then_some(stated)
         },

@@ -222,6 +222,8 @@ pub(crate) fn peer(uid: u32) -> Peer {
         pid: 4242,
         unit: Some(format!("unit-{uid}.service")),
         cgroup: Some(format!("/system.slice/unit-{uid}.service")),
+        executable_digest: None,
+        per_message: false,
     }
 }
 
@@ -259,6 +261,12 @@ pub(crate) fn key(name: &str, key_type: KeyType, source: Source) -> KeyRule {
         lease_secs: None,
         not_before: None,
         not_after: None,
+        max_uses: None,
+        rate: None,
+        min_version: None,
+        rotate_after_secs: None,
+        rotate_after_uses: None,
+        wrappable_by: vec![],
         prefetch: false,
         tenant: None,
     }

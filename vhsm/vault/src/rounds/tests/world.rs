@@ -188,6 +188,12 @@ pub(super) fn rule(name: &str, key_type: KeyType, service: &str, path: &str) -> 
         lease_secs: None,
         not_before: None,
         not_after: None,
+        max_uses: None,
+        rate: None,
+        min_version: None,
+        rotate_after_secs: None,
+        rotate_after_uses: None,
+        wrappable_by: vec![],
         prefetch: false,
         tenant: None,
     }
