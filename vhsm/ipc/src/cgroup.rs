@@ -28,6 +28,7 @@ pub enum CgroupError {
 #[derive(Debug, Clone)]
 pub struct CgroupRoot {
     mount: PathBuf,
+    proc_alone: bool,
 }
 
 impl CgroupRoot {
@@ -42,8 +43,25 @@ impl CgroupRoot {
             .and_then(|file| file.take(MAX_MOUNTINFO_LEN).read_to_end(&mut table))
             .map_err(CgroupError::Mountinfo)?;
         cgroup2_mount(&String::from_utf8_lossy(&table))
-            .map(|mount| Self { mount })
+            .map(|mount| Self {
+                mount,
+                proc_alone: false,
+            })
             .ok_or(CgroupError::NotMounted)
+    }
+
+    /// The same, for finding cgroups by `/proc/PID/cgroup` alone, as before Linux 6.13; so that
+    /// the tests try that way on any kernel.
+    #[must_use]
+    pub fn by_proc_alone(self) -> Self {
+        Self {
+            proc_alone: true,
+            ..self
+        }
+    }
+
+    pub(crate) fn reads_proc_alone(&self) -> bool {
+        self.proc_alone
     }
 
     /// The mount point.

@@ -43,6 +43,12 @@ pub enum RecvError {
         /// Length of the buffer in bytes.
         room: usize,
     },
+    /// More descriptors came with the packet than were asked for; the packet is lost.
+    #[error("a packet came with more than {room} descriptors")]
+    TooManyDescriptors {
+        /// How many were asked for.
+        room: usize,
+    },
     /// The read timeout passed without a packet.
     #[error("no packet came in time")]
     TimedOut,

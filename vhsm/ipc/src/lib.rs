@@ -17,6 +17,7 @@ pub mod clock;
 mod connection;
 pub mod listen_fds;
 mod listener;
+pub mod message;
 pub mod peer;
 pub mod process;
 pub mod stream;

@@ -1,11 +1,14 @@
 //! Who is at the other end of a local socket, in the kernel's words.
 
 use crate::cgroup::{path_by_proc, system_unit};
+use crate::message::Sender;
 use crate::sys;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt};
+use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 
 pub use crate::cgroup::{CgroupError, CgroupRoot};
 
@@ -70,6 +73,37 @@ impl PeerIdentity {
                 Err(_) => return false,
             }
         }
+    }
+
+    /// Whether this very process, as the user and group that it was, sent what `sender` says who
+    /// sent. Not a child that inherited the connection, nor anybody to whom it was handed.
+    pub fn has_sent(&self, sender: Option<&Sender>) -> bool {
+        let is_named = sender.is_some_and(|sender| {
+            sender.pid == self.pid && sender.uid == self.uid && sender.gid == self.gid
+        });
+        // Last: alive now means that the number was not another process's when it was sent.
+        is_named && self.still_alive()
+    }
+
+    /// Opens the program file that the process runs now, or `None` where the kernel does not let
+    /// us: that takes the same user or CAP_SYS_PTRACE, and no Landlock domain.
+    ///
+    /// The name may lie in a file system that somebody's program serves: opening and reading can
+    /// take as long as that likes.
+    ///
+    /// # Errors
+    /// [`IdentityError::PeerGone`] for a peer that has ended.
+    pub fn open_executable(&self) -> Result<Option<File>, IdentityError> {
+        let opened = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+            .open(format!("/proc/{}/exe", self.pid));
+        // Read by number: alive now means that the number was the peer's then.
+        if !self.still_alive() {
+            return Err(IdentityError::PeerGone);
+        }
+        let is_file = |file: &File| file.metadata().is_ok_and(|found| found.is_file());
+        Ok(opened.ok().filter(is_file))
     }
 }
 
@@ -146,6 +180,9 @@ fn cgroup_of(
     pid: u32,
     root: &CgroupRoot,
 ) -> Result<Option<String>, IdentityError> {
+    if root.reads_proc_alone() {
+        return Ok(path_by_proc(pid));
+    }
     let told = sys::pidfd_info(pidfd.as_fd()).map_err(|errno| match errno {
         Errno::ESRCH | Errno::EREMOTE => IdentityError::PeerGone,
         errno => IdentityError::System {

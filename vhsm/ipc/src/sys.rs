@@ -5,10 +5,11 @@
 )]
 
 use crate::listen_fds::ListenFdsError;
+use crate::message::{MAX_DESCRIPTORS, Sender};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{SockFlag, accept4, getsockopt, sockopt};
-use std::mem::size_of;
+use std::mem::{size_of, size_of_val};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -115,6 +116,99 @@ pub(crate) fn pidfd_info(pidfd: BorrowedFd<'_>) -> Result<Option<PidfdInfo>, Err
         Err(Errno::ENOTTY | Errno::EINVAL | Errno::EOPNOTSUPP) => Ok(None),
         Err(errno) => Err(errno),
     }
+}
+
+/// A packet as the kernel gave it.
+#[derive(Debug)]
+pub(crate) struct Received {
+    /// Length of the packet, which may be more than the buffer took.
+    pub(crate) len: usize,
+    pub(crate) sender: Option<Sender>,
+    pub(crate) descriptors: Vec<OwnedFd>,
+    /// Whether there was more than the room for descriptors and sender took.
+    pub(crate) cut_control: bool,
+}
+
+/// Room for a sender and [`MAX_DESCRIPTORS`], in words, so that it is aligned as a `cmsghdr` is.
+const CONTROL_WORDS: usize = 8 + MAX_DESCRIPTORS;
+
+/// Receives one packet with its sender, if the kernel notes one, and its descriptors.
+pub(crate) fn receive(
+    socket: BorrowedFd<'_>,
+    buf: &mut [u8],
+    max_descriptors: usize,
+) -> Result<Received, Errno> {
+    let mut control = [0_u64; CONTROL_WORDS];
+    let mut parts = libc::iovec {
+        iov_base: buf.as_mut_ptr().cast(),
+        iov_len: buf.len(),
+    };
+    let for_descriptors = u32::try_from(max_descriptors * size_of::<RawFd>()).unwrap_or(0);
+    let for_sender = u32::try_from(size_of::<libc::ucred>()).unwrap_or(0);
+    // SAFETY: both only compute with the numbers that they are given.
+    let mut control_len = unsafe { libc::CMSG_SPACE(for_sender) } as usize;
+    if max_descriptors > 0 {
+        // SAFETY: as above.
+        control_len += unsafe { libc::CMSG_SPACE(for_descriptors) } as usize;
+    }
+    // SAFETY: a msghdr is integers and pointers, for which all zeros are valid.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_iov = &raw mut parts;
+    header.msg_iovlen = 1;
+    header.msg_control = control.as_mut_ptr().cast();
+    header.msg_controllen = control_len.min(size_of_val(&control));
+    let flags = libc::MSG_TRUNC | libc::MSG_CMSG_CLOEXEC;
+    // SAFETY: the header points to one iovec over `buf` and to `control`, each with its own length
+    // in bytes, all live and not otherwise used during the call; any bytes are valid in both.
+    let result = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
+    let len = Errno::result(result)?;
+    let mut received = Received {
+        len: usize::try_from(len).map_err(|_| Errno::EIO)?,
+        sender: None,
+        descriptors: Vec::new(),
+        cut_control: header.msg_flags & libc::MSG_CTRUNC != 0,
+    };
+    // SAFETY: the kernel filled `control` and set its length in the header; the macros stay within
+    // that, and `control`, which is aligned for a cmsghdr, is alive to the end of the function.
+    let mut next = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
+    // SAFETY: not null is a whole cmsghdr inside `control`, by the macros' contract.
+    while let Some(part) = unsafe { next.as_ref() } {
+        // SAFETY: `next` is such a header, so its data begins inside `control` too.
+        let (data, head_len) = unsafe { (libc::CMSG_DATA(next), libc::CMSG_LEN(0) as usize) };
+        let data_len = part.cmsg_len.saturating_sub(head_len);
+        match (part.cmsg_level, part.cmsg_type) {
+            (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
+                for index in 0..data_len / size_of::<RawFd>() {
+                    // SAFETY: the kernel wrote `data_len` bytes of descriptors here, all inside
+                    // `control`; they need not be aligned.
+                    let number = unsafe { data.cast::<RawFd>().add(index).read_unaligned() };
+                    // SAFETY: the kernel has just opened it for this call, so nobody else knows
+                    // the number: the value made here is its only owner.
+                    received
+                        .descriptors
+                        .push(unsafe { OwnedFd::from_raw_fd(number) });
+                }
+            }
+            (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) if data_len >= size_of::<libc::ucred>() => {
+                // SAFETY: the kernel wrote a whole ucred here; it need not be aligned, and any
+                // bytes are valid in it.
+                let ucred = unsafe { data.cast::<libc::ucred>().read_unaligned() };
+                received.sender =
+                    u32::try_from(ucred.pid)
+                        .ok()
+                        .filter(|pid| *pid != 0)
+                        .map(|pid| Sender {
+                            pid,
+                            uid: ucred.uid,
+                            gid: ucred.gid,
+                        });
+            }
+            _ => {}
+        }
+        // SAFETY: as for the first one.
+        next = unsafe { libc::CMSG_NXTHDR(&raw const header, next) };
+    }
+    Ok(received)
 }
 
 /// Whether [`take_listen_descriptors`] has given the descriptors away. A static, since what it
