@@ -12,6 +12,7 @@ use crate::arena::Heap;
 use crate::arenas::arenas;
 use crate::crypto::CryptoError;
 use crate::signals::Silence;
+use crate::stacks::Depth;
 use crate::{redirect, registers};
 use std::cell::Cell;
 use std::panic::resume_unwind;
@@ -19,7 +20,7 @@ use std::panic::resume_unwind;
 thread_local! {
     // AWS-LC keeps a generator for each thread; no destructor, see redirect.rs.
     static IS_SEEDED: Cell<bool> = const { Cell::new(false) };
-    static IS_BEHIND: Cell<bool> = const { Cell::new(false) };
+    static BEHIND: Cell<Option<Depth>> = const { Cell::new(None) };
 }
 
 /// Runs a call that allocates, in the arena and behind the door. A refused allocation is
@@ -40,6 +41,17 @@ pub(crate) fn enter_drawing<R>(
     enter(work)
 }
 
+/// Like [`enter_drawing`], for calls that go deep or take long: lattices, and the search for
+/// primes. They have stacks of their own, so that they do not keep the quick ones waiting.
+pub(crate) fn enter_deep<R>(
+    work: impl FnOnce() -> Result<R, CryptoError>,
+) -> Result<R, CryptoError> {
+    if !seed_thread() {
+        return Err(heap().err().unwrap_or(CryptoError::ArenaFull));
+    }
+    settle(on_stack(Depth::Deep, work))
+}
+
 /// Like [`enter`], for calls that do not survive a refused allocation: one at a time, and with
 /// the arena's reserve behind them.
 pub(crate) fn enter_on_reserve<R>(
@@ -50,19 +62,26 @@ pub(crate) fn enter_on_reserve<R>(
 
 /// Runs a call on a stack of the arena, and leaves nothing of it there or in registers. A call
 /// within a call is part of it.
+#[inline]
 pub(crate) fn through<R>(work: impl FnOnce() -> R) -> R {
+    on_stack(Depth::Shallow, work)
+}
+
+fn on_stack<R>(depth: Depth, work: impl FnOnce() -> R) -> R {
     // Before the arenas stand there is no key either: what is digested then is public.
     let Some(arenas) = arenas() else {
         return work();
     };
-    if IS_BEHIND.get() {
+    // A deep call within a shallow one goes on to a deep stack; whoever has one waits for nobody.
+    let around = BEHIND.get();
+    if around.is_some_and(|around| around >= depth) {
         return work();
     }
-    let mut stack = arenas.stacks.take();
+    let mut stack = arenas.stacks.take(depth);
     let silence = Silence::keep();
-    IS_BEHIND.set(true);
+    BEHIND.set(Some(depth));
     let result = stack.run(work);
-    IS_BEHIND.set(false);
+    BEHIND.set(around);
     registers::scrub();
     drop(stack);
     drop(silence);

@@ -1,4 +1,4 @@
-//! AES-256-GCM and AES-256-GCM-SIV.
+//! AES-GCM, AES-256-GCM-SIV and ChaCha20-Poly1305.
 
 use super::CryptoError;
 use super::owned::{Owned, succeeded};
@@ -9,18 +9,39 @@ use std::fmt;
 
 /// Length of a nonce, in bytes.
 pub const NONCE_LEN: usize = 12;
-/// Length of a key, in bytes.
-const KEY_LEN: usize = 32;
 /// Length of a tag, in bytes.
 pub const TAG_LEN: usize = 16;
 
 /// Which authenticated cipher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AeadAlgorithm {
+    /// AES-128-GCM (NIST SP 800-38D): a nonce must never repeat.
+    Aes128Gcm,
     /// AES-256-GCM (NIST SP 800-38D): a nonce must never repeat.
     Aes256Gcm,
     /// AES-256-GCM-SIV (RFC 8452): a repeated nonce shows only that messages are equal.
     Aes256GcmSiv,
+    /// ChaCha20-Poly1305 (RFC 8439): a nonce must never repeat.
+    ChaCha20Poly1305,
+}
+
+impl AeadAlgorithm {
+    /// Every cipher.
+    pub const ALL: [Self; 4] = [
+        Self::Aes128Gcm,
+        Self::Aes256Gcm,
+        Self::Aes256GcmSiv,
+        Self::ChaCha20Poly1305,
+    ];
+
+    /// Length of a key, in bytes.
+    #[must_use]
+    pub const fn key_len(self) -> usize {
+        match self {
+            Self::Aes128Gcm => 16,
+            Self::Aes256Gcm | Self::Aes256GcmSiv | Self::ChaCha20Poly1305 => 32,
+        }
+    }
 }
 
 /// An expanded key.
@@ -30,21 +51,23 @@ pub struct AeadKey {
 }
 
 impl AeadKey {
-    /// Expands `key` (32 bytes).
+    /// Expands `key`, which is as long as the algorithm says.
     ///
     /// # Errors
     /// [`CryptoError::InvalidKey`] for another length, [`CryptoError::ArenaFull`].
     pub fn new(algorithm: AeadAlgorithm, key: &[u8]) -> Result<Self, CryptoError> {
-        if key.len() != KEY_LEN {
+        if key.len() != algorithm.key_len() {
             return Err(CryptoError::InvalidKey);
         }
         let context = door::enter(|| {
-            // SAFETY: both give a pointer to a constant of the library. The key is read for its
+            // SAFETY: each gives a pointer to a constant of the library. The key is read for its
             // length, and its expansion lands in the context, which is allocated in the arena.
             unsafe {
                 let cipher = match algorithm {
+                    AeadAlgorithm::Aes128Gcm => aws_lc_sys::EVP_aead_aes_128_gcm(),
                     AeadAlgorithm::Aes256Gcm => aws_lc_sys::EVP_aead_aes_256_gcm(),
                     AeadAlgorithm::Aes256GcmSiv => aws_lc_sys::EVP_aead_aes_256_gcm_siv(),
+                    AeadAlgorithm::ChaCha20Poly1305 => aws_lc_sys::EVP_aead_chacha20_poly1305(),
                 };
                 Owned::new(aws_lc_sys::EVP_AEAD_CTX_new(
                     cipher,

@@ -1,7 +1,7 @@
 //! Ed25519 (RFC 8032).
 
-use super::CryptoError;
 use super::owned::succeeded;
+use super::{CryptoError, KeyAlgorithm, parse_pkcs8};
 use crate::door;
 use crate::secret::SecretBuf;
 use std::fmt;
@@ -47,6 +47,19 @@ impl Ed25519 {
             Ok(())
         })?;
         Ok(Self { private, public })
+    }
+
+    /// The key in a PKCS#8 file, which should lie in an arena. A public key in it must be the
+    /// seed's.
+    ///
+    /// # Errors
+    /// [`CryptoError::BadEncoding`], [`CryptoError::WrongAlgorithm`],
+    /// [`CryptoError::InvalidKey`], [`CryptoError::ArenaFull`].
+    pub fn from_pkcs8(der: &[u8]) -> Result<Self, CryptoError> {
+        let info = parse_pkcs8(der)?.expect_algorithm(KeyAlgorithm::Ed25519)?;
+        let key = Self::from_seed(info.secret)?;
+        info.check_public(&key.public)?;
+        Ok(key)
     }
 
     /// Writes the seed to `out`, which should lie in an arena.

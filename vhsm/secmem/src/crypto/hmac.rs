@@ -1,23 +1,27 @@
-//! HMAC-SHA-256 (RFC 2104, FIPS 198-1).
+//! HMAC with the SHA-2 family (RFC 2104, FIPS 198-1).
 
 use super::owned::{Owned, succeeded};
-use super::{CryptoError, constant_time_eq};
+use super::{CryptoError, HashAlgorithm, constant_time_eq};
 use crate::door;
 use aws_lc_sys::HMAC_CTX;
 use std::fmt;
 use std::ptr;
 
+/// The longest tag, in bytes.
+const MAX_TAG_LEN: usize = 64;
+
 /// A keyed context, copied inside the arena for each call.
-pub struct HmacSha256 {
+pub struct Hmac {
+    hash: HashAlgorithm,
     keyed: Owned<HMAC_CTX>,
 }
 
-impl HmacSha256 {
+impl Hmac {
     /// Keys a context with `key`, of any length but zero.
     ///
     /// # Errors
     /// [`CryptoError::InvalidKey`] for an empty key, [`CryptoError::ArenaFull`].
-    pub fn new(key: &[u8]) -> Result<Self, CryptoError> {
+    pub fn new(hash: HashAlgorithm, key: &[u8]) -> Result<Self, CryptoError> {
         if key.is_empty() {
             return Err(CryptoError::InvalidKey);
         }
@@ -30,22 +34,32 @@ impl HmacSha256 {
                     keyed.as_mut_ptr(),
                     key.as_ptr().cast(),
                     key.len(),
-                    aws_lc_sys::EVP_sha256(),
+                    hash.evp(),
                     ptr::null_mut(),
                 )
             };
             succeeded(result, CryptoError::InvalidKey)?;
             Ok(keyed)
         })?;
-        Ok(Self { keyed })
+        Ok(Self { hash, keyed })
     }
 
-    /// The tag over `data`.
+    /// Which hash this key is for.
+    #[must_use]
+    pub fn hash(&self) -> HashAlgorithm {
+        self.hash
+    }
+
+    /// Writes the tag over `data` to the start of `out`; gives the length written, which is the
+    /// hash's.
     ///
     /// # Errors
-    /// [`CryptoError::ArenaFull`].
-    pub fn tag(&self, data: &[u8]) -> Result<[u8; 32], CryptoError> {
-        door::enter(|| self.compute(data))
+    /// [`CryptoError::OutputTooShort`], [`CryptoError::ArenaFull`].
+    pub fn tag(&self, data: &[u8], out: &mut [u8]) -> Result<usize, CryptoError> {
+        let len = self.hash.digest_len();
+        let out = out.get_mut(..len).ok_or(CryptoError::OutputTooShort)?;
+        door::enter(|| self.compute(data, out))?;
+        Ok(len)
     }
 
     /// Whether `tag` is the whole tag over `data`, compared in constant time.
@@ -54,17 +68,23 @@ impl HmacSha256 {
     /// [`CryptoError::ArenaFull`].
     pub fn verify(&self, data: &[u8], tag: &[u8]) -> Result<bool, CryptoError> {
         // The right tag for somebody's data is worth hiding: it does not leave the door.
-        door::enter(|| Ok(constant_time_eq(&self.compute(data)?, tag)))
+        door::enter(|| {
+            let mut right = [0; MAX_TAG_LEN];
+            let (right, _) = right.split_at_mut(self.hash.digest_len());
+            self.compute(data, right)?;
+            Ok(constant_time_eq(right, tag))
+        })
     }
 
-    /// The tag, by a copy of the keyed context; to be called behind the door.
-    fn compute(&self, data: &[u8]) -> Result<[u8; 32], CryptoError> {
-        let mut tag = [0; 32];
+    /// Writes the tag, by a copy of the keyed context; to be called behind the door, with as many
+    /// bytes as the hash has.
+    fn compute(&self, data: &[u8], out: &mut [u8]) -> Result<(), CryptoError> {
+        debug_assert_eq!(out.len(), self.hash.digest_len());
         // SAFETY: the constructor takes nothing and gives an object that we alone own.
         let mut copy = unsafe { Owned::new(aws_lc_sys::HMAC_CTX_new())? };
         // SAFETY: the copy is ours and the keyed context is only read, so other threads may read
-        // it too; the data is read for its length; a SHA-256 tag has 32 bytes, as the array has,
-        // and its length is not asked for.
+        // it too; the data is read for its length; as many bytes are written as the hash has,
+        // which is what both callers give, and the length is not asked for.
         unsafe {
             succeeded(
                 aws_lc_sys::HMAC_CTX_copy_ex(copy.as_mut_ptr(), self.keyed.as_ptr()),
@@ -75,11 +95,47 @@ impl HmacSha256 {
                 CryptoError::Refused,
             )?;
             succeeded(
-                aws_lc_sys::HMAC_Final(copy.as_mut_ptr(), tag.as_mut_ptr(), ptr::null_mut()),
+                aws_lc_sys::HMAC_Final(copy.as_mut_ptr(), out.as_mut_ptr(), ptr::null_mut()),
                 CryptoError::Refused,
-            )?;
+            )
         }
+    }
+}
+
+impl fmt::Debug for Hmac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Hmac({:?}, redacted)", self.hash)
+    }
+}
+
+/// [`Hmac`] with SHA-256, whose tag is an array.
+pub struct HmacSha256(Hmac);
+
+impl HmacSha256 {
+    /// As [`Hmac::new`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn new(key: &[u8]) -> Result<Self, CryptoError> {
+        Hmac::new(HashAlgorithm::Sha256, key).map(Self)
+    }
+
+    /// The tag over `data`.
+    ///
+    /// # Errors
+    /// [`CryptoError::ArenaFull`].
+    pub fn tag(&self, data: &[u8]) -> Result<[u8; 32], CryptoError> {
+        let mut tag = [0; 32];
+        self.0.tag(data, &mut tag)?;
         Ok(tag)
+    }
+
+    /// As [`Hmac::verify`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn verify(&self, data: &[u8], tag: &[u8]) -> Result<bool, CryptoError> {
+        self.0.verify(data, tag)
     }
 }
 

@@ -1,7 +1,10 @@
 //! AWS-LC's objects, freed when dropped. All of them lie in the heap arena.
 
 use super::CryptoError;
-use aws_lc_sys::{BIGNUM, EC_KEY, EC_POINT, ECDSA_SIG, EVP_AEAD_CTX, HMAC_CTX};
+use aws_lc_sys::{
+    BIGNUM, EC_KEY, EC_POINT, ECDSA_SIG, EVP_AEAD_CTX, EVP_MD_CTX, EVP_PKEY, EVP_PKEY_CTX,
+    HMAC_CTX, RSA,
+};
 use std::ptr::NonNull;
 
 /// An object that AWS-LC allocated and we alone own.
@@ -78,7 +81,11 @@ free_with! {
     EC_POINT: EC_POINT_free,
     ECDSA_SIG: ECDSA_SIG_free,
     EVP_AEAD_CTX: EVP_AEAD_CTX_free,
+    EVP_MD_CTX: EVP_MD_CTX_free,
+    EVP_PKEY: EVP_PKEY_free,
+    EVP_PKEY_CTX: EVP_PKEY_CTX_free,
     HMAC_CTX: HMAC_CTX_free,
+    RSA: RSA_free,
 }
 
 /// Turns AWS-LC's "1 is success" into a result.

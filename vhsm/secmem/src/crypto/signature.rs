@@ -1,17 +1,17 @@
-//! The two forms of an ECDSA signature on P-256.
+//! The two forms of an ECDSA signature.
 
-use super::FixedSignature;
+use super::der::{INTEGER, Reader, SEQUENCE};
+use super::{Curve, FixedSig, FixedSignature};
 
-/// An ECDSA signature as a DER `SEQUENCE` of two `INTEGER`s (RFC 3279 2.2.3), at most 72 bytes.
+/// An ECDSA signature as a DER `SEQUENCE` of two `INTEGER`s (RFC 3279 2.2.3), at most 141 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DerSignature {
     bytes: [u8; MAX_DER_LEN],
     len: usize,
 }
 
-const MAX_DER_LEN: usize = 72;
-const SEQUENCE: u8 = 0x30;
-const INTEGER: u8 = 0x02;
+/// A head of three bytes, and twice a head of two, a zero and the digits of P-521.
+const MAX_DER_LEN: usize = 3 + 2 * (2 + 1 + Curve::P521.scalar_len());
 
 impl DerSignature {
     /// The DER bytes.
@@ -20,21 +20,17 @@ impl DerSignature {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 
-    /// Adds bytes; the longest form is two heads of two bytes, two of 33, and two.
+    /// Adds bytes, for which there is room by [`MAX_DER_LEN`].
     fn push(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            if let Some(room) = self.bytes.get_mut(self.len) {
-                *room = *byte;
-                self.len += 1;
-            }
+        if let Some(room) = self.bytes.get_mut(self.len..self.len + bytes.len()) {
+            room.copy_from_slice(bytes);
+            self.len += bytes.len();
         }
     }
 
     fn push_integer(&mut self, magnitude: &[u8]) {
         let (is_negative, digits) = shortest(magnitude);
-        // At most 33.
-        let len = u8::try_from(digits.len()).unwrap_or(0) + u8::from(is_negative);
-        self.push(&[INTEGER, len]);
+        self.push(&[INTEGER, len_byte(integer_len(magnitude))]);
         if is_negative {
             self.push(&[0]);
         }
@@ -48,44 +44,84 @@ impl AsRef<[u8]> for DerSignature {
     }
 }
 
+impl FixedSig {
+    /// The signature whose fixed form these bytes are; nothing for another length.
+    #[must_use]
+    pub fn from_bytes(curve: Curve, bytes: &[u8]) -> Option<Self> {
+        if bytes.len() != curve.signature_len() {
+            return None;
+        }
+        let mut fixed = Self::empty(curve);
+        let (r, s) = bytes.split_at(curve.scalar_len());
+        let (r_out, s_out) = fixed.halves_mut();
+        r_out.copy_from_slice(r);
+        s_out.copy_from_slice(s);
+        Some(fixed)
+    }
+
+    /// The signature in DER.
+    #[must_use]
+    pub fn to_der(&self) -> DerSignature {
+        written(self.as_bytes())
+    }
+
+    /// The signature on this curve that `der` is; nothing if it is not exactly what
+    /// [`FixedSig::to_der`] writes for one.
+    #[must_use]
+    pub fn from_der(curve: Curve, der: &[u8]) -> Option<Self> {
+        let mut fixed = Self::empty(curve);
+        let (r, s) = fixed.halves_mut();
+        read(der, r, s)?;
+        Some(fixed)
+    }
+}
+
 /// The DER form of `signature`.
 #[must_use]
 pub fn fixed_to_der(signature: &FixedSignature) -> DerSignature {
-    let mut der = DerSignature {
-        bytes: [0; MAX_DER_LEN],
-        len: 0,
-    };
-    let (r, s) = signature.split_at(32);
-    der.push(&[SEQUENCE, 0]);
-    der.push_integer(r);
-    der.push_integer(s);
-    der.bytes[1] = u8::try_from(der.len - 2).unwrap_or(0);
-    der
+    written(signature)
 }
 
-/// The fixed form of a DER signature; nothing if `der` is not exactly what [`fixed_to_der`]
-/// writes for some signature.
+/// The fixed form of a DER signature on P-256; nothing if `der` is not exactly what
+/// [`fixed_to_der`] writes for some signature.
 #[must_use]
 pub fn der_to_fixed(der: &[u8]) -> Option<FixedSignature> {
     let mut fixed = [0; 64];
     let (r, s) = fixed.split_at_mut(32);
-    let [SEQUENCE, len, rest @ ..] = der else {
-        return None;
-    };
-    if usize::from(*len) != rest.len() || rest.len() > MAX_DER_LEN - 2 {
-        return None;
-    }
-    let rest = take_integer(rest, r)?;
-    let rest = take_integer(rest, s)?;
-    rest.is_empty().then_some(fixed)
+    read(der, r, s)?;
+    Some(fixed)
 }
 
-/// Reads one INTEGER into `out`, right-aligned; gives what follows.
-fn take_integer<'a>(der: &'a [u8], out: &mut [u8]) -> Option<&'a [u8]> {
-    let [INTEGER, len, rest @ ..] = der else {
-        return None;
+fn written(fixed: &[u8]) -> DerSignature {
+    let mut der = DerSignature {
+        bytes: [0; MAX_DER_LEN],
+        len: 0,
     };
-    let (contents, rest) = rest.split_at_checked(usize::from(*len))?;
+    let (r, s) = fixed.split_at(fixed.len() / 2);
+    let len = 2 + integer_len(r) + 2 + integer_len(s);
+    if len < 0x80 {
+        der.push(&[SEQUENCE, len_byte(len)]);
+    } else {
+        der.push(&[SEQUENCE, 0x81, len_byte(len)]);
+    }
+    der.push_integer(r);
+    der.push_integer(s);
+    der
+}
+
+fn read(der: &[u8], r: &mut [u8], s: &mut [u8]) -> Option<()> {
+    if der.len() > MAX_DER_LEN {
+        return None;
+    }
+    let mut numbers = Reader::only(der, SEQUENCE)?;
+    take_integer(&mut numbers, r)?;
+    take_integer(&mut numbers, s)?;
+    numbers.end()
+}
+
+/// Reads one INTEGER into `out`, right-aligned.
+fn take_integer(numbers: &mut Reader<'_>, out: &mut [u8]) -> Option<()> {
+    let contents = numbers.take(INTEGER)?;
     let digits = match contents {
         [] => return None,
         [0] => contents,
@@ -97,7 +133,18 @@ fn take_integer<'a>(der: &'a [u8], out: &mut [u8]) -> Option<&'a [u8]> {
     };
     let start = out.len().checked_sub(digits.len())?;
     out.get_mut(start..)?.copy_from_slice(digits);
-    Some(rest)
+    Some(())
+}
+
+/// Bytes of an INTEGER's contents.
+fn integer_len(magnitude: &[u8]) -> usize {
+    let (is_negative, digits) = shortest(magnitude);
+    digits.len() + usize::from(is_negative)
+}
+
+/// A length, all of which are below 256 here.
+fn len_byte(len: usize) -> u8 {
+    u8::try_from(len).unwrap_or(u8::MAX)
 }
 
 /// Without zeroes in front, but for one digit; and whether the first bit is set, which in DER
@@ -126,6 +173,17 @@ mod tests {
         let der = fixed_to_der(&signature_of(0x80, 0));
         assert_eq!(der.as_bytes()[..5], [0x30, 69, 2, 33, 0]);
         assert_eq!(fixed_to_der(&[0xff; 64]).as_bytes().len(), 72);
+    }
+
+    #[test]
+    fn a_long_signature_has_a_longer_head() {
+        let fixed = FixedSig::from_bytes(Curve::P521, &[0xff; 132]).unwrap();
+        let der = fixed.to_der();
+        assert_eq!(der.as_bytes().len(), MAX_DER_LEN);
+        assert_eq!(der.as_bytes()[..6], [0x30, 0x81, 138, 2, 67, 0]);
+        assert_eq!(FixedSig::from_der(Curve::P521, der.as_bytes()), Some(fixed));
+        // A number that P-384 is too short for.
+        assert_eq!(FixedSig::from_der(Curve::P384, der.as_bytes()), None);
     }
 
     #[test]
@@ -172,6 +230,25 @@ mod tests {
             signature[..r_zeroes].fill(0);
             signature[32..32 + s_zeroes].fill(0);
             prop_assert_eq!(der_to_fixed(fixed_to_der(&signature).as_bytes()), Some(signature));
+        }
+
+        #[test]
+        fn every_signature_of_every_curve_comes_back_too(
+            bytes in proptest::collection::vec(any::<u8>(), 132),
+            r_zeroes in 0..=66_usize,
+            s_zeroes in 0..=66_usize,
+        ) {
+            for curve in Curve::ALL {
+                let half = curve.scalar_len();
+                let mut bytes = bytes[..2 * half].to_vec();
+                bytes[..r_zeroes.min(half)].fill(0);
+                bytes[half..][..s_zeroes.min(half)].fill(0);
+                let fixed = FixedSig::from_bytes(curve, &bytes).unwrap();
+                prop_assert_eq!(fixed.as_bytes(), &bytes[..]);
+                let der = fixed.to_der();
+                prop_assert_eq!(FixedSig::from_der(curve, der.as_bytes()), Some(fixed));
+                prop_assert!(FixedSig::from_bytes(curve, &bytes[1..]).is_none());
+            }
         }
 
         #[test]

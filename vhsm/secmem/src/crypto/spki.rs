@@ -1,4 +1,50 @@
-//! `SubjectPublicKeyInfo` in DER (RFC 5480, RFC 8410): a fixed head, then the key.
+//! `SubjectPublicKeyInfo` in DER (RFC 5280 4.1.2.7), strictly, in the one form that each kind of
+//! key has.
+
+use super::der::{BIT_STRING, Head, Reader, SEQUENCE};
+use super::{Curve, KeyAlgorithm};
+
+/// A public key as it stands in an SPKI's `BIT STRING`: an uncompressed point, 32 bytes, an
+/// `RSAPublicKey` in DER, or the raw key. Its form is checked, but not whether it is a key: that
+/// is checked where it is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublicKey<'a> {
+    /// Of which kind the key is.
+    pub algorithm: KeyAlgorithm,
+    /// Its bytes.
+    pub key: &'a [u8],
+}
+
+/// Reads an SPKI; nothing if it is not exactly what [`spki`] writes for some key.
+#[must_use]
+pub fn parse_spki(der: &[u8]) -> Option<PublicKey<'_>> {
+    let mut reader = Reader::only(der, SEQUENCE)?;
+    let algorithm = KeyAlgorithm::of_identifier(reader.take(SEQUENCE)?)?;
+    let key = reader.take_bits()?;
+    reader.end()?;
+    algorithm
+        .fits_public(key)
+        .then_some(PublicKey { algorithm, key })
+}
+
+/// The DER `SubjectPublicKeyInfo` of a public key in the form of [`PublicKey::key`]; nothing for
+/// bytes of another form.
+#[must_use]
+pub fn spki(algorithm: KeyAlgorithm, key: &[u8]) -> Option<Vec<u8>> {
+    if !algorithm.fits_public(key) {
+        return None;
+    }
+    let identifier = algorithm.identifier();
+    let inner = Head::new(SEQUENCE, identifier.len())?;
+    let bits = Head::new(BIT_STRING, key.len() + 1)?;
+    let parts = [inner.as_bytes(), identifier, bits.as_bytes(), &[0], key];
+    let outer = Head::new(SEQUENCE, parts.iter().map(|part| part.len()).sum())?;
+    let mut der = outer.as_bytes().to_vec();
+    for part in parts {
+        der.extend_from_slice(part);
+    }
+    Some(der)
+}
 
 /// SEQUENCE { SEQUENCE { OID ecPublicKey, OID prime256v1 }, BIT STRING of 65 bytes }.
 const P256_HEAD: [u8; 26] = [
@@ -30,37 +76,84 @@ pub fn ed25519_spki(public: &[u8; 32]) -> [u8; 44] {
     spki
 }
 
-/// The point in a DER `SubjectPublicKeyInfo` of exactly the form that [`p256_spki`] writes. Whether
-/// it lies on the curve is checked where it is used.
+/// The point in a DER `SubjectPublicKeyInfo` of a key on P-256. Whether it lies on the curve is
+/// checked where it is used.
 #[must_use]
-pub fn parse_p256_spki(spki: &[u8]) -> Option<[u8; 65]> {
-    let point: [u8; 65] = spki.strip_prefix(&P256_HEAD)?.try_into().ok()?;
-    (point[0] == 4).then_some(point)
+pub fn parse_p256_spki(der: &[u8]) -> Option<[u8; 65]> {
+    match parse_spki(der)? {
+        PublicKey {
+            algorithm: KeyAlgorithm::Ec(Curve::P256),
+            key,
+        } => key.try_into().ok(),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// A public key of each kind, as far as its form goes.
+    fn keys() -> Vec<(KeyAlgorithm, Vec<u8>)> {
+        KeyAlgorithm::ALL
+            .into_iter()
+            .map(|algorithm| {
+                let key = match (algorithm, algorithm.public_len()) {
+                    (KeyAlgorithm::Ec(_), Some(len)) => [&[4][..], &vec![7; len - 1]].concat(),
+                    (_, Some(len)) => vec![7; len],
+                    (_, None) => {
+                        let mut key = vec![0x30, 0x82, 0x01, 0x0a, 0x02, 0x82, 0x01, 0x01, 0];
+                        key.extend([0xc3; 256]);
+                        key.extend([2, 3, 1, 0, 1]);
+                        key
+                    }
+                };
+                (algorithm, key)
+            })
+            .collect()
+    }
+
     #[test]
-    fn a_point_comes_back_out_of_its_spki() {
-        let mut point = [7; 65];
-        point[0] = 4;
-        assert_eq!(parse_p256_spki(&p256_spki(&point)), Some(point));
+    fn a_key_comes_back_out_of_its_spki() {
+        for (algorithm, key) in keys() {
+            let der = spki(algorithm, &key).unwrap();
+            assert_eq!(
+                parse_spki(&der),
+                Some(PublicKey {
+                    algorithm,
+                    key: &key
+                })
+            );
+        }
     }
 
     #[test]
     fn any_other_form_is_refused() {
+        for (algorithm, key) in keys() {
+            let der = spki(algorithm, &key).unwrap();
+            assert_eq!(parse_spki(&der[..der.len() - 1]), None);
+            assert_eq!(parse_spki(&[&der[..], &[0]].concat()), None);
+            assert_eq!(spki(algorithm, &key[1..]), None);
+            for index in 0..der.len() - key.len() {
+                let mut other = der.clone();
+                other[index] ^= 0x40;
+                let parsed = parse_spki(&other);
+                assert_eq!(parsed, None, "{algorithm:?} {index}");
+            }
+        }
+        assert_eq!(parse_spki(&[]), None);
+    }
+
+    #[test]
+    fn the_fixed_forms_are_the_general_ones() {
         let mut point = [7; 65];
         point[0] = 4;
-        let spki = p256_spki(&point);
-        assert_eq!(parse_p256_spki(&spki[..90]), None);
-        assert_eq!(parse_p256_spki(&[&spki[..], &[0]].concat()), None);
-        assert_eq!(parse_p256_spki(&[]), None);
-        for index in 0..=P256_HEAD.len() {
-            let mut other = spki;
-            other[index] ^= 2;
-            assert_eq!(parse_p256_spki(&other), None, "{index}");
-        }
+        let der = p256_spki(&point);
+        assert_eq!(spki(KeyAlgorithm::Ec(Curve::P256), &point).unwrap(), der);
+        assert_eq!(parse_p256_spki(&der), Some(point));
+        let public = [9; 32];
+        let der = ed25519_spki(&public);
+        assert_eq!(spki(KeyAlgorithm::Ed25519, &public).unwrap(), der);
+        assert_eq!(parse_p256_spki(&der), None);
     }
 }

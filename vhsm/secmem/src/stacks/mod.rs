@@ -6,7 +6,8 @@
 //! ```
 //!
 //! There are a few for all threads, since a call takes microseconds: a thread takes the one that
-//! it had before, else any other, else it waits. A call that goes deeper than its stack touches
+//! it had before, else any other, else it waits. For what goes deep or takes long there is one
+//! besides, at which such calls queue, so that they keep nobody else waiting. A call that goes deeper than its stack touches
 //! the guard below, which ends the process. A stack that nobody has is zero.
 
 mod switch;
@@ -30,6 +31,9 @@ use std::thread;
 /// to 4 KiB with AVX-512. A test measures again and fails when this is too little.
 pub(crate) const STACK_LEN: usize = 16 * 1024;
 
+/// Bytes of the deep stack: measured, ML-DSA-65 goes up to 100 KiB deep.
+pub(crate) const DEEP_STACK_LEN: usize = 256 * 1024;
+
 /// Bytes below each stack that nobody may touch.
 const GUARD_LEN: usize = PAGE_LEN;
 
@@ -44,10 +48,50 @@ thread_local! {
 }
 static NEXT_HOME: AtomicUsize = AtomicUsize::new(0);
 
+/// How deep a call goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Depth {
+    Shallow,
+    Deep,
+}
+
 /// All stacks of the heap arena.
 #[derive(Debug)]
 pub(crate) struct Stacks {
+    shallow: Pool,
+    deep: Pool,
+}
+
+impl Stacks {
+    /// Stacks for good, taken from `heap`: two for each processor, as far as the arena has room,
+    /// and the deep one.
+    pub(crate) fn in_heap(heap: &Heap) -> io::Result<Self> {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let most = (heap.size() / ARENA_LEN_PER_STACK).clamp(MIN_COUNT, MAX_COUNT);
+        let count = processors.saturating_mul(2).clamp(MIN_COUNT, most);
+        Ok(Self {
+            shallow: Pool::in_heap(heap, count, STACK_LEN)?,
+            deep: Pool::in_heap(heap, 1, DEEP_STACK_LEN)?,
+        })
+    }
+
+    /// A stack for this thread alone, until it is dropped. Waits for one if all are taken.
+    #[inline]
+    pub(crate) fn take(&self, depth: Depth) -> Stack<'_> {
+        match depth {
+            Depth::Shallow => &self.shallow,
+            Depth::Deep => &self.deep,
+        }
+        .take()
+    }
+}
+
+/// Stacks of one length.
+#[derive(Debug)]
+struct Pool {
     slots: Box<[Slot]>,
+    /// Bytes of each.
+    stack_len: usize,
     /// Threads that found every stack taken.
     waiting: AtomicUsize,
     gate: Mutex<()>,
@@ -68,16 +112,12 @@ unsafe impl Send for Slot {}
 // SAFETY: as above; `is_taken` is atomic.
 unsafe impl Sync for Slot {}
 
-impl Stacks {
-    /// Stacks for good, taken from `heap`: two for each processor, as far as the arena has room.
-    pub(crate) fn in_heap(heap: &Heap) -> io::Result<Self> {
-        let processors = thread::available_parallelism().map_or(1, usize::from);
-        let most = (heap.size() / ARENA_LEN_PER_STACK).clamp(MIN_COUNT, MAX_COUNT);
-        let count = processors.saturating_mul(2).clamp(MIN_COUNT, most);
+impl Pool {
+    fn in_heap(heap: &Heap, count: usize, stack_len: usize) -> io::Result<Self> {
         let slots = (0..count)
             .map(|_| {
                 let guard = heap
-                    .allocate(GUARD_LEN + STACK_LEN, Draw::Ordinary)
+                    .allocate(GUARD_LEN + stack_len, Draw::Ordinary)
                     .ok_or(io::ErrorKind::OutOfMemory)?;
                 // SAFETY: the object was just handed out, has that many bytes, and starts on a
                 // page, as objects of whole pages do. It is never given back.
@@ -93,14 +133,15 @@ impl Stacks {
             .collect::<io::Result<_>>()?;
         Ok(Self {
             slots,
+            stack_len,
             waiting: AtomicUsize::new(0),
             gate: Mutex::new(()),
             given_back: Condvar::new(),
         })
     }
 
-    /// A stack for this thread alone, until it is dropped. Waits for one if all are taken.
-    pub(crate) fn take(&self) -> Stack<'_> {
+    #[inline]
+    fn take(&self) -> Stack<'_> {
         self.take_free().unwrap_or_else(|| self.wait_for_one())
     }
 
@@ -160,7 +201,7 @@ impl Slot {
 
 /// A stack that this thread has.
 pub(crate) struct Stack<'a> {
-    pool: &'a Stacks,
+    pool: &'a Pool,
     slot: &'a Slot,
 }
 
@@ -174,10 +215,14 @@ impl Stack<'_> {
         tests::paint(self);
         // SAFETY: the slot is ours while we live, and borrowed exclusively here. Its bytes begin
         // on a page, so their end is a multiple of 16; below them is a page that nobody may touch.
-        let result = unsafe { switch::run_at(self.bottom().add(STACK_LEN), work) };
+        let result = unsafe { switch::run_at(self.bottom().add(self.len()), work) };
         #[cfg(test)]
         tests::measure(self);
         result
+    }
+
+    fn len(&self) -> usize {
+        self.pool.stack_len
     }
 
     fn bottom(&self) -> *mut u8 {
@@ -188,7 +233,7 @@ impl Stack<'_> {
 impl Drop for Stack<'_> {
     fn drop(&mut self) {
         // SAFETY: the bytes are the arena's, that many, and the slot is still ours.
-        unsafe { wipe(self.bottom(), STACK_LEN) };
+        unsafe { wipe(self.bottom(), self.len()) };
         self.slot.is_taken.store(false, Ordering::SeqCst);
         self.pool.note_given_back();
     }

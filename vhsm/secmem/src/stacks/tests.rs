@@ -27,7 +27,7 @@ pub(crate) fn deepest_of(work: impl FnOnce()) -> usize {
 pub(super) fn paint(stack: &mut Stack<'_>) {
     if DEEPEST.get().is_some() {
         // SAFETY: the stack is ours, that long, and nothing runs on it yet.
-        unsafe { stack.bottom().write_bytes(PAINT, STACK_LEN) };
+        unsafe { stack.bottom().write_bytes(PAINT, stack.len()) };
     }
 }
 
@@ -35,13 +35,13 @@ pub(super) fn measure(stack: &mut Stack<'_>) {
     if let Some(before) = DEEPEST.get() {
         let bytes = bytes_of(stack);
         let untouched = bytes.iter().take_while(|byte| **byte == PAINT).count();
-        DEEPEST.set(Some(before.max(STACK_LEN - untouched)));
+        DEEPEST.set(Some(before.max(stack.len() - untouched)));
     }
 }
 
 fn bytes_of<'a>(stack: &'a mut Stack<'_>) -> &'a [u8] {
     // SAFETY: the stack is borrowed exclusively, and that long; nothing runs on it.
-    unsafe { std::slice::from_raw_parts(stack.bottom(), STACK_LEN) }
+    unsafe { std::slice::from_raw_parts(stack.bottom(), stack.len()) }
 }
 
 /// A heap of its own with the fewest stacks, of each backing that the kernel has.
@@ -49,7 +49,7 @@ fn pools() -> Vec<(Backing, Heap, Stacks)> {
     [true, false]
         .into_iter()
         .map(|secret_first| {
-            let (mapping, backing) = mapping::best(512 * 1024, secret_first).unwrap();
+            let (mapping, backing, ..) = mapping::best(512 * 1024, secret_first).unwrap();
             let heap = Heap::new(mapping, Traffic::Busy, 0);
             let stacks = Stacks::in_heap(&heap).unwrap();
             (backing, heap, stacks)
@@ -83,13 +83,15 @@ fn mapping_of(address: usize) -> (String, BTreeSet<String>) {
 fn a_stack_is_arena_and_stays_locked_and_secret_beside_its_guard() {
     for (backing, heap, stacks) in pools() {
         let (start, len) = heap.ranges().next().unwrap();
-        assert_eq!(stacks.slots.len(), MIN_COUNT);
-        for slot in &stacks.slots {
+        assert_eq!(stacks.shallow.slots.len(), MIN_COUNT);
+        let pools = [&stacks.shallow, &stacks.deep];
+        let every = pools.map(|pool| pool.slots.iter().map(|slot| (slot, pool.stack_len)));
+        for (slot, stack_len) in every.into_iter().flatten() {
             let bottom = slot.bottom.as_ptr().addr();
-            assert!(bottom - GUARD_LEN >= start && bottom + STACK_LEN <= start + len);
+            assert!(bottom - GUARD_LEN >= start && bottom + stack_len <= start + len);
             for (address, is_open) in [
                 (bottom, true),
-                (bottom + STACK_LEN - 1, true),
+                (bottom + stack_len - 1, true),
                 (bottom - 1, false),
                 (bottom - GUARD_LEN, false),
             ] {
@@ -112,8 +114,12 @@ fn the_smallest_heap_keeps_most_of_itself() {
     let mapping = Mapping::locked(512 * 1024).unwrap();
     let heap = Heap::new(mapping, Traffic::Busy, 0);
     let stacks = Stacks::in_heap(&heap).unwrap();
-    assert_eq!(stacks.slots.len(), MIN_COUNT);
-    assert_eq!(heap.used_len(), MIN_COUNT * (GUARD_LEN + STACK_LEN));
+    assert_eq!(stacks.shallow.slots.len(), MIN_COUNT);
+    assert_eq!(
+        heap.used_len(),
+        MIN_COUNT * (GUARD_LEN + STACK_LEN) + GUARD_LEN + DEEP_STACK_LEN
+    );
+    assert!(heap.used_len() < heap.size() / 4 * 3);
 }
 
 #[inline(never)]
@@ -125,7 +131,7 @@ fn litter() {
 #[test]
 fn nothing_is_left_on_a_stack_that_is_given_back() {
     for (_, _heap, stacks) in pools() {
-        let mut stack = stacks.take();
+        let mut stack = stacks.take(Depth::Shallow);
         let bottom = stack.bottom();
         assert!(bytes_of(&mut stack).iter().all(|byte| *byte == 0));
         stack.run(litter).unwrap();
@@ -141,7 +147,7 @@ fn nothing_is_left_on_a_stack_that_is_given_back() {
 #[test]
 fn a_call_runs_on_the_stack_and_gives_its_result() {
     for (_, _heap, stacks) in pools() {
-        let mut stack = stacks.take();
+        let mut stack = stacks.take(Depth::Shallow);
         let range = stack.bottom().addr()..stack.bottom().addr() + STACK_LEN;
         let given = [1, 2, 3];
         let (place, sum) = stack
@@ -183,7 +189,7 @@ fn a_call_that_goes_too_deep_meets_the_guard() {
     };
     for (_, _heap, stacks) in pools() {
         stacks
-            .take()
+            .take(Depth::Shallow)
             .run(|| descend(case.parse().unwrap()))
             .unwrap();
     }
@@ -192,11 +198,13 @@ fn a_call_that_goes_too_deep_meets_the_guard() {
 #[test]
 fn who_finds_every_stack_taken_waits() {
     for (_, _heap, stacks) in pools() {
-        let mut taken: Vec<_> = (0..MIN_COUNT).map(|_| stacks.take()).collect();
+        let mut taken: Vec<_> = (0..MIN_COUNT)
+            .map(|_| stacks.take(Depth::Shallow))
+            .collect();
         let places: BTreeSet<_> = taken.iter().map(|stack| stack.bottom().addr()).collect();
         assert_eq!(places.len(), MIN_COUNT);
         thread::scope(|scope| {
-            let waiting = scope.spawn(|| drop(stacks.take()));
+            let waiting = scope.spawn(|| drop(stacks.take(Depth::Shallow)));
             thread::sleep(Duration::from_millis(50));
             assert!(!waiting.is_finished());
             drop(taken.pop());
@@ -210,6 +218,7 @@ fn a_stack_is_one_threads_at_a_time_and_nobody_is_forgotten() {
     const THREADS: usize = 4 * MIN_COUNT;
     for (_, _heap, stacks) in pools() {
         let inside: Vec<_> = stacks
+            .shallow
             .slots
             .iter()
             .map(|_| AtomicBool::new(false))
@@ -218,9 +227,9 @@ fn a_stack_is_one_threads_at_a_time_and_nobody_is_forgotten() {
             for _ in 0..THREADS {
                 scope.spawn(|| {
                     for round in 0..500 {
-                        let mut stack = stacks.take();
+                        let mut stack = stacks.take(Depth::Shallow);
                         let own = |slot: &Slot| std::ptr::eq(slot, stack.slot);
-                        let number = stacks.slots.iter().position(own).unwrap();
+                        let number = stacks.shallow.slots.iter().position(own).unwrap();
                         assert!(!inside[number].swap(true, Ordering::SeqCst));
                         stack
                             .run(|| {
@@ -234,6 +243,6 @@ fn a_stack_is_one_threads_at_a_time_and_nobody_is_forgotten() {
                 });
             }
         });
-        assert_eq!(stacks.waiting.load(Ordering::SeqCst), 0);
+        assert_eq!(stacks.shallow.waiting.load(Ordering::SeqCst), 0);
     }
 }
