@@ -6,14 +6,20 @@ use nitride_support::owner::Deposit;
 use nitride_support::plan::{EVERYTHING, Plan};
 use nitride_support::world::World;
 use nix::unistd::getuid;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/config");
 
+/// A file of the repository, by its path from the examples.
+fn read(name: &str) -> Result<String> {
+    let path = Path::new(ROOT).join(name);
+    std::fs::read_to_string(&path).with_context(|| path.display().to_string())
+}
+
 /// An example, with the paths and users of an installation replaced by those of the test.
 fn example(world: &World, name: &str) -> Result<String> {
-    let path = Path::new(ROOT).join(name);
-    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let text = read(name)?;
     let folder = world.folder.path().display().to_string();
     let caller = format!("uid = {}", getuid());
     // systemd-cryptsetup is root; the test may be anybody.
@@ -88,5 +94,43 @@ fn the_examples_start_every_program_and_fill_a_vault() -> Result<()> {
     assert_eq!(key, passphrase);
     let mut app = world.application()?;
     app.sign("web/session-signing", None, b"message")?;
+    Ok(())
+}
+
+#[test]
+fn the_drop_in_loads_every_key_that_the_service_names() -> Result<()> {
+    let configuration = read("service/provisiond.toml")?;
+    let named: BTreeSet<&str> = configuration
+        .split("\"/run/credentials/nitride-provisiond.service/")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    let drop_in = read("service/credentials.conf")?;
+    let loaded: BTreeSet<&str> = drop_in
+        .lines()
+        .filter_map(|line| line.strip_prefix("LoadCredentialEncrypted="))
+        .collect();
+    assert!(!named.is_empty());
+    assert_eq!(named, loaded);
+    Ok(())
+}
+
+#[test]
+fn readme_enables_the_socket_of_every_volume_with_the_vault() -> Result<()> {
+    let readme = read("../../README.md")?;
+    let enabled = readme
+        .lines()
+        .find(|line| line.starts_with("systemctl enable --now") && line.contains(" vhsmd "))
+        .context("README does not enable vhsmd")?;
+    let configuration = read("guest/vhsmd.toml")?;
+    let volumes: Vec<&str> = configuration
+        .lines()
+        .filter_map(|line| line.strip_prefix("volume = \"")?.strip_suffix('"'))
+        .collect();
+    assert!(!volumes.is_empty());
+    for volume in volumes {
+        let socket = format!(" vhsm-disk@{volume}.socket ");
+        assert!(enabled.contains(&socket), "{enabled} has not {socket}");
+    }
     Ok(())
 }
