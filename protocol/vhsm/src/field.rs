@@ -1,7 +1,10 @@
 //! Fields that several messages have: bounded texts and bytes, and how secrets show in `Debug`.
 
-use crate::limits::{MAX_INLINE_LEN, MAX_NAME_LEN, ROUND_ID_LEN};
-use crate::{KeyName, SignScheme};
+use crate::limits::{
+    MAX_INLINE_LEN, MAX_NAME_LEN, MAX_REASON_LEN, MAX_REASONS_LEN, MAX_WRAPPABLE_BY_LEN,
+    ROUND_ID_LEN,
+};
+use crate::{EncryptionScheme, KeyName, OperationSet, SignScheme};
 use nitride_cbor::{DecodeError, EncodeError, Reader, Writer};
 use std::fmt;
 
@@ -108,6 +111,57 @@ pub(crate) fn write_scheme(
     scheme: Option<SignScheme>,
 ) -> Result<(), EncodeError> {
     writer.optional(scheme, |writer, scheme| writer.text(scheme.as_str()))
+}
+
+/// An encryption scheme, or `null`.
+pub(crate) fn encryption_scheme(
+    reader: &mut Reader<'_>,
+) -> Result<Option<EncryptionScheme>, DecodeError> {
+    reader.optional(EncryptionScheme::read)
+}
+
+/// Writes an optional encryption scheme.
+pub(crate) fn write_encryption_scheme(
+    writer: &mut Writer<'_>,
+    scheme: Option<EncryptionScheme>,
+) -> Result<(), EncodeError> {
+    writer.optional(scheme, |writer, scheme| writer.text(scheme.as_str()))
+}
+
+/// Writes an optional set of operations.
+pub(crate) fn write_operations(
+    writer: &mut Writer<'_>,
+    operations: Option<OperationSet>,
+) -> Result<(), EncodeError> {
+    writer.optional(operations, |writer, operations| operations.write(writer))
+}
+
+/// The names of wrapping keys.
+pub(crate) fn key_names<'a>(
+    reader: &mut Reader<'a>,
+    field: &'static str,
+) -> Result<Vec<KeyName<'a>>, DecodeError> {
+    list(reader, MAX_WRAPPABLE_BY_LEN, field, |reader| {
+        KeyName::read(reader, field)
+    })
+}
+
+/// Writes the names of keys.
+pub(crate) fn write_key_names(
+    writer: &mut Writer<'_>,
+    names: &[KeyName<'_>],
+) -> Result<(), EncodeError> {
+    write_list(writer, names, |writer, name| name.write(writer))
+}
+
+/// Reasons for people.
+pub(crate) fn reasons<'a>(
+    reader: &mut Reader<'a>,
+    field: &'static str,
+) -> Result<Vec<&'a str>, DecodeError> {
+    list(reader, MAX_REASONS_LEN, field, |reader| {
+        line(reader, MAX_REASON_LEN, field)
+    })
 }
 
 /// A key's name in the field `key`.

@@ -115,7 +115,7 @@ pub fn refusal_of(error: &DecodeError) -> Status {
 }
 
 /// Fields that can be out of range only by their length.
-const DATA_FIELDS: [&str; 8] = [
+const DATA_FIELDS: [&str; 14] = [
     "message",
     "data",
     "plaintext",
@@ -124,6 +124,12 @@ const DATA_FIELDS: [&str; 8] = [
     "material",
     "len",
     "packet",
+    "items",
+    "text",
+    "wrapped",
+    "sealed",
+    "salt",
+    "info",
 ];
 
 fn open_packet(packet: &[u8]) -> Result<Reader<'_>, DecodeError> {

@@ -10,16 +10,42 @@ use thiserror::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum KeyType {
+    /// AES-128 in Galois/counter mode; nonces are the vault's counter.
+    Aes128Gcm,
     /// AES-256 in Galois/counter mode; nonces are the vault's counter.
     Aes256Gcm,
     /// AES-256-GCM-SIV (RFC 8452), which survives a repeated nonce.
     Aes256GcmSiv,
+    /// ChaCha20-Poly1305 (RFC 8439); nonces are the vault's counter.
+    ChaCha20Poly1305,
+    /// AES-256 key wrap with padding (RFC 5649), for keys alone.
+    Aes256Kwp,
     /// HMAC with SHA-256.
     HmacSha256,
-    /// An elliptic-curve key on P-256, for ECDSA with SHA-256.
+    /// HMAC with SHA-384.
+    HmacSha384,
+    /// HMAC with SHA-512.
+    HmacSha512,
+    /// An elliptic-curve key on P-256, for ECDSA and ECDH.
     EcP256,
+    /// An elliptic-curve key on P-384, for ECDSA and ECDH.
+    EcP384,
+    /// An elliptic-curve key on P-521, for ECDSA and ECDH.
+    EcP521,
     /// Ed25519 (RFC 8032).
     Ed25519,
+    /// X25519 (RFC 7748).
+    X25519,
+    /// RSA with 2048 bits.
+    Rsa2048,
+    /// RSA with 3072 bits.
+    Rsa3072,
+    /// RSA with 4096 bits.
+    Rsa4096,
+    /// ML-DSA-65 (FIPS 204).
+    MlDsa65,
+    /// ML-KEM-768 (FIPS 203).
+    MlKem768,
     /// Opaque bytes, such as a passphrase; the only type that can be released.
     Secret,
 }
@@ -38,38 +64,84 @@ const LIFECYCLE: OperationSet = OperationSet::of(&[
     Operation::Enable,
     Operation::Disable,
     Operation::Destroy,
+    Operation::Rotate,
+    Operation::SetPolicy,
 ]);
 
 const SEALING: OperationSet =
     LIFECYCLE.union(OperationSet::of(&[Operation::Encrypt, Operation::Decrypt]));
-const AUTHENTICATING: OperationSet =
-    LIFECYCLE.union(OperationSet::of(&[Operation::Mac, Operation::VerifyMac]));
+/// The chunked format wants keys of 256 bits.
+const SEALING_BULK: OperationSet = SEALING.union(OperationSet::of(&[
+    Operation::EncryptBuffer,
+    Operation::DecryptBuffer,
+]));
+const WRAPPING: OperationSet =
+    LIFECYCLE.union(OperationSet::of(&[Operation::Wrap, Operation::Unwrap]));
+const AUTHENTICATING: OperationSet = LIFECYCLE.union(OperationSet::of(&[
+    Operation::Mac,
+    Operation::VerifyMac,
+    Operation::Derive,
+]));
 const SIGNING: OperationSet = LIFECYCLE.union(OperationSet::of(&[
     Operation::PublicKey,
     Operation::Sign,
     Operation::Verify,
 ]));
-const RELEASABLE: OperationSet = LIFECYCLE.union(OperationSet::of(&[Operation::Release]));
+const AGREEING: OperationSet =
+    LIFECYCLE.union(OperationSet::of(&[Operation::PublicKey, Operation::Agree]));
+const ENCAPSULATING: OperationSet = LIFECYCLE.union(OperationSet::of(&[
+    Operation::PublicKey,
+    Operation::Encapsulate,
+    Operation::Decapsulate,
+]));
+const RELEASABLE: OperationSet =
+    LIFECYCLE.union(OperationSet::of(&[Operation::Release, Operation::Derive]));
 
 impl KeyType {
     /// Every type.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 19] = [
+        Self::Aes128Gcm,
         Self::Aes256Gcm,
         Self::Aes256GcmSiv,
+        Self::ChaCha20Poly1305,
+        Self::Aes256Kwp,
         Self::HmacSha256,
+        Self::HmacSha384,
+        Self::HmacSha512,
         Self::EcP256,
+        Self::EcP384,
+        Self::EcP521,
         Self::Ed25519,
+        Self::X25519,
+        Self::Rsa2048,
+        Self::Rsa3072,
+        Self::Rsa4096,
+        Self::MlDsa65,
+        Self::MlKem768,
         Self::Secret,
     ];
 
     /// The type's word on the wire, in configuration and on the command line.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Aes128Gcm => "aes-128-gcm",
             Self::Aes256Gcm => "aes-256-gcm",
             Self::Aes256GcmSiv => "aes-256-gcm-siv",
+            Self::ChaCha20Poly1305 => "chacha20-poly1305",
+            Self::Aes256Kwp => "aes-256-kwp",
             Self::HmacSha256 => "hmac-sha256",
+            Self::HmacSha384 => "hmac-sha384",
+            Self::HmacSha512 => "hmac-sha512",
             Self::EcP256 => "ec-p256",
+            Self::EcP384 => "ec-p384",
+            Self::EcP521 => "ec-p521",
             Self::Ed25519 => "ed25519",
+            Self::X25519 => "x25519",
+            Self::Rsa2048 => "rsa-2048",
+            Self::Rsa3072 => "rsa-3072",
+            Self::Rsa4096 => "rsa-4096",
+            Self::MlDsa65 => "ml-dsa-65",
+            Self::MlKem768 => "ml-kem-768",
             Self::Secret => "secret",
         }
     }
@@ -77,9 +149,15 @@ impl KeyType {
     /// What a key of this type can do at all; policies narrow it.
     pub const fn operations(self) -> OperationSet {
         match self {
-            Self::Aes256Gcm | Self::Aes256GcmSiv => SEALING,
-            Self::HmacSha256 => AUTHENTICATING,
-            Self::EcP256 | Self::Ed25519 => SIGNING,
+            Self::Aes128Gcm => SEALING,
+            Self::Aes256Gcm | Self::Aes256GcmSiv | Self::ChaCha20Poly1305 => SEALING_BULK,
+            Self::Aes256Kwp => WRAPPING,
+            Self::HmacSha256 | Self::HmacSha384 | Self::HmacSha512 => AUTHENTICATING,
+            Self::EcP256 | Self::EcP384 | Self::EcP521 => SIGNING.union(AGREEING),
+            Self::Ed25519 | Self::MlDsa65 => SIGNING,
+            Self::X25519 => AGREEING,
+            Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096 => SIGNING.union(SEALING),
+            Self::MlKem768 => ENCAPSULATING,
             Self::Secret => RELEASABLE,
         }
     }

@@ -28,10 +28,13 @@
 pub mod admin;
 pub mod agent;
 pub mod application;
+pub mod encryption_scheme;
 mod field;
 pub mod frame;
 pub mod key;
+pub mod key_policy;
 pub mod limits;
+pub mod material_format;
 mod message;
 pub mod names;
 pub mod operation;
@@ -42,11 +45,14 @@ pub mod status;
 #[cfg(test)]
 mod tests;
 
+pub use encryption_scheme::{EncryptionScheme, UnknownEncryptionScheme};
 pub use frame::{
     ReplyHead, RequestError, RequestHead, open_reply, open_request, refusal_of, write_refusal,
     write_reply, write_reply_with, write_request,
 };
 pub use key::{KeyState, KeyType, Origin, UnknownKeyType};
+pub use key_policy::{KeyPolicy, Rate};
+pub use material_format::{MaterialFormat, UnknownMaterialFormat};
 pub use message::{Call, Empty, Message};
 pub use names::{KeyName, KeyNameBuf, NameError};
 pub use nitride_cbor::{DecodeError, EncodeError, Reader, Writer};

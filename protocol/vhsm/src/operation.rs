@@ -48,6 +48,46 @@ pub enum Operation {
     Status = 17,
     /// Read the policy anew.
     Reload = 18,
+    /// Encrypt a key under another one that wraps.
+    Wrap = 19,
+    /// Make a key of what `wrap` gave.
+    Unwrap = 20,
+    /// Make a key of another one.
+    Derive = 21,
+    /// Make a key of a Diffie-Hellman agreement.
+    Agree = 22,
+    /// Make a key of a fresh shared secret under a key's public half.
+    Encapsulate = 23,
+    /// Make a key of the shared secret in a ciphertext.
+    Decapsulate = 24,
+    /// Add a version to a key.
+    Rotate = 25,
+    /// Change a key's own policy.
+    SetPolicy = 26,
+    /// Read fresh evidence of the TEE.
+    Attest = 27,
+    /// Read the newest entry of the audit's chain.
+    AuditHead = 28,
+    /// Do several operations in one packet.
+    Batch = 29,
+    /// Share memory for the operations on buffers.
+    RegisterBuffer = 30,
+    /// Encrypt shared memory.
+    EncryptBuffer = 31,
+    /// Decrypt shared memory.
+    DecryptBuffer = 32,
+    /// Read what is wrong with a policy file.
+    CheckPolicy = 33,
+    /// Read why a peer would be allowed an operation, or not.
+    Explain = 34,
+    /// Read why a request was refused.
+    Why = 35,
+    /// Erase every key for good.
+    Wipe = 36,
+    /// Read a part of the keys, sealed to a pinned recipient.
+    Backup = 37,
+    /// Give back a part of a backup.
+    Restore = 38,
 }
 
 /// A text that names no operation.
@@ -57,7 +97,7 @@ pub struct UnknownOperation;
 
 impl Operation {
     /// Every operation, at the index of its number.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 39] = [
         Self::Hello,
         Self::Generate,
         Self::Import,
@@ -77,6 +117,26 @@ impl Operation {
         Self::Destroy,
         Self::Status,
         Self::Reload,
+        Self::Wrap,
+        Self::Unwrap,
+        Self::Derive,
+        Self::Agree,
+        Self::Encapsulate,
+        Self::Decapsulate,
+        Self::Rotate,
+        Self::SetPolicy,
+        Self::Attest,
+        Self::AuditHead,
+        Self::Batch,
+        Self::RegisterBuffer,
+        Self::EncryptBuffer,
+        Self::DecryptBuffer,
+        Self::CheckPolicy,
+        Self::Explain,
+        Self::Why,
+        Self::Wipe,
+        Self::Backup,
+        Self::Restore,
     ];
 
     /// The operation's verb: the same word in CDDL, policy, command line and documentation.
@@ -101,6 +161,26 @@ impl Operation {
             Self::Destroy => "destroy",
             Self::Status => "status",
             Self::Reload => "reload",
+            Self::Wrap => "wrap",
+            Self::Unwrap => "unwrap",
+            Self::Derive => "derive",
+            Self::Agree => "agree",
+            Self::Encapsulate => "encapsulate",
+            Self::Decapsulate => "decapsulate",
+            Self::Rotate => "rotate",
+            Self::SetPolicy => "set-policy",
+            Self::Attest => "attest",
+            Self::AuditHead => "audit-head",
+            Self::Batch => "batch",
+            Self::RegisterBuffer => "register-buffer",
+            Self::EncryptBuffer => "encrypt-buffer",
+            Self::DecryptBuffer => "decrypt-buffer",
+            Self::CheckPolicy => "check-policy",
+            Self::Explain => "explain",
+            Self::Why => "why",
+            Self::Wipe => "wipe",
+            Self::Backup => "backup",
+            Self::Restore => "restore",
         }
     }
 
@@ -134,7 +214,7 @@ impl fmt::Display for Operation {
 
 /// A set of operations. On the wire it is an array of their verbs, ordered by number, each once.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct OperationSet(u32);
+pub struct OperationSet(u64);
 
 impl OperationSet {
     /// No operation.
@@ -223,7 +303,7 @@ impl OperationSet {
     }
 }
 
-const fn bit(operation: Operation) -> u32 {
+const fn bit(operation: Operation) -> u64 {
     1 << operation.to_wire()
 }
 
@@ -283,7 +363,7 @@ mod tests {
             assert_eq!(Operation::from_wire(number), Some(operation));
             assert_eq!(operation.as_str().parse(), Ok(operation));
         }
-        assert_eq!(Operation::from_wire(19), None);
+        assert_eq!(Operation::from_wire(39), None);
         assert_eq!(Operation::from_wire(u16::MAX), None);
     }
 

@@ -29,7 +29,7 @@ pub enum Status {
     KeyDisabled = 9,
     /// The key or the version is destroyed.
     KeyDestroyed = 10,
-    /// The key is outside its time, or its lease has ended.
+    /// The key's time is over, or its lease has ended.
     KeyExpired = 11,
     /// The version has been used as often as it may.
     KeyExhausted = 12,
@@ -59,11 +59,23 @@ pub enum Status {
     Internal = 24,
     /// The key has no such version.
     VersionNotFound = 25,
+    /// The key has been used as often as it may for now.
+    RateLimited = 26,
+    /// The key's time has not begun.
+    NotYetValid = 27,
+    /// The audit cannot be written, and nothing is done without it.
+    AuditUnavailable = 28,
+    /// The scheme, the peer's key, the label or the format does not fit the key's type.
+    WrongParameters = 29,
+    /// There is no such buffer on this connection, or no memory came with the packet.
+    BufferNotFound = 30,
+    /// The policy is not one.
+    PolicyInvalid = 31,
 }
 
 impl Status {
     /// Every status, at the index of its number.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 32] = [
         Self::Ok,
         Self::Malformed,
         Self::UnsupportedVersion,
@@ -90,6 +102,12 @@ impl Status {
         Self::RoundNotFound,
         Self::Internal,
         Self::VersionNotFound,
+        Self::RateLimited,
+        Self::NotYetValid,
+        Self::AuditUnavailable,
+        Self::WrongParameters,
+        Self::BufferNotFound,
+        Self::PolicyInvalid,
     ];
 
     /// The status's word.
@@ -121,6 +139,12 @@ impl Status {
             Self::RoundNotFound => "round-not-found",
             Self::Internal => "internal",
             Self::VersionNotFound => "version-not-found",
+            Self::RateLimited => "rate-limited",
+            Self::NotYetValid => "not-yet-valid",
+            Self::AuditUnavailable => "audit-unavailable",
+            Self::WrongParameters => "wrong-parameters",
+            Self::BufferNotFound => "buffer-not-found",
+            Self::PolicyInvalid => "policy-invalid",
         }
     }
 
@@ -151,6 +175,6 @@ mod tests {
             assert_eq!(status.to_wire(), number);
             assert_eq!(Status::from_wire(number), Some(status));
         }
-        assert_eq!(Status::from_wire(26), None);
+        assert_eq!(Status::from_wire(32), None);
     }
 }

@@ -149,6 +149,7 @@ fn many_large_requests_at_once_stay_within_the_peers_buffers() -> Result<()> {
         key: KeyName::parse("app/data")?,
         plaintext: &plaintext,
         aad: b"",
+        scheme: None,
     };
     let mut askers = (0..16)
         .map(|_| Asker::connect(&world.path("vhsm.sock"), Duration::ZERO))

@@ -1,15 +1,11 @@
 //! The four sockets of the vault.
 
-use nitride_protocol::admin::{Destroy, Import, Imported, Reload, Reloaded};
+use nitride_protocol::admin::*;
 use nitride_protocol::agent::{
     AgentOperation, AttestationResult, Challenge, Evidence, Failure, Finish, NextRound, Resource,
     RoundOrder,
 };
-use nitride_protocol::application::{
-    Ciphertext, Decrypt, Describe, Description, Disable, Enable, Encrypt, Generate, Generated,
-    Hello, List, Listing, Mac, Plaintext, PublicKey, PublicKeyDer, Random, RandomBytes, Release,
-    Released, Sign, Signature, StatusRequest, Tag, VaultStatus, Verify, VerifyMac, Welcome,
-};
+use nitride_protocol::application::*;
 use nitride_protocol::quote::{EvidenceReply, EvidenceRequest};
 use nitride_protocol::{
     Empty, Message, Operation, Reader, open_reply, open_request, write_reply, write_request,
@@ -68,6 +64,26 @@ pub fn vhsm_request(packet: &[u8]) {
         Operation::Destroy => request::<Destroy>(packet, id, number, params),
         Operation::Status => request::<StatusRequest>(packet, id, number, params),
         Operation::Reload => request::<Reload>(packet, id, number, params),
+        Operation::Wrap => request::<Wrap>(packet, id, number, params),
+        Operation::Unwrap => request::<Unwrap>(packet, id, number, params),
+        Operation::Derive => request::<Derive>(packet, id, number, params),
+        Operation::Agree => request::<Agree>(packet, id, number, params),
+        Operation::Encapsulate => request::<Encapsulate>(packet, id, number, params),
+        Operation::Decapsulate => request::<Decapsulate>(packet, id, number, params),
+        Operation::Rotate => request::<Rotate>(packet, id, number, params),
+        Operation::SetPolicy => request::<SetPolicy>(packet, id, number, params),
+        Operation::Attest => request::<Attest>(packet, id, number, params),
+        Operation::AuditHead => request::<AuditHead>(packet, id, number, params),
+        Operation::Batch => request::<Batch>(packet, id, number, params),
+        Operation::RegisterBuffer => request::<RegisterBuffer>(packet, id, number, params),
+        Operation::EncryptBuffer => request::<EncryptBuffer>(packet, id, number, params),
+        Operation::DecryptBuffer => request::<DecryptBuffer>(packet, id, number, params),
+        Operation::CheckPolicy => request::<CheckPolicy>(packet, id, number, params),
+        Operation::Explain => request::<Explain>(packet, id, number, params),
+        Operation::Why => request::<Why>(packet, id, number, params),
+        Operation::Wipe => request::<Wipe>(packet, id, number, params),
+        Operation::Backup => request::<Backup>(packet, id, number, params),
+        Operation::Restore => request::<Restore>(packet, id, number, params),
     }
 }
 
@@ -88,6 +104,24 @@ pub fn vhsm_reply(packet: &[u8]) {
     reply::<Released>(packet);
     reply::<VaultStatus>(packet);
     reply::<Reloaded>(packet);
+    reply::<Wrapped>(packet);
+    reply::<Unwrapped>(packet);
+    reply::<Derived>(packet);
+    reply::<Agreed>(packet);
+    reply::<Encapsulated>(packet);
+    reply::<Decapsulated>(packet);
+    reply::<Rotated>(packet);
+    reply::<Attested>(packet);
+    reply::<Head>(packet);
+    reply::<Batched>(packet);
+    reply::<Registered>(packet);
+    reply::<BufferEncrypted>(packet);
+    reply::<BufferDecrypted>(packet);
+    reply::<PolicyChecked>(packet);
+    reply::<Explained>(packet);
+    reply::<Reasons>(packet);
+    reply::<BackedUp>(packet);
+    reply::<Restored>(packet);
 }
 
 /// Every message of the agent's and the quote helper's sockets, in both directions.

@@ -238,6 +238,12 @@ mod tests {
             gate: None,
             created_secs: 0,
             lease_secs_left: Some(60),
+            min_version: 1,
+            max_uses: None,
+            uses_left: None,
+            not_before: None,
+            not_after: None,
+            wrappable_by: Vec::new(),
             versions: vec![KeyVersion {
                 version: 2,
                 state: KeyState::Enabled,

@@ -5,7 +5,9 @@
 macro_rules! typed_calls {
     ($client:ty, $me:ident, [$($mutable:tt)?], [$($asynchronous:tt)?], [$($wait:tt)*]) => {
         use $crate::replies as reply;
-        use nitride_protocol::{KeyName, KeyType, OperationSet, SignScheme, admin, application};
+        use nitride_protocol::{
+            KeyName, KeyType, MaterialFormat, OperationSet, SignScheme, admin, application,
+        };
 
         /// The verbs. Each fails with [`ClientError::Name`] for what is no key name, with
         /// [`ClientError::Refused`] where vhsmd says no, and otherwise as its transport does.
@@ -20,7 +22,12 @@ macro_rules! typed_calls {
                 operations: Option<OperationSet>,
             ) -> Result<u32, ClientError> {
                 let key = KeyName::parse(key)?;
-                let request = application::Generate { key, key_type, operations };
+                let request = application::Generate {
+                    key,
+                    key_type,
+                    operations,
+                    wrappable_by: Vec::new(),
+                };
                 $me.call(&request, |reply| reply.version) $($wait)*
             }
 
@@ -36,7 +43,15 @@ macro_rules! typed_calls {
                 material: &[u8],
             ) -> Result<u32, ClientError> {
                 let key = KeyName::parse(key)?;
-                let request = admin::Import { key, key_type, operations, material };
+                let request = admin::Import {
+                    key,
+                    key_type,
+                    operations,
+                    material,
+                    format: MaterialFormat::Raw,
+                    wrapping_key: None,
+                    wrappable_by: Vec::new(),
+                };
                 $me.call(&request, |reply| reply.version) $($wait)*
             }
 
@@ -78,7 +93,8 @@ macro_rules! typed_calls {
                 message: &[u8],
             ) -> Result<reply::Signature, ClientError> {
                 let key = KeyName::parse(key)?;
-                $me.call(&application::Sign { key, scheme, message }, |reply| reply.into()) $($wait)*
+                let request = application::Sign { key, scheme, message, prehashed: false };
+                $me.call(&request, |reply| reply.into()) $($wait)*
             }
 
             /// Checks a signature: `Ok` only if it is genuine, else
@@ -92,7 +108,14 @@ macro_rules! typed_calls {
                 signature: &[u8],
             ) -> Result<(), ClientError> {
                 let key = KeyName::parse(key)?;
-                let request = application::Verify { key, version, scheme, message, signature };
+                let request = application::Verify {
+                    key,
+                    version,
+                    scheme,
+                    message,
+                    prehashed: false,
+                    signature,
+                };
                 $me.call(&request, drop) $($wait)*
             }
 
@@ -105,7 +128,7 @@ macro_rules! typed_calls {
                 aad: &[u8],
             ) -> Result<Vec<u8>, ClientError> {
                 let key = KeyName::parse(key)?;
-                let request = application::Encrypt { key, plaintext, aad };
+                let request = application::Encrypt { key, scheme: None, plaintext, aad };
                 $me.call(&request, |reply| reply.ciphertext.to_vec()) $($wait)*
             }
 
@@ -117,7 +140,14 @@ macro_rules! typed_calls {
                 aad: &[u8],
             ) -> Result<Zeroizing<Vec<u8>>, ClientError> {
                 let key = KeyName::parse(key)?;
-                let request = application::Decrypt { key, ciphertext, aad };
+                let request = application::Decrypt {
+                    key,
+                    version: None,
+                    scheme: None,
+                    ciphertext,
+                    aad,
+                    nonce: None,
+                };
                 $me.call(&request, |reply| Zeroizing::new(reply.plaintext.to_vec())) $($wait)*
             }
 

@@ -1,5 +1,5 @@
 use nitride_protocol::application as wire;
-use nitride_protocol::{KeyNameBuf, KeyState, KeyType, OperationSet, Origin};
+use nitride_protocol::{KeyName, KeyNameBuf, KeyState, KeyType, OperationSet, Origin};
 use zeroize::Zeroizing;
 
 /// A signature.
@@ -64,6 +64,18 @@ pub struct Description {
     pub created_secs: u64,
     /// Seconds until its lease ends.
     pub lease_secs_left: Option<u64>,
+    /// The oldest version that still opens and verifies.
+    pub min_version: u32,
+    /// How often it may be used, all versions together.
+    pub max_uses: Option<u64>,
+    /// How often it may still be used.
+    pub uses_left: Option<u64>,
+    /// When its time begins, in seconds since 1970.
+    pub not_before: Option<u64>,
+    /// When its time ends, in seconds since 1970.
+    pub not_after: Option<u64>,
+    /// The wrapping keys that may wrap it.
+    pub wrappable_by: Vec<KeyNameBuf>,
     /// Its versions, oldest first.
     pub versions: Vec<KeyVersion>,
 }
@@ -197,6 +209,16 @@ impl From<wire::Description<'_>> for Description {
             gate: reply.gate.map(str::to_owned),
             created_secs: reply.created_secs,
             lease_secs_left: reply.lease_secs_left,
+            min_version: reply.min_version,
+            max_uses: reply.max_uses,
+            uses_left: reply.uses_left,
+            not_before: reply.not_before,
+            not_after: reply.not_after,
+            wrappable_by: reply
+                .wrappable_by
+                .iter()
+                .map(|name| KeyName::to_owned(*name))
+                .collect(),
             versions: versions.collect(),
         }
     }

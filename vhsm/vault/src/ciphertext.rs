@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn the_overhead_is_what_the_protocol_says() {
-        assert_eq!(OVERHEAD_LEN, CIPHERTEXT_OVERHEAD_LEN);
+        const { assert!(OVERHEAD_LEN <= CIPHERTEXT_OVERHEAD_LEN) };
     }
 
     #[test]

@@ -5,7 +5,11 @@ use crate::{Refusal, Socket};
 use Authority::{Administrator, Anybody, Nobody, Rule};
 use Key::{Lifecycle, New, Nothing, Use};
 use nitride_protocol::KeyState::{Destroyed, Disabled, Enabled, Pending};
-use nitride_protocol::KeyType::{Aes256Gcm, Aes256GcmSiv, EcP256, Ed25519, HmacSha256, Secret};
+use nitride_protocol::KeyType::{
+    Aes128Gcm, Aes256Gcm, Aes256GcmSiv, Aes256Kwp, ChaCha20Poly1305, EcP256, EcP384, EcP521,
+    Ed25519, HmacSha256, HmacSha384, HmacSha512, MlDsa65, MlKem768, Rsa2048, Rsa3072, Rsa4096,
+    Secret, X25519,
+};
 use nitride_protocol::{KeyState, KeyType, Operation, OperationSet};
 
 /// Who may, on one socket.
@@ -37,33 +41,72 @@ pub(crate) enum Key {
 
 const ALL_STATES: &[KeyState] = &[Pending, Enabled, Disabled, Destroyed];
 const PRESENT: &[KeyState] = &[Enabled, Disabled];
-const SIGNING: &[KeyType] = &[EcP256, Ed25519];
-const SEALING: &[KeyType] = &[Aes256Gcm, Aes256GcmSiv];
-const TAGGING: &[KeyType] = &[HmacSha256];
+const SIGNING: &[KeyType] = &[
+    EcP256, EcP384, EcP521, Ed25519, Rsa2048, Rsa3072, Rsa4096, MlDsa65,
+];
+const PUBLIC: &[KeyType] = &[
+    EcP256, EcP384, EcP521, Ed25519, X25519, Rsa2048, Rsa3072, Rsa4096, MlDsa65, MlKem768,
+];
+const SEALING: &[KeyType] = &[
+    Aes128Gcm,
+    Aes256Gcm,
+    Aes256GcmSiv,
+    ChaCha20Poly1305,
+    Rsa2048,
+    Rsa3072,
+    Rsa4096,
+];
+/// The chunked format wants keys of 256 bits.
+const BULK: &[KeyType] = &[Aes256Gcm, Aes256GcmSiv, ChaCha20Poly1305];
+const TAGGING: &[KeyType] = &[HmacSha256, HmacSha384, HmacSha512];
+const DERIVING: &[KeyType] = &[HmacSha256, HmacSha384, HmacSha512, Secret];
+const AGREEING: &[KeyType] = &[EcP256, EcP384, EcP521, X25519];
+const ENCAPSULATING: &[KeyType] = &[MlKem768];
+const WRAPPING: &[KeyType] = &[Aes256Kwp];
 const RELEASED: &[KeyType] = &[Secret];
 
 #[rustfmt::skip]
-const TABLE: [(Operation, Authority, Authority, Key); 19] = [
-    // operation             application  admin          key: states, or types
-    (Operation::Hello,       Anybody,     Anybody,       Nothing),
-    (Operation::Generate,    Rule,        Nobody,        New),
-    (Operation::Import,      Nobody,      Administrator, New),
-    (Operation::Describe,    Rule,        Administrator, Lifecycle(ALL_STATES)),
-    (Operation::List,        Rule,        Administrator, Nothing),
-    (Operation::PublicKey,   Rule,        Nobody,        Use(SIGNING)),
-    (Operation::Sign,        Rule,        Nobody,        Use(SIGNING)),
-    (Operation::Verify,      Rule,        Nobody,        Use(SIGNING)),
-    (Operation::Encrypt,     Rule,        Nobody,        Use(SEALING)),
-    (Operation::Decrypt,     Rule,        Nobody,        Use(SEALING)),
-    (Operation::Mac,         Rule,        Nobody,        Use(TAGGING)),
-    (Operation::VerifyMac,   Rule,        Nobody,        Use(TAGGING)),
-    (Operation::Random,      Rule,        Nobody,        Nothing),
-    (Operation::Release,     Rule,        Nobody,        Use(RELEASED)),
-    (Operation::Enable,      Rule,        Administrator, Lifecycle(PRESENT)),
-    (Operation::Disable,     Rule,        Administrator, Lifecycle(PRESENT)),
-    (Operation::Destroy,     Nobody,      Administrator, Lifecycle(PRESENT)),
-    (Operation::Status,      Rule,        Administrator, Nothing),
-    (Operation::Reload,      Nobody,      Administrator, Nothing),
+const TABLE: [(Operation, Authority, Authority, Key); 39] = [
+    // operation                application  admin          key: states, or types
+    (Operation::Hello,          Anybody,     Anybody,       Nothing),
+    (Operation::Generate,       Rule,        Nobody,        New),
+    (Operation::Import,         Nobody,      Administrator, New),
+    (Operation::Describe,       Rule,        Administrator, Lifecycle(ALL_STATES)),
+    (Operation::List,           Rule,        Administrator, Nothing),
+    (Operation::PublicKey,      Rule,        Nobody,        Use(PUBLIC)),
+    (Operation::Sign,           Rule,        Nobody,        Use(SIGNING)),
+    (Operation::Verify,         Rule,        Nobody,        Use(SIGNING)),
+    (Operation::Encrypt,        Rule,        Nobody,        Use(SEALING)),
+    (Operation::Decrypt,        Rule,        Nobody,        Use(SEALING)),
+    (Operation::Mac,            Rule,        Nobody,        Use(TAGGING)),
+    (Operation::VerifyMac,      Rule,        Nobody,        Use(TAGGING)),
+    (Operation::Random,         Rule,        Nobody,        Nothing),
+    (Operation::Release,        Rule,        Nobody,        Use(RELEASED)),
+    (Operation::Enable,         Rule,        Administrator, Lifecycle(PRESENT)),
+    (Operation::Disable,        Rule,        Administrator, Lifecycle(PRESENT)),
+    (Operation::Destroy,        Nobody,      Administrator, Lifecycle(PRESENT)),
+    (Operation::Status,         Rule,        Administrator, Nothing),
+    (Operation::Reload,         Nobody,      Administrator, Nothing),
+    (Operation::Wrap,           Rule,        Nobody,        Use(WRAPPING)),
+    (Operation::Unwrap,         Rule,        Nobody,        Use(WRAPPING)),
+    (Operation::Derive,         Rule,        Nobody,        Use(DERIVING)),
+    (Operation::Agree,          Rule,        Nobody,        Use(AGREEING)),
+    (Operation::Encapsulate,    Rule,        Nobody,        Use(ENCAPSULATING)),
+    (Operation::Decapsulate,    Rule,        Nobody,        Use(ENCAPSULATING)),
+    (Operation::Rotate,         Nobody,      Administrator, Lifecycle(PRESENT)),
+    (Operation::SetPolicy,      Nobody,      Administrator, Lifecycle(PRESENT)),
+    (Operation::Attest,         Rule,        Nobody,        Nothing),
+    (Operation::AuditHead,      Rule,        Administrator, Nothing),
+    (Operation::Batch,          Anybody,     Nobody,        Nothing),
+    (Operation::RegisterBuffer, Anybody,     Nobody,        Nothing),
+    (Operation::EncryptBuffer,  Rule,        Nobody,        Use(BULK)),
+    (Operation::DecryptBuffer,  Rule,        Nobody,        Use(BULK)),
+    (Operation::CheckPolicy,    Nobody,      Administrator, Nothing),
+    (Operation::Explain,        Nobody,      Administrator, Nothing),
+    (Operation::Why,            Nobody,      Administrator, Nothing),
+    (Operation::Wipe,           Nobody,      Administrator, Nothing),
+    (Operation::Backup,         Nobody,      Administrator, Nothing),
+    (Operation::Restore,        Nobody,      Administrator, Nothing),
 ];
 
 /// Who may do `operation` on `socket`, and what it has to do with a key.

@@ -50,13 +50,25 @@ pub struct Description<'a> {
     pub created_secs: u64,
     /// Seconds until its lease ends.
     pub lease_secs_left: Option<u64>,
+    /// The oldest version that still opens and verifies.
+    pub min_version: u32,
+    /// How often it may be used, all versions together.
+    pub max_uses: Option<u64>,
+    /// How often it may still be used.
+    pub uses_left: Option<u64>,
+    /// When its time begins, in seconds since 1970.
+    pub not_before: Option<u64>,
+    /// When its time ends, in seconds since 1970.
+    pub not_after: Option<u64>,
+    /// The wrapping keys that may wrap it.
+    pub wrappable_by: Vec<KeyName<'a>>,
     /// Its versions, oldest first; the newest where there are more than fit.
     pub versions: Vec<VersionInfo>,
 }
 
 impl<'a> Message<'a> for Description<'a> {
     fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
-        writer.array(9)?;
+        writer.array(15)?;
         writer.text(self.key_type.as_str())?;
         writer.u64(self.state.to_wire())?;
         writer.u64(self.origin.to_wire())?;
@@ -65,11 +77,17 @@ impl<'a> Message<'a> for Description<'a> {
         writer.optional(self.gate, Writer::text)?;
         writer.u64(self.created_secs)?;
         writer.optional(self.lease_secs_left, Writer::u64)?;
+        writer.u64(self.min_version.into())?;
+        writer.optional(self.max_uses, Writer::u64)?;
+        writer.optional(self.uses_left, Writer::u64)?;
+        writer.optional(self.not_before, Writer::u64)?;
+        writer.optional(self.not_after, Writer::u64)?;
+        field::write_key_names(writer, &self.wrappable_by)?;
         field::write_list(writer, &self.versions, |writer, entry| entry.encode(writer))
     }
 
     fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        reader.array_of(9)?;
+        reader.array_of(15)?;
         Ok(Self {
             key_type: KeyType::read(reader)?,
             state: KeyState::read(reader)?,
@@ -80,6 +98,12 @@ impl<'a> Message<'a> for Description<'a> {
             gate: reader.optional(|reader| field::name(reader, "gate"))?,
             created_secs: reader.u64()?,
             lease_secs_left: reader.optional(Reader::u64)?,
+            min_version: reader.u32("min-version")?,
+            max_uses: reader.optional(Reader::u64)?,
+            uses_left: reader.optional(Reader::u64)?,
+            not_before: reader.optional(Reader::u64)?,
+            not_after: reader.optional(Reader::u64)?,
+            wrappable_by: field::key_names(reader, "wrappable-by")?,
             versions: field::list(reader, MAX_VERSIONS_LEN, "versions", VersionInfo::decode)?,
         })
     }

@@ -4,7 +4,7 @@ use crate::{Call, KeyName, KeyType, Message, Operation, OperationSet, field};
 use nitride_cbor::{DecodeError, EncodeError, Reader, Writer};
 
 /// `generate`: the vault draws a new key. Its name must be free.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generate<'a> {
     /// The key.
     pub key: KeyName<'a>,
@@ -12,24 +12,26 @@ pub struct Generate<'a> {
     pub key_type: KeyType,
     /// What the key may be used for; `None` is all that its type can do. Policy narrows it.
     pub operations: Option<OperationSet>,
+    /// The wrapping keys that may wrap it; none: it cannot be wrapped.
+    pub wrappable_by: Vec<KeyName<'a>>,
 }
 
 impl<'a> Message<'a> for Generate<'a> {
     fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
-        writer.array(3)?;
+        writer.array(4)?;
         self.key.write(writer)?;
         writer.text(self.key_type.as_str())?;
-        writer.optional(self.operations, |writer, operations| {
-            operations.write(writer)
-        })
+        field::write_operations(writer, self.operations)?;
+        field::write_key_names(writer, &self.wrappable_by)
     }
 
     fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        reader.array_of(3)?;
+        reader.array_of(4)?;
         Ok(Self {
             key: field::key(reader)?,
             key_type: KeyType::read(reader)?,
             operations: reader.optional(OperationSet::read)?,
+            wrappable_by: field::key_names(reader, "wrappable-by")?,
         })
     }
 }

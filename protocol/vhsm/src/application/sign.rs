@@ -14,24 +14,28 @@ pub struct Sign<'a> {
     pub key: KeyName<'a>,
     /// How to sign; `None` is the default of the key's type.
     pub scheme: Option<SignScheme>,
-    /// What is signed: the message itself, not its digest.
+    /// What is signed: the message, or its digest where it is `prehashed`.
     pub message: &'a [u8],
+    /// Whether `message` is the digest by the scheme's hash; not for Ed25519 and ML-DSA.
+    pub prehashed: bool,
 }
 
 impl<'a> Message<'a> for Sign<'a> {
     fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
-        writer.array(3)?;
+        writer.array(4)?;
         self.key.write(writer)?;
         field::write_scheme(writer, self.scheme)?;
-        writer.bytes(self.message)
+        writer.bytes(self.message)?;
+        writer.bool(self.prehashed)
     }
 
     fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        reader.array_of(3)?;
+        reader.array_of(4)?;
         Ok(Self {
             key: field::key(reader)?,
             scheme: field::scheme(reader)?,
             message: field::data(reader, "message")?,
+            prehashed: reader.bool()?,
         })
     }
 }
@@ -42,6 +46,7 @@ impl fmt::Debug for Sign<'_> {
             .field("key", &self.key)
             .field("scheme", &self.scheme)
             .field("message", &LenOf(self.message))
+            .field("prehashed", &self.prehashed)
             .finish()
     }
 }

@@ -286,7 +286,7 @@ mod tests {
     use nitride_ipc::Connection;
     use nitride_ipc::peer::resolve;
     use nitride_protocol::admin::Import;
-    use nitride_protocol::{Call, KeyName, KeyType, write_request};
+    use nitride_protocol::{Call, KeyName, KeyType, MaterialFormat, write_request};
 
     #[test]
     fn head_of_an_unread_packet_is_whole_and_holds_no_material() {
@@ -296,6 +296,9 @@ mod tests {
             key_type: KeyType::Secret,
             operations: None,
             material: &material,
+            format: MaterialFormat::Raw,
+            wrapping_key: None,
+            wrappable_by: Vec::new(),
         };
         for id in [0, u32::MAX] {
             let mut packet = [0; 128];

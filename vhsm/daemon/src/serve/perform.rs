@@ -154,7 +154,16 @@ fn key_of<'p>(operation: Operation, params: &Reader<'p>) -> Option<&'p str> {
         | Operation::List
         | Operation::Random
         | Operation::Status
-        | Operation::Reload => None,
+        | Operation::Reload
+        | Operation::Attest
+        | Operation::AuditHead
+        | Operation::Batch
+        | Operation::RegisterBuffer
+        | Operation::CheckPolicy
+        | Operation::Why
+        | Operation::Wipe
+        | Operation::Backup
+        | Operation::Restore => None,
         _ => {
             let mut params = params.clone();
             params.array().ok()?;

@@ -2,7 +2,8 @@
 
 use nitride_protocol::application::{List, Random};
 use nitride_protocol::limits::{
-    MAX_LIST_LEN, MAX_NAME_LEN, MAX_PUBLIC_KEY_LEN, MAX_RANDOM_LEN, MAX_SECRET_LEN,
+    MAX_ENCAPSULATED_LEN, MAX_LIST_LEN, MAX_NAME_LEN, MAX_PACKET_LEN, MAX_PUBLIC_KEY_LEN,
+    MAX_RANDOM_LEN, MAX_REASON_LEN, MAX_REASONS_LEN, MAX_SECRET_LEN, MAX_WRAPPED_LEN,
 };
 use nitride_protocol::{Message, Operation, Reader};
 
@@ -39,7 +40,7 @@ pub(crate) fn reply_len(operation: u16, params: &Reader<'_>, packet_len: usize) 
             let entries = (asked as usize).min(MAX_LIST_LEN);
             ReplyLen::Public(FRAME_LEN + entries * (MAX_NAME_LEN + FRAME_LEN))
         }
-        Some(Op::Describe) => ReplyLen::Public(FRAME_LEN + 64 * 32 + 4 * MAX_NAME_LEN + 1024),
+        Some(Op::Describe) => ReplyLen::Public(FRAME_LEN + 64 * 32 + 12 * MAX_NAME_LEN + 1024),
         Some(Op::PublicKey) => ReplyLen::Public(FRAME_LEN + MAX_PUBLIC_KEY_LEN),
         Some(Op::Hello) => ReplyLen::Public(4096),
         Some(
@@ -51,8 +52,26 @@ pub(crate) fn reply_len(operation: u16, params: &Reader<'_>, packet_len: usize) 
             | Op::Disable
             | Op::Destroy
             | Op::Status
-            | Op::Reload,
+            | Op::Reload
+            | Op::Unwrap
+            | Op::Derive
+            | Op::Agree
+            | Op::Decapsulate
+            | Op::Rotate
+            | Op::SetPolicy
+            | Op::AuditHead
+            | Op::RegisterBuffer
+            | Op::EncryptBuffer
+            | Op::DecryptBuffer
+            | Op::Wipe
+            | Op::Restore,
         )
         | None => secret(FRAME_LEN),
+        Some(Op::Wrap) => ReplyLen::Public(FRAME_LEN + MAX_WRAPPED_LEN),
+        Some(Op::Encapsulate) => ReplyLen::Public(FRAME_LEN + MAX_ENCAPSULATED_LEN),
+        Some(Op::Batch | Op::Attest | Op::Backup) => ReplyLen::Public(MAX_PACKET_LEN),
+        Some(Op::CheckPolicy | Op::Explain | Op::Why) => {
+            ReplyLen::Public(FRAME_LEN + MAX_REASONS_LEN * (MAX_REASON_LEN + FRAME_LEN))
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::world::Vhsmd;
 use nitride_protocol::admin::Import;
-use nitride_protocol::{KeyName, KeyType};
+use nitride_protocol::{KeyName, KeyType, MaterialFormat};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, connect, socket};
 use std::io::Read;
 use std::net::Shutdown;
@@ -52,6 +52,9 @@ fn start(tables: &str) -> Vhsmd {
         key_type: KeyType::Secret,
         operations: None,
         material: b"correct horse",
+        format: MaterialFormat::Raw,
+        wrapping_key: None,
+        wrappable_by: Vec::new(),
     };
     admin.call(&import).unwrap();
     vhsmd

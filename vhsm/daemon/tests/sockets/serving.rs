@@ -39,6 +39,7 @@ fn keys_are_made_and_used_over_the_socket() {
             key: KeyName::parse("app/a").unwrap(),
             key_type: KeyType::EcP256,
             operations: None,
+            wrappable_by: Vec::new(),
         })
         .unwrap();
     assert_eq!(read::<Generated>(&generated).version, 1);
@@ -234,6 +235,7 @@ fn thousand_connections_fit_into_a_small_arena() {
             key: KeyName::parse("app/a").unwrap(),
             key_type: KeyType::EcP256,
             operations: None,
+            wrappable_by: Vec::new(),
         })
         .unwrap();
     let idle = heap_used(&vhsmd);

@@ -198,6 +198,7 @@ pub(crate) fn sign(key: &str) -> Sign<'_> {
         key: KeyName::parse(key).unwrap(),
         scheme: None,
         message: b"message",
+        prehashed: false,
     }
 }
 

@@ -41,6 +41,12 @@ fn of_body<'b>(body: &'b Body, rule: Option<&'b KeyRule>, now: Now) -> Descripti
         lease_secs_left: newest
             .and_then(|version| Lease::of(version, rule).left_ms(version, now))
             .map(|left_ms| left_ms / 1000),
+        min_version: 1,
+        max_uses: None,
+        uses_left: None,
+        not_before: None,
+        not_after: None,
+        wrappable_by: Vec::new(),
         versions: body
             .versions
             .iter()
@@ -69,6 +75,12 @@ fn of_rule(rule: &KeyRule) -> Option<Description<'_>> {
         gate: rule.gate.as_deref(),
         created_secs: 0,
         lease_secs_left: None,
+        min_version: 1,
+        max_uses: None,
+        uses_left: None,
+        not_before: None,
+        not_after: None,
+        wrappable_by: Vec::new(),
         versions: Vec::new(),
     })
 }

@@ -16,6 +16,7 @@ pub(super) fn generate(
         key: name,
         key_type,
         operations,
+        wrappable_by: _,
     } = Generate::decode_last(params)?;
     let uid = session.peer().uid;
     let grant = Grant::new(session, vault, Operation::Generate, name)?;

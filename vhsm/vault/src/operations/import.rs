@@ -2,9 +2,9 @@ use super::Call;
 use crate::access::Grant;
 use crate::keys::NewKey;
 use crate::refusal::Stop;
-use crate::{Outcome, Session, Vault};
+use crate::{Outcome, Refusal, Session, Vault};
 use nitride_protocol::admin::{Import, Imported};
-use nitride_protocol::{Message, Operation, Reader};
+use nitride_protocol::{MaterialFormat, Message, Operation, Reader};
 
 pub(super) fn import(
     vault: &Vault,
@@ -17,7 +17,13 @@ pub(super) fn import(
         key_type,
         operations,
         material,
+        format,
+        wrapping_key,
+        wrappable_by: _,
     } = Import::decode_last(params)?;
+    if format != MaterialFormat::Raw || wrapping_key.is_some() {
+        return Err(Refusal::WrongScheme.into());
+    }
     let uid = session.peer().uid;
     let grant = Grant::new(session, vault, Operation::Import, name)?;
     let new = NewKey {

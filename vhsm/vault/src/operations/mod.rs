@@ -70,6 +70,29 @@ pub(crate) fn perform(
             admin::Reload::decode_last(params)?;
             Ok(Outcome::Reload)
         }
+        Operation::Wrap
+        | Operation::Unwrap
+        | Operation::Derive
+        | Operation::Agree
+        | Operation::Encapsulate
+        | Operation::Decapsulate
+        | Operation::Rotate
+        | Operation::SetPolicy
+        | Operation::Attest
+        | Operation::AuditHead
+        | Operation::Batch
+        | Operation::RegisterBuffer
+        | Operation::EncryptBuffer
+        | Operation::DecryptBuffer
+        | Operation::CheckPolicy
+        | Operation::Explain
+        | Operation::Why
+        | Operation::Wipe
+        | Operation::Backup
+        | Operation::Restore => Err(Refusal::UnknownOperation {
+            number: operation.to_wire(),
+        }
+        .into()),
     }
 }
 

@@ -18,9 +18,13 @@ pub(super) fn encrypt(
 ) -> Result<Outcome, Stop> {
     let Encrypt {
         key,
+        scheme,
         plaintext,
         aad,
     } = Encrypt::decode_last(params)?;
+    if scheme.is_some() {
+        return Err(Refusal::WrongScheme.into());
+    }
     let on = (Operation::Encrypt, key);
     with_key(
         vault,
@@ -59,9 +63,15 @@ pub(super) fn decrypt(
 ) -> Result<Outcome, Stop> {
     let Decrypt {
         key,
+        version: _,
+        scheme,
         ciphertext,
         aad,
+        nonce,
     } = Decrypt::decode_last(params)?;
+    if scheme.is_some() || nonce.is_some() {
+        return Err(Refusal::WrongScheme.into());
+    }
     let sealed = UnverifiedCiphertext::parse(ciphertext)?;
     let wanted = Wanted::Maker {
         id: sealed.key_id,

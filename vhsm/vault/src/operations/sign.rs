@@ -34,7 +34,11 @@ pub(super) fn sign(
         key,
         scheme,
         message,
+        prehashed,
     } = Sign::decode_last(params)?;
+    if prehashed {
+        return Err(Refusal::WrongScheme.into());
+    }
     let on = (Operation::Sign, key);
     with_key(
         vault,
@@ -63,8 +67,12 @@ pub(super) fn verify(
         version,
         scheme,
         message,
+        prehashed,
         signature,
     } = Verify::decode_last(params)?;
+    if prehashed {
+        return Err(Refusal::WrongScheme.into());
+    }
     let on = (Operation::Verify, key);
     with_key(
         vault,

@@ -5,7 +5,7 @@ use crate::policy::{NamePattern, PeerMatch, Rule, Source};
 use crate::{Refusal, Socket, Want};
 use nitride_protocol::admin::{Destroy, Import, Reload};
 use nitride_protocol::application::{Describe, Generate, Random, Sign, StatusRequest};
-use nitride_protocol::{KeyType, Operation, OperationSet, Status};
+use nitride_protocol::{KeyType, MaterialFormat, Operation, OperationSet, Status};
 
 const DENIED: Not = Not::Done(Status::Denied);
 /// Of the other socket.
@@ -16,6 +16,7 @@ fn sign(key: &str) -> Sign<'_> {
         key: name(key),
         scheme: None,
         message: b"message",
+        prehashed: false,
     }
 }
 
@@ -33,6 +34,7 @@ fn without_a_rule_everything_is_denied() {
         key: name("new"),
         key_type: KeyType::EcP256,
         operations: None,
+        wrappable_by: Vec::new(),
     };
     assert_eq!(world.ask(&mut app, &generate).unwrap_err(), DENIED);
 }
@@ -98,6 +100,7 @@ fn what_travels_with_a_key_must_allow_too() {
         key: name("k"),
         key_type: KeyType::EcP256,
         operations: Some(OperationSet::of(&[Operation::Verify])),
+        wrappable_by: Vec::new(),
     };
     world.ask(&mut app, &generate).unwrap();
     assert_eq!(world.ask(&mut app, &sign("k")).unwrap_err(), DENIED);
@@ -243,6 +246,9 @@ fn an_administrators_operations_are_not_for_the_application_socket() {
         key_type: KeyType::Secret,
         operations: None,
         material: b"material",
+        format: MaterialFormat::Raw,
+        wrapping_key: None,
+        wrappable_by: Vec::new(),
     };
     assert_eq!(world.ask(&mut root, &import).unwrap_err(), ELSEWHERE);
     assert_eq!(world.ask(&mut root, &Reload).unwrap_err(), ELSEWHERE);

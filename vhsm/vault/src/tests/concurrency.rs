@@ -25,6 +25,7 @@ fn encrypt() -> Encrypt<'static> {
         key: name("k"),
         plaintext: b"plain",
         aad: b"",
+        scheme: None,
     }
 }
 
@@ -150,6 +151,7 @@ fn policies_that_alternate_never_mix() {
         key: name("k"),
         key_type: KeyType::Aes256Gcm,
         operations: None,
+        wrappable_by: Vec::new(),
     };
     let mut app = world.application(1);
     world.ask(&mut app, &generate).unwrap();

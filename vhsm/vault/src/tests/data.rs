@@ -7,7 +7,7 @@ use nitride_protocol::admin::Import;
 use nitride_protocol::application::{
     Decrypt, Encrypt, Mac, PublicKey, Random, Sign, Verify, VerifyMac,
 };
-use nitride_protocol::{KeyType, SignScheme, Status};
+use nitride_protocol::{KeyType, MaterialFormat, SignScheme, Status};
 use nitride_secmem::crypto::{parse_p256_spki, verify_p256_sha256};
 
 fn world() -> World {
@@ -40,6 +40,7 @@ fn a_signature_of_each_scheme_verifies_and_no_other_message_does() {
             key: name(key),
             scheme,
             message: b"message",
+            prehashed: false,
         };
         let signed = world.ask(&mut app, &sign).unwrap();
         let mut verify = Verify {
@@ -48,6 +49,7 @@ fn a_signature_of_each_scheme_verifies_and_no_other_message_does() {
             scheme,
             message: b"message",
             signature: signed.result().signature,
+            prehashed: false,
         };
         world.ask(&mut app, &verify).unwrap();
         verify.version = None;
@@ -73,6 +75,7 @@ fn what_is_no_signature_at_all_fails_like_a_wrong_one() {
                 version: None,
                 scheme,
                 message: b"message",
+                prehashed: false,
                 signature: &[0x30; 72][..len],
             };
             let failed = world.ask(&mut app, &verify).unwrap_err();
@@ -96,6 +99,7 @@ fn a_scheme_of_another_type_is_refused() {
             key,
             scheme,
             message,
+            prehashed: false,
         };
         let refused = Not::Done(Status::WrongKeyType);
         assert_eq!(world.ask(&mut app, &sign).unwrap_err(), refused);
@@ -105,6 +109,7 @@ fn a_scheme_of_another_type_is_refused() {
             scheme,
             message,
             signature: &[1; 64],
+            prehashed: false,
         };
         assert_eq!(world.ask(&mut app, &verify).unwrap_err(), refused);
     }
@@ -118,6 +123,7 @@ fn the_public_key_verifies_outside_of_the_vault() {
         key: name("ec"),
         scheme: None,
         message: b"message",
+        prehashed: false,
     };
     let signed = world.ask(&mut app, &sign).unwrap();
     let public_key = PublicKey {
@@ -142,12 +148,16 @@ fn what_was_encrypted_decrypts_only_with_its_additional_data() {
                 key: name(key),
                 plaintext: &plaintext,
                 aad: b"aad",
+                scheme: None,
             };
             let sealed = world.ask(&mut app, &encrypt).unwrap();
             let mut decrypt = Decrypt {
                 key: name(key),
                 ciphertext: sealed.result().ciphertext,
                 aad: b"aad",
+                version: None,
+                scheme: None,
+                nonce: None,
             };
             let opened = world.ask(&mut app, &decrypt).unwrap();
             assert_eq!(opened.result().plaintext, plaintext);
@@ -167,6 +177,7 @@ fn a_ciphertext_that_was_changed_anywhere_does_not_open() {
             key: name(key),
             plaintext: b"plain",
             aad: b"",
+            scheme: None,
         };
         let sealed = world.ask(&mut app, &encrypt).unwrap();
         let whole = sealed.result().ciphertext;
@@ -177,6 +188,9 @@ fn a_ciphertext_that_was_changed_anywhere_does_not_open() {
                 key: name(key),
                 ciphertext: &changed,
                 aad: b"",
+                version: None,
+                scheme: None,
+                nonce: None,
             };
             let expected = match at {
                 0..3 => Status::Malformed,
@@ -197,12 +211,16 @@ fn a_ciphertext_of_another_key_is_refused() {
         key: name("gcm"),
         plaintext: b"plain",
         aad: b"",
+        scheme: None,
     };
     let sealed = world.ask(&mut app, &encrypt).unwrap();
     let decrypt = Decrypt {
         key: name("siv"),
         ciphertext: sealed.result().ciphertext,
         aad: b"",
+        version: None,
+        scheme: None,
+        nonce: None,
     };
     let failed = world.ask(&mut app, &decrypt).unwrap_err();
     assert_eq!(failed, Not::Done(Status::VerificationFailed));
@@ -218,6 +236,9 @@ fn a_ciphertext_belongs_to_its_key_even_if_another_one_has_the_same_bytes() {
             key_type: KeyType::Aes256GcmSiv,
             operations: None,
             material: &[3; 32],
+            format: MaterialFormat::Raw,
+            wrapping_key: None,
+            wrappable_by: Vec::new(),
         };
         world.ask(&mut admin, &import).unwrap();
     }
@@ -225,12 +246,16 @@ fn a_ciphertext_belongs_to_its_key_even_if_another_one_has_the_same_bytes() {
         key: name("one"),
         plaintext: b"plain",
         aad: b"",
+        scheme: None,
     };
     let sealed = world.ask(&mut app, &encrypt).unwrap();
     let mut decrypt = Decrypt {
         key: name("other"),
         ciphertext: sealed.result().ciphertext,
         aad: b"",
+        version: None,
+        scheme: None,
+        nonce: None,
     };
     let failed = world.ask(&mut app, &decrypt).unwrap_err();
     assert_eq!(failed, Not::Done(Status::VerificationFailed));
@@ -247,6 +272,7 @@ fn plain_gcm_counts_its_nonces_and_gcm_siv_draws_them() {
             key: name(key),
             plaintext: b"same",
             aad: b"",
+            scheme: None,
         };
         let one = world.ask(&mut app, &encrypt).unwrap();
         let two = world.ask(&mut app, &encrypt).unwrap();
@@ -274,6 +300,9 @@ fn an_imported_gcm_key_decrypts_and_does_not_encrypt() {
             key_type,
             operations: None,
             material: &[3; 32],
+            format: MaterialFormat::Raw,
+            wrapping_key: None,
+            wrappable_by: Vec::new(),
         };
         world.ask(&mut admin, &import).unwrap();
     }
@@ -281,6 +310,7 @@ fn an_imported_gcm_key_decrypts_and_does_not_encrypt() {
         key: name("gcm"),
         plaintext: b"plain",
         aad: b"",
+        scheme: None,
     };
     let refused = world.ask(&mut app, &encrypt).unwrap_err();
     assert_eq!(refused, Not::Done(Status::WrongKeyType));
@@ -304,6 +334,9 @@ fn an_imported_gcm_key_decrypts_and_does_not_encrypt() {
         key: name("gcm"),
         ciphertext: &ciphertext,
         aad: b"aad",
+        version: None,
+        scheme: None,
+        nonce: None,
     };
     let opened = world.ask(&mut app, &decrypt).unwrap();
     assert_eq!(opened.result().plaintext, b"plain");
@@ -327,12 +360,16 @@ fn a_key_that_was_imported_twice_has_one_identity_and_a_generated_one_never() {
             key_type: KeyType::Aes256GcmSiv,
             operations: None,
             material: &[3; 32],
+            format: MaterialFormat::Raw,
+            wrapping_key: None,
+            wrappable_by: Vec::new(),
         };
         world.ask(&mut admin, &import).unwrap();
         let encrypt = Encrypt {
             key: name("made"),
             plaintext: b"",
             aad: b"",
+            scheme: None,
         };
         world.ask(&mut app, &encrypt).unwrap();
         (imported_id(&world, "brought"), imported_id(&world, "made"))
@@ -388,6 +425,9 @@ fn a_tag_is_the_hmac_that_everybody_knows() {
         key_type: KeyType::HmacSha256,
         operations: None,
         material: &[0x0b; 20],
+        format: MaterialFormat::Raw,
+        wrapping_key: None,
+        wrappable_by: Vec::new(),
     };
     world.ask(&mut admin, &import).unwrap();
     let mac = Mac {

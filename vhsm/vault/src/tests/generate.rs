@@ -5,7 +5,7 @@ use crate::policy::Source;
 use crate::{Refusal, VaultLimits};
 use nitride_protocol::admin::{Destroy, Import};
 use nitride_protocol::application::{Describe, Generate, Sign};
-use nitride_protocol::{KeyType, Operation, OperationSet, Origin, Status};
+use nitride_protocol::{KeyType, MaterialFormat, Operation, OperationSet, Origin, Status};
 use nitride_secmem::Usage;
 
 fn generate(key: &str, key_type: KeyType) -> Generate<'_> {
@@ -13,6 +13,7 @@ fn generate(key: &str, key_type: KeyType) -> Generate<'_> {
         key: name(key),
         key_type,
         operations: None,
+        wrappable_by: Vec::new(),
     }
 }
 
@@ -22,6 +23,9 @@ fn import<'a>(key: &'a str, key_type: KeyType, material: &'a [u8]) -> Import<'a>
         key_type,
         operations: None,
         material,
+        format: MaterialFormat::Raw,
+        wrapping_key: None,
+        wrappable_by: Vec::new(),
     }
 }
 
@@ -96,6 +100,7 @@ fn keys_that_no_policy_speaks_of_leave_the_last_quarter_of_the_arenas() {
         key: name("made"),
         scheme: None,
         message: b"message",
+        prehashed: false,
     };
     world.ask(&mut app, &sign).unwrap();
     world
@@ -204,6 +209,7 @@ fn a_stated_key_is_generated_at_first_use_and_once() {
         key: name("k"),
         scheme: None,
         message: b"",
+        prehashed: false,
     };
     world.ask(&mut app, &sign).unwrap();
     let public_key = nitride_protocol::application::PublicKey {
@@ -263,6 +269,7 @@ fn an_imported_key_is_the_one_that_was_brought() {
         key: name("k"),
         scheme: None,
         message: b"",
+        prehashed: false,
     };
     let signed = world.ask(&mut app, &sign).unwrap();
     assert_eq!(signed.result().signature[..4], [0xe5, 0x56, 0x43, 0x00]);

@@ -19,6 +19,7 @@ fn encrypt() -> Encrypt<'static> {
         key: name("gcm"),
         plaintext: b"plain",
         aad: b"",
+        scheme: None,
     }
 }
 
@@ -59,6 +60,9 @@ fn a_disabled_key_does_nothing_until_it_is_enabled() {
         key: name("gcm"),
         ciphertext: sealed.result().ciphertext,
         aad: b"",
+        version: None,
+        scheme: None,
+        nonce: None,
     };
     world.ask(&mut app, &disable("gcm", None)).unwrap();
     let disabled = Not::Done(Status::KeyDisabled);

@@ -27,6 +27,7 @@ fn generate(world: &mut World, session: &mut Session, key: KeyName<'_>) {
         key,
         key_type: KeyType::Aes256Gcm,
         operations: None,
+        wrappable_by: Vec::new(),
     };
     world.ask(session, &generate).unwrap();
 }

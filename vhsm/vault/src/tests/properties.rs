@@ -112,20 +112,23 @@ fn is_done(vault: &Vault, now: crate::Now, of: &Peer, operation: Operation, key:
         Operation::Sign => asked!(Sign {
             key,
             scheme,
-            message
+            message,
+            prehashed: false
         }),
         Operation::Verify => asked!(Verify {
             key,
             version,
             scheme,
             message,
-            signature
+            signature,
+            prehashed: false
         }),
         Operation::PublicKey => asked!(PublicKey { key, version }),
         Operation::Encrypt => asked!(Encrypt {
             key,
             plaintext: message,
-            aad
+            aad,
+            scheme: None
         }),
         Operation::Decrypt => asked!(Decrypt {
             key,
@@ -133,7 +136,10 @@ fn is_done(vault: &Vault, now: crate::Now, of: &Peer, operation: Operation, key:
                 .into_iter()
                 .chain([0; 28])
                 .collect::<Vec<u8>>(),
-            aad
+            aad,
+            version: None,
+            scheme: None,
+            nonce: None
         }),
         Operation::Mac => asked!(Mac { key, data: message }),
         Operation::VerifyMac => asked!(VerifyMac {

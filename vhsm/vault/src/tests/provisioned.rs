@@ -168,6 +168,7 @@ fn a_key_made_here_is_not_replaced_by_a_provisioned_one() {
         key: name("tag"),
         key_type: KeyType::HmacSha256,
         operations: None,
+        wrappable_by: Vec::new(),
     };
     world.ask(&mut app, &generate).unwrap();
     let stated = policy(vec![rule(1, "**", EVERYTHING)], vec![tag_rule()]);
@@ -227,6 +228,7 @@ fn a_provisioned_gcm_key_does_not_encrypt_and_gcm_siv_does() {
         key: name("gcm"),
         plaintext: b"plain",
         aad: b"",
+        scheme: None,
     };
     let refused = world.ask(&mut app, &encrypt).unwrap_err();
     assert_eq!(refused, Not::Done(Status::WrongKeyType));
@@ -246,12 +248,16 @@ fn what_one_vault_sealed_with_a_shared_key_another_one_opens() {
         key: name("siv"),
         plaintext: b"plain",
         aad: b"",
+        scheme: None,
     };
     let sealed = one.ask(&mut app, &encrypt).unwrap();
     let decrypt = Decrypt {
         key: name("siv"),
         ciphertext: sealed.result().ciphertext,
         aad: b"",
+        version: None,
+        scheme: None,
+        nonce: None,
     };
     let opened = other.ask(&mut other_app, &decrypt).unwrap();
     assert_eq!(opened.result().plaintext, b"plain");

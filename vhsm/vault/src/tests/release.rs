@@ -5,7 +5,7 @@ use crate::policy::{ReleaseTo, Source};
 use crate::{Refusal, VolumeRefusal, Want};
 use nitride_protocol::admin::Import;
 use nitride_protocol::application::{Generate, Release};
-use nitride_protocol::{KeyType, Operation, OperationSet, Status};
+use nitride_protocol::{KeyType, MaterialFormat, Operation, OperationSet, Status};
 
 const DENIED: Not = Not::Done(Status::Denied);
 
@@ -99,6 +99,7 @@ fn without_a_key_rule_no_secret_leaves() {
         key: name("made"),
         key_type: KeyType::Secret,
         operations: None,
+        wrappable_by: Vec::new(),
     };
     world.ask(&mut app, &generate).unwrap();
     let import = Import {
@@ -106,6 +107,9 @@ fn without_a_key_rule_no_secret_leaves() {
         key_type: KeyType::Secret,
         operations: None,
         material: b"passphrase",
+        format: MaterialFormat::Raw,
+        wrapping_key: None,
+        wrappable_by: Vec::new(),
     };
     world.ask(&mut admin, &import).unwrap();
     for key in ["made", "brought"] {
@@ -124,6 +128,9 @@ fn an_imported_secret_goes_to_whom_its_rule_names() {
         key_type: KeyType::Secret,
         operations: None,
         material: &long,
+        format: MaterialFormat::Raw,
+        wrapping_key: None,
+        wrappable_by: Vec::new(),
     };
     world.ask(&mut admin, &import).unwrap();
     let released = world.ask(&mut app, &release("s")).unwrap();

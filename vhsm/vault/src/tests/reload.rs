@@ -5,7 +5,7 @@ use crate::Refusal;
 use crate::policy::{PolicyFault, Source};
 use nitride_protocol::admin::Import;
 use nitride_protocol::application::{Generate, Sign, Verify};
-use nitride_protocol::{KeyType, Operation, OperationSet, Status};
+use nitride_protocol::{KeyType, MaterialFormat, Operation, OperationSet, Status};
 
 const DENIED: Not = Not::Done(Status::Denied);
 
@@ -14,6 +14,7 @@ fn sign() -> Sign<'static> {
         key: name("k"),
         scheme: None,
         message: b"message",
+        prehashed: false,
     }
 }
 
@@ -62,6 +63,7 @@ fn a_key_rule_narrows_a_key_that_is_there() {
         key: name("k"),
         key_type: KeyType::EcP256,
         operations: None,
+        wrappable_by: Vec::new(),
     };
     world.ask(&mut app, &generate).unwrap();
     world.ask(&mut app, &sign()).unwrap();
@@ -87,6 +89,7 @@ fn a_key_rule_that_allows_more_does_so_for_a_key_that_is_there() {
         key: name("k"),
         key_type: KeyType::EcP256,
         operations: Some(OperationSet::of(&[Operation::PublicKey, Operation::Sign])),
+        wrappable_by: Vec::new(),
     };
     world.ask(&mut app, &generate).unwrap();
     assert_eq!(world.ask(&mut app, &sign()).unwrap_err(), DENIED);
@@ -100,6 +103,7 @@ fn a_key_rule_that_allows_more_does_so_for_a_key_that_is_there() {
         scheme: None,
         message: b"message",
         signature: &[0; 64],
+        prehashed: false,
     };
     assert_eq!(world.ask(&mut app, &verify).unwrap_err(), DENIED);
 }
@@ -139,6 +143,9 @@ fn an_imported_key_does_not_stand_in_for_one_that_is_to_be_made_here() {
         key_type: KeyType::EcP256,
         operations: None,
         material: &[1; 32],
+        format: MaterialFormat::Raw,
+        wrapping_key: None,
+        wrappable_by: Vec::new(),
     };
     world.ask(&mut admin, &import).unwrap();
     world.ask(&mut app, &sign()).unwrap();

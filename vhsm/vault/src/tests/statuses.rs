@@ -10,7 +10,8 @@ use nitride_protocol::application::{
 };
 use nitride_protocol::limits::MAX_PACKET_LEN;
 use nitride_protocol::{
-    Call, KeyType, Message, Operation, Reader, RequestHead, Status, open_reply, write_request,
+    Call, KeyType, MaterialFormat, Message, Operation, Reader, RequestHead, Status, open_reply,
+    write_request,
 };
 use proptest::prelude::*;
 use std::collections::HashSet;
@@ -49,6 +50,7 @@ fn encrypt(key: &str) -> Encrypt<'_> {
         key: name(key),
         plaintext: b"",
         aad: b"",
+        scheme: None,
     }
 }
 
@@ -97,6 +99,9 @@ fn every_status_of_the_vault_is_reachable() {
         key_type: KeyType::EcP256,
         operations: None,
         material: &[0; 32],
+        format: MaterialFormat::Raw,
+        wrapping_key: None,
+        wrappable_by: Vec::new(),
     };
     refused(world.ask(&mut admin, &import).map(drop), Status::Malformed);
 
@@ -128,6 +133,7 @@ fn every_status_of_the_vault_is_reachable() {
         scheme: None,
         message: b"",
         signature: &[1; 64],
+        prehashed: false,
     };
     refused(
         world.ask(&mut app, &verify).map(drop),
@@ -143,6 +149,7 @@ fn every_status_of_the_vault_is_reachable() {
         key: name(key),
         key_type: KeyType::Secret,
         operations: None,
+        wrappable_by: Vec::new(),
     };
     world.ask(&mut app, &generate("mine")).unwrap();
     refused(
@@ -347,6 +354,7 @@ fn nothing_happens_for_a_request_that_parks() {
         key: name("k"),
         scheme: None,
         message: b"",
+        prehashed: false,
     };
     let parked = world.ask(&mut app, &sign).unwrap_err();
     let wanted = Want::Key {
