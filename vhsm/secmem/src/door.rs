@@ -41,15 +41,28 @@ pub(crate) fn enter_drawing<R>(
     enter(work)
 }
 
-/// Like [`enter_drawing`], for calls that go deep or take long: lattices, and the search for
-/// primes. They have stacks of their own, so that they do not keep the quick ones waiting.
+/// Like [`enter_drawing`], for calls that go deep: lattices, and RSA with a private key.
 pub(crate) fn enter_deep<R>(
+    work: impl FnOnce() -> Result<R, CryptoError>,
+) -> Result<R, CryptoError> {
+    enter_on(Depth::Deep, work)
+}
+
+/// Like [`enter_drawing`], for calls that take long, which go one at a time.
+pub(crate) fn enter_slow<R>(
+    work: impl FnOnce() -> Result<R, CryptoError>,
+) -> Result<R, CryptoError> {
+    enter_on(Depth::Slow, work)
+}
+
+fn enter_on<R>(
+    depth: Depth,
     work: impl FnOnce() -> Result<R, CryptoError>,
 ) -> Result<R, CryptoError> {
     if !seed_thread() {
         return Err(heap().err().unwrap_or(CryptoError::ArenaFull));
     }
-    settle(on_stack(Depth::Deep, work))
+    settle(on_stack(depth, work))
 }
 
 /// Like [`enter`], for calls that do not survive a refused allocation: one at a time, and with

@@ -85,7 +85,7 @@ impl Rsa {
     /// # Errors
     /// [`CryptoError::ArenaFull`].
     pub fn generate(size: RsaSize) -> Result<Self, CryptoError> {
-        door::enter_deep(|| {
+        door::enter_slow(|| {
             // SAFETY: the constructors give objects that we alone own, and the key is filled in;
             // no callback.
             let key = unsafe {
@@ -118,7 +118,7 @@ impl Rsa {
     /// [`CryptoError::InvalidKey`], [`CryptoError::ArenaFull`].
     pub fn from_pkcs8(size: RsaSize, der: &[u8]) -> Result<Self, CryptoError> {
         let info = parse_pkcs8(der)?.expect_algorithm(KeyAlgorithm::Rsa)?;
-        let key = door::enter_deep(|| {
+        let key = door::enter_drawing(|| {
             let mut bytes = MaybeUninit::<CBS>::uninit();
             // SAFETY: `bytes` is made valid before it is read, and reads the slice for its
             // length; the library gives an object that we alone own.
@@ -210,7 +210,7 @@ impl Rsa {
     /// [`CryptoError::ArenaFull`].
     pub fn sign(&self, scheme: RsaScheme, input: Input<'_>) -> Result<Vec<u8>, CryptoError> {
         let mut signature = vec![0; self.size.modulus_len()];
-        door::enter_drawing(|| {
+        door::enter_deep(|| {
             let digest = Digest::of(scheme.hash, input)?;
             sign(rsa_of(&self.key), scheme, digest.as_bytes(), &mut signature)
         })?;
@@ -248,7 +248,7 @@ impl Rsa {
         ciphertext: &[u8],
     ) -> Result<SecretBuf, CryptoError> {
         let mut plaintext = SecretBuf::with_len(self.size.modulus_len())?;
-        let len = door::enter_drawing(|| {
+        let len = door::enter_deep(|| {
             let mut context =
                 oaep_context(&self.key, aws_lc_sys::EVP_PKEY_decrypt_init, hash, label)?;
             let mut len = plaintext.len();

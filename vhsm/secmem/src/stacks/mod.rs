@@ -6,9 +6,10 @@
 //! ```
 //!
 //! There are a few for all threads, since a call takes microseconds: a thread takes the one that
-//! it had before, else any other, else it waits. For what goes deep or takes long there is one
-//! besides, at which such calls queue, so that they keep nobody else waiting. A call that goes deeper than its stack touches
-//! the guard below, which ends the process. A stack that nobody has is zero.
+//! it had before, else any other, else it waits. What goes deep has others, and what takes long
+//! yet another, at which such calls queue, so that they keep nobody else waiting. A call that goes
+//! deeper than its stack touches the guard below, which ends the process. A stack that nobody has
+//! is zero.
 
 mod switch;
 #[cfg(test)]
@@ -26,13 +27,17 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 
-/// Bytes of one stack: measured, the calls go up to 4.4 KiB deep without optimisation, the first
+/// Bytes of one stack: measured, the calls go up to 6.8 KiB deep without optimisation (P-521), the first
 /// seeding of the process included, and the frame of a signal that cannot be blocked would take up
 /// to 4 KiB with AVX-512. A test measures again and fails when this is too little.
 pub(crate) const STACK_LEN: usize = 16 * 1024;
 
-/// Bytes of the deep stack: measured, ML-DSA-65 goes up to 100 KiB deep.
-pub(crate) const DEEP_STACK_LEN: usize = 256 * 1024;
+/// Bytes of a stack for calls that go deep: measured, signing with ML-DSA-65 takes 76 KiB, and with
+/// RSA 9 KiB; verifying on P-521 9.2 KiB.
+pub(crate) const DEEP_STACK_LEN: usize = 128 * 1024;
+
+/// Bytes of the stack for calls that take long: measured, making an RSA key takes 8.4 KiB.
+pub(crate) const SLOW_STACK_LEN: usize = 32 * 1024;
 
 /// Bytes below each stack that nobody may touch.
 const GUARD_LEN: usize = PAGE_LEN;
@@ -41,6 +46,9 @@ const MIN_COUNT: usize = 4;
 const MAX_COUNT: usize = 16;
 /// Arena bytes for each stack: more than the fewest take at most a sixth of the arena.
 const ARENA_LEN_PER_STACK: usize = 128 * 1024;
+const MAX_DEEP_COUNT: usize = 4;
+/// Arena bytes for each deep stack: together they take at most an eighth of the arena, or are one.
+const ARENA_LEN_PER_DEEP_STACK: usize = 1024 * 1024;
 
 thread_local! {
     // No destructors, see redirect.rs.
@@ -51,7 +59,11 @@ static NEXT_HOME: AtomicUsize = AtomicUsize::new(0);
 /// How deep a call goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Depth {
+    /// As almost all do, within microseconds.
     Shallow,
+    /// Not much deeper, and for up to seconds.
+    Slow,
+    /// Deep, within a millisecond or so.
     Deep,
 }
 
@@ -59,19 +71,23 @@ pub(crate) enum Depth {
 #[derive(Debug)]
 pub(crate) struct Stacks {
     shallow: Pool,
+    slow: Pool,
     deep: Pool,
 }
 
 impl Stacks {
-    /// Stacks for good, taken from `heap`: two for each processor, as far as the arena has room,
-    /// and the deep one.
+    /// Stacks for good, taken from `heap`: two shallow ones and a deep one for each processor, as
+    /// far as the arena has room, and a slow one.
     pub(crate) fn in_heap(heap: &Heap) -> io::Result<Self> {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let most = (heap.size() / ARENA_LEN_PER_STACK).clamp(MIN_COUNT, MAX_COUNT);
         let count = processors.saturating_mul(2).clamp(MIN_COUNT, most);
+        let most_deep = (heap.size() / ARENA_LEN_PER_DEEP_STACK).clamp(1, MAX_DEEP_COUNT);
+        let deep_count = processors.clamp(1, most_deep);
         Ok(Self {
             shallow: Pool::in_heap(heap, count, STACK_LEN)?,
-            deep: Pool::in_heap(heap, 1, DEEP_STACK_LEN)?,
+            slow: Pool::in_heap(heap, 1, SLOW_STACK_LEN)?,
+            deep: Pool::in_heap(heap, deep_count, DEEP_STACK_LEN)?,
         })
     }
 
@@ -80,6 +96,7 @@ impl Stacks {
     pub(crate) fn take(&self, depth: Depth) -> Stack<'_> {
         match depth {
             Depth::Shallow => &self.shallow,
+            Depth::Slow => &self.slow,
             Depth::Deep => &self.deep,
         }
         .take()
