@@ -4,12 +4,13 @@
 //! policy, what travels with the key, its state, its validity, its lease and its gate let it too,
 //! now. What can only be refused is refused before anything is fetched or waited for.
 
-use crate::keys::{Body, Key, Lease, Version};
+use crate::keys::{Body, ExpandedCache, Key, Lease, Live, Material, Version};
 use crate::permissions::{self, Authority, state_allows, type_allows};
 use crate::policy::{ActivePolicy, GateRule, KeyRule, ReleaseTo, Source};
 use crate::refusal::Stop;
 use crate::{Draw, Now, Peer, Refusal, Session, Vault, Want};
 use nitride_protocol::{KeyName, Operation, Origin};
+use nitride_secmem::Record;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -65,7 +66,8 @@ impl From<Option<u32>> for Wanted<'_> {
 pub(crate) struct Access<'k> {
     body: &'k Body,
     version: &'k Version,
-    material: &'k crate::keys::Material,
+    material: &'k Material,
+    cache: &'k ExpandedCache,
 }
 
 impl<'k> Access<'k> {
@@ -80,8 +82,21 @@ impl<'k> Access<'k> {
     }
 
     /// What the operation works with.
-    pub(crate) fn material(&self) -> &'k crate::keys::Material {
-        self.material
+    pub(crate) fn live(&self) -> Result<Live, Refusal> {
+        self.material.live(self.cache)
+    }
+
+    /// Why an operation that its type allows is none of this key's objects'.
+    pub(crate) fn wrong_type(&self, operation: Operation) -> Refusal {
+        Refusal::WrongKeyType {
+            key_type: self.body.key_type,
+            operation,
+        }
+    }
+
+    /// The canonical bytes.
+    pub(crate) fn record(&self) -> &'k Record {
+        self.material.record()
     }
 }
 
@@ -243,7 +258,7 @@ impl<'s> Grant<'s> {
     /// What the key itself says, and whether it is the one that the policy speaks of.
     fn body_allows<'k>(
         &self,
-        vault: &Vault,
+        vault: &'k Vault,
         body: &'k Body,
         wanted: Wanted<'_>,
         now: Now,
@@ -283,6 +298,7 @@ impl<'s> Grant<'s> {
                 body,
                 version,
                 material,
+                cache: &vault.keys.expanded,
             }),
             _ => Err(self.want_again(body, version, wanted, Refusal::KeyExpired)),
         }

@@ -72,14 +72,29 @@ pub enum Refusal {
         operation: Operation,
     },
     /// The scheme does not belong to the key's type.
-    #[error("the signature scheme does not belong to the key's type")]
+    #[error("the scheme does not belong to the key's type")]
     WrongScheme,
-    /// Plain GCM under a key that other machines may hold.
+    /// What is called a digest is none of the scheme's hash, or the scheme has none to begin with.
+    #[error("what is signed is no digest of the scheme's hash")]
+    WrongDigest,
+    /// The format does not belong to the key's type.
+    #[error("a key of type {key_type} does not come in this format")]
+    WrongFormat {
+        /// The key's type.
+        key_type: KeyType,
+    },
+    /// A cipher whose nonces may not repeat, under a key that other machines may hold.
     #[error(
-        "an imported or provisioned aes-256-gcm key does not encrypt: its nonces could repeat; use \
-         aes-256-gcm-siv"
+        "an {key_type} key that this vault did not generate does not encrypt: its nonces could \
+         repeat; use aes-256-gcm or aes-256-gcm-siv"
     )]
-    SharedGcmKey,
+    SharedKey {
+        /// The key's type.
+        key_type: KeyType,
+    },
+    /// A ciphertext without a header under a key that nobody else has.
+    #[error("only imported and provisioned keys decrypt what has no header")]
+    RawUnderOwnKey,
     /// The material is no key of this type.
     #[error("the material is no key of type {key_type}")]
     BadMaterial {
@@ -148,9 +163,11 @@ impl Refusal {
             Self::KeyNotFound => Status::KeyNotFound,
             Self::KeyExists => Status::KeyExists,
             Self::VersionNotFound => Status::VersionNotFound,
-            Self::WrongKeyType { .. } | Self::WrongScheme | Self::SharedGcmKey => {
-                Status::WrongKeyType
-            }
+            Self::WrongKeyType { .. } | Self::SharedKey { .. } => Status::WrongKeyType,
+            Self::WrongScheme
+            | Self::WrongDigest
+            | Self::WrongFormat { .. }
+            | Self::RawUnderOwnKey => Status::WrongParameters,
             Self::KeyDisabled => Status::KeyDisabled,
             Self::KeyDestroyed => Status::KeyDestroyed,
             Self::KeyExpired => Status::KeyExpired,

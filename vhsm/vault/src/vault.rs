@@ -17,6 +17,9 @@ pub struct VaultLimits {
     pub keys: u64,
     /// The same, of one user.
     pub keys_per_uid: u64,
+    /// Bytes of the heap arena for the expanded objects of keys that were used lately; others are
+    /// expanded again at their next use.
+    pub expanded_len: usize,
 }
 
 /// The whole state. Every method takes `&self`; any number of threads may be inside.

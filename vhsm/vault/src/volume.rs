@@ -47,7 +47,7 @@ impl Vault {
         let grant = Grant::for_volume(&policy, self, volume)?.ok_or(VolumeRefusal::Denied)?;
         let key = grant.present_key(self, now)?;
         Ok(grant.use_key(self, key, Wanted::Newest, now, |access| {
-            Ok(SecretBuf::copy_of(access.material().record().expose())?)
+            Ok(SecretBuf::copy_of(access.record().expose())?)
         })?)
     }
 }

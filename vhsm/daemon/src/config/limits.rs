@@ -19,6 +19,8 @@ pub(crate) struct Limits {
     pub(crate) keys: u64,
     /// Keys that one uid has generated.
     pub(crate) keys_per_uid: u64,
+    /// Bytes of the heap arena for expanded keys.
+    pub(crate) expanded_len: usize,
     /// Longest that a request may wait for a round, in milliseconds; `hello` may ask for less.
     pub(crate) max_wait_ms: u32,
 }
@@ -66,6 +68,8 @@ impl RawLimits {
             buffer_len_per_uid: buffers,
             keys: self.keys.unwrap_or(100_000),
             keys_per_uid: self.keys_per_uid.unwrap_or(10_000),
+            // The other half is for packets, calls and rounds.
+            expanded_len: heap_len / 2,
             max_wait_ms: self.max_wait_ms.unwrap_or(60_000),
         })
     }
@@ -77,6 +81,7 @@ impl Limits {
         VaultLimits {
             keys: self.keys,
             keys_per_uid: self.keys_per_uid,
+            expanded_len: self.expanded_len,
         }
     }
 }

@@ -1,10 +1,15 @@
+use super::record::{
+    self, Family, KeyFields, NONCE_PREFIX, NewVersion, SINCE_BOOT_MS, TAKEN, USES, VersionFields,
+};
+use super::terms::slower;
 use super::{Material, Nonces, OwnPolicy, Voucher};
 use crate::access::Wanted;
-use crate::policy::{ActivePolicy, KeyRule};
+use crate::policy::{ActivePolicy, KeyRule, Rate};
 use crate::{Draw, Now, Refusal};
 use nitride_kbs::resource::ResourcePath;
-use nitride_protocol::{KeyNameBuf, KeyState, KeyType, Origin};
-use std::sync::atomic::{AtomicU64, Ordering};
+use nitride_protocol::{KeyNameBuf, KeyState, KeyType, OperationSet, Origin};
+use nitride_secmem::Record;
+use std::sync::atomic::Ordering;
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// The scheme of the only origin that is a resource.
@@ -18,7 +23,7 @@ pub(crate) struct Key {
     body: RwLock<Body>,
 }
 
-/// What a key is, now.
+/// What a key is, now. All of it follows from its records: what is read here stands there, too.
 #[derive(Debug)]
 pub(crate) struct Body {
     /// Stands in every ciphertext.
@@ -33,20 +38,27 @@ pub(crate) struct Body {
     pub(crate) state: KeyState,
     /// Wall clock in seconds; 0 is unknown.
     pub(crate) created_secs: u64,
+    /// What travels with the key: all of it, or, with a provisioned one, what an administrator
+    /// has narrowed.
+    pub(crate) terms: OwnPolicy,
     /// Ascending; at least one.
     pub(crate) versions: Vec<Version>,
     /// What was disabled or destroyed of the resources that it was provisioned from before.
     pub(super) former: Vec<Former>,
+    pub(super) family: Family,
+    /// The user whose quota it counts against.
+    pub(super) maker: Option<u32>,
+    pub(super) record: Record,
 }
 
 /// A version that an administrator has changed, of a resource that the key rule no longer speaks
 /// of. Should it speak of it again, the version is as it was left.
-#[derive(Debug, Clone)]
-pub(super) struct Former {
-    pub(super) origin_uri: String,
-    pub(super) number: u32,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Former {
+    pub(crate) origin_uri: String,
+    pub(crate) number: u32,
     /// Disabled or destroyed.
-    pub(super) state: KeyState,
+    pub(crate) state: KeyState,
 }
 
 /// One version.
@@ -55,14 +67,10 @@ pub(crate) struct Version {
     pub(crate) number: u32,
     /// Enabled, disabled or destroyed.
     pub(crate) state: KeyState,
-    pub(crate) own: OwnPolicy,
+    /// What its envelope says, and those of newer versions with it.
+    pub(crate) own: Option<Box<OwnPolicy>>,
     pub(crate) voucher: Voucher,
-    /// Since when the lease counts.
-    pub(crate) since_boot_ms: u64,
-    /// `None` once it is destroyed or its lease has run out.
-    pub(crate) material: Option<Material>,
-    pub(crate) nonces: Nonces,
-    uses: AtomicU64,
+    held: Material,
 }
 
 /// For how long a version stays; the shorter of what travels with it and what its rule says.
@@ -85,23 +93,17 @@ impl Key {
         self.body.read().map_err(|_| POISONED)
     }
 
-    pub(crate) fn write(&self) -> Result<RwLockWriteGuard<'_, Body>, Refusal> {
+    pub(super) fn write(&self) -> Result<RwLockWriteGuard<'_, Body>, Refusal> {
         self.body.write().map_err(|_| POISONED)
     }
 
     /// Zeroes the material of every version whose lease has run out.
     pub(crate) fn drop_lapsed(&self, rule: Option<&KeyRule>, now: Now) -> Result<(), Refusal> {
-        let has_lapsed = |version: &Version| {
-            version.material.is_some() && Lease::of(version, rule).has_run_out(version, now)
-        };
-        if !self.read()?.versions.iter().any(has_lapsed) {
+        if !self.read()?.has_lapsed(rule, now) {
             return Ok(());
         }
         // Asked again under the lock: it may have been renewed in between.
-        let mut body = self.write()?;
-        for version in body.versions.iter_mut().filter(|v| has_lapsed(v)) {
-            version.material = None;
-        }
+        self.write()?.drop_lapsed(rule, now);
         Ok(())
     }
 }
@@ -111,6 +113,64 @@ const POISONED: Refusal = Refusal::Internal {
 };
 
 impl Body {
+    /// What the records say of a key, and its name.
+    pub(super) fn new(
+        fields: KeyFields,
+        state: KeyState,
+        versions: Vec<Version>,
+        record: Record,
+    ) -> (KeyNameBuf, Self) {
+        let body = Self {
+            id: fields.id,
+            key_type: fields.key_type,
+            origin: fields.origin,
+            origin_uri: fields.origin_uri,
+            born_under_rule: fields.born_under_rule,
+            state,
+            created_secs: fields.created_secs,
+            terms: fields.terms,
+            versions,
+            former: fields.former,
+            family: fields.family,
+            maker: fields.maker,
+            record,
+        };
+        (fields.name, body)
+    }
+
+    /// What stands in its record.
+    pub(super) fn fields(&self, name: &KeyNameBuf) -> KeyFields {
+        KeyFields {
+            name: name.clone(),
+            key_type: self.key_type,
+            origin: self.origin,
+            origin_uri: self.origin_uri.clone(),
+            id: self.id,
+            family: self.family,
+            created_secs: self.created_secs,
+            maker: self.maker,
+            born_under_rule: self.born_under_rule,
+            terms: self.terms.clone(),
+            former: self.former.clone(),
+        }
+    }
+
+    /// Gives the key other fields, here and in its record, or changes nothing.
+    pub(super) fn rewrite(&mut self, fields: KeyFields) -> Result<(), Refusal> {
+        record::replace(&mut self.record, &fields.encode()?)?;
+        self.id = fields.id;
+        self.key_type = fields.key_type;
+        self.origin = fields.origin;
+        self.origin_uri = fields.origin_uri;
+        self.born_under_rule = fields.born_under_rule;
+        self.created_secs = fields.created_secs;
+        self.terms = fields.terms;
+        self.former = fields.former;
+        self.family = fields.family;
+        self.maker = fields.maker;
+        Ok(())
+    }
+
     /// The version that `wanted` speaks of, in whatever state.
     pub(crate) fn version(&self, wanted: Wanted<'_>) -> Result<&Version, Refusal> {
         let number = match wanted {
@@ -136,10 +196,77 @@ impl Body {
         self.versions.last().map_or(0, |version| version.number)
     }
 
+    /// Everything that travels with a version; all of it has to allow.
+    pub(crate) fn layers<'b>(
+        &'b self,
+        version: &'b Version,
+    ) -> impl Iterator<Item = &'b OwnPolicy> {
+        std::iter::once(&self.terms).chain(version.own.as_deref())
+    }
+
+    /// The same, in one.
+    pub(crate) fn effective(&self, version: &Version) -> OwnPolicy {
+        match &version.own {
+            Some(own) => self.terms.narrowed_by(own),
+            None => self.terms.clone(),
+        }
+    }
+
+    /// The uses that travel with a version.
+    pub(crate) fn own_operations(&self, version: &Version) -> OperationSet {
+        self.layers(version).fold(OperationSet::ALL, |all, layer| {
+            all.intersection(layer.operations)
+        })
+    }
+
+    /// The lowest version that is used.
+    pub(crate) fn min_version(&self, version: &Version, rule: Option<&KeyRule>) -> u32 {
+        let stated = self.layers(version).filter_map(|layer| layer.min_version);
+        stated
+            .chain(rule.and_then(|rule| rule.min_version))
+            .max()
+            .unwrap_or(1)
+    }
+
+    /// In how many uses the key ends.
+    pub(crate) fn max_uses(&self, version: &Version, rule: Option<&KeyRule>) -> Option<u64> {
+        let stated = self.layers(version).filter_map(|layer| layer.max_uses);
+        stated.chain(rule.and_then(|rule| rule.max_uses)).min()
+    }
+
+    /// How often one peer uses the key.
+    pub(super) fn rate(&self, version: &Version, rule: Option<&KeyRule>) -> Option<Rate> {
+        self.layers(version)
+            .fold(rule.and_then(|rule| rule.rate), |all, layer| {
+                slower(all, layer.rate)
+            })
+    }
+
+    /// Uses that were taken, over all versions.
+    pub(crate) fn uses_taken(&self) -> u64 {
+        self.record.counter(TAKEN).load(Ordering::Relaxed)
+    }
+
+    /// Counts a use before it happens, in the record; refuses the one after the last.
+    pub(super) fn take_use(&self, max_uses: Option<u64>) -> Result<(), Refusal> {
+        let taken = self.record.counter(TAKEN);
+        let Some(max_uses) = max_uses else {
+            // Counted too: an administrator may set a limit later.
+            taken.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
+        };
+        taken
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
+                (taken < max_uses).then_some(taken.saturating_add(1))
+            })
+            .map(drop)
+            .map_err(|_| Refusal::KeyExhausted)
+    }
+
     /// Its state as it is shown: pending, if it would have to be fetched again.
     pub(crate) fn shown_state(&self, rule: Option<&KeyRule>, now: Now) -> KeyState {
         match self.state {
-            KeyState::Enabled if !self.versions.iter().any(|v| v.is_here(rule, now)) => {
+            KeyState::Enabled if !self.versions.iter().any(|v| self.is_here(v, rule, now)) => {
                 KeyState::Pending
             }
             state => state,
@@ -155,70 +282,176 @@ impl Body {
     /// Whether the newest version is here, and somebody vouches for it whom `rule` believes.
     pub(super) fn is_up_to_date(&self, policy: &ActivePolicy, rule: &KeyRule, now: Now) -> bool {
         self.version(Wanted::Newest).is_ok_and(|newest| {
-            newest.voucher.counts(policy, rule) && newest.is_here(Some(rule), now)
+            newest.voucher.counts(policy, rule) && self.is_here(newest, Some(rule), now)
         })
     }
 
-    /// Zeroes one version or all of them, for good.
-    pub(crate) fn destroy(&mut self, number: Option<u32>) {
-        for version in &mut self.versions {
-            if number.is_none_or(|number| number == version.number) {
-                version.state = KeyState::Destroyed;
-                version.material = None;
+    /// Changes the state of the key, or of one version: one atomic store.
+    pub(super) fn set_state(&mut self, number: Option<u32>, state: KeyState) {
+        let Some(number) = number else {
+            record::set_state(&self.record, state);
+            self.state = state;
+            return;
+        };
+        for version in self.versions.iter_mut().filter(|v| v.number == number) {
+            record::set_state(version.held.record(), state);
+            version.state = state;
+        }
+    }
+
+    /// Zeroes one version or all of them, for good. The state goes first: who is stopped halfway
+    /// goes on at the next start.
+    pub(super) fn destroy(&mut self, number: Option<u32>) {
+        let is_meant = |version: &Version| number.is_none_or(|number| number == version.number);
+        let is_gone = |version: &Version| version.state == KeyState::Destroyed;
+        if self.versions.iter().all(|v| is_meant(v) || is_gone(v)) {
+            self.set_state(None, KeyState::Destroyed);
+        }
+        for version in self.versions.iter_mut().filter(|v| is_meant(v)) {
+            record::set_state(version.held.record(), KeyState::Destroyed);
+            version.state = KeyState::Destroyed;
+            record::erase_material(&mut version.held);
+        }
+    }
+
+    /// Whether the newest version is to be followed by another one, as `rule` says.
+    pub(super) fn is_due(&self, rule: &KeyRule, now: Now) -> bool {
+        let Some(newest) = self.versions.last() else {
+            return false;
+        };
+        let is_ours = self.origin == Origin::Generated
+            && self.state == KeyState::Enabled
+            && newest.state == KeyState::Enabled;
+        let age_ms = now.boot_ms.saturating_sub(newest.since_boot_ms());
+        let is_old = |after_secs: u64| age_ms >= after_secs.saturating_mul(1000);
+        is_ours
+            && (rule.rotate_after_secs.is_some_and(is_old)
+                || rule
+                    .rotate_after_uses
+                    .is_some_and(|after| newest.uses() >= after))
+    }
+
+    fn is_here(&self, version: &Version, rule: Option<&KeyRule>, now: Now) -> bool {
+        version.material().is_some() && !Lease::of(self, version, rule).has_run_out(version, now)
+    }
+
+    fn has_lapsed(&self, rule: Option<&KeyRule>, now: Now) -> bool {
+        self.versions.iter().any(|version| {
+            version.material().is_some() && Lease::of(self, version, rule).has_run_out(version, now)
+        })
+    }
+
+    fn drop_lapsed(&mut self, rule: Option<&KeyRule>, now: Now) {
+        for at in 0..self.versions.len() {
+            let has_lapsed = self.versions.get(at).is_some_and(|version| {
+                version.material().is_some()
+                    && Lease::of(self, version, rule).has_run_out(version, now)
+            });
+            if has_lapsed && let Some(version) = self.versions.get_mut(at) {
+                record::erase_material(&mut version.held);
             }
         }
-        let is_gone = |version: &Version| version.state == KeyState::Destroyed;
-        if self.versions.iter().all(is_gone) {
-            self.state = KeyState::Destroyed;
+        // What nobody could bring back is not missing but gone.
+        if self.origin != Origin::Provisioned {
+            let is_gone = |version: &Version| version.material().is_none();
+            if self.versions.iter().all(is_gone) {
+                self.destroy(None);
+            }
         }
     }
 }
 
 impl Version {
-    pub(crate) fn new(
-        number: u32,
-        material: Material,
-        own: OwnPolicy,
-        voucher: Voucher,
-        now: Now,
-        draw: &mut dyn Draw,
-    ) -> Self {
+    pub(super) fn new(number: u32, state: KeyState, fields: VersionFields, held: Material) -> Self {
         Self {
             number,
-            state: KeyState::Enabled,
-            own,
-            voucher,
-            since_boot_ms: now.boot_ms,
-            material: Some(material),
-            nonces: Nonces::new(draw),
-            uses: AtomicU64::new(0),
+            state,
+            own: fields.own,
+            voucher: fields.voucher,
+            held,
         }
     }
 
+    /// `None` once it is destroyed or its lease has run out.
+    pub(crate) fn material(&self) -> Option<&Material> {
+        Some(&self.held).filter(|held| !held.record().is_empty())
+    }
+
+    /// What is left of it in the arena, with or without material.
+    pub(super) fn held(&self) -> &Material {
+        &self.held
+    }
+
+    pub(super) fn into_record(self) -> Record {
+        self.held.into_record()
+    }
+
+    pub(crate) fn nonces(&self) -> Nonces<'_> {
+        Nonces::of(self.held.record())
+    }
+
+    /// Since when its lease and its age count.
+    pub(crate) fn since_boot_ms(&self) -> u64 {
+        self.held
+            .record()
+            .counter(SINCE_BOOT_MS)
+            .load(Ordering::Relaxed)
+    }
+
+    /// Counts its lease from now on: one atomic store.
+    pub(super) fn renew_lease(&self, now: Now) {
+        let since = self.held.record().counter(SINCE_BOOT_MS);
+        since.store(now.boot_ms, Ordering::SeqCst);
+    }
+
     pub(crate) fn uses(&self) -> u64 {
-        self.uses.load(Ordering::Relaxed)
+        self.held.record().counter(USES).load(Ordering::Relaxed)
     }
 
     pub(crate) fn count_use(&self) {
-        self.uses.fetch_add(1, Ordering::Relaxed);
+        self.held
+            .record()
+            .counter(USES)
+            .fetch_add(1, Ordering::Relaxed);
     }
 
-    fn is_here(&self, rule: Option<&KeyRule>, now: Now) -> bool {
-        self.material.is_some() && !Lease::of(self, rule).has_run_out(self, now)
+    /// Takes what `newer` says for this one, too. Who signs narrower terms means the versions
+    /// before; wider ones are for the new one alone.
+    pub(super) fn narrow_by(&mut self, newer: Option<&OwnPolicy>) {
+        if let (Some(own), Some(newer)) = (&mut self.own, newer) {
+            **own = own.narrowed_by(newer);
+        }
+    }
+
+    /// Takes on what its envelope says now, here and in its record, or changes nothing.
+    pub(super) fn tell(&mut self, own: OwnPolicy) -> Result<(), Refusal> {
+        if self.own.as_deref() == Some(&own) {
+            return Ok(());
+        }
+        let before = self.own.replace(Box::new(own));
+        self.rewrite().inspect_err(|_| self.own = before)
+    }
+
+    /// Writes what its envelope says into its record.
+    pub(super) fn rewrite(&mut self) -> Result<(), Refusal> {
+        let fields = VersionFields {
+            own: self.own.clone(),
+            voucher: self.voucher.clone(),
+        };
+        let public = fields.encode()?;
+        record::replace(self.held.record_mut(), &public)
     }
 }
 
 impl Lease {
-    pub(crate) fn of(version: &Version, rule: Option<&KeyRule>) -> Self {
-        // A key that nobody could fetch again has no lease: the policy takes none for it.
-        if version.voucher == Voucher::Vault {
-            return Self(None);
-        }
-        let stated = [
-            version.own.lease_secs,
-            rule.and_then(|rule| rule.lease_secs),
-        ];
-        Self(stated.into_iter().flatten().min())
+    pub(crate) fn of(body: &Body, version: &Version, rule: Option<&KeyRule>) -> Self {
+        let own = body.layers(version).filter_map(|layer| layer.lease_secs);
+        // A key that nobody could fetch again has no lease of its rule's: the policy takes none
+        // for it. One that was made out of a leased key has that one's.
+        let stated = rule
+            .filter(|_| version.voucher != Voucher::Vault)
+            .and_then(|rule| rule.lease_secs);
+        Self(own.chain(stated).min())
     }
 
     pub(crate) fn has_run_out(self, version: &Version, now: Now) -> bool {
@@ -228,7 +461,7 @@ impl Lease {
     /// Milliseconds that are left; `None` is for ever.
     pub(crate) fn left_ms(self, version: &Version, now: Now) -> Option<u64> {
         let lease_ms = self.0?.saturating_mul(1000);
-        let end_boot_ms = version.since_boot_ms.saturating_add(lease_ms);
+        let end_boot_ms = version.since_boot_ms().saturating_add(lease_ms);
         Some(end_boot_ms.saturating_sub(now.boot_ms))
     }
 }

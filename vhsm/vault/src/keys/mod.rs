@@ -1,69 +1,99 @@
 //! The key table: who has which name, how many there may be, and how keys come in.
 
 mod key;
+mod lifecycle;
 mod material;
+mod new_key;
 mod nonce;
 mod provision;
+mod rate;
+pub(crate) mod record;
 mod terms;
 
 pub(crate) use key::{Body, Key, Lease, Version};
-pub(crate) use material::{Expanded, Material};
+pub(crate) use material::{Expanded, ExpandedCache, Live, Material};
+pub(crate) use new_key::NewKey;
 use nonce::Nonces;
 pub(crate) use provision::{CommitRefused, Delivered};
 pub(crate) use terms::{OwnPolicy, Owner, Voucher};
 
-use crate::permissions::uses_of;
-use crate::policy::{ActivePolicy, KeyRule, Source};
+use crate::policy::{ActivePolicy, KeyRule};
 use crate::{Draw, Now, Refusal, VaultLimits};
-use nitride_protocol::{KeyName, KeyNameBuf, KeyState, KeyType, Operation, OperationSet, Origin};
+use new_key::Making;
+use nitride_protocol::{KeyNameBuf, KeyState, Operation, Origin};
 use nitride_secmem::crypto::sha256;
-use nitride_secmem::{Usage, usage};
-use std::collections::{BTreeMap, HashMap};
+use nitride_secmem::{Record, SecretBuf, Usage, usage};
+use rate::Buckets;
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// Every key, the destroyed ones too: a name keeps its key for as long as the vault runs.
+/// Every key, the destroyed ones too: a name keeps its key for as long as its record lives.
 #[derive(Debug)]
 pub(crate) struct Keys {
     table: RwLock<Table>,
     limits: VaultLimits,
+    buckets: Buckets,
+    /// What the library made of keys that were used lately.
+    pub(crate) expanded: ExpandedCache,
     /// How full the arenas are.
     pub(crate) usage: fn() -> Usage,
+    /// What was found and not understood: never touched, so that a later vault finds it.
+    held: Vec<Record>,
 }
 
 #[derive(Debug, Default)]
 struct Table {
-    by_name: BTreeMap<KeyNameBuf, Arc<Key>>,
+    by_name: BTreeSet<Named>,
     /// Keys that no key rule speaks of, by the user who made them. Names with a rule are bounded
     /// by the policy, and nobody else's keys may keep them out.
     of_uid: HashMap<u32, u64>,
+    /// All of `of_uid`.
+    unruled: u64,
+    /// Keys that a lease may end: what has to be looked at once a second.
+    leased: Vec<Arc<Key>>,
+    /// Keys that no service could bring again.
+    irreplaceable: u64,
 }
 
-/// A key that somebody asks for by `generate` or `import`.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct NewKey<'n> {
-    pub(crate) name: KeyName<'n>,
-    pub(crate) key_type: KeyType,
-    /// What it may be used for; `None` is all that its type can.
-    pub(crate) operations: Option<OperationSet>,
-    pub(crate) rule: Option<&'n KeyRule>,
-    pub(crate) uid: u32,
-    pub(crate) now: Now,
-}
+/// A key under its name.
+#[derive(Debug)]
+struct Named(Arc<Key>);
 
 impl Keys {
-    pub(crate) fn new(limits: VaultLimits) -> Self {
-        let table = RwLock::default();
-        Self {
-            table,
+    /// A table of what was found again; the daemon logs what was not, and why.
+    pub(crate) fn new(limits: VaultLimits, records: Vec<Record>) -> (Self, Vec<String>) {
+        let found = record::recover(records);
+        let mut table = Table::default();
+        let keys = found.keys.into_iter();
+        let keys: Vec<_> = keys
+            .map(|(name, body)| {
+                table.count(&body);
+                let is_leased = is_leased(&body);
+                let key = Arc::new(Key::new(name, body));
+                if is_leased {
+                    table.leased.push(Arc::clone(&key));
+                }
+                Named(key)
+            })
+            .collect();
+        table.by_name = keys.into_iter().collect();
+        let keys = Self {
+            table: RwLock::new(table),
             limits,
+            buckets: Buckets::default(),
+            expanded: ExpandedCache::new(limits.expanded_len),
             usage,
-        }
+            held: found.held,
+        };
+        (keys, found.refused)
     }
 
     /// The key of this name, in whatever state.
     pub(crate) fn find(&self, name: &str) -> Result<Option<Arc<Key>>, Refusal> {
-        Ok(self.read()?.by_name.get(name).cloned())
+        Ok(self.read()?.find(name).cloned())
     }
 
     /// How many keys there are, the destroyed ones included.
@@ -71,22 +101,37 @@ impl Keys {
         Ok(self.read()?.by_name.len())
     }
 
+    /// How many keys were made here, so that no service could bring them again.
+    pub(crate) fn irreplaceable(&self) -> Result<u64, Refusal> {
+        Ok(self.read()?.irreplaceable)
+    }
+
+    /// Records that were found and not understood.
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
+    }
+
     /// At most `max` keys in the order of their names, from `from` on.
     pub(crate) fn page(&self, from: Bound<&str>, max: usize) -> Result<Vec<Arc<Key>>, Refusal> {
         let table = self.read()?;
         let keys = table.by_name.range::<str, _>((from, Bound::Unbounded));
-        Ok(keys.take(max).map(|(_, key)| Arc::clone(key)).collect())
+        Ok(keys.take(max).map(|key| Arc::clone(&key.0)).collect())
     }
 
     /// Makes a key by request; gives its version.
     pub(crate) fn generate(&self, new: NewKey<'_>, draw: &mut dyn Draw) -> Result<u32, Refusal> {
-        let own = new.own_policy(Operation::Generate)?;
-        self.insert(new.name, new.rule, new.uid, || {
-            let material = Material::generate(new.key_type, draw)?;
-            let mut id = [0; 16];
-            draw.fill(&mut id);
-            Ok(new.body(Origin::Generated, id, own, material, draw))
-        })
+        let terms = new.terms(Operation::Generate)?;
+        self.has_place(&new)?;
+        let material = Material::draw(new.key_type, draw)?;
+        let mut id = [0; 16];
+        draw.fill(&mut id);
+        let making = Making {
+            origin: Origin::Generated,
+            id,
+            terms,
+            material: &material,
+        };
+        self.insert(new, making, draw)
     }
 
     /// Takes a key from an administrator; gives its version. `material` lies in the arena.
@@ -96,14 +141,38 @@ impl Keys {
         material: &[u8],
         draw: &mut dyn Draw,
     ) -> Result<u32, Refusal> {
-        let own = new.own_policy(Operation::Import)?;
-        self.insert(new.name, new.rule, new.uid, || {
-            let material = Material::from_raw(new.key_type, material)?;
+        let terms = new.terms(Operation::Import)?;
+        self.has_place(&new)?;
+        let making = Making {
+            origin: Origin::Imported,
             // The same in every vault that imports it under this name, so that what one of them
             // encrypts another one opens.
-            let id = public_id("imported", new.name.as_str());
-            Ok(new.body(Origin::Imported, id, own, material, draw))
-        })
+            id: public_id("imported", new.name.as_str()),
+            terms,
+            material: &Material::accept(new.key_type, material)?,
+        };
+        self.insert(new, making, draw)
+    }
+
+    /// Takes a key that an operation has made out of another one, as it is stored, under the
+    /// `terms` that follow from that one's; gives its version.
+    pub(crate) fn adopt(
+        &self,
+        new: NewKey<'_>,
+        origin: Origin,
+        terms: OwnPolicy,
+        material: &SecretBuf,
+        id: [u8; 16],
+        draw: &mut dyn Draw,
+    ) -> Result<u32, Refusal> {
+        new.check(&terms, Operation::Import)?;
+        let making = Making {
+            origin,
+            id,
+            terms,
+            material,
+        };
+        self.insert(new, making, draw)
     }
 
     /// The key that its rule says to make, or the one that another thread has made meanwhile.
@@ -117,6 +186,7 @@ impl Keys {
             name: rule.name.as_name(),
             key_type: rule.key_type,
             operations: None,
+            wrappable_by: None,
             rule: Some(rule),
             uid: 0,
             now,
@@ -128,58 +198,71 @@ impl Keys {
         self.find(rule.name.as_str())?.ok_or(Refusal::KeyNotFound)
     }
 
-    /// Zeroes whatever leases have run out.
+    /// Zeroes whatever leases have run out; what fails keeps no other from its turn, and the first
+    /// failure is given.
     pub(crate) fn sweep(&self, policy: &ActivePolicy, now: Now) -> Result<(), Refusal> {
-        self.for_each(|key| {
+        self.buckets.clear_full(now);
+        let leased = self.read()?.leased.clone();
+        leased.iter().fold(Ok(()), |result, key| {
             let rule = policy.key_rule(key.name().as_str());
-            key.drop_lapsed(rule.map(|rule| &**rule), now)
+            result.and(key.drop_lapsed(rule.map(|rule| &**rule), now))
         })
     }
 
     /// Draws new nonce prefixes for every key: the VM may have been copied.
     pub(crate) fn renew_nonce_prefixes(&self, draw: &mut dyn Draw) -> Result<(), Refusal> {
-        self.for_each(|key| {
-            for version in &mut key.write()?.versions {
-                version.nonces.renew_prefix(draw);
-            }
-            Ok(())
-        })
-    }
-
-    /// Every key in turn, without holding the table meanwhile; what fails keeps no other from its
-    /// turn, and the first failure is given.
-    fn for_each(&self, mut act: impl FnMut(&Key) -> Result<(), Refusal>) -> Result<(), Refusal> {
         const PAGE_LEN: usize = 256;
         let mut result = Ok(());
         let mut page = self.page(Bound::Unbounded, PAGE_LEN)?;
         while let Some(last) = page.last() {
-            result = page.iter().fold(result, |result, key| result.and(act(key)));
+            for key in &page {
+                // Alone: no use may be between its prefix and its number.
+                match key.write() {
+                    Ok(body) => body
+                        .versions
+                        .iter()
+                        .for_each(|version| version.nonces().renew_prefix(draw)),
+                    Err(refusal) => result = result.and(Err(refusal)),
+                }
+            }
             let from = Bound::Excluded(last.name().as_str());
             page = self.page(from, PAGE_LEN)?;
         }
         result
     }
 
-    /// Puts what `make` makes under a free name; gives its version.
+    /// Whether there would be a place for the key now, before it costs anything to make one.
+    fn has_place(&self, new: &NewKey<'_>) -> Result<(), Refusal> {
+        self.place(&*self.read()?, new)
+    }
+
+    /// Puts a key under a free name; gives its version.
     fn insert(
         &self,
-        name: KeyName<'_>,
-        rule: Option<&KeyRule>,
-        uid: u32,
-        make: impl FnOnce() -> Result<Body, Refusal>,
+        new: NewKey<'_>,
+        making: Making<'_>,
+        draw: &mut dyn Draw,
     ) -> Result<u32, Refusal> {
         let mut table = self.write()?;
-        if let Some(key) = table.by_name.get(name.as_str()) {
+        self.place(&table, &new)?;
+        let (name, body) = new.write(making, draw)?;
+        let version = body.newest_version();
+        table.add(name, body);
+        Ok(version)
+    }
+
+    fn place(&self, table: &Table, new: &NewKey<'_>) -> Result<(), Refusal> {
+        if let Some(key) = table.find(new.name.as_str()) {
             return Err(match key.read()?.state {
                 KeyState::Destroyed => Refusal::KeyDestroyed,
                 _ => Refusal::KeyExists,
             });
         }
-        let of_uid = table.of_uid.get(&uid).copied().unwrap_or(0);
-        if rule.is_none() {
-            if table.of_uid.values().sum::<u64>() >= self.limits.keys {
+        if new.rule.is_none() {
+            if table.unruled >= self.limits.keys {
                 return Err(Refusal::TooManyKeys);
             }
+            let of_uid = table.of_uid.get(&new.uid).copied().unwrap_or(0);
             if of_uid >= self.limits.keys_per_uid {
                 return Err(Refusal::TooManyKeysOfUser);
             }
@@ -187,14 +270,7 @@ impl Keys {
                 return Err(Refusal::ArenaReserved);
             }
         }
-        let body = make()?;
-        let version = body.newest_version();
-        let key = Arc::new(Key::new(name.to_owned(), body));
-        table.by_name.insert(name.to_owned(), key);
-        if rule.is_none() {
-            table.of_uid.insert(uid, of_uid + 1);
-        }
-        Ok(version)
+        Ok(())
     }
 
     fn read(&self) -> Result<RwLockReadGuard<'_, Table>, Refusal> {
@@ -210,82 +286,76 @@ const POISONED: Refusal = Refusal::Internal {
     what: "a thread panicked while it changed the key table",
 };
 
+impl Table {
+    fn find(&self, name: &str) -> Option<&Arc<Key>> {
+        self.by_name.get(name).map(|key| &key.0)
+    }
+
+    /// The caller has seen that the name is free.
+    fn add(&mut self, name: KeyNameBuf, body: Body) {
+        self.count(&body);
+        let is_leased = is_leased(&body);
+        let key = Arc::new(Key::new(name, body));
+        if is_leased {
+            self.leased.push(Arc::clone(&key));
+        }
+        self.by_name.insert(Named(key));
+    }
+
+    fn count(&mut self, body: &Body) {
+        if let Some(uid) = body.maker {
+            *self.of_uid.entry(uid).or_default() += 1;
+            self.unruled += 1;
+        }
+        if body.origin != Origin::Provisioned {
+            self.irreplaceable += 1;
+        }
+    }
+}
+
+/// Whether a lease, its own or its rule's, may ever end it.
+fn is_leased(body: &Body) -> bool {
+    body.origin == Origin::Provisioned || body.terms.lease_secs.is_some()
+}
+
+impl Named {
+    fn as_str(&self) -> &str {
+        self.0.name().as_str()
+    }
+}
+
+impl Borrow<str> for Named {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl PartialEq for Named {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Named {}
+
+impl PartialOrd for Named {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Named {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
 /// Whether there is room for a key that no policy speaks of. The last quarter of each arena is for
 /// the keys of the policy, for rounds and for buffers: whoever may generate keys must not be able
 /// to keep everybody else from working.
 fn has_room_to_spare(usage: Usage) -> bool {
     let spares = |used: usize, size: usize| used <= size / 4 * 3;
     spares(usage.records_used, usage.records_size) && spares(usage.heap_used, usage.heap_size)
-}
-
-impl NewKey<'_> {
-    /// What travels with the key from now on, if it may be made at all.
-    fn own_policy(&self, operation: Operation) -> Result<OwnPolicy, Refusal> {
-        let key_type = self.key_type;
-        let of_type = key_type.operations();
-        let asked = self.operations.unwrap_or(of_type);
-        if let Some(operation) = asked.iter().find(|op| !of_type.contains(*op)) {
-            return Err(Refusal::WrongKeyType {
-                key_type,
-                operation,
-            });
-        }
-        let operations = asked.intersection(uses_of(key_type));
-        let mut allowed = operations;
-        if let Some(rule) = self.rule {
-            if rule.key_type != key_type {
-                return Err(Refusal::WrongKeyType {
-                    key_type,
-                    operation,
-                });
-            }
-            // What a service provisions is not for anybody here to make up.
-            match (&rule.source, operation) {
-                (Source::Local, _) | (Source::Generate, Operation::Generate) => {}
-                _ => return Err(Refusal::KeyForbids { operation }),
-            }
-            // Not kept: the rule is asked at each use, as it is then.
-            allowed = operations.intersection(rule.operations);
-        }
-        // A key for nothing is a mistake, and would stand in the way of a right one.
-        if allowed.is_empty() {
-            return Err(Refusal::KeyForbids { operation });
-        }
-        Ok(OwnPolicy {
-            operations,
-            release_to: None,
-            lease_secs: None,
-            not_after: None,
-        })
-    }
-
-    fn body(
-        &self,
-        origin: Origin,
-        id: [u8; 16],
-        own: OwnPolicy,
-        material: Material,
-        draw: &mut dyn Draw,
-    ) -> Body {
-        Body {
-            id,
-            key_type: self.key_type,
-            origin,
-            origin_uri: None,
-            born_under_rule: self.rule.is_some(),
-            state: KeyState::Enabled,
-            created_secs: self.now.wall_secs,
-            versions: vec![Version::new(
-                1,
-                material,
-                own,
-                Voucher::Vault,
-                self.now,
-                draw,
-            )],
-            former: Vec::new(),
-        }
-    }
 }
 
 /// The identity of a key that several vaults may hold; from what is known of it in public.

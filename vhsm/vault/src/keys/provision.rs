@@ -1,12 +1,13 @@
-use super::key::{Body, Former, Key, Version};
+use super::key::{Body, Former, Version};
+use super::record::{self, Family, KeyFields, MAX_FORMER_LEN, NewVersion, VersionFields};
 use super::{Keys, Material, OwnPolicy, Voucher, public_id};
 use crate::access::Wanted;
 use crate::permissions::uses_of;
 use crate::policy::{ActivePolicy, KeyRule, ReleaseTo, Source};
 use crate::{Draw, Now, Refusal};
 use nitride_protocol::limits::MAX_VERSIONS_LEN;
-use nitride_protocol::{KeyState, OperationSet, Origin};
-use std::sync::Arc;
+use nitride_protocol::{KeyNameBuf, KeyState, OperationSet, Origin};
+use nitride_secmem::SecretBuf;
 use thiserror::Error;
 
 /// A key that a round has brought and verified, with the policy that travels with it.
@@ -19,6 +20,8 @@ pub(crate) struct Delivered<'a> {
     pub(crate) voucher: Voucher,
     pub(crate) version: u32,
     pub(crate) operations: OperationSet,
+    /// Empty: by nobody.
+    pub(crate) wrappable_by: Vec<KeyNameBuf>,
     /// Empty: to nobody.
     pub(crate) release_to: Vec<ReleaseTo>,
     pub(crate) lease_secs: Option<u64>,
@@ -70,6 +73,7 @@ impl From<Refusal> for CommitRefused {
         match refusal {
             Refusal::ArenaFull => Self::ArenaFull,
             Refusal::BadMaterial { .. } => Self::BadMaterial,
+            Refusal::TooManyVersions => Self::TooManyVersions,
             refusal => Self::Internal(refusal),
         }
     }
@@ -93,16 +97,17 @@ impl Keys {
             Source::Kbs { path, .. } if path.to_uri() == delivered.origin_uri => {}
             _ => return Err(CommitRefused::OtherSource),
         }
-        let material = Material::from_raw(rule.key_type, delivered.material)?;
-        let (own, voucher) = (delivered.own_policy(), delivered.voucher.clone());
-        let version = Version::new(delivered.version, material, own, voucher, now, draw);
-
+        let material = Material::accept(rule.key_type, delivered.material)?;
         let mut table = self.write()?;
-        if let Some(key) = table.by_name.get(rule.name.as_str()) {
-            return merge(&mut *key.write()?, delivered, version, now);
+        if let Some(key) = table.find(rule.name.as_str()) {
+            return merge(&mut *key.write()?, delivered, &material, now, draw);
         }
-        let key = Key::new(rule.name.clone(), delivered.body(version, now));
-        table.by_name.insert(rule.name.clone(), Arc::new(key));
+        let family = Family::draw(draw);
+        let version = delivered.version(&material, KeyState::Enabled, now);
+        let version = version.write(family, None, draw)?;
+        let fields = delivered.fields(family, now);
+        let (name, body) = fields.write(vec![version], draw)?;
+        table.add(name, body);
         Ok(())
     }
 
@@ -127,23 +132,40 @@ impl Delivered<'_> {
     fn own_policy(&self) -> OwnPolicy {
         let uses = uses_of(self.rule.key_type);
         OwnPolicy {
-            operations: self.operations.intersection(uses),
             release_to: Some(self.release_to.clone()),
             lease_secs: self.lease_secs,
             not_after: self.not_after_secs,
+            wrappable_by: Some(self.wrappable_by.clone()),
+            ..OwnPolicy::of(self.operations.intersection(uses))
         }
     }
 
-    fn body(&self, version: Version, now: Now) -> Body {
-        Body {
-            id: public_id("provisioned", &self.origin_uri),
+    fn version<'m>(&self, material: &'m SecretBuf, state: KeyState, now: Now) -> NewVersion<'m> {
+        NewVersion {
+            number: self.version,
+            state,
+            fields: VersionFields {
+                own: Some(Box::new(self.own_policy())),
+                voucher: self.voucher.clone(),
+            },
+            key_type: self.rule.key_type,
+            material,
+            now,
+        }
+    }
+
+    fn fields(&self, family: Family, now: Now) -> KeyFields {
+        KeyFields {
+            name: self.rule.name.clone(),
             key_type: self.rule.key_type,
             origin: Origin::Provisioned,
             origin_uri: Some(self.origin_uri.clone()),
-            born_under_rule: true,
-            state: KeyState::Enabled,
+            id: public_id("provisioned", &self.origin_uri),
+            family,
             created_secs: now.wall_secs,
-            versions: vec![version],
+            maker: None,
+            born_under_rule: true,
+            terms: OwnPolicy::of(OperationSet::ALL),
             former: Vec::new(),
         }
     }
@@ -152,8 +174,9 @@ impl Delivered<'_> {
 fn merge(
     body: &mut Body,
     delivered: &Delivered<'_>,
-    version: Version,
+    material: &SecretBuf,
     now: Now,
+    draw: &mut dyn Draw,
 ) -> Result<(), CommitRefused> {
     if body.origin != Origin::Provisioned {
         return Err(CommitRefused::NotProvisioned);
@@ -169,33 +192,32 @@ fn merge(
             .version(Wanted::Newest)
             .is_ok_and(|newest| newest.voucher.counts(policy, rule));
     if !is_same {
-        return replace(body, delivered, version, now);
+        return replace(body, delivered, material, now, draw);
     }
     let held = body.newest_version();
-    if version.number < held {
+    if delivered.version < held {
         return Err(CommitRefused::OlderVersion { held });
     }
-    if version.number > held {
-        make_room(&mut body.versions)?;
-        narrow(&mut body.versions, &version.own);
+    if delivered.version > held {
+        body.make_room()?;
+        let version = delivered.version(material, KeyState::Enabled, now);
+        let version = version.write(body.family, None, draw)?;
+        narrow(&mut body.versions, version.own.as_deref());
         body.versions.push(version);
         return Ok(());
     }
-    if let Some(here) = body.versions.last_mut() {
-        let own = version.own.clone();
-        renew(here, version, now)?;
-        narrow(&mut body.versions, &own);
-    }
-    Ok(())
+    renew(body, delivered, material, now, draw)
 }
 
 /// Puts what came in the place of another resource, or of another owner's. What an administrator
-/// disabled stays disabled and what was destroyed stays destroyed, also if it comes back later.
+/// disabled stays disabled and what was destroyed stays destroyed, also if it comes back later;
+/// what an administrator narrowed stays narrow.
 fn replace(
     body: &mut Body,
     delivered: &Delivered<'_>,
-    mut version: Version,
+    material: &SecretBuf,
     now: Now,
+    draw: &mut dyn Draw,
 ) -> Result<(), CommitRefused> {
     let mut former = body.former.clone();
     if let Some(origin_uri) = &body.origin_uri {
@@ -211,55 +233,76 @@ fn replace(
     }
     let is_it =
         |one: &Former| one.origin_uri == delivered.origin_uri && one.number == delivered.version;
+    let mut state = KeyState::Enabled;
     if let Some(left) = former.iter().find(|one| is_it(one)) {
         if left.state == KeyState::Destroyed {
             return Err(CommitRefused::Destroyed);
         }
-        version.state = left.state;
+        state = left.state;
     }
     former.retain(|one| !is_it(one));
-    let state = body.state;
-    *body = delivered.body(version, now);
-    body.state = state;
-    body.former = former;
-    Ok(())
-}
-
-/// What has no material any more cannot come back beside a newer version, and gives it its place.
-fn make_room(versions: &mut Vec<Version>) -> Result<(), CommitRefused> {
-    if versions.len() < MAX_VERSIONS_LEN {
-        return Ok(());
+    // Nothing that was changed is forgotten: better no other resource than that.
+    if former.len() > MAX_FORMER_LEN {
+        return Err(CommitRefused::TooManyVersions);
     }
-    let gone = versions
-        .iter()
-        .position(|version| version.material.is_none())
-        .ok_or(CommitRefused::TooManyVersions)?;
-    versions.remove(gone);
+    // Nobody's until the key names the family.
+    let family = Family::draw(draw);
+    let version = delivered.version(material, state, now);
+    let version = version.write(family, None, draw)?;
+    let fields = KeyFields {
+        terms: body.terms.clone(),
+        former,
+        ..delivered.fields(family, now)
+    };
+    if let Err(refusal) = body.rewrite(fields) {
+        record::erase(version);
+        return Err(refusal.into());
+    }
+    let replaced = std::mem::replace(&mut body.versions, vec![version]);
+    replaced.into_iter().for_each(record::erase);
     Ok(())
 }
 
 /// Who signs narrower terms means the versions before, too; wider ones are for the new one alone.
-fn narrow(versions: &mut [Version], by: &OwnPolicy) {
+fn narrow(versions: &mut [Version], by: Option<&OwnPolicy>) {
     for version in versions {
-        version.own = version.own.narrowed_by(by);
+        version.narrow_by(by);
     }
 }
 
 /// Renews the lease of the version that is here; its counters and its nonces go on.
-fn renew(here: &mut Version, again: Version, now: Now) -> Result<(), CommitRefused> {
+fn renew(
+    body: &mut Body,
+    delivered: &Delivered<'_>,
+    material: &SecretBuf,
+    now: Now,
+    draw: &mut dyn Draw,
+) -> Result<(), CommitRefused> {
+    let family = body.family;
+    let Some((here, before)) = body.versions.split_last_mut() else {
+        return Ok(());
+    };
     if here.state == KeyState::Destroyed {
         return Err(CommitRefused::Destroyed);
     }
-    match (&here.material, &again.material) {
-        (Some(one), Some(other)) if !one.record().ct_eq(other.record().expose()) => {
-            return Err(CommitRefused::OtherMaterial);
-        }
-        (Some(_), _) => {}
-        (None, _) => {
-            here.material = again.material;
-            here.voucher = again.voucher;
-        }
+    let is_other = |held: &Material| !held.record().ct_eq(material.expose());
+    if here.material().is_some_and(is_other) {
+        return Err(CommitRefused::OtherMaterial);
     }
-    here.since_boot_ms = now.boot_ms;
+    let said = delivered.own_policy();
+    let own = match &here.own {
+        Some(own) => own.narrowed_by(&said),
+        None => said.clone(),
+    };
+    if here.material().is_none() {
+        let mut again = delivered.version(material, here.state, now);
+        again.fields.own = Some(Box::new(own));
+        let again = again.write(family, Some(here), draw)?;
+        record::erase_replaced(std::mem::replace(here, again));
+    } else {
+        here.tell(own)?;
+        here.renew_lease(now);
+    }
+    narrow(before, Some(&said));
     Ok(())
 }

@@ -1,11 +1,13 @@
-use crate::policy::{ActivePolicy, KeyRule, ReleaseTo, Source, Unsigned};
-use nitride_protocol::OperationSet;
+use crate::Refusal;
+use crate::permissions::uses_of;
+use crate::policy::{ActivePolicy, KeyRule, Rate, ReleaseTo, Source, Unsigned};
+use nitride_protocol::{KeyNameBuf, KeyType, Operation, OperationSet};
 
-/// What travels with a version of a key, from its request or its envelope. The key rule narrows it
-/// further.
+/// What travels with a key or with one version of it: from its request, its envelope, its parent
+/// or an administrator. The key rule narrows it further.
 ///
-/// It is the version's own: whoever signed the first one for one recipient has not thereby signed
-/// it for the next one's.
+/// A version's own is its own: whoever signed the first one for one recipient has not thereby
+/// signed it for the next one's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OwnPolicy {
     /// Uses alone; the rest is for rules to say.
@@ -13,7 +15,19 @@ pub(crate) struct OwnPolicy {
     /// `None`: nothing travels with the key, and its rule alone names recipients.
     pub(crate) release_to: Option<Vec<ReleaseTo>>,
     pub(crate) lease_secs: Option<u64>,
+    /// Wall clock in seconds.
+    pub(crate) not_before: Option<u64>,
+    /// Wall clock in seconds.
     pub(crate) not_after: Option<u64>,
+    /// Over all versions and restarts.
+    pub(crate) max_uses: Option<u64>,
+    pub(crate) rate: Option<Rate>,
+    /// Every one of them has to be approved.
+    pub(crate) gates: Vec<String>,
+    /// `None`: nothing is said.
+    pub(crate) wrappable_by: Option<Vec<KeyNameBuf>>,
+    /// Versions below are not used.
+    pub(crate) min_version: Option<u32>,
 }
 
 /// Who answers for a version: that its material is this key's. Asked at each use, so that a signer
@@ -38,21 +52,151 @@ pub(crate) struct Owner {
 }
 
 impl OwnPolicy {
+    /// Allows `operations` and says nothing else.
+    pub(crate) fn of(operations: OperationSet) -> Self {
+        Self {
+            operations,
+            release_to: None,
+            lease_secs: None,
+            not_before: None,
+            not_after: None,
+            max_uses: None,
+            rate: None,
+            gates: Vec::new(),
+            wrappable_by: None,
+            min_version: None,
+        }
+    }
+
+    /// What a key rule says, in the same words.
+    pub(crate) fn of_rule(rule: &KeyRule) -> Self {
+        Self {
+            operations: rule.operations,
+            release_to: Some(rule.release_to.clone()),
+            lease_secs: rule.lease_secs,
+            not_before: rule.not_before,
+            not_after: rule.not_after,
+            max_uses: rule.max_uses,
+            rate: rule.rate,
+            gates: rule.gate.iter().cloned().collect(),
+            wrappable_by: Some(rule.wrappable_by.clone()),
+            min_version: rule.min_version,
+        }
+    }
+
     /// What both allow.
-    pub(super) fn narrowed_by(&self, other: &Self) -> Self {
-        let shorter = |one: Option<u64>, other: Option<u64>| one.into_iter().chain(other).min();
+    pub(crate) fn narrowed_by(&self, other: &Self) -> Self {
+        let mut gates = self.gates.clone();
+        gates.extend(other.gates.iter().cloned());
+        gates.sort_unstable();
+        gates.dedup();
         Self {
             operations: self.operations.intersection(other.operations),
-            release_to: match (&self.release_to, &other.release_to) {
-                (Some(here), Some(other)) => {
-                    let in_both = here.iter().filter(|to| other.contains(to));
-                    Some(in_both.cloned().collect())
-                }
-                (here, other) => here.clone().or_else(|| other.clone()),
-            },
-            lease_secs: shorter(self.lease_secs, other.lease_secs),
-            not_after: shorter(self.not_after, other.not_after),
+            release_to: in_both(self.release_to.as_deref(), other.release_to.as_deref()),
+            lease_secs: least(self.lease_secs, other.lease_secs),
+            not_before: self.not_before.max(other.not_before),
+            not_after: least(self.not_after, other.not_after),
+            max_uses: least(self.max_uses, other.max_uses),
+            rate: slower(self.rate, other.rate),
+            gates,
+            wrappable_by: in_both(self.wrappable_by.as_deref(), other.wrappable_by.as_deref()),
+            min_version: self.min_version.max(other.min_version),
         }
+    }
+
+    /// Whether `other` allows nothing that this does not.
+    pub(crate) fn is_no_narrower_than(&self, other: &Self) -> bool {
+        let both = self.narrowed_by(other);
+        let same_lists = |one: &Self, two: &Self| {
+            is_subset(one.release_to.as_deref(), two.release_to.as_deref())
+                && is_subset(one.wrappable_by.as_deref(), two.wrappable_by.as_deref())
+        };
+        // Lists may come in another order; everything else has to be what `other` says already.
+        both.operations == other.operations
+            && both.lease_secs == other.lease_secs
+            && both.not_before == other.not_before
+            && both.not_after == other.not_after
+            && both.max_uses == other.max_uses
+            && both.rate == other.rate
+            && both.min_version == other.min_version
+            && both.gates.iter().all(|gate| other.gates.contains(gate))
+            && same_lists(other, self)
+    }
+
+    /// What a key of `key_type` may do that is made out of another one: what is asked for it, and
+    /// nothing wider than what its parent may, all of which `parent` says. What a key of the
+    /// parent's type could do and this one may not, the child may not either.
+    ///
+    /// # Errors
+    /// [`Refusal::WrongKeyType`] where its type cannot do what is asked.
+    pub(crate) fn child_of(
+        parent: &Self,
+        parent_type: KeyType,
+        asked: Option<OperationSet>,
+        key_type: KeyType,
+    ) -> Result<Self, Refusal> {
+        let could = parent_type.operations();
+        let may = |operation: &Operation| {
+            parent.operations.contains(*operation) || !could.contains(*operation)
+        };
+        Ok(Self {
+            operations: uses_asked(key_type, asked)?.iter().filter(may).collect(),
+            // Nobody named is nobody, for what is made out of another key.
+            release_to: Some(parent.release_to.clone().unwrap_or_default()),
+            wrappable_by: Some(parent.wrappable_by.clone().unwrap_or_default()),
+            // Numbers of the parent's versions say nothing of the child's.
+            min_version: None,
+            ..parent.clone()
+        })
+    }
+}
+
+/// The uses among what is asked for a key; `None` is all that its type can.
+pub(super) fn uses_asked(
+    key_type: KeyType,
+    asked: Option<OperationSet>,
+) -> Result<OperationSet, Refusal> {
+    let of_type = key_type.operations();
+    let asked = asked.unwrap_or(of_type);
+    match asked.iter().find(|operation| !of_type.contains(*operation)) {
+        Some(operation) => Err(Refusal::WrongKeyType {
+            key_type,
+            operation,
+        }),
+        None => Ok(asked.intersection(uses_of(key_type))),
+    }
+}
+
+/// The slower of two rates in both respects, so that it keeps within each of them.
+pub(super) fn slower(one: Option<Rate>, other: Option<Rate>) -> Option<Rate> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(Rate {
+            uses: one.uses.min(other.uses),
+            per_secs: one.per_secs.max(other.per_secs),
+        }),
+        (one, other) => one.or(other),
+    }
+}
+
+fn least(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
+}
+
+fn in_both<T: Clone + PartialEq>(one: Option<&[T]>, other: Option<&[T]>) -> Option<Vec<T>> {
+    match (one, other) {
+        (Some(one), Some(other)) => {
+            let in_both = one.iter().filter(|entry| other.contains(entry));
+            Some(in_both.cloned().collect())
+        }
+        (one, other) => one.or(other).map(<[T]>::to_vec),
+    }
+}
+
+fn is_subset<T: PartialEq>(of: Option<&[T]>, whole: Option<&[T]>) -> bool {
+    match (of, whole) {
+        (_, None) => true,
+        (None, Some(_)) => false,
+        (Some(of), Some(whole)) => of.iter().all(|entry| whole.contains(entry)),
     }
 }
 
@@ -72,3 +216,7 @@ impl Voucher {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "terms_tests.rs"]
+mod tests;

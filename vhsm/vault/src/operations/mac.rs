@@ -1,11 +1,14 @@
 use super::{Call, with_key};
 use crate::access::{Access, Wanted};
-use crate::keys::Expanded;
+use crate::keys::{Expanded, Live};
 use crate::refusal::Stop;
 use crate::{Outcome, Refusal, Session, Vault};
 use nitride_protocol::application::{Mac, Tag, VerifyMac};
 use nitride_protocol::{Empty, Message, Operation, Reader};
-use nitride_secmem::crypto::HmacSha256;
+use nitride_secmem::crypto::Hmac;
+
+/// The longest tag, of HMAC-SHA-512.
+const MAX_TAG_LEN: usize = 64;
 
 pub(super) fn mac(
     vault: &Vault,
@@ -22,10 +25,12 @@ pub(super) fn mac(
         Wanted::Newest,
         call,
         |access, reply, _| {
-            let tag = hmac_of(access, Operation::Mac)?.tag(data)?;
+            let live = access.live()?;
+            let mut tag = [0; MAX_TAG_LEN];
+            let len = hmac_of(access, &live, Operation::Mac)?.tag(data, &mut tag)?;
             reply.write(&Tag {
                 version: access.version().number,
-                tag: &tag,
+                tag: tag.get(..len).unwrap_or_default(),
             })
         },
     )
@@ -51,7 +56,8 @@ pub(super) fn verify_mac(
         version.into(),
         call,
         |access, reply, _| {
-            if !hmac_of(access, Operation::VerifyMac)?.verify(data, tag)? {
+            let live = access.live()?;
+            if !hmac_of(access, &live, Operation::VerifyMac)?.verify(data, tag)? {
                 return Err(Refusal::VerificationFailed);
             }
             reply.write(&Empty)
@@ -59,12 +65,13 @@ pub(super) fn verify_mac(
     )
 }
 
-fn hmac_of<'k>(access: &Access<'k>, operation: Operation) -> Result<&'k HmacSha256, Refusal> {
-    match access.material().expanded() {
+fn hmac_of<'l>(
+    access: &Access<'_>,
+    live: &'l Live,
+    operation: Operation,
+) -> Result<&'l Hmac, Refusal> {
+    match live.expanded() {
         Expanded::Hmac(hmac) => Ok(hmac),
-        _ => Err(Refusal::WrongKeyType {
-            key_type: access.body().key_type,
-            operation,
-        }),
+        _ => Err(access.wrong_type(operation)),
     }
 }

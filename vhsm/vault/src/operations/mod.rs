@@ -141,7 +141,12 @@ struct Reply<'r> {
     buffer: &'r mut [u8],
 }
 
-impl Reply<'_> {
+impl<'r> Reply<'r> {
+    /// The reply to a request of its own.
+    fn whole(id: u32, buffer: &'r mut [u8]) -> Self {
+        Self { id, buffer }
+    }
+
     /// A whole message; gives the reply's length.
     #[expect(
         single_use_lifetimes,

@@ -20,7 +20,7 @@ pub(super) fn release(
         version.into(),
         call,
         |access, reply, _| {
-            let secret = access.material().record().expose();
+            let secret = access.record().expose();
             let version = access.version().number;
             reply.write_in_place(
                 |writer| {

@@ -2,6 +2,7 @@
 
 use super::world::{EVERYTHING, Not, World, key, name, policy, rule};
 use crate::Draw;
+use crate::ciphertext::Algorithm;
 use crate::policy::Source;
 use nitride_protocol::admin::Import;
 use nitride_protocol::application::{
@@ -101,7 +102,7 @@ fn a_scheme_of_another_type_is_refused() {
             message,
             prehashed: false,
         };
-        let refused = Not::Done(Status::WrongKeyType);
+        let refused = Not::Done(Status::WrongParameters);
         assert_eq!(world.ask(&mut app, &sign).unwrap_err(), refused);
         let verify = Verify {
             key,
@@ -290,11 +291,11 @@ fn plain_gcm_counts_its_nonces_and_gcm_siv_draws_them() {
 }
 
 #[test]
-fn an_imported_gcm_key_decrypts_and_does_not_encrypt() {
+fn an_imported_gcm_key_encrypts_each_message_under_a_key_of_its_own() {
     let rules = vec![rule(1, "**", EVERYTHING)];
     let mut world = World::new(policy(rules, vec![]));
     let (mut app, mut admin) = (world.application(1), world.admin(0));
-    for (key, key_type) in [("gcm", KeyType::Aes256Gcm), ("siv", KeyType::Aes256GcmSiv)] {
+    for (key, key_type) in [("gcm", KeyType::Aes256Gcm)] {
         let import = Import {
             key: name(key),
             key_type,
@@ -306,20 +307,29 @@ fn an_imported_gcm_key_decrypts_and_does_not_encrypt() {
         };
         world.ask(&mut admin, &import).unwrap();
     }
-    let mut encrypt = Encrypt {
+    let encrypt = Encrypt {
         key: name("gcm"),
         plaintext: b"plain",
         aad: b"",
         scheme: None,
     };
-    let refused = world.ask(&mut app, &encrypt).unwrap_err();
-    assert_eq!(refused, Not::Done(Status::WrongKeyType));
-    assert_eq!(app.refusal(), Some(crate::Refusal::SharedGcmKey));
-    encrypt.key = name("siv");
-    world.ask(&mut app, &encrypt).unwrap();
+    let sealed = world.ask(&mut app, &encrypt).unwrap();
+    // XAES-256-GCM: a nonce of 24 bytes.
+    assert_eq!(sealed.result().ciphertext[3], 3);
+    assert_eq!(sealed.result().ciphertext.len(), 5 + 24 + 24 + 16);
+    let decrypt = Decrypt {
+        key: name("gcm"),
+        ciphertext: sealed.result().ciphertext,
+        aad: b"",
+        version: None,
+        scheme: None,
+        nonce: None,
+    };
+    let opened = world.ask(&mut app, &decrypt).unwrap();
+    assert_eq!(opened.result().plaintext, b"plain");
 
     // What another vault, or an earlier life of this one, made under that key and name.
-    let header = crate::ciphertext::header(1, &imported_id(&world, "gcm"), 1);
+    let header = Algorithm::Aes256Gcm.header(&imported_id(&world, "gcm"), 1);
     let cipher = nitride_secmem::crypto::AeadKey::new(
         nitride_secmem::crypto::AeadAlgorithm::Aes256Gcm,
         &[3; 32],

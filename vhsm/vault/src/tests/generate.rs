@@ -79,12 +79,10 @@ fn keys_that_no_policy_speaks_of_leave_the_last_quarter_of_the_arenas() {
         || Usage {
             records_used: 3073,
             records_size: 4096,
-            ..Usage::default()
         },
         || Usage {
             heap_used: 6145,
             heap_size: 8192,
-            ..Usage::default()
         },
     ];
     for usage in nearly {
@@ -111,7 +109,6 @@ fn keys_that_no_policy_speaks_of_leave_the_last_quarter_of_the_arenas() {
         records_size: 4096,
         heap_used: 6144,
         heap_size: 8192,
-        ..Usage::default()
     };
     world
         .ask(&mut app, &generate("k", KeyType::EcP256))
@@ -280,6 +277,7 @@ fn quotas_count_keys_of_a_user_and_of_all() {
     let limits = VaultLimits {
         keys: 3,
         keys_per_uid: 2,
+        expanded_len: 256 << 10,
     };
     let keys = vec![key("stated", KeyType::Aes256Gcm, Source::Generate)];
     let mut world = World::with_limits(policy(everything(), keys), limits);
@@ -306,6 +304,7 @@ fn destroying_gives_no_room_back() {
     let limits = VaultLimits {
         keys: 1,
         keys_per_uid: 1,
+        expanded_len: 256 << 10,
     };
     let mut world = World::with_limits(policy(everything(), vec![]), limits);
     let (mut app, mut admin) = (world.application(1), world.admin(0));

@@ -10,8 +10,8 @@ use nitride_protocol::application::{
 };
 use nitride_protocol::limits::MAX_PACKET_LEN;
 use nitride_protocol::{
-    Call, KeyType, MaterialFormat, Message, Operation, Reader, RequestHead, Status, open_reply,
-    write_request,
+    Call, KeyType, MaterialFormat, Message, Operation, Reader, RequestHead, SignScheme, Status,
+    open_reply, write_request,
 };
 use proptest::prelude::*;
 use std::collections::HashSet;
@@ -34,6 +34,7 @@ fn world() -> World {
     let limits = VaultLimits {
         keys: 1,
         keys_per_uid: 1,
+        expanded_len: 256 << 10,
     };
     World::with_limits(policy(vec![rule(1, "**", EVERYTHING)], keys), limits)
 }
@@ -139,6 +140,12 @@ fn every_status_of_the_vault_is_reachable() {
         world.ask(&mut app, &verify).map(drop),
         Status::VerificationFailed,
     );
+    verify.scheme = Some(SignScheme::Ed25519);
+    refused(
+        world.ask(&mut app, &verify).map(drop),
+        Status::WrongParameters,
+    );
+    verify.scheme = None;
     verify.version = Some(2);
     refused(
         world.ask(&mut app, &verify).map(drop),
@@ -183,6 +190,11 @@ fn every_status_of_the_vault_is_reachable() {
         Status::ResourceRefused,
         Status::RoundNotFound,
         Status::Internal,
+        Status::RateLimited,
+        Status::NotYetValid,
+        Status::AuditUnavailable,
+        Status::BufferNotFound,
+        Status::PolicyInvalid,
     ];
     for status in Status::ALL {
         assert!(

@@ -21,9 +21,10 @@ pub(crate) fn arenas() {
     ONCE.call_once(|| {
         let sizes = ArenaSizes {
             records_len: 1 << 20,
+            records_max_len: 1 << 20,
             heap_len: 4 << 20,
         };
-        match install(sizes, BackingChoice::Best) {
+        match install(sizes, BackingChoice::Best, Vec::new()) {
             Ok(_) | Err(InstallError::AlreadyInstalled) => {}
             Err(error) => panic!("{error}"),
         }
@@ -91,6 +92,7 @@ impl World {
         let limits = VaultLimits {
             keys: 1000,
             keys_per_uid: 100,
+            expanded_len: 256 << 10,
         };
         Self::with_limits(policy, limits)
     }

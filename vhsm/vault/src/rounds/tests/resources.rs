@@ -224,7 +224,8 @@ fn the_envelopes_policy_travels_with_the_key_and_unknown_words_narrow() {
     let held = world.vault.keys.find(SECRET).unwrap().unwrap();
     let body = held.read().unwrap();
     let own = &body.versions[0].own;
-    assert_eq!(own.operations, OperationSet::of(&[Operation::Release]));
+    let both = OperationSet::of(&[Operation::Release, Operation::Derive]);
+    assert_eq!(own.operations, both);
     assert_eq!(
         own.release_to,
         Some(vec![

@@ -56,6 +56,7 @@ impl World {
         install();
         let limits = VaultLimits {
             keys: 100,
+            expanded_len: 256 << 10,
             keys_per_uid: 100,
         };
         Self {
@@ -144,10 +145,11 @@ impl World {
 fn install() {
     let sizes = ArenaSizes {
         records_len: 1 << 20,
+        records_max_len: 1 << 20,
         heap_len: 3 << 20,
     };
     // Another test of this process may have been first.
-    let _ = nitride_secmem::install(sizes, BackingChoice::Best);
+    let _ = nitride_secmem::install(sizes, BackingChoice::Best, Vec::new());
 }
 
 pub(super) fn key(name: &str) -> Want {

@@ -1,0 +1,250 @@
+//! What changes a key that is there. Each change is one commit in the key's records; uses that are
+//! under way end first.
+
+use super::key::{Body, Key, Version};
+use super::record::{self, NewVersion, VersionFields};
+use super::terms::uses_asked;
+use super::{Keys, Material, OwnPolicy, Voucher};
+use crate::permissions::state_allows;
+use crate::policy::{ActivePolicy, KeyRule, Rate};
+use crate::{Draw, Now, Refusal};
+use nitride_protocol::limits::MAX_VERSIONS_LEN;
+use nitride_protocol::{KeyPolicy, KeyState, KeyType, Operation, Origin};
+use nitride_secmem::SecretBuf;
+use std::hash::Hash;
+
+impl Keys {
+    /// Enables or disables a key, or one of its versions.
+    pub(crate) fn set_state(
+        &self,
+        key: &Key,
+        version: Option<u32>,
+        state: KeyState,
+    ) -> Result<(), Refusal> {
+        let operation = match state {
+            KeyState::Enabled => Operation::Enable,
+            _ => Operation::Disable,
+        };
+        let mut body = key.write()?;
+        body.may_change(operation, version)?;
+        body.set_state(version, state);
+        Ok(())
+    }
+
+    /// Zeroes a key, or one of its versions, for good.
+    pub(crate) fn destroy(&self, key: &Key, version: Option<u32>) -> Result<(), Refusal> {
+        let mut body = key.write()?;
+        body.may_change(Operation::Destroy, version)?;
+        body.destroy(version);
+        Ok(())
+    }
+
+    /// Makes a version more, which protects from now on; gives its number.
+    pub(crate) fn rotate(&self, key: &Key, now: Now, draw: &mut dyn Draw) -> Result<u32, Refusal> {
+        let key_type = key.read()?.may_rotate()?;
+        let material = Material::draw(key_type, draw)?;
+        let mut body = key.write()?;
+        body.may_rotate()?;
+        body.add_version(&material, now, draw)
+    }
+
+    /// Rotates the key if its rule says that it is time. That it cannot be is no reason to refuse
+    /// a use of what is there; the status says so.
+    pub(crate) fn rotate_if_due(&self, key: &Key, rule: &KeyRule, now: Now, draw: &mut dyn Draw) {
+        if rule.rotate_after_secs.is_none() && rule.rotate_after_uses.is_none() {
+            return;
+        }
+        let _ = self.rotate_due_key(key, rule, now, draw);
+    }
+
+    fn rotate_due_key(
+        &self,
+        key: &Key,
+        rule: &KeyRule,
+        now: Now,
+        draw: &mut dyn Draw,
+    ) -> Result<(), Refusal> {
+        let key_type = {
+            let body = key.read()?;
+            if !body.is_due(rule, now) || !body.has_room() {
+                return Ok(());
+            }
+            body.may_rotate()?
+        };
+        let material = Material::draw(key_type, draw)?;
+        let mut body = key.write()?;
+        // Asked again under the lock: another thread may have done it.
+        if body.is_due(rule, now) {
+            body.may_rotate()?;
+            body.add_version(&material, now, draw)?;
+        }
+        Ok(())
+    }
+
+    /// Rotates every key whose rule says that it is time, also those that nobody uses.
+    pub(crate) fn rotate_due(
+        &self,
+        policy: &ActivePolicy,
+        now: Now,
+        draw: &mut dyn Draw,
+    ) -> Result<(), Refusal> {
+        let mut result = Ok(());
+        for (name, rule) in policy.key_rules() {
+            if (rule.rotate_after_secs.is_some() || rule.rotate_after_uses.is_some())
+                && let Some(key) = self.find(name.as_str())?
+            {
+                result = result.and(self.rotate_due_key(&key, rule, now, draw));
+            }
+        }
+        result
+    }
+
+    /// Changes what travels with a key, as an administrator says: within its type, or, where
+    /// somebody else vouches for the key or it was made out of another one, within what it says
+    /// already.
+    pub(crate) fn set_policy(&self, key: &Key, asked: &KeyPolicy<'_>) -> Result<(), Refusal> {
+        let mut body = key.write()?;
+        if body.state == KeyState::Destroyed {
+            return Err(Refusal::KeyDestroyed);
+        }
+        let terms = changed(&body, asked)?;
+        let is_own = matches!(body.origin, Origin::Generated | Origin::Imported);
+        let said = body.versions.last().map(|newest| body.effective(newest));
+        if !is_own && !said.is_some_and(|said| said.is_no_narrower_than(&terms)) {
+            return Err(Refusal::WouldWiden);
+        }
+        let mut fields = body.fields(key.name());
+        fields.terms = terms;
+        body.rewrite(fields)
+    }
+
+    /// Whether one more use may happen, by `whose`, now; counts it where it is one. Asked last,
+    /// when everything else allows the use.
+    pub(crate) fn admit(
+        &self,
+        (body, version): (&Body, &Version),
+        operation: Operation,
+        rule: Option<&KeyRule>,
+        whose: impl Hash,
+        now: Now,
+    ) -> Result<(), Refusal> {
+        if !is_counted(operation) {
+            return Ok(());
+        }
+        if let Some(rate) = body.rate(version, rule) {
+            self.buckets.take((body.record.id(), whose), rate, now)?;
+        }
+        body.take_use(body.max_uses(version, rule))
+    }
+}
+
+/// Whether an operation uses what is secret of a key: the public half is everybody's.
+fn is_counted(operation: Operation) -> bool {
+    !matches!(
+        operation,
+        Operation::PublicKey | Operation::Verify | Operation::Encapsulate
+    )
+}
+
+/// The key's terms with what is asked put in.
+fn changed(body: &Body, asked: &KeyPolicy<'_>) -> Result<OwnPolicy, Refusal> {
+    let mut terms = body.terms.clone();
+    if let Some(operations) = asked.operations {
+        terms.operations = uses_asked(body.key_type, Some(operations))?;
+    }
+    if let Some(first) = asked.min_version {
+        if first == 0 || first > body.newest_version() {
+            return Err(Refusal::VersionNotFound);
+        }
+        terms.min_version = Some(first);
+    }
+    terms.max_uses = asked.max_uses.or(terms.max_uses);
+    terms.not_before = asked.not_before.or(terms.not_before);
+    terms.not_after = asked.not_after.or(terms.not_after);
+    if let Some(rate) = asked.rate {
+        let (uses, per_secs) = (rate.uses, rate.per_secs);
+        terms.rate = Some(Rate { uses, per_secs });
+    }
+    if let Some(keys) = &asked.wrappable_by {
+        terms.wrappable_by = Some(keys.iter().map(|key| key.to_owned()).collect());
+    }
+    Ok(terms)
+}
+
+impl Body {
+    fn may_change(&self, operation: Operation, version: Option<u32>) -> Result<(), Refusal> {
+        state_allows(operation, self.state)?;
+        let Some(number) = version else { return Ok(()) };
+        let mut versions = self.versions.iter();
+        let version = versions
+            .find(|version| version.number == number)
+            .ok_or(Refusal::VersionNotFound)?;
+        state_allows(operation, version.state)
+    }
+
+    /// Whether a version more may be made here; gives the type.
+    fn may_rotate(&self) -> Result<KeyType, Refusal> {
+        match self.state {
+            KeyState::Enabled => {}
+            KeyState::Disabled => return Err(Refusal::KeyDisabled),
+            KeyState::Destroyed => return Err(Refusal::KeyDestroyed),
+            KeyState::Pending => return Err(Refusal::KeyNotFound),
+        }
+        match self.origin {
+            Origin::Generated if self.has_room() => Ok(self.key_type),
+            Origin::Generated => Err(Refusal::TooManyVersions),
+            _ => Err(Refusal::NotGeneratedHere),
+        }
+    }
+
+    /// Whether a version more has a place, or can take that of one that is destroyed.
+    fn has_room(&self) -> bool {
+        let is_gone = |version: &Version| version.material().is_none();
+        self.versions.len() < MAX_VERSIONS_LEN || self.versions.iter().any(is_gone)
+    }
+
+    /// Adds a version of what this vault has drawn; gives its number.
+    fn add_version(
+        &mut self,
+        material: &SecretBuf,
+        now: Now,
+        draw: &mut dyn Draw,
+    ) -> Result<u32, Refusal> {
+        let newest = self.newest_version();
+        let number = newest.checked_add(1).ok_or(Refusal::TooManyVersions)?;
+        self.make_room()?;
+        let version = NewVersion {
+            number,
+            state: KeyState::Enabled,
+            fields: VersionFields {
+                own: None,
+                voucher: Voucher::Vault,
+            },
+            key_type: self.key_type,
+            material,
+            now,
+        };
+        let version = version.write(self.family, None, draw)?;
+        self.versions.push(version);
+        Ok(number)
+    }
+
+    /// What has no material any more cannot come back beside a newer version, and gives it its
+    /// place. What it took from the versions before it stays taken.
+    pub(super) fn make_room(&mut self) -> Result<(), Refusal> {
+        if self.versions.len() < MAX_VERSIONS_LEN {
+            return Ok(());
+        }
+        let mut versions = self.versions.iter();
+        let gone = versions
+            .position(|version| version.material().is_none())
+            .ok_or(Refusal::TooManyVersions)?;
+        if let Some(before) = gone.checked_sub(1).and_then(|at| self.versions.get_mut(at))
+            && before.own.is_some()
+        {
+            before.rewrite()?;
+        }
+        record::erase(self.versions.remove(gone));
+        Ok(())
+    }
+}

@@ -1,0 +1,218 @@
+//! What a restart finds again: how a key lies in the records arena.
+//!
+//! ```text
+//! key record       id: drawn                public: KeyFields       secret: none
+//!   |              counter 0: uses of all versions     state: enabled, disabled, destroyed
+//!   | family
+//!   +-- version    id: family, number       public: VersionFields   secret: material
+//!   +-- version    counters: uses, messages protected, -, nonce prefix, since when; state
+//! ```
+//!
+//! Principles:
+//! - **One commit a change.** A version is written before the key record that names its family, so
+//!   a new key is there when its key record is; a version more is there when its own record is; a
+//!   key that takes the place of another one's versions names another family. Versions of a family
+//!   that no key names are leftovers, and erased.
+//! - **Narrowing is recomputed**, not rewritten: what a newer envelope takes from the versions
+//!   before follows from the newer one's own record.
+//! - **What is not understood is kept**, refused by name: it may be of a later vault.
+//!
+//! Every change of a record passes one of the functions here, so that tests can stop between any
+//! two of them.
+
+mod codec;
+mod recover;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+pub(crate) mod trace;
+
+pub(crate) use codec::{KeyFields, MAX_FORMER_LEN, VersionFields};
+#[cfg(feature = "fuzzing")]
+pub(crate) use recover::try_decode;
+pub(super) use recover::{Recovered, recover};
+
+use super::key::{Body, Version};
+use super::{Material, Nonces};
+use crate::{Draw, Now, Refusal};
+use nitride_protocol::{KeyNameBuf, KeyState, KeyType};
+use nitride_secmem::{Draft, Record, RecordId, RecordKind, SecretBuf};
+use std::sync::atomic::Ordering;
+
+/// The kinds of records that are the vault's.
+pub(crate) const KEY: RecordKind = RecordKind(1);
+pub(crate) const VERSION: RecordKind = RecordKind(2);
+
+/// In a key record: uses of all versions, taken before they happen.
+pub(super) const TAKEN: usize = 0;
+/// In a version record: uses that succeeded, for people to read.
+pub(super) const USES: usize = 0;
+/// In a version record: messages protected, and so nonces taken.
+pub(super) const MESSAGES: usize = 1;
+/// In a version record: the first 8 bytes of counted nonces.
+pub(super) const NONCE_PREFIX: usize = 3;
+/// In a version record: since when, on the boot clock, age and lease count.
+pub(super) const SINCE_BOOT_MS: usize = 4;
+
+/// What versions of one key have in common; drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Family(pub(crate) [u8; 12]);
+
+impl Family {
+    pub(super) fn draw(draw: &mut dyn Draw) -> Self {
+        let mut family = [0; 12];
+        draw.fill(&mut family);
+        Self(family)
+    }
+
+    fn record_id(self, number: u32) -> RecordId {
+        let mut id = [0; 16];
+        let bytes = self.0.into_iter().chain(number.to_be_bytes());
+        for (place, byte) in id.iter_mut().zip(bytes) {
+            *place = byte;
+        }
+        RecordId(id)
+    }
+
+    /// Whose version a record is, and which.
+    fn of_record(id: RecordId) -> (Self, u32) {
+        let [
+            f0,
+            f1,
+            f2,
+            f3,
+            f4,
+            f5,
+            f6,
+            f7,
+            f8,
+            f9,
+            f10,
+            f11,
+            n0,
+            n1,
+            n2,
+            n3,
+        ] = id.0;
+        let family = [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11];
+        (Self(family), u32::from_be_bytes([n0, n1, n2, n3]))
+    }
+}
+
+/// A version that is to be written.
+pub(super) struct NewVersion<'m> {
+    pub(super) number: u32,
+    pub(super) state: KeyState,
+    pub(super) fields: VersionFields,
+    pub(super) key_type: KeyType,
+    /// As it is stored.
+    pub(super) material: &'m SecretBuf,
+    pub(super) now: Now,
+}
+
+impl NewVersion<'_> {
+    /// Writes it, under counters of its own, or of the one whose place it takes.
+    pub(super) fn write(
+        self,
+        family: Family,
+        former: Option<&Version>,
+        draw: &mut dyn Draw,
+    ) -> Result<Version, Refusal> {
+        let public = self.fields.encode()?;
+        let secret = self.material.expose();
+        let id = family.record_id(self.number);
+        let mut draft = Draft::new(VERSION, id, public.len(), secret.len())?;
+        draft.public_mut().copy_from_slice(&public);
+        draft.secret_mut().copy_from_slice(secret);
+        match former.map(|former| former.held().record()) {
+            Some(former) => {
+                for index in [USES, MESSAGES, NONCE_PREFIX] {
+                    let value = former.counter(index).load(Ordering::SeqCst);
+                    draft.set_counter(index, value);
+                }
+            }
+            None => draft.set_counter(NONCE_PREFIX, Nonces::new_prefix(draw)),
+        }
+        draft.set_counter(SINCE_BOOT_MS, self.now.boot_ms);
+        draft.set_state(word_of(self.state));
+        let record = commit(draft);
+        let material = Material::from_record(self.key_type, record);
+        Ok(Version::new(self.number, self.state, self.fields, material))
+    }
+}
+
+impl KeyFields {
+    /// Writes a key over versions that were written before: from here on it is there.
+    pub(super) fn write(
+        self,
+        versions: Vec<Version>,
+        draw: &mut dyn Draw,
+    ) -> Result<(KeyNameBuf, Body), Refusal> {
+        let public = self.encode()?;
+        let mut id = [0; 16];
+        draw.fill(&mut id);
+        let mut draft = Draft::new(KEY, RecordId(id), public.len(), 0)?;
+        draft.public_mut().copy_from_slice(&public);
+        let record = commit(draft);
+        Ok(Body::new(self, KeyState::Enabled, versions, record))
+    }
+}
+
+fn commit(draft: Draft) -> Record {
+    let record = draft.commit();
+    #[cfg(test)]
+    trace::written(&record);
+    record
+}
+
+/// Changes the state of a key or a version.
+pub(super) fn set_state(record: &Record, state: KeyState) {
+    record.set_state(word_of(state));
+    #[cfg(test)]
+    trace::written(record);
+}
+
+/// Gives a record other fields.
+pub(super) fn replace(record: &mut Record, public: &[u8]) -> Result<(), Refusal> {
+    record.replace_public(public)?;
+    #[cfg(test)]
+    trace::written(record);
+    Ok(())
+}
+
+/// Zeroes a version's material; its fields, counters and state stay.
+pub(super) fn erase_material(material: &mut Material) {
+    material.erase();
+    #[cfg(test)]
+    trace::written(material.record());
+}
+
+/// Erases a version that is no part of its key any more.
+pub(super) fn erase(version: Version) {
+    let record = version.into_record();
+    #[cfg(test)]
+    trace::erased(&record);
+    record.erase();
+}
+
+/// Drops the record whose place another one of its id has taken.
+pub(super) fn erase_replaced(version: Version) {
+    version.into_record().erase();
+}
+
+fn word_of(state: KeyState) -> u32 {
+    match state {
+        KeyState::Pending | KeyState::Enabled => 0,
+        KeyState::Disabled => 1,
+        KeyState::Destroyed => 2,
+    }
+}
+
+fn state_of(word: u32) -> Option<KeyState> {
+    match word {
+        0 => Some(KeyState::Enabled),
+        1 => Some(KeyState::Disabled),
+        2 => Some(KeyState::Destroyed),
+        _ => None,
+    }
+}

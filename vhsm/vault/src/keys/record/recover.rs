@@ -1,0 +1,205 @@
+use super::codec::CodecFault;
+use super::{Family, KEY, KeyFields, VERSION, VersionFields, erase_material, set_state, state_of};
+use crate::keys::Material;
+use crate::keys::key::{Body, Version};
+use crate::keys::terms::Voucher;
+use nitride_protocol::limits::MAX_VERSIONS_LEN;
+use nitride_protocol::{KeyNameBuf, KeyState, Origin};
+use nitride_secmem::Record;
+use std::collections::{HashMap, HashSet};
+use thiserror::Error;
+
+/// What was found again.
+pub(crate) struct Recovered {
+    pub(crate) keys: Vec<(KeyNameBuf, Body)>,
+    /// What was not understood: kept as it is.
+    pub(crate) held: Vec<Record>,
+    /// Why, each in a line.
+    pub(crate) refused: Vec<String>,
+}
+
+/// Why a record, and with it its key, is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(crate) enum RecordFault {
+    #[error("no kind of record is {kind}")]
+    UnknownKind { kind: u16 },
+    #[error(transparent)]
+    Codec(#[from] CodecFault),
+    #[error("version {number}: {fault}")]
+    Version { number: u32, fault: CodecFault },
+    #[error("no state is {word}")]
+    UnknownState { word: u32 },
+    #[error("another record has its name")]
+    DuplicateName,
+    #[error("it has no version")]
+    NoVersion,
+    #[error("it has {len} versions, more than {MAX_VERSIONS_LEN}")]
+    TooManyVersions { len: usize },
+    #[error("version {number} is vouched for otherwise than its origin says")]
+    ForeignVoucher { number: u32 },
+}
+
+type Versions = HashMap<Family, Vec<(u32, Record)>>;
+
+/// Puts keys together out of records, in any order.
+pub(crate) fn recover(records: Vec<Record>) -> Recovered {
+    let mut found = Recovered {
+        keys: Vec::new(),
+        held: Vec::new(),
+        refused: Vec::new(),
+    };
+    let mut versions = Versions::new();
+    let mut keys = Vec::new();
+    for record in records {
+        match record.kind() {
+            KEY => keys.push(record),
+            VERSION => {
+                let (family, number) = Family::of_record(record.id());
+                versions.entry(family).or_default().push((number, record));
+            }
+            kind => found.refuse(
+                "a record",
+                RecordFault::UnknownKind { kind: kind.0 },
+                record,
+            ),
+        }
+    }
+    // Of two with one name, which no vault writes, always the same one is taken.
+    keys.sort_unstable_by_key(Record::id);
+    let mut names = HashSet::new();
+    let mut all_understood = true;
+    found.keys.reserve(keys.len());
+    for record in keys {
+        let fields = match KeyFields::decode(record.public()) {
+            Ok(fields) => fields,
+            Err(fault) => {
+                all_understood = false;
+                found.refuse("a key", fault.into(), record);
+                continue;
+            }
+        };
+        let own = versions.remove(&fields.family).unwrap_or_default();
+        let is_first = names.insert(fields.name.clone());
+        let what = format!("key {}", fields.name);
+        match is_first
+            .then_some(())
+            .ok_or(RecordFault::DuplicateName)
+            .and_then(|()| check(&fields, &record, &own))
+        {
+            Ok((state, parsed)) => found.keys.push(whole(fields, state, record, own, parsed)),
+            Err(fault) => {
+                found.held.extend(own.into_iter().map(|(_, record)| record));
+                found.refuse(&what, fault, record);
+            }
+        }
+    }
+    for (_, record) in versions.into_values().flatten() {
+        if all_understood {
+            // Written for a key that never came to be, or left by one that has others now.
+            record.erase();
+        } else {
+            found.held.push(record);
+        }
+    }
+    found
+}
+
+impl Recovered {
+    fn refuse(&mut self, what: &str, fault: RecordFault, record: Record) {
+        self.refused.push(format!("{what} is not taken: {fault}"));
+        self.held.push(record);
+    }
+}
+
+/// Reads all of a key, so that nothing of it is taken unless all is.
+fn check(
+    fields: &KeyFields,
+    record: &Record,
+    own: &[(u32, Record)],
+) -> Result<(KeyState, Vec<(KeyState, VersionFields)>), RecordFault> {
+    if own.is_empty() {
+        return Err(RecordFault::NoVersion);
+    }
+    if own.len() > MAX_VERSIONS_LEN {
+        let len = own.len();
+        return Err(RecordFault::TooManyVersions { len });
+    }
+    let state = known_state(record)?;
+    let parsed = own.iter().map(|(number, record)| {
+        let number = *number;
+        let version = VersionFields::decode(record.public())
+            .map_err(|fault| RecordFault::Version { number, fault })?;
+        let is_provisioned = fields.origin == Origin::Provisioned;
+        if is_provisioned != (version.voucher != Voucher::Vault)
+            || is_provisioned != version.own.is_some()
+        {
+            return Err(RecordFault::ForeignVoucher { number });
+        }
+        Ok((known_state(record)?, version))
+    });
+    Ok((state, parsed.collect::<Result<_, _>>()?))
+}
+
+fn known_state(record: &Record) -> Result<KeyState, RecordFault> {
+    let word = record.state();
+    state_of(word).ok_or(RecordFault::UnknownState { word })
+}
+
+/// A key with everything that follows from its records: what was being destroyed is destroyed, and
+/// what newer envelopes say narrows the versions before.
+fn whole(
+    fields: KeyFields,
+    state: KeyState,
+    record: Record,
+    own: Vec<(u32, Record)>,
+    parsed: Vec<(KeyState, VersionFields)>,
+) -> (KeyNameBuf, Body) {
+    let (key_type, origin) = (fields.key_type, fields.origin);
+    let mut versions: Vec<Version> = own
+        .into_iter()
+        .zip(parsed)
+        .map(|((number, record), (version_state, version))| {
+            let mut material = Material::from_record(key_type, record);
+            // What nobody could bring back is gone for good.
+            let is_lost = material.record().is_empty() && origin != Origin::Provisioned;
+            let is_destroyed =
+                version_state == KeyState::Destroyed || state == KeyState::Destroyed || is_lost;
+            if is_destroyed && version_state != KeyState::Destroyed {
+                set_state(material.record(), KeyState::Destroyed);
+            }
+            if is_destroyed && !material.record().is_empty() {
+                erase_material(&mut material);
+            }
+            let version_state = if is_destroyed {
+                KeyState::Destroyed
+            } else {
+                version_state
+            };
+            Version::new(number, version_state, version, material)
+        })
+        .collect();
+    versions.sort_unstable_by_key(|version| version.number);
+    for newest in (1..versions.len()).rev() {
+        let (before, from) = versions.split_at_mut(newest);
+        if let (Some(older), Some(newer)) = (before.last_mut(), from.first()) {
+            older.narrow_by(newer.own.as_deref());
+        }
+    }
+    let is_gone = |version: &Version| version.state == KeyState::Destroyed;
+    if state != KeyState::Destroyed && versions.iter().all(is_gone) {
+        set_state(&record, KeyState::Destroyed);
+        return Body::new(fields, KeyState::Destroyed, versions, record);
+    }
+    Body::new(fields, state, versions, record)
+}
+
+/// For the fuzzer: reads bytes as both records, and writes them back as they were.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn try_decode(bytes: &[u8]) {
+    if let Ok(fields) = KeyFields::decode(bytes) {
+        assert_eq!(fields.encode().as_deref(), Ok(bytes));
+    }
+    if let Ok(fields) = VersionFields::decode(bytes) {
+        assert_eq!(fields.encode().as_deref(), Ok(bytes));
+    }
+}
