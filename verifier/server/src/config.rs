@@ -50,7 +50,7 @@ use toml::Spanned;
 
 /// No configuration or policy file is larger.
 const MAX_FILE_LEN: u64 = 1 << 20;
-const REMEDY: &str = "see the configuration reference for the fields";
+const REMEDY: &str = "see examples/config/service for every field";
 
 /// The validated configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

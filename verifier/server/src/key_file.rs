@@ -38,6 +38,17 @@ pub(crate) enum KeyFileError {
         #[source]
         source: io::Error,
     },
+    /// It is a credential, and this process has not been given it.
+    #[error(
+        "read key file {}: it is a credential of a unit; name it by LoadCredential= there, or \
+         run this command as the unit's user",
+        path.display()
+    )]
+    NotGiven {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     /// It is not a plain file.
     #[error("key file {} is not a regular file", path.display())]
     NotAFile { path: PathBuf },
@@ -155,11 +166,18 @@ pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileErro
         path: path.to_owned(),
         source,
     };
+    let is_credential = is_credential(path);
     let mut file = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path)
-        .map_err(unreadable)?;
+        .map_err(|source| match is_credential {
+            true => KeyFileError::NotGiven {
+                path: path.to_owned(),
+                source,
+            },
+            false => unreadable(source),
+        })?;
     let metadata = file.metadata().map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(KeyFileError::NotAFile {
@@ -167,8 +185,6 @@ pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileErro
         });
     }
     let mode = metadata.mode() & 0o777;
-    let is_credential = std::env::var_os("CREDENTIALS_DIRECTORY")
-        .is_some_and(|folder| !folder.is_empty() && path.starts_with(folder));
     let too_open = if is_credential { 0o037 } else { 0o077 };
     if mode & too_open != 0 {
         return Err(KeyFileError::TooOpen {
@@ -187,6 +203,14 @@ pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileErro
     }
     buffer.truncate(len);
     Ok(buffer)
+}
+
+/// Whether systemd put it there: below the folder that this process was told of, or, for a command
+/// beside the service, below the one of all units, which only root can write.
+fn is_credential(path: &Path) -> bool {
+    path.starts_with("/run/credentials")
+        || std::env::var_os("CREDENTIALS_DIRECTORY")
+            .is_some_and(|folder| !folder.is_empty() && path.starts_with(folder))
 }
 
 /// Reads until `buffer` is full or the input ends; the number of bytes.
@@ -285,6 +309,14 @@ mod tests {
         assert!(generate_signing_key(&out, &public_out, &mut KernelEntropy).is_err());
         assert!(!out.exists());
         assert_eq!(fs::read_to_string(&public_out).unwrap(), "another");
+    }
+
+    #[test]
+    fn a_credential_that_is_not_there_names_the_unit_setting() {
+        let path = Path::new("/run/credentials/none.service/store.key");
+        let error = Key32::read(path).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("LoadCredential="), "{error}");
+        assert!(!is_credential(Path::new("/run/credentials-of-mine/key")));
     }
 
     #[test]

@@ -50,6 +50,13 @@ pub(crate) enum StoreError {
         #[source]
         source: io::Error,
     },
+    /// Files made in it would be of another user than the service's.
+    #[error(
+        "store {} belongs to user id {owner}; run this as that user, as by `systemd-run \
+         --uid={owner}`",
+        path.display()
+    )]
+    OfAnotherUser { path: PathBuf, owner: u32 },
     /// Something that is no plain file lies in its place.
     #[error("{} is not a regular file", path.display())]
     NotAFile { path: PathBuf },

@@ -6,9 +6,10 @@ use crate::atomic_file;
 use crate::entropy::KernelEntropy;
 use crate::key_file::{Key32, read_up_to};
 use nitride_kbs::resource::ResourcePath;
+use nix::unistd::geteuid;
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -41,6 +42,16 @@ impl DirStore {
     /// Opens the store at `folder`, which is made (0700) if only its parent exists.
     pub(crate) fn open(folder: &Path, key: Key32) -> Result<Self, StoreError> {
         atomic_file::ensure_folder(folder).map_err(io_error("open store", folder))?;
+        // What root wrote here the service could not read, and would stumble over for good.
+        let owner = fs::metadata(folder)
+            .map_err(io_error("open store", folder))?
+            .uid();
+        if owner != geteuid().as_raw() {
+            return Err(StoreError::OfAnotherUser {
+                path: folder.to_owned(),
+                owner,
+            });
+        }
         Ok(Self(Arc::new(Inner {
             folder: folder.to_owned(),
             key,

@@ -37,6 +37,24 @@ fn a_resource_is_stored_replaced_and_deleted() {
 }
 
 #[test]
+fn a_store_of_another_user_is_not_opened() {
+    if !geteuid().is_root() {
+        eprintln!("left out: only root can give a folder away");
+        return;
+    }
+    let (folder, _store) = store();
+    let store = folder.path().join("store");
+    std::os::unix::fs::chown(&store, Some(65534), None).unwrap();
+    let key = Key32::draw(&mut KernelEntropy).unwrap();
+    let error = DirStore::open(&store, key).unwrap_err();
+    assert!(matches!(
+        error,
+        StoreError::OfAnotherUser { owner: 65534, .. }
+    ));
+    assert!(error.to_string().contains("--uid=65534"), "{error}");
+}
+
+#[test]
 fn nobody_else_may_read_what_lies_there_and_it_is_not_in_the_clear() {
     let (folder, store) = store();
     store
