@@ -16,8 +16,8 @@ HEADER = b"NV\x01\x01" + bytes(range(16)) + (7).to_bytes(4, "big")
 # verb: (operation, params, result)
 MESSAGES = {
     "hello": (0, [1, 1, "golden 1.0", 5000], [1, "vhsmd 0.1.0", 200_000, 65_536, ["trial"]]),
-    "generate": (1, ["app/sign", "ec-p256", ["sign", "verify"]], [1]),
-    "import": (2, ["app/mac", "hmac-sha256", None, bytes(range(32))], [3]),
+    "generate": (1, ["app/sign", "ec-p256", ["sign", "verify"], ["app/kek"]], [1]),
+    "import": (2, ["app/mac", "hmac-sha256", None, bytes(range(32)), "raw", None, []], [3]),
     "describe": (
         3,
         ["app/tls"],
@@ -30,15 +30,25 @@ MESSAGES = {
             "fresh",
             1_700_000_000,
             43_200,
+            2,
+            1000,
+            990,
+            None,
+            1_800_000_000,
+            ["app/kek", "backup/kek"],
             [[1, 3, 9], [2, 1, 2**40]],
         ],
     ),
     "list": (4, ["app/", "app/mac", 100], [[["app/sign", "ec-p256", 1, 24], ["disk/root", "secret", 0, 0]], True]),
     "public-key": (5, ["app/sign", None], [24, b"\x30\x59\x30\x13"]),
-    "sign": (6, ["app/sign", "ecdsa-sha256", b"a message"], [24, bytes(range(64))]),
-    "verify": (7, ["app/sign", 24, "ecdsa-sha256-der", b"a message", b"\x30\x06\x02\x01\x01\x02\x01\x01"], []),
-    "encrypt": (8, ["app/seal", b"a plaintext", b"context"], [HEADER + bytes(12) + b"c" * 11 + b"t" * 16]),
-    "decrypt": (9, ["app/seal", HEADER + bytes(12) + b"c" * 11 + b"t" * 16, b"context"], [b"a plaintext"]),
+    "sign": (6, ["app/sign", "ecdsa-sha256", b"a message", False], [24, bytes(range(64))]),
+    "verify": (7, ["app/sign", 24, "ecdsa-sha256-der", b"a message", True, b"\x30\x06\x02\x01\x01\x02\x01\x01"], []),
+    "encrypt": (8, ["app/seal", None, b"a plaintext", b"context"], [HEADER + bytes(12) + b"c" * 11 + b"t" * 16]),
+    "decrypt": (
+        9,
+        ["app/seal", None, None, HEADER + bytes(12) + b"c" * 11 + b"t" * 16, b"context", None],
+        [b"a plaintext"],
+    ),
     "mac": (10, ["app/mac", b"some data"], [65_536, bytes(range(32))]),
     "verify-mac": (11, ["app/mac", 65_536, b"some data", bytes(range(32))], []),
     "random": (12, [24], [bytes(range(24))]),
@@ -68,6 +78,56 @@ MESSAGES = {
         ],
     ),
     "reload": (18, [], [2]),
+    "wrap": (19, ["app/kek", "app/sign", 24], [2, b"NW" + bytes(30)]),
+    "unwrap": (20, ["app/kek", b"NW" + bytes(30), "app/copy", "ec-p256"], [1]),
+    "derive": (
+        21,
+        ["app/mac", None, "app/child", "aes-256-gcm", ["encrypt", "decrypt"], b"salt", b"child 1"],
+        [3, 1],
+    ),
+    "agree": (22, ["app/dh", 1, bytes(range(32)), "app/shared", "hmac-sha512", None, b"", b"info"], [1, 1]),
+    "encapsulate": (23, ["app/kem", None, "app/session", "chacha20-poly1305", None, b"info"], [1, b"c" * 40, 1]),
+    "decapsulate": (24, ["app/kem", 1, b"c" * 40, "app/session", "chacha20-poly1305", None, b"info"], [1, 1]),
+    "rotate": (25, ["app/sign"], [25]),
+    "set-policy": (26, ["app/sign", [["sign"], 1000, None, 1_800_000_000, [10, 60], ["app/kek"], 2]], []),
+    "attest": (27, [b"a challenge"], ["sample", bytes(range(48)), '{"svn":"1"}', ""]),
+    "audit-head": (28, [], [2**40, DIGEST]),
+    "batch": (
+        29,
+        [
+            [
+                [5, ["app/sign", None]],
+                [6, ["app/sign", None, b"a message", False]],
+                [7, ["app/sign", None, None, b"a message", False, bytes(range(64))]],
+                [8, ["app/seal", None, b"a plaintext", b""]],
+                [9, ["app/rsa", 1, "rsa-oaep-sha256", b"c" * 8, b"label", None]],
+                [10, ["app/mac", b"some data"]],
+                [11, ["app/mac", None, b"some data", bytes(range(32))]],
+                [12, [3]],
+            ]
+        ],
+        [
+            [
+                [0, [24, b"\x30\x59\x30\x13"]],
+                [0, [24, bytes(range(64))]],
+                [0, []],
+                [0, [b"ciphertext"]],
+                [8, []],
+                [5, []],
+                [13, []],
+                [0, [b"\x00\x01\x02"]],
+            ]
+        ],
+    ),
+    "register-buffer": (30, [1_048_576], [0]),
+    "encrypt-buffer": (31, ["app/seal", 0, 0, 524_288, 524_288, b"context"], [524_472]),
+    "decrypt-buffer": (32, ["app/seal", None, 524_288, 524_472, 0, b"context"], [524_288]),
+    "check-policy": (33, ["web.toml", "[[rule]]\n"], [["web.toml line 1: keys is missing"]]),
+    "explain": (34, ["app/sign", "sign", [1000, None, "web.service", None, DIGEST]], [True, ["rule 1 grants sign"]]),
+    "why": (35, [7, 3], [["no rule grants sign there"]]),
+    "wipe": (36, [], []),
+    "backup": (37, ["office", b"page 2"], [b"sealed", None]),
+    "restore": (38, [b"sealed"], [12]),
     "next-round": (1, [], [ROUND, "main", "sample", ["app/tls/key", "disk/data/luks"], False, 30_000]),
     "challenge": (
         2,
@@ -82,6 +142,23 @@ MESSAGES = {
 }
 
 
+ENTRY = [
+    9,
+    12_345,
+    1_700_000_000,
+    2,
+    [1000, 4242, "web.service"],
+    "app/sign",
+    24,
+    "sign",
+    5,
+    [7, 3],
+    1,
+    "no rule grants sign there",
+    DIGEST,
+]
+
+
 def write(path, packet):
     text = cbor2.dumps(packet).hex()
     lines = [text[at : at + 96] for at in range(0, len(text), 96)]
@@ -93,6 +170,7 @@ def main():
     for verb, (operation, params, result) in MESSAGES.items():
         write(folder / f"{verb}.request.hex", [ID, operation, params])
         write(folder / f"{verb}.reply.hex", [ID, 0, result])
+    write(folder / "audit-entry.hex", ENTRY)
 
 
 if __name__ == "__main__":

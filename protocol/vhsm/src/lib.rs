@@ -28,6 +28,7 @@
 pub mod admin;
 pub mod agent;
 pub mod application;
+pub mod audit;
 pub mod encryption_scheme;
 mod field;
 pub mod frame;

@@ -1,14 +1,16 @@
 //! The CDDL and the code say the same: rules, verbs, numbers, words, limits and fields.
 
 use super::cddl::{Rules, Type};
-use super::{SHAPES, file, golden_message};
+use super::{SHAPES, file, golden_bytes, golden_message};
 use crate::agent::{AgentOperation, FailureClass};
+use crate::audit::AuditKind;
 use crate::quote::QuoteOperation;
 use crate::{
-    KeyState, KeyType, Operation, OperationSet, Origin, SignScheme, Status, admin, application,
+    EncryptionScheme, KeyState, KeyType, MaterialFormat, Message, Operation, OperationSet, Origin,
+    Reader, SignScheme, Status, admin, application,
 };
 
-const FILES: [&str; 5] = ["types", "application", "admin", "agent", "quote"];
+const FILES: [&str; 6] = ["types", "application", "admin", "agent", "quote", "audit"];
 
 fn enumeration(rules: &Rules, rule: &str) -> Vec<(String, u64)> {
     match rules.body(rule) {
@@ -114,6 +116,18 @@ fn enumerations_have_the_same_words_and_numbers() {
         words(&rules, "sign-scheme"),
         SignScheme::ALL.map(SignScheme::as_str)
     );
+    assert_eq!(
+        words(&rules, "encryption-scheme"),
+        EncryptionScheme::ALL.map(EncryptionScheme::as_str)
+    );
+    assert_eq!(
+        words(&rules, "material-format"),
+        MaterialFormat::ALL.map(MaterialFormat::as_str)
+    );
+    assert_eq!(
+        enumeration(&rules, "audit-kind"),
+        pairs(&AuditKind::ALL, AuditKind::as_str, AuditKind::to_wire)
+    );
     let last = Status::ALL.len() as u64 - 1;
     assert_eq!(
         rules.body("refusal-code"),
@@ -207,6 +221,21 @@ fn lists_have_the_same_limits() {
             crate::limits::MAX_VERSIONS_LEN,
         ),
         ("list-reply", "entries", crate::limits::MAX_LIST_LEN),
+        (
+            "generate",
+            "wrappable-by",
+            crate::limits::MAX_WRAPPABLE_BY_LEN,
+        ),
+        (
+            "import",
+            "wrappable-by",
+            crate::limits::MAX_WRAPPABLE_BY_LEN,
+        ),
+        (
+            "describe-reply",
+            "wrappable-by",
+            crate::limits::MAX_WRAPPABLE_BY_LEN,
+        ),
         ("status-reply", "gates", crate::limits::MAX_GATES_LEN),
         ("status-reply", "warnings", crate::limits::MAX_WARNINGS_LEN),
         (
@@ -226,6 +255,19 @@ fn lists_have_the_same_limits() {
             panic!("{member} of {rule} is not an array");
         };
         assert_eq!(entries[0].times, (0, limit as u64), "{member} of {rule}");
+    }
+    let count = |list: &Type| match list {
+        Type::Array(entries) => entries[0].times,
+        other => panic!("{other:?} is not an array"),
+    };
+    let reasons = (0, crate::limits::MAX_REASONS_LEN as u64);
+    assert_eq!(count(rules.body("reasons")), reasons);
+    for batch in ["batch", "batch-reply"] {
+        let Type::Array(members) = rules.body(batch) else {
+            panic!("{batch} is not an array");
+        };
+        let items = (1, crate::limits::MAX_BATCH_LEN as u64);
+        assert_eq!(count(&members[0].entry), items, "{batch}");
     }
 }
 
@@ -287,4 +329,26 @@ fn golden_messages_match_their_rules() {
         let bytes = golden_message(shape.rule);
         assert!(rules.accepts(shape.rule, &bytes), "{}", shape.rule);
     }
+    assert!(rules.accepts("audit-entry", &golden_bytes("audit-entry")));
+}
+
+/// What a batch takes is what the code takes, and under the same numbers.
+#[test]
+fn a_batch_takes_the_same_operations() {
+    let rules = Rules::of(&FILES);
+    let mut stated: Vec<(u64, String)> = alternatives(rules.body("batch-item"))
+        .iter()
+        .map(|one| match one {
+            Type::Array(members) => match [&members[0].entry, &members[1].entry] {
+                [Type::Number(number), Type::Rule(verb, _)] => (*number, verb.clone()),
+                other => panic!("batch-item has {other:?}"),
+            },
+            other => panic!("batch-item has {other:?}"),
+        })
+        .collect();
+    stated.sort();
+    let golden = golden_message("batch");
+    let batch = application::Batch::decode_last(Reader::new(&golden)).unwrap();
+    let operations = batch.items.iter().map(application::BatchItem::operation);
+    assert_eq!(stated, spelled(operations.collect()));
 }

@@ -1,7 +1,7 @@
 //! Each golden packet must decode to the value written out here and encode back byte for byte.
 //! The packets were made by golden/make.py, with an encoder that is not ours.
 
-use super::{SHAPES, golden_bytes};
+use super::{SHAPES, golden_bytes, golden_keys};
 use crate::admin::{Destroy, Import, Imported, Reload, Reloaded};
 use crate::agent::{
     AgentOperation, AttestationResult, Challenge, Evidence, Failure, FailureClass, Finish,
@@ -10,14 +10,14 @@ use crate::agent::{
 use crate::application::*;
 use crate::quote::{EvidenceReply, EvidenceRequest, QuoteOperation};
 use crate::{
-    Call, Empty, KeyName, KeyState, KeyType, Message, Operation, OperationSet, Origin, SignScheme,
-    Status, open_reply, open_request, write_reply, write_request,
+    Call, Empty, KeyName, KeyState, KeyType, MaterialFormat, Message, Operation, OperationSet,
+    Origin, SignScheme, Status, open_reply, open_request, write_reply, write_request,
 };
 use std::fmt::Debug;
 
 const ID: u32 = 0x0102_0304;
 const ROUND: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
-const COUNT: [u8; 64] = {
+pub(super) const COUNT: [u8; 64] = {
     let mut bytes = [0; 64];
     let mut at = 0u8;
     while at < 64 {
@@ -30,11 +30,11 @@ const CIPHERTEXT: &[u8] =
     b"NV\x01\x01\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\
     \x00\x00\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00ccccccccccctttttttttttttttt";
 
-fn name(text: &str) -> KeyName<'_> {
+pub(super) fn name(text: &str) -> KeyName<'_> {
     KeyName::parse(text).unwrap()
 }
 
-fn check<R>(verb: &str, operation: u16, request: &R, reply: &R::Reply<'static>)
+pub(super) fn check<R>(verb: &str, operation: u16, request: &R, reply: &R::Reply<'static>)
 where
     R: Call + Message<'static> + PartialEq + Debug,
     R::Reply<'static>: PartialEq + Debug,
@@ -57,6 +57,7 @@ where
     assert_eq!(&buffer[..len], packet);
 }
 
+/// One test a message, and the verbs that have one in their order.
 macro_rules! golden {
     ($($test:ident, $verb:literal, $operation:expr, $request:expr, $reply:expr;)*) => {
         $(
@@ -66,25 +67,31 @@ macro_rules! golden {
             }
         )*
 
-        #[test]
-        fn every_message_and_every_golden_file_has_its_test() {
-            let tested = [$($verb),*];
-            let rules: Vec<&str> = SHAPES.iter().step_by(2).map(|shape| shape.rule).collect();
-            assert_eq!(tested.as_slice(), rules);
-            let mut files: Vec<String> = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/golden"))
-                .unwrap()
-                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-                .filter(|name| name.ends_with(".hex"))
-                .collect();
-            files.sort();
-            let mut expected: Vec<String> = tested
-                .iter()
-                .flat_map(|verb| [format!("{verb}.request.hex"), format!("{verb}.reply.hex")])
-                .collect();
-            expected.sort();
-            assert_eq!(files, expected);
-        }
+        pub(super) const TESTED: &[&str] = &[$($verb),*];
     };
+}
+pub(super) use golden;
+
+#[test]
+fn every_message_and_every_golden_file_has_its_test() {
+    let mut tested = [TESTED, golden_keys::TESTED].concat();
+    let mut rules: Vec<&str> = SHAPES.iter().step_by(2).map(|shape| shape.rule).collect();
+    rules.sort_unstable();
+    tested.sort_unstable();
+    assert_eq!(tested, rules);
+    let mut files: Vec<String> = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/golden"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".hex"))
+        .collect();
+    files.sort();
+    let mut expected: Vec<String> = tested
+        .iter()
+        .flat_map(|verb| [format!("{verb}.request.hex"), format!("{verb}.reply.hex")])
+        .collect();
+    expected.push("audit-entry.hex".into());
+    expected.sort();
+    assert_eq!(files, expected);
 }
 
 golden! {
@@ -102,6 +109,7 @@ golden! {
             key: name("app/sign"),
             key_type: KeyType::EcP256,
             operations: Some(OperationSet::of(&[Operation::Sign, Operation::Verify])),
+            wrappable_by: vec![name("app/kek")],
         },
         Generated { version: 1 };
     import_is_golden, "import", Operation::Import,
@@ -110,6 +118,9 @@ golden! {
             key_type: KeyType::HmacSha256,
             operations: None,
             material: &COUNT[..32],
+            format: MaterialFormat::Raw,
+            wrapping_key: None,
+            wrappable_by: vec![],
         },
         Imported { version: 3 };
     describe_is_golden, "describe", Operation::Describe,
@@ -123,6 +134,12 @@ golden! {
             gate: Some("fresh"),
             created_secs: 1_700_000_000,
             lease_secs_left: Some(43_200),
+            min_version: 2,
+            max_uses: Some(1000),
+            uses_left: Some(990),
+            not_before: None,
+            not_after: Some(1_800_000_000),
+            wrappable_by: vec![name("app/kek"), name("backup/kek")],
             versions: vec![
                 VersionInfo { version: 1, state: KeyState::Destroyed, uses: 9 },
                 VersionInfo { version: 2, state: KeyState::Enabled, uses: 1 << 40 },
@@ -155,6 +172,7 @@ golden! {
             key: name("app/sign"),
             scheme: Some(SignScheme::EcdsaSha256Fixed),
             message: b"a message",
+            prehashed: false,
         },
         Signature { version: 24, signature: &COUNT };
     verify_is_golden, "verify", Operation::Verify,
@@ -163,14 +181,22 @@ golden! {
             version: Some(24),
             scheme: Some(SignScheme::EcdsaSha256Der),
             message: b"a message",
+            prehashed: true,
             signature: b"\x30\x06\x02\x01\x01\x02\x01\x01",
         },
         Empty;
     encrypt_is_golden, "encrypt", Operation::Encrypt,
-        Encrypt { key: name("app/seal"), plaintext: b"a plaintext", aad: b"context" },
+        Encrypt { key: name("app/seal"), scheme: None, plaintext: b"a plaintext", aad: b"context" },
         Ciphertext { ciphertext: CIPHERTEXT };
     decrypt_is_golden, "decrypt", Operation::Decrypt,
-        Decrypt { key: name("app/seal"), ciphertext: CIPHERTEXT, aad: b"context" },
+        Decrypt {
+            key: name("app/seal"),
+            version: None,
+            scheme: None,
+            ciphertext: CIPHERTEXT,
+            aad: b"context",
+            nonce: None,
+        },
         Plaintext { plaintext: b"a plaintext" };
     mac_is_golden, "mac", Operation::Mac,
         Mac { key: name("app/mac"), data: b"some data" },

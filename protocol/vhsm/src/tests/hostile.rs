@@ -6,8 +6,8 @@ use crate::agent::{Failure, FailureClass, RoundOrder};
 use crate::application::*;
 use crate::limits::*;
 use crate::{
-    DecodeError, Empty, KeyName, KeyType, Message, Reader, RequestError, Status, open_reply,
-    open_request, refusal_of, write_refusal,
+    DecodeError, Empty, KeyName, KeyType, MaterialFormat, Message, Reader, RequestError, Status,
+    open_reply, open_request, refusal_of, write_refusal,
 };
 
 fn refused<'a, M: Message<'a>>(bytes: &'a [u8]) -> DecodeError {
@@ -128,6 +128,7 @@ fn data_over_its_limit_is_too_large_and_anything_else_is_malformed() {
         key: key(),
         scheme: None,
         message: &long,
+        prehashed: false,
     });
     let error = refused::<Sign<'_>>(&sign);
     assert_eq!(
@@ -141,6 +142,7 @@ fn data_over_its_limit_is_too_large_and_anything_else_is_malformed() {
 
     let encrypt = encoded(&Encrypt {
         key: key(),
+        scheme: None,
         plaintext: b"",
         aad: &long[..MAX_AAD_LEN + 1],
     });
@@ -154,6 +156,9 @@ fn data_over_its_limit_is_too_large_and_anything_else_is_malformed() {
         key_type: KeyType::Secret,
         operations: None,
         material: &long[..MAX_SECRET_LEN + 1],
+        format: MaterialFormat::Raw,
+        wrapping_key: None,
+        wrappable_by: vec![],
     });
     assert_eq!(
         refusal_of(&refused::<Import<'_>>(&import)),
@@ -183,6 +188,7 @@ fn data_at_its_limit_is_taken() {
         key: key(),
         scheme: None,
         message: &data,
+        prehashed: false,
     });
     assert_eq!(
         Sign::decode_last(Reader::new(&bytes))
@@ -194,8 +200,11 @@ fn data_at_its_limit_is_taken() {
     let ciphertext = vec![7; MAX_CIPHERTEXT_LEN];
     let bytes = encoded(&Decrypt {
         key: key(),
+        version: None,
+        scheme: None,
         ciphertext: &ciphertext,
         aad: &data[..MAX_AAD_LEN],
+        nonce: None,
     });
     assert!(Decrypt::decode_last(Reader::new(&bytes)).is_ok());
     assert!(bytes.len() < MAX_PACKET_LEN);
@@ -280,9 +289,10 @@ fn unknown_words_and_numbers_are_out_of_range() {
         key: key(),
         key_type: KeyType::Secret,
         operations: None,
+        wrappable_by: vec![],
     });
     let mut unknown = describe.clone();
-    let last = unknown.len() - 2;
+    let last = unknown.len() - 3;
     unknown[last] = b'T';
     assert_eq!(
         refused::<Generate<'_>>(&unknown),
@@ -311,12 +321,15 @@ fn unknown_words_and_numbers_are_out_of_range() {
 #[test]
 fn debug_shows_lengths_and_no_secret() {
     let shown = format!(
-        "{:?} {:?} {:?} {:?} {:?}",
+        "{:?} {:?} {:?} {:?} {:?} {:?}",
         Import {
             key: key(),
             key_type: KeyType::Secret,
             operations: None,
-            material: b"zq-secret"
+            material: b"zq-secret",
+            format: MaterialFormat::Raw,
+            wrapping_key: None,
+            wrappable_by: vec![]
         },
         Released {
             version: 1,
@@ -327,14 +340,18 @@ fn debug_shows_lengths_and_no_secret() {
         },
         Encrypt {
             key: key(),
+            scheme: None,
             plaintext: b"zq-secret",
             aad: b"zq-secret"
         },
         RandomBytes {
             bytes: b"zq-secret"
         },
+        Batched {
+            items: vec![BatchAnswer::Bytes(b"zq-secret")]
+        },
     );
-    assert_eq!(shown.matches("<9 bytes>").count(), 6);
+    assert_eq!(shown.matches("<9 bytes>").count(), 7);
     // The value neither as text nor as a list of its bytes.
     assert!(!shown.contains("zq") && !shown.contains("122, 113"));
 }
@@ -355,4 +372,91 @@ fn hot_messages_own_no_memory() {
     owns_nothing::<VerifyMac<'_>>();
     owns_nothing::<Release<'_>>();
     owns_nothing::<Released<'_>>();
+}
+
+#[test]
+fn a_batch_is_bounded_and_holds_nothing_but_data_operations() {
+    // [items: array of 2^32]
+    let announced = [0x81, 0x9b, 0, 0, 0, 1, 0, 0, 0, 0];
+    let error = refused::<Batch<'_>>(&announced);
+    assert_eq!(
+        error,
+        DecodeError::OutOfRange {
+            at: 1,
+            field: "items"
+        }
+    );
+    assert_eq!(refusal_of(&error), Status::TooLarge);
+    assert_eq!(
+        refused::<Batch<'_>>(&[0x81, 0x80]),
+        DecodeError::WrongLength {
+            at: 1,
+            expected: 1,
+            found: 0
+        }
+    );
+    // A batch in a batch, a release, an operation of administration, and one that is none.
+    for operation in [29, 13, 16, 99] {
+        assert_eq!(
+            refused::<Batch<'_>>(&[0x81, 0x81, 0x82, 0x18, operation, 0x80]).to_string(),
+            match operation {
+                29 | 99 => DecodeError::OutOfRange {
+                    at: 3,
+                    field: "operation"
+                },
+                _ => DecodeError::NotShortest { at: 3 },
+            }
+            .to_string()
+        );
+    }
+    for operation in [13, 16] {
+        assert_eq!(
+            refused::<Batch<'_>>(&[0x81, 0x81, 0x82, operation, 0x80]),
+            DecodeError::OutOfRange {
+                at: 3,
+                field: "operation"
+            }
+        );
+    }
+    let too_many = Batch {
+        items: vec![BatchItem::Random(Random { len: 1 }); MAX_BATCH_LEN + 1],
+    };
+    assert_eq!(
+        refusal_of(&refused::<Batch<'_>>(&encoded(&too_many))),
+        Status::TooLarge
+    );
+}
+
+#[test]
+fn a_refused_item_carries_nothing() {
+    // [[5, [h'00']]]
+    assert_eq!(
+        refused::<Batched<'_>>(&[0x81, 0x81, 0x82, 5, 0x81, 0x41, 0]),
+        DecodeError::WrongLength {
+            at: 4,
+            expected: 0,
+            found: 1
+        }
+    );
+}
+
+#[test]
+fn a_rate_over_no_time_is_refused() {
+    assert_eq!(
+        refused::<crate::Rate>(&[0x82, 1, 0]),
+        DecodeError::OutOfRange {
+            at: 2,
+            field: "per-secs"
+        }
+    );
+}
+
+#[test]
+fn the_chunked_format_is_as_long_as_stated() {
+    let chunk = CHUNK_LEN as u64;
+    assert_eq!(chunked_len(0), Some(56 + 16));
+    assert_eq!(chunked_len(1), Some(56 + 16 + 1));
+    assert_eq!(chunked_len(chunk), Some(56 + 16 + chunk));
+    assert_eq!(chunked_len(chunk + 1), Some(56 + 32 + chunk + 1));
+    assert_eq!(chunked_len(u64::MAX), None);
 }

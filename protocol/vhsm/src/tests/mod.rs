@@ -1,10 +1,14 @@
 //! Tests across all messages: golden bytes, properties, and the CDDL against the code.
 
+mod audit;
 mod cddl;
 mod cddl_against_code;
 mod golden;
+mod golden_keys;
 mod hostile;
+mod parts;
 mod properties;
+mod properties_of_keys;
 
 use crate::{DecodeError, Message, Reader, admin, agent, application, quote};
 use std::path::Path;
@@ -60,6 +64,26 @@ shapes! {
     "destroy" => admin::Destroy<'_>, crate::Empty;
     "status" => application::StatusRequest, application::VaultStatus<'_>;
     "reload" => admin::Reload, admin::Reloaded;
+    "wrap" => application::Wrap<'_>, application::Wrapped<'_>;
+    "unwrap" => application::Unwrap<'_>, application::Unwrapped;
+    "derive" => application::Derive<'_>, application::Derived;
+    "agree" => application::Agree<'_>, application::Agreed;
+    "encapsulate" => application::Encapsulate<'_>, application::Encapsulated<'_>;
+    "decapsulate" => application::Decapsulate<'_>, application::Decapsulated;
+    "rotate" => admin::Rotate<'_>, admin::Rotated;
+    "set-policy" => admin::SetPolicy<'_>, crate::Empty;
+    "attest" => application::Attest<'_>, application::Attested<'_>;
+    "audit-head" => application::AuditHead, application::Head<'_>;
+    "batch" => application::Batch<'_>, application::Batched<'_>;
+    "register-buffer" => application::RegisterBuffer, application::Registered;
+    "encrypt-buffer" => application::EncryptBuffer<'_>, application::BufferEncrypted;
+    "decrypt-buffer" => application::DecryptBuffer<'_>, application::BufferDecrypted;
+    "check-policy" => admin::CheckPolicy<'_>, admin::PolicyChecked<'_>;
+    "explain" => admin::Explain<'_>, admin::Explained<'_>;
+    "why" => admin::Why, admin::Reasons<'_>;
+    "wipe" => admin::Wipe, crate::Empty;
+    "backup" => admin::Backup<'_>, admin::BackedUp<'_>;
+    "restore" => admin::Restore<'_>, admin::Restored;
     "next-round" => agent::NextRound, agent::RoundOrder<'_>;
     "challenge" => agent::Challenge<'_>, agent::Evidence<'_>;
     "result" => agent::AttestationResult<'_>, crate::Empty;

@@ -1,99 +1,23 @@
 //! Every message round-trips, and any bytes give a message in its one spelling or a named error.
 
 use super::cddl::Rules;
+use super::parts::{Parts, parts};
+use super::properties_of_keys::every_message_of_keys_round_trips;
 use super::{SHAPES, encoded, golden_message};
 use crate::admin::*;
 use crate::agent::*;
 use crate::application::*;
 use crate::quote::*;
-use crate::{
-    Empty, KeyName, KeyState, KeyType, Message, Operation, OperationSet, Origin, Reader,
-    SignScheme, Status, open_reply, open_request,
-};
+use crate::{Empty, KeyName, Message, Reader, Status, open_reply, open_request};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use std::fmt::Debug;
 use std::sync::LazyLock;
 
-static RULES: LazyLock<Rules> =
-    LazyLock::new(|| Rules::of(&["types", "application", "admin", "agent", "quote"]));
+pub(super) static RULES: LazyLock<Rules> =
+    LazyLock::new(|| Rules::of(&["types", "application", "admin", "agent", "quote", "audit"]));
 
-/// What messages are made of.
-#[derive(Debug)]
-struct Parts {
-    names: (String, Option<String>),
-    bytes: (Vec<u8>, Vec<u8>),
-    lines: (String, Option<String>, Vec<String>),
-    numbers: (u16, u32, u64),
-    options: (Option<u32>, Option<u64>, bool),
-    kinds: (KeyType, KeyState, Origin, FailureClass),
-    scheme: Option<SignScheme>,
-    operations: OperationSet,
-    optional_operations: Option<OperationSet>,
-    round: [u8; 16],
-    digest: ([u8; 32], [u8; 16]),
-}
-
-fn parts() -> impl Strategy<Value = Parts> {
-    let name = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}(/[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}){0,4}";
-    let line = "\\P{Cc}{1,16}";
-    let bytes = || proptest::collection::vec(any::<u8>(), 0..64);
-    let operations = || {
-        proptest::collection::vec(select(&Operation::ALL[..]), 0..8)
-            .prop_map(|all| all.into_iter().collect())
-    };
-    (
-        (
-            (name, proptest::option::of(name)),
-            (bytes(), bytes()),
-            (
-                line,
-                proptest::option::of(line),
-                proptest::collection::vec(line, 0..5),
-            ),
-            any::<(u16, u32, u64)>(),
-            any::<(Option<u32>, Option<u64>, bool)>(),
-        ),
-        (
-            select(&KeyType::ALL[..]),
-            select(&KeyState::ALL[..]),
-            select(&Origin::ALL[..]),
-            select(&FailureClass::ALL[..]),
-        ),
-        proptest::option::of(select(&SignScheme::ALL[..])),
-        operations(),
-        proptest::option::of(operations()),
-        any::<[u8; 16]>(),
-        any::<([u8; 32], [u8; 16])>(),
-    )
-        .prop_map(
-            |(
-                (names, bytes, lines, numbers, options),
-                kinds,
-                scheme,
-                operations,
-                optional_operations,
-                round,
-                digest,
-            )| {
-                Parts {
-                    names,
-                    bytes,
-                    lines,
-                    numbers,
-                    options,
-                    kinds,
-                    scheme,
-                    operations,
-                    optional_operations,
-                    round,
-                    digest,
-                }
-            },
-        )
-}
-
-fn round_trips<'a, M: Message<'a> + PartialEq + Debug>(rule: &str, message: &M) {
+pub(super) fn round_trips<'a, M: Message<'a> + PartialEq + Debug>(rule: &str, message: &M) {
     let bytes: Vec<u8> = encoded(message);
     let shape = SHAPES.iter().find(|shape| shape.rule == rule).unwrap();
     assert_eq!((shape.spell)(&bytes).as_ref(), Ok(&bytes), "{rule}");
@@ -123,6 +47,9 @@ fn every_message_round_trips(parts: &Parts) {
     let mut report_data = [0; 48];
     report_data[..32].copy_from_slice(&parts.digest.0);
     report_data[32..].copy_from_slice(&parts.digest.1);
+    let mut nonce = [0; 12];
+    nonce.copy_from_slice(&parts.digest.1[..12]);
+    let names: Vec<KeyName<'_>> = after.into_iter().chain([key]).collect();
 
     round_trips(
         "hello",
@@ -149,6 +76,7 @@ fn every_message_round_trips(parts: &Parts) {
             key,
             key_type,
             operations: optional_operations,
+            wrappable_by: names.clone(),
         },
     );
     round_trips("generate-reply", &Generated { version: number });
@@ -159,6 +87,9 @@ fn every_message_round_trips(parts: &Parts) {
             key_type,
             operations: optional_operations,
             material: data,
+            format: parts.format,
+            wrapping_key: after,
+            wrappable_by: names.clone(),
         },
     );
     round_trips("import-reply", &Imported { version: number });
@@ -182,6 +113,12 @@ fn every_message_round_trips(parts: &Parts) {
             gate: optional_line,
             created_secs: long,
             lease_secs_left: optional_long,
+            min_version: number,
+            max_uses: optional_long,
+            uses_left: optional_long,
+            not_before: Some(long),
+            not_after: optional_long,
+            wrappable_by: names.clone(),
             versions,
         },
     );
@@ -223,6 +160,7 @@ fn every_message_round_trips(parts: &Parts) {
             key,
             scheme,
             message: data,
+            prehashed: flag,
         },
     );
     round_trips(
@@ -239,6 +177,7 @@ fn every_message_round_trips(parts: &Parts) {
             version,
             scheme,
             message: data,
+            prehashed: flag,
             signature: more,
         },
     );
@@ -247,6 +186,7 @@ fn every_message_round_trips(parts: &Parts) {
         "encrypt",
         &Encrypt {
             key,
+            scheme: parts.encryption,
             plaintext: data,
             aad: more,
         },
@@ -256,8 +196,11 @@ fn every_message_round_trips(parts: &Parts) {
         "decrypt",
         &Decrypt {
             key,
+            version,
+            scheme: parts.encryption,
             ciphertext: data,
             aad: more,
+            nonce: flag.then_some(&nonce),
         },
     );
     round_trips("decrypt-reply", &Plaintext { plaintext: data });
@@ -419,6 +362,7 @@ proptest! {
     #[test]
     fn any_message_round_trips(parts in parts()) {
         every_message_round_trips(&parts);
+        every_message_of_keys_round_trips(&parts);
     }
 
     #[test]

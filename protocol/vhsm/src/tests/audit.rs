@@ -1,0 +1,157 @@
+//! The audit's files: what was changed, taken out or cut off is found, and named.
+
+use crate::audit::*;
+use crate::{KeyName, Operation, Status};
+
+/// No hash, but it tells the cases here apart: every bit of every byte has a say.
+fn mix(parts: &[&[u8]]) -> Digest {
+    let mut state = 0xcbf2_9ce4_8422_2325u64;
+    let mut digest = [0; 32];
+    for (place, byte) in (0..).zip(parts.iter().copied().flatten()) {
+        state = (state ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        digest[place % 32] ^= (state >> 32).to_le_bytes()[0];
+    }
+    digest[..8].copy_from_slice(&state.to_le_bytes());
+    digest
+}
+
+fn entry(sequence: u64, previous: &Digest) -> AuditEntry<'_> {
+    AuditEntry {
+        sequence,
+        boot_ms: 12_345,
+        wall_secs: 1_700_000_000,
+        kind: AuditKind::Denial,
+        peer: Some(AuditPeer {
+            uid: 1000,
+            pid: 4242,
+            unit: Some("web.service"),
+        }),
+        key: Some(KeyName::parse("app/sign").unwrap()),
+        version: None,
+        operation: Some(Operation::Sign),
+        status: Status::Denied,
+        request: Some(AuditRequest {
+            connection: 7,
+            request: 3,
+        }),
+        count: 1,
+        reason: "no rule grants it",
+        previous,
+    }
+}
+
+/// A file of `count` entries, with where each begins.
+fn file(count: u64) -> (Vec<u8>, Vec<usize>) {
+    let mut bytes = MAGIC.to_vec();
+    let mut starts = Vec::new();
+    let mut previous = [0; 32];
+    for sequence in 1..=count {
+        let mut buffer = [0; ENTRY_HEAD_LEN + MAX_ENTRY_LEN];
+        let len = entry(sequence, &previous).write(&mut buffer).unwrap();
+        previous = chain(&previous, &buffer[ENTRY_HEAD_LEN..len], mix);
+        starts.push(bytes.len());
+        bytes.extend_from_slice(&buffer[..len]);
+    }
+    (bytes, starts)
+}
+
+fn fault(bytes: &[u8]) -> Option<AuditFault> {
+    let mut file = match AuditFile::new(bytes, mix) {
+        Ok(file) => file,
+        Err(fault) => return Some(fault),
+    };
+    let found = file.by_ref().find_map(Result::err);
+    assert!(file.next().is_none(), "nothing follows a fault");
+    found
+}
+
+#[test]
+fn a_file_gives_its_entries_and_where_the_next_one_goes() {
+    let (mut bytes, _) = file(3);
+    let end = bytes.len();
+    // Set aside beforehand, so that the next entry cannot fail for want of room.
+    bytes.extend_from_slice(&[0; 100]);
+    let mut read = AuditFile::new(&bytes, mix).unwrap();
+    let entries: Vec<Linked<'_>> = read.by_ref().map(Result::unwrap).collect();
+    assert_eq!(entries.len(), 3);
+    assert_eq!(entries[2].entry, entry(3, &entries[1].digest));
+    assert_eq!(read.position(), end);
+}
+
+#[test]
+fn an_entry_that_was_changed_or_taken_out_breaks_the_chain() {
+    let (bytes, starts) = file(4);
+    assert_eq!(fault(&bytes), None);
+    let mut changed = bytes.clone();
+    let at = starts[2] - 40;
+    assert!(changed[at].is_ascii_alphabetic(), "in the second's reason");
+    changed[at] ^= 1;
+    assert_eq!(
+        fault(&changed),
+        Some(AuditFault::Chain {
+            at: starts[2],
+            sequence: 3
+        })
+    );
+    let mut without = bytes[..starts[1]].to_vec();
+    without.extend_from_slice(&bytes[starts[2]..]);
+    assert_eq!(
+        fault(&without),
+        Some(AuditFault::Sequence {
+            at: starts[1],
+            expected: 2,
+            found: 3
+        })
+    );
+    // The rest of a file that was rotated is whole in itself.
+    let mut later = MAGIC.to_vec();
+    later.extend_from_slice(&bytes[starts[2]..]);
+    assert_eq!(fault(&later), None);
+}
+
+#[test]
+fn a_file_that_is_cut_off_or_none_is_named() {
+    let (bytes, starts) = file(2);
+    assert_eq!(
+        fault(&bytes[..bytes.len() - 1]),
+        Some(AuditFault::CutOff { at: starts[1] })
+    );
+    assert_eq!(
+        fault(&bytes[..starts[1] + 2]),
+        Some(AuditFault::CutOff { at: starts[1] })
+    );
+    assert_eq!(fault(b"NVAUDIT2"), Some(AuditFault::NotAnAudit));
+    assert_eq!(fault(b""), Some(AuditFault::NotAnAudit));
+    let mut long = MAGIC.to_vec();
+    long.extend_from_slice(&[0xff; 8]);
+    assert_eq!(
+        fault(&long),
+        Some(AuditFault::TooLong {
+            at: 8,
+            len: 0xffff_ffff
+        })
+    );
+    let mut odd = MAGIC.to_vec();
+    odd.extend_from_slice(&[0, 0, 0, 1, 0x80]);
+    assert!(matches!(
+        fault(&odd),
+        Some(AuditFault::Malformed { at: 8, .. })
+    ));
+}
+
+#[test]
+fn the_longest_entry_fits() {
+    let (name, unit, reason) = ("k".repeat(255), "u".repeat(255), "r".repeat(512));
+    let mut longest = entry(u64::MAX, &[0xff; 32]);
+    longest.key = Some(KeyName::parse(&name).unwrap());
+    longest.peer = Some(AuditPeer {
+        uid: u32::MAX,
+        pid: u32::MAX,
+        unit: Some(&unit),
+    });
+    longest.reason = &reason;
+    let mut buffer = [0; ENTRY_HEAD_LEN + MAX_ENTRY_LEN];
+    assert!(longest.write(&mut buffer).is_ok());
+    assert!(longest.write(&mut buffer[..100]).is_err());
+    assert!(longest.write(&mut buffer[..2]).is_err());
+}
