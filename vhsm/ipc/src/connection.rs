@@ -1,10 +1,11 @@
 use crate::sys;
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr, connect, recv, send,
-    setsockopt, shutdown, socket, socketpair, sockopt,
+    AddressFamily, ControlMessage, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr, connect, recv,
+    recvmsg, send, sendmsg, setsockopt, shutdown, socket, socketpair, sockopt,
 };
 use nix::sys::time::{TimeVal, TimeValLike};
+use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -75,6 +76,24 @@ pub enum SendError {
     /// The kernel refused.
     #[error("send a packet")]
     System(#[source] Errno),
+}
+
+/// A packet that is there and was not taken yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NextPacket {
+    /// Its length in bytes.
+    pub len: usize,
+    /// Whether something is attached to it.
+    pub has_attachment: bool,
+}
+
+/// Whether to wait for a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// Until there is one, or the read timeout has passed.
+    Blocking,
+    /// Not at all.
+    None,
 }
 
 /// One end of a `SOCK_SEQPACKET` connection.
@@ -171,6 +190,32 @@ impl Connection {
         }
     }
 
+    /// As [`Connection::next_len`], and whether descriptors are attached to the packet (or anything
+    /// else that the kernel was asked to attach, such as its sender). Those who then receive it by
+    /// [`Connection::recv`] have the kernel close them.
+    ///
+    /// # Errors
+    /// As [`Connection::next_len`].
+    pub fn next_packet(&self, wait: Patience) -> Result<Option<NextPacket>, RecvError> {
+        let mut flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC;
+        flags.set(MsgFlags::MSG_DONTWAIT, wait == Patience::None);
+        loop {
+            match recvmsg::<()>(self.socket.as_raw_fd(), &mut [], None, flags) {
+                Ok(next) if next.bytes == 0 => return Ok(None),
+                Ok(next) => {
+                    return Ok(Some(NextPacket {
+                        len: next.bytes,
+                        has_attachment: next.flags.contains(MsgFlags::MSG_CTRUNC),
+                    }));
+                }
+                Err(Errno::ECONNRESET) => return Ok(None),
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return Err(RecvError::TimedOut),
+                Err(errno) => return Err(RecvError::System(errno)),
+            }
+        }
+    }
+
     /// Takes the next packet away unread.
     ///
     /// # Errors
@@ -199,6 +244,29 @@ impl Connection {
         self.transmit(packet, MsgFlags::MSG_NOSIGNAL)
     }
 
+    /// As [`Connection::send`], with copies of descriptors attached.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub fn send_with(
+        &self,
+        packet: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), SendError> {
+        let numbers: Vec<_> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+        let attached = [ControlMessage::ScmRights(&numbers)];
+        let attached = if numbers.is_empty() {
+            &[]
+        } else {
+            &attached[..]
+        };
+        let socket = self.socket.as_raw_fd();
+        sent(packet, || {
+            let parts = [IoSlice::new(packet)];
+            sendmsg::<()>(socket, &parts, attached, MsgFlags::MSG_NOSIGNAL, None)
+        })
+    }
+
     /// As [`Connection::send`], but a full buffer is [`SendError::TimedOut`] at once.
     ///
     /// # Errors
@@ -208,18 +276,7 @@ impl Connection {
     }
 
     fn transmit(&self, packet: &[u8], flags: MsgFlags) -> Result<(), SendError> {
-        loop {
-            match send(self.socket.as_raw_fd(), packet, flags) {
-                Ok(_) => return Ok(()),
-                Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => return Err(SendError::TimedOut),
-                Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN) => {
-                    return Err(SendError::Closed);
-                }
-                Err(Errno::EMSGSIZE) => return Err(SendError::TooLong { len: packet.len() }),
-                Err(errno) => return Err(SendError::System(errno)),
-            }
-        }
+        sent(packet, || send(self.socket.as_raw_fd(), packet, flags))
     }
 
     /// Bounds how long receiving blocks; `None` waits for ever. Rounded up to a microsecond.
@@ -286,6 +343,22 @@ pub(crate) fn seqpacket() -> Result<OwnedFd, Errno> {
         SockFlag::SOCK_CLOEXEC,
         None,
     )
+}
+
+/// What came of sending, once nothing interrupted it.
+fn sent(packet: &[u8], mut send: impl FnMut() -> Result<usize, Errno>) -> Result<(), SendError> {
+    loop {
+        match send() {
+            Ok(_) => return Ok(()),
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => return Err(SendError::TimedOut),
+            Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN) => {
+                return Err(SendError::Closed);
+            }
+            Err(Errno::EMSGSIZE) => return Err(SendError::TooLong { len: packet.len() }),
+            Err(errno) => return Err(SendError::System(errno)),
+        }
+    }
 }
 
 /// The kernel reads zero as "for ever", so a bound never rounds down to it.

@@ -17,6 +17,7 @@ pub mod clock;
 mod connection;
 pub mod listen_fds;
 mod listener;
+pub mod memory;
 pub mod message;
 pub mod peer;
 pub mod process;
@@ -24,5 +25,5 @@ pub mod stream;
 mod sys;
 pub mod trusted_file;
 
-pub use connection::{ConnectError, Connection, RecvError, SendError};
+pub use connection::{ConnectError, Connection, NextPacket, Patience, RecvError, SendError};
 pub use listener::{AcceptError, BindError, Listener};

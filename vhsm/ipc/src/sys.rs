@@ -11,6 +11,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{SockFlag, accept4, getsockopt, sockopt};
 use std::mem::{size_of, size_of_val};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The first descriptor that systemd hands over (sd_listen_fds(3), `SD_LISTEN_FDS_START`).
@@ -234,4 +235,87 @@ pub(crate) fn take_listen_descriptors(count: usize) -> Result<Vec<OwnedFd>, List
         taken.push(unsafe { OwnedFd::from_raw_fd(number) });
     }
     Ok(taken)
+}
+
+/// Memory that is mapped from a memfd, shared with whoever else has that.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the mapping belongs to this value alone and to no thread; see `Sync` for its content.
+unsafe impl Send for Mapping {}
+// SAFETY: the content is only ever copied, through raw pointers and never as a reference. Another
+// process may write at the same moment, and so may another thread: what is copied then is any
+// mixture of old and new bytes, which callers take it for.
+unsafe impl Sync for Mapping {}
+
+/// Maps the first `len` bytes of `memfd`, which cannot shrink, for reading and writing.
+pub(crate) fn map_shared(memfd: BorrowedFd<'_>, len: usize) -> Result<Mapping, Errno> {
+    // SAFETY: the kernel chooses a place where nothing is, so no memory of this process changes
+    // its meaning. All pages are fetched at once, which is cheaper than one fault each.
+    let start = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            len,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_POPULATE,
+            memfd.as_raw_fd(),
+            0,
+        )
+    };
+    if start == libc::MAP_FAILED {
+        return Err(Errno::last());
+    }
+    let start = NonNull::new(start.cast()).ok_or(Errno::ENOMEM)?;
+    Ok(Mapping { start, len })
+}
+
+impl Mapping {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Copies out what stands at `offset`; `None` where that is not inside.
+    pub(crate) fn copy_to(&self, offset: usize, out: &mut [u8]) -> Option<()> {
+        self.check(offset, out.len())?;
+        // SAFETY: `offset` and the length were checked to be inside the mapping, which lives as
+        // long as `self` and whose file cannot shrink; `out` is memory of this process that does
+        // not overlap a mapping that nothing else was made in.
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                self.start.as_ptr().add(offset),
+                out.as_mut_ptr(),
+                out.len(),
+            );
+        }
+        Some(())
+    }
+
+    /// Copies `bytes` to `offset`; `None` where that is not inside.
+    pub(crate) fn copy_from(&self, offset: usize, bytes: &[u8]) -> Option<()> {
+        self.check(offset, bytes.len())?;
+        // SAFETY: as in `copy_to`; no reference to the mapping's content exists.
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                bytes.as_ptr(),
+                self.start.as_ptr().add(offset),
+                bytes.len(),
+            );
+        }
+        Some(())
+    }
+
+    fn check(&self, offset: usize, len: usize) -> Option<()> {
+        let end = offset.checked_add(len)?;
+        (end <= self.len).then_some(())
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: exactly what was mapped, once, and nothing points into it any more.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
+    }
 }
