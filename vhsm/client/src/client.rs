@@ -5,7 +5,7 @@ use nitride_protocol::limits::MAX_PACKET_LEN;
 use nitride_protocol::{Call, Message, Operation, Status, open_reply, write_request};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 /// A blocking connection to vhsmd: one request at a time.
 ///
@@ -107,7 +107,7 @@ impl Client {
         let mut used = 0;
         let outcome = self.exchange(request, own, &mut used);
         if carries_secret(R::OPERATION) {
-            self.buffer[..used].zeroize();
+            erase(&mut self.buffer[..used]);
         }
         outcome
     }
@@ -168,7 +168,7 @@ impl Client {
             match open_reply(&self.buffer[..len]) {
                 Ok((head, _)) if head.id == id => break Ok(len),
                 // It may be a secret that was given up, and this call's may be none.
-                Ok(_) => self.buffer[..len].zeroize(),
+                Ok(_) => erase(&mut self.buffer[..len]),
                 Err(source) => {
                     // Whose reply it was cannot be said, so none that follows can be trusted to
                     // be the next.
@@ -246,6 +246,14 @@ impl std::fmt::Debug for Client {
             .field("failed", &self.failed)
             .finish_non_exhaustive()
     }
+}
+
+/// Zeroes a buffer that stays, as a whole; `zeroize` writes byte by byte, which took a thirtieth of
+/// the time of a round trip with a kilobyte in it.
+fn erase(bytes: &mut [u8]) {
+    bytes.fill(0);
+    // As if something read it: the zeroes cannot be left out.
+    std::hint::black_box(bytes);
 }
 
 /// Whether request or reply may hold what must not stay in a buffer.

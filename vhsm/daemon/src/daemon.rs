@@ -1,6 +1,7 @@
 use crate::config::{Config, ConfigError, load_policy};
 use crate::event::Event;
 use crate::log_budget::LogBudget;
+use crate::refusals::RecentRefusals;
 use crate::rounds::Waiting;
 use crate::serve::{Ceilings, Link, Quota};
 use nitride_ipc::clock;
@@ -10,7 +11,7 @@ use nitride_secmem::Backing;
 use nitride_vault::policy::PolicyFault;
 use nitride_vault::{Now, Outcome, StatusRequest, Surroundings, Vault};
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::Semaphore;
@@ -22,6 +23,8 @@ pub(crate) struct Daemon {
     pub(crate) vault: Vault,
     /// Who waits for a round.
     pub(crate) waiting: Waiting,
+    /// Who was refused what lately.
+    pub(crate) refusals: RecentRefusals,
     /// What peers have used.
     pub(crate) quota: Arc<Quota>,
     /// Places of those who ask nitride-quote: it serves no more at a time, and a helper that does
@@ -58,6 +61,8 @@ pub(crate) enum PolicyError {
 
 /// The generation of the policy that is read at the start.
 const FIRST_GENERATION: u64 = 1;
+/// Which part of the heap arena the buffers of busy connections may take: an eighth.
+const KEPT_SHARE: usize = 8;
 /// Connections that nitride-quote takes at a time.
 const EVIDENCE_SEATS: usize = 4;
 
@@ -75,10 +80,12 @@ impl Daemon {
             connections_per_uid: limits.connections_per_uid,
             parked_per_uid: limits.parked_per_uid,
             buffer_len_per_uid: limits.buffer_len_per_uid,
+            kept_len: config.arena_sizes.heap_len / KEPT_SHARE,
         });
         Ok(Arc::new(Self {
-            vault: Vault::new(policy, limits.of_vault())?,
+            vault: Vault::new(policy, limits.of_vault(), Vec::new())?.0,
             waiting: Waiting::default(),
+            refusals: RecentRefusals::default(),
             quota,
             evidence_seats: Semaphore::new(EVIDENCE_SEATS),
             cgroups: CgroupRoot::find().ok(),
@@ -124,6 +131,11 @@ impl Daemon {
             // Before 1970 is a clock that was never set: the vault calls that unknown.
             wall_secs: u64::try_from(clock::wall_secs()).unwrap_or(0),
         }
+    }
+
+    /// Where `vhsmd.toml` is.
+    pub(crate) fn config_path(&self) -> &Path {
+        &self.config_path
     }
 
     /// The generation of the policy in force.
@@ -250,6 +262,7 @@ impl Daemon {
         let warnings = self.warnings();
         let warnings: Vec<&str> = warnings.iter().map(String::as_str).collect();
         let around = Surroundings {
+            are_records_kept: false,
             arena_kind: self.backing.as_str(),
             connections: self.quota.connections() as u64,
             parked: self.waiting.len() as u64,

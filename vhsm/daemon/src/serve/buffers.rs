@@ -1,17 +1,21 @@
 //! Where packets and replies stand: in the arena, since both may hold a secret.
 //!
 //! The heap arena is small (3 MiB in the smallest deployment) and 1,000 connections must fit beside
-//! the keys. So a connection keeps two small buffers, taken when it first speaks, which the
-//! operations of the hot path fit in; what is larger is allocated for the one request, charged to
-//! the user, and given back before the next packet is waited for.
+//! the keys. So a connection keeps two small buffers, taken when it first speaks. One that says
+//! more at a time keeps a larger one, as long as all that are kept so stay within their share of
+//! the arena; what is larger still, or finds that share taken, is allocated for the one request,
+//! charged to the user, and given back before the next packet is waited for.
 
-use super::quota::{Account, BufferCharge, QuotaExceeded};
+use super::quota::{Account, BufferCharge, KeptSlot, QuotaExceeded};
 use nitride_secmem::{ArenaFull, SecretBuf};
 use std::sync::Arc;
 
 /// Length of each of a connection's two own buffers, in bytes: together 1 KiB a connection. A sign
 /// request over a message of 400 bytes fits, and so does its reply.
 const OWN_LEN: usize = 512;
+
+/// The longest buffer that is kept, in bytes.
+const MAX_KEPT_LEN: usize = 8 * 1024;
 
 /// Why there is no room for a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +32,8 @@ pub(crate) enum NoRoom {
 #[derive(Debug, Default)]
 pub(crate) struct Place {
     own: Option<SecretBuf>,
+    // After the buffer, as with a charge.
+    kept: Option<KeptSlot>,
     large: Option<ChargedBuf>,
 }
 
@@ -63,15 +69,35 @@ impl ChargedBuf {
 impl Place {
     /// `len` bytes to write, whose former content does not matter.
     pub(crate) fn room(&mut self, len: usize, account: &Arc<Account>) -> Result<&mut [u8], NoRoom> {
-        if len > OWN_LEN {
-            let large = self.large.insert(ChargedBuf::with_len(len, account)?);
-            return Ok(large.expose_mut());
+        if self.own.as_ref().is_none_or(|own| own.len() < len) {
+            if len > OWN_LEN && !self.grow(len, account) {
+                let large = self.large.insert(ChargedBuf::with_len(len, account)?);
+                return Ok(large.expose_mut());
+            }
+            if self.own.is_none() {
+                self.own = Some(SecretBuf::with_len(OWN_LEN)?);
+            }
         }
-        let own = match &mut self.own {
-            Some(own) => own,
-            none => none.insert(SecretBuf::with_len(OWN_LEN)?),
+        let own = self.own.as_mut().map(SecretBuf::expose_mut);
+        own.and_then(|own| own.get_mut(..len))
+            .ok_or(NoRoom::Arena(ArenaFull))
+    }
+
+    /// Makes the own buffer long enough for `len` bytes, if that may be kept.
+    fn grow(&mut self, len: usize, account: &Arc<Account>) -> bool {
+        let len = len.next_power_of_two();
+        if len > MAX_KEPT_LEN {
+            return false;
+        }
+        // The old one first, which holds nothing by now: the share is for what is there at a time.
+        self.own = None;
+        self.kept = None;
+        let Some(slot) = account.keep(len) else {
+            return false;
         };
-        Ok(&mut own.expose_mut()[..len])
+        self.own = SecretBuf::with_len(len).ok();
+        self.kept = self.own.as_ref().map(|_| slot);
+        self.own.is_some()
     }
 
     /// The first `len` bytes of what was written last.
@@ -90,7 +116,8 @@ impl Place {
         if self.large.take().is_none()
             && let Some(own) = &mut self.own
         {
-            own.expose_mut()[..len.min(OWN_LEN)].fill(0);
+            let written = len.min(own.len());
+            own.expose_mut()[..written].fill(0);
         }
     }
 

@@ -20,6 +20,9 @@ pub(crate) struct Ceilings {
     pub(crate) parked_per_uid: usize,
     /// Bytes of packets and replies of one uid, beyond the buffers that every connection has.
     pub(crate) buffer_len_per_uid: usize,
+    /// Bytes of buffers that connections keep beyond the small ones that every connection has; one
+    /// uid has half of it.
+    pub(crate) kept_len: usize,
 }
 
 /// A ceiling was reached.
@@ -44,6 +47,7 @@ pub(crate) enum QuotaExceeded {
 pub(crate) struct Quota {
     ceilings: Ceilings,
     connections: AtomicUsize,
+    kept_len: Arc<AtomicUsize>,
     accounts: Mutex<HashMap<u32, Weak<Account>>>,
 }
 
@@ -54,6 +58,8 @@ pub(crate) struct Account {
     connections: AtomicUsize,
     parked: AtomicUsize,
     buffer_len: AtomicUsize,
+    kept_len: AtomicUsize,
+    kept_len_of_all: Arc<AtomicUsize>,
 }
 
 impl Quota {
@@ -62,6 +68,7 @@ impl Quota {
         Arc::new(Self {
             ceilings,
             connections: AtomicUsize::new(0),
+            kept_len: Arc::default(),
             accounts: Mutex::default(),
         })
     }
@@ -107,6 +114,8 @@ impl Quota {
             connections: AtomicUsize::new(0),
             parked: AtomicUsize::new(0),
             buffer_len: AtomicUsize::new(0),
+            kept_len: AtomicUsize::new(0),
+            kept_len_of_all: Arc::clone(&self.kept_len),
         });
         accounts.insert(uid, Arc::downgrade(&account));
         account
@@ -131,6 +140,19 @@ impl Account {
         raise(&self.buffer_len, len, self.ceilings.buffer_len_per_uid)
             .ok_or(QuotaExceeded::BuffersOfUser)?;
         Ok(BufferCharge {
+            account: Arc::clone(self),
+            len,
+        })
+    }
+
+    /// Room to keep a buffer of `len` bytes, if there is any; without, things are slower, no more.
+    pub(crate) fn keep(self: &Arc<Self>, len: usize) -> Option<KeptSlot> {
+        raise(&self.kept_len, len, self.ceilings.kept_len / 2)?;
+        if raise(&self.kept_len_of_all, len, self.ceilings.kept_len).is_none() {
+            self.kept_len.fetch_sub(len, Ordering::Relaxed);
+            return None;
+        }
+        Some(KeptSlot {
             account: Arc::clone(self),
             len,
         })
@@ -195,6 +217,23 @@ impl Drop for BufferCharge {
     }
 }
 
+/// A buffer that is kept, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct KeptSlot {
+    account: Arc<Account>,
+    len: usize,
+}
+
+impl Drop for KeptSlot {
+    fn drop(&mut self) {
+        let account = &self.account;
+        account.kept_len.fetch_sub(self.len, Ordering::Relaxed);
+        account
+            .kept_len_of_all
+            .fetch_sub(self.len, Ordering::Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,6 +244,7 @@ mod tests {
             connections_per_uid: 2,
             parked_per_uid: 1,
             buffer_len_per_uid: 100,
+            kept_len: 100,
         })
     }
 
@@ -282,5 +322,17 @@ mod tests {
         assert!(account.charge(usize::MAX).is_err());
         drop(most);
         assert!(account.charge(100).is_ok());
+    }
+    #[test]
+    fn one_uid_keeps_half_of_what_may_be_kept() {
+        let quota = quota();
+        let (one, other) = (connect(&quota, 1).unwrap(), connect(&quota, 2).unwrap());
+        let kept = one.account().keep(50).unwrap();
+        assert!(one.account().keep(1).is_none());
+        let _also = other.account().keep(50).unwrap();
+        let third = connect(&quota, 3).unwrap();
+        assert!(third.account().keep(1).is_none());
+        drop(kept);
+        assert!(third.account().keep(1).is_some());
     }
 }
