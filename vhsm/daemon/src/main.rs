@@ -59,7 +59,7 @@ fn main() -> ExitCode {
 /// AWS-LC, and nothing secret is in the process yet.
 fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let config = Config::load(&arguments.config)?;
-    let installed = nitride_secmem::install(config.arena_sizes, config.backing)?;
+    let installed = nitride_secmem::install(config.arena_sizes, config.backing, Vec::new())?;
     process::set_not_dumpable()?;
     process::no_core()?;
     process::no_new_privs()?;

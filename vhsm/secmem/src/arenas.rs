@@ -4,6 +4,7 @@
 //! secret must be able to free itself on any thread at any time until the process ends.
 
 use crate::arena::Heap;
+use crate::records::Store;
 use crate::stacks::Stacks;
 use std::sync::OnceLock;
 
@@ -12,7 +13,7 @@ static ARENAS: OnceLock<Arenas> = OnceLock::new();
 /// Both arenas, once they stand.
 #[derive(Debug)]
 pub(crate) struct Arenas {
-    pub(crate) records: Heap,
+    pub(crate) records: Store,
     pub(crate) heap: Heap,
     /// In the heap arena.
     pub(crate) stacks: Stacks,

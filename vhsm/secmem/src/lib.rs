@@ -41,6 +41,7 @@ pub mod crypto;
 mod door;
 mod install;
 mod mapping;
+mod records;
 mod redirect;
 mod registers;
 mod secret;
@@ -51,7 +52,11 @@ mod testing;
 
 pub use install::{
     ArenaSizes, Backing, BackingChoice, InstallError, Installed, LockLimit, MIN_HEAP_LEN,
-    SecretRefusal, Usage, arena_ranges, install, usage,
+    SecretRefusal, Usage, arena_ranges, install, on_new_segment, usage,
 };
-pub use secret::{ArenaFull, Record, SecretBuf};
+pub use records::{
+    COUNTERS, Draft, MIN_RECORDS_LEN, NotKept, Record, RecordId, RecordKind, SegmentFault,
+    keep_dropped_records, wipe_all,
+};
+pub use secret::{ArenaFull, SecretBuf};
 pub use signals::block_signals_on_this_thread;

@@ -28,8 +28,9 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// `len` bytes of `memfd_secret(2)`: taken out of the kernel's direct map, and locked.
-    pub(crate) fn secret(len: usize) -> io::Result<Self> {
+    /// `len` bytes of `memfd_secret(2)`: taken out of the kernel's direct map, and locked. With
+    /// the descriptor by which another process can have the same pages.
+    pub(crate) fn secret_with_descriptor(len: usize) -> io::Result<(Self, OwnedFd)> {
         // SAFETY: memfd_secret takes one integer and gives a new descriptor or -1.
         let raw = unsafe { libc::syscall(libc::SYS_memfd_secret, libc::O_CLOEXEC) };
         let raw = i32::try_from(raw).map_err(|_| io::ErrorKind::InvalidData)?;
@@ -41,9 +42,16 @@ impl Mapping {
         let size = libc::off_t::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?;
         // SAFETY: a plain call on a descriptor that we own.
         check(unsafe { libc::ftruncate(descriptor.as_raw_fd(), size) })?;
+        let mapping = Self::of_descriptor(&descriptor, len)?;
+        Ok((mapping, descriptor))
+    }
+
+    /// The pages of a `memfd_secret` descriptor that is exactly `len` bytes long. Once sized, it
+    /// stays so for good: no page of it can be taken away later.
+    pub(crate) fn of_descriptor(descriptor: &OwnedFd, len: usize) -> io::Result<Self> {
         let mapping = Self::reserve(len)?;
         // SAFETY: the range is the inside of our own fresh reservation, so MAP_FIXED replaces
-        // nothing but its PROT_NONE pages; the descriptor is exactly `len` bytes long.
+        // nothing but its PROT_NONE pages.
         let placed = unsafe {
             libc::mmap(
                 mapping.base.as_ptr().cast(),
@@ -57,8 +65,7 @@ impl Mapping {
         if placed == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        // memfd_secret is never dumped; the child of a fork would share it. The descriptor closes
-        // here: without it, the pages cannot be reached by way of /proc/PID/fd.
+        // memfd_secret is never dumped; the child of a fork would share it.
         mapping.advise(libc::MADV_DONTFORK)?;
         mapping.populate();
         Ok(mapping)
@@ -125,8 +132,12 @@ impl Mapping {
     fn populate(&self) {
         for offset in (0..self.len).step_by(PAGE_LEN) {
             // SAFETY: `offset` is below `len`, and the mapping is readable, writable and known to
-            // nobody but us yet. Volatile, so that the write of a zero over a zero happens.
-            unsafe { self.base.as_ptr().add(offset).write_volatile(0) };
+            // nobody but us yet. Volatile, so that each access happens; the byte stays what it is,
+            // since the pages may be those of an earlier process.
+            unsafe {
+                let byte = self.base.as_ptr().add(offset);
+                byte.write_volatile(byte.read_volatile());
+            }
         }
     }
 
@@ -154,17 +165,28 @@ impl Drop for Mapping {
     }
 }
 
-/// A mapping of the backing that `secret_first` allows, and which one it became.
+/// A mapping of the backing that `secret_first` allows, and which one it became. Without its
+/// descriptor, the pages cannot be reached by way of /proc/PID/fd.
 pub(crate) fn best(len: usize, secret_first: bool) -> Result<(Mapping, Backing), Refusal> {
+    best_with_descriptor(len, secret_first).map(|(mapping, backing, _)| (mapping, backing))
+}
+
+/// The same, with the descriptor if it has one.
+pub(crate) fn best_with_descriptor(
+    len: usize,
+    secret_first: bool,
+) -> Result<(Mapping, Backing, Option<OwnedFd>), Refusal> {
     let mut secret_error = None;
     if secret_first {
-        match Mapping::secret(len) {
-            Ok(mapping) => return Ok((mapping, Backing::MemfdSecret)),
+        match Mapping::secret_with_descriptor(len) {
+            Ok((mapping, descriptor)) => {
+                return Ok((mapping, Backing::MemfdSecret, Some(descriptor)));
+            }
             Err(error) => secret_error = Some(error),
         }
     }
     match Mapping::locked(len) {
-        Ok(mapping) => Ok((mapping, Backing::Locked)),
+        Ok(mapping) => Ok((mapping, Backing::Locked, None)),
         Err(locked) => Err(Refusal {
             secret: secret_error,
             locked,
@@ -198,6 +220,27 @@ pub(crate) fn lock_limit() -> Option<u64> {
 pub(crate) unsafe fn close(start: NonNull<u8>, len: usize) -> io::Result<()> {
     // SAFETY: by the caller's promise, no reference reaches there.
     check(unsafe { libc::mprotect(start.as_ptr().cast(), len, libc::PROT_NONE) })
+}
+
+/// Whether a descriptor is of `memfd_secret(2)`, and of nothing else.
+pub(crate) fn is_secret_memory(descriptor: &OwnedFd) -> io::Result<bool> {
+    /// What linux/magic.h calls SECRETMEM_MAGIC.
+    const SECRETMEM_MAGIC: i64 = 0x5345_434d;
+    let mut about = std::mem::MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: fstatfs writes the struct that we own, and nothing else.
+    check(unsafe { libc::fstatfs(descriptor.as_raw_fd(), about.as_mut_ptr()) })?;
+    // SAFETY: zeroed and then written; integers all.
+    Ok(unsafe { about.assume_init() }.f_type == SECRETMEM_MAGIC)
+}
+
+/// The length of what a descriptor is of, in bytes.
+pub(crate) fn descriptor_len(descriptor: &OwnedFd) -> io::Result<u64> {
+    let mut about = std::mem::MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: fstat writes the struct that we own, and nothing else.
+    check(unsafe { libc::fstat(descriptor.as_raw_fd(), about.as_mut_ptr()) })?;
+    // SAFETY: zeroed and then written; integers all.
+    u64::try_from(unsafe { about.assume_init() }.st_size)
+        .map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
 /// The page size of this kernel, in bytes.
@@ -236,11 +279,15 @@ mod tests {
 
     type Make = fn(usize) -> io::Result<Mapping>;
 
+    fn secret(len: usize) -> io::Result<Mapping> {
+        Mapping::secret_with_descriptor(len).map(|(mapping, _)| mapping)
+    }
+
     /// Both backings; a kernel without memfd_secret has but one.
     fn backings() -> Vec<(&'static str, Make)> {
         let mut backings: Vec<(&'static str, Make)> = vec![("locked", Mapping::locked)];
-        if Mapping::secret(PAGE_LEN).is_ok() {
-            backings.push(("secret", Mapping::secret));
+        if secret(PAGE_LEN).is_ok() {
+            backings.push(("secret", secret));
         }
         backings
     }
@@ -329,7 +376,7 @@ mod tests {
     fn lengths_that_are_no_pages_are_refused() {
         for len in [0, 1, PAGE_LEN + 1, usize::MAX, usize::MAX - PAGE_LEN + 1] {
             assert!(Mapping::locked(len).is_err(), "{len}");
-            assert!(Mapping::secret(len).is_err(), "{len}");
+            assert!(secret(len).is_err(), "{len}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The types that hold secrets.
 
-use crate::arena::{Draw, Heap};
-use crate::arenas::{Arenas, arenas};
+use crate::arena::Draw;
+use crate::arenas::arenas;
 use crate::mapping::wipe;
 use std::fmt;
 use std::ptr::NonNull;
@@ -18,7 +18,7 @@ pub struct ArenaFull;
 ///
 /// ```
 /// # use nitride_secmem::{install, ArenaSizes, BackingChoice, SecretBuf};
-/// # install(ArenaSizes { records_len: 4096, heap_len: 1 << 20 }, BackingChoice::Best)?;
+/// # install(ArenaSizes { records_len: 1 << 16, records_max_len: 1 << 16, heap_len: 1 << 20 }, BackingChoice::Best, Vec::new())?;
 /// let secret = SecretBuf::copy_of(b"correct horse")?;
 /// assert_eq!(secret.expose(), b"correct horse");
 /// assert_eq!(format!("{secret:?}"), "SecretBuf(13 bytes, redacted)");
@@ -61,7 +61,7 @@ impl SecretBuf {
     /// [`ArenaFull`].
     pub fn with_len(len: usize) -> Result<Self, ArenaFull> {
         Ok(Self {
-            bytes: ArenaBytes::allocate(Which::Heap, len)?,
+            bytes: ArenaBytes::allocate(len)?,
         })
     }
 
@@ -110,94 +110,10 @@ impl fmt::Debug for SecretBuf {
     }
 }
 
-/// Key material of fixed length in the records arena, zeroed when dropped.
-///
-/// Like a [`SecretBuf`], it cannot be copied, compared with `==`, printed or serialised.
-///
-/// ```compile_fail,E0599
-/// fn copy(record: &nitride_secmem::Record) -> nitride_secmem::Record {
-///     record.clone()
-/// }
-/// ```
-/// ```compile_fail,E0369
-/// fn compare(one: &nitride_secmem::Record, other: &nitride_secmem::Record) -> bool {
-///     one == other
-/// }
-/// ```
-pub struct Record {
-    bytes: ArenaBytes,
-}
-
-impl Record {
-    /// A copy of `bytes`; the caller answers for where those were.
-    ///
-    /// # Errors
-    /// [`ArenaFull`].
-    pub fn new(bytes: &[u8]) -> Result<Self, ArenaFull> {
-        Self::from_fn(bytes.len(), |record| record.copy_from_slice(bytes))
-    }
-
-    /// `len` bytes that `fill` writes in place; they are zero before.
-    ///
-    /// # Errors
-    /// [`ArenaFull`]; `fill` is not called then.
-    pub fn from_fn(len: usize, fill: impl FnOnce(&mut [u8])) -> Result<Self, ArenaFull> {
-        let mut bytes = ArenaBytes::allocate(Which::Records, len)?;
-        fill(bytes.as_mut_slice());
-        Ok(Self { bytes })
-    }
-
-    /// The bytes.
-    #[must_use]
-    pub fn expose(&self) -> &[u8] {
-        self.bytes.as_slice()
-    }
-
-    /// Length in bytes.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.bytes.len
-    }
-
-    /// Whether there are no bytes.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.bytes.len == 0
-    }
-
-    /// Whether the bytes are `other`, in time that depends on the lengths alone.
-    #[must_use]
-    pub fn ct_eq(&self, other: &[u8]) -> bool {
-        crate::crypto::constant_time_eq(self.expose(), other)
-    }
-}
-
-impl fmt::Debug for Record {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Record({} bytes, redacted)", self.len())
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Which {
-    Records,
-    Heap,
-}
-
-impl Which {
-    fn heap(self, arenas: &'static Arenas) -> &'static Heap {
-        match self {
-            Self::Records => &arenas.records,
-            Self::Heap => &arenas.heap,
-        }
-    }
-}
-
-/// An object of an arena that we alone hold, and give back when dropped.
+/// An object of the heap arena that we alone hold, and give back when dropped.
 struct ArenaBytes {
     start: NonNull<u8>,
     len: usize,
-    which: Which,
 }
 
 // SAFETY: the object is reached through its one owner only, and the arena takes it back on any
@@ -207,12 +123,12 @@ unsafe impl Send for ArenaBytes {}
 unsafe impl Sync for ArenaBytes {}
 
 impl ArenaBytes {
-    fn allocate(which: Which, len: usize) -> Result<Self, ArenaFull> {
+    fn allocate(len: usize) -> Result<Self, ArenaFull> {
         // A slice may be no longer than isize::MAX; an arena never is.
         let start = arenas()
-            .and_then(|arenas| which.heap(arenas).allocate(len, Draw::Ordinary))
+            .and_then(|arenas| arenas.heap.allocate(len, Draw::Ordinary))
             .ok_or(ArenaFull)?;
-        Ok(Self { start, len, which })
+        Ok(Self { start, len })
     }
 
     fn as_slice(&self) -> &[u8] {
@@ -239,7 +155,7 @@ impl Drop for ArenaBytes {
     fn drop(&mut self) {
         if let Some(arenas) = arenas() {
             // SAFETY: the owner goes away, and every borrow with it.
-            unsafe { self.which.heap(arenas).release(self.start) };
+            unsafe { arenas.heap.release(self.start) };
         }
     }
 }
@@ -247,6 +163,7 @@ impl Drop for ArenaBytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Record;
     use crate::install::arena_ranges;
     use crate::testing::installed;
 
@@ -258,14 +175,15 @@ mod tests {
     #[test]
     fn each_type_lies_in_its_arena() {
         installed();
-        let [records, heap] = arena_ranges();
+        let ranges = arena_ranges();
+        let (heap, records) = ranges.split_last().unwrap();
         for len in [0, 1, 32, 5000] {
             let record = Record::from_fn(len, |bytes| bytes.fill(9)).unwrap();
-            assert!(is_within(record.expose(), records));
+            assert!(is_within(record.expose(), records[0]));
             assert_eq!(record.expose(), vec![9; len]);
             assert_eq!((record.len(), record.is_empty()), (len, len == 0));
             let secret = SecretBuf::with_len(len).unwrap();
-            assert!(is_within(secret.expose(), heap));
+            assert!(is_within(secret.expose(), *heap));
             assert_eq!(secret.expose(), vec![0; len]);
             assert_eq!((secret.len(), secret.is_empty()), (len, len == 0));
         }

@@ -4,14 +4,15 @@ use crate::{ArenaSizes, BackingChoice, Installed, install};
 use std::sync::OnceLock;
 
 /// The arenas of this test process; the first caller sets them up.
-pub(crate) fn installed() -> Installed {
+pub(crate) fn installed() -> &'static Installed {
     static INSTALLED: OnceLock<Installed> = OnceLock::new();
-    *INSTALLED.get_or_init(|| {
+    INSTALLED.get_or_init(|| {
         let sizes = ArenaSizes {
             records_len: 1 << 18,
+            records_max_len: 1 << 18,
             heap_len: 2 << 20,
         };
-        install(sizes, BackingChoice::Best).unwrap()
+        install(sizes, BackingChoice::Best, Vec::new()).unwrap()
     })
 }
 

@@ -108,7 +108,11 @@ fn records_take_their_size() {
     let before = usage().records_used;
     let records: Vec<_> = (0..10_000).map(|_| Record::new(&[7; 32])).collect();
     assert!(records.iter().all(Result::is_ok));
-    assert_eq!(usage().records_used - before, 10_000 * 32);
+    assert_eq!(
+        usage().records_used - before,
+        10_000 * 160,
+        "and as much for the head of each"
+    );
     drop(records);
     assert_eq!(usage().records_used, before);
 }
@@ -116,10 +120,11 @@ fn records_take_their_size() {
 #[test]
 fn the_arenas_refuse_when_full_and_are_whole_afterwards() {
     let sizes = ArenaSizes {
-        records_len: 1 << 20,
+        records_len: 2 << 20,
+        records_max_len: 2 << 20,
         heap_len: 3 << 20,
     };
-    install(sizes, BackingChoice::Best).unwrap();
+    install(sizes, BackingChoice::Best, Vec::new()).unwrap();
     println!("after installation: {:?}", usage());
     each_thread_has_a_small_generator_and_gives_it_back();
     a_full_arena_refuses_and_recovers();

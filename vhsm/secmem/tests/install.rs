@@ -11,8 +11,8 @@ use nitride_secmem::crypto::{
     fill_random, sha256,
 };
 use nitride_secmem::{
-    ArenaFull, ArenaSizes, Backing, BackingChoice, InstallError, MIN_HEAP_LEN, Record, SecretBuf,
-    arena_ranges, install, usage,
+    ArenaFull, ArenaSizes, Backing, BackingChoice, InstallError, MIN_HEAP_LEN, MIN_RECORDS_LEN,
+    Record, SecretBuf, arena_ranges, install, usage,
 };
 use std::process::Command;
 
@@ -20,6 +20,7 @@ const MIB: usize = 1 << 20;
 
 const BOTH: ArenaSizes = ArenaSizes {
     records_len: 3 * MIB,
+    records_max_len: 3 * MIB,
     heap_len: 3 * MIB,
 };
 
@@ -69,13 +70,13 @@ fn prove_it_works() {
 fn three_and_three_mib_fit_an_ordinary_user() {
     in_own_process("three_and_three_mib_fit_an_ordinary_user", || {
         become_ordinary(8 * MIB);
-        let installed = install(BOTH, BackingChoice::Best).unwrap();
+        let installed = install(BOTH, BackingChoice::Best, Vec::new()).unwrap();
         println!("backing: {}", installed.backing().as_str());
         let usage = usage();
         assert_eq!(usage.records_size, 3 * MIB);
         assert_eq!(usage.heap_size, 3 * MIB);
         assert_eq!(usage.records_used, 0);
-        assert_eq!(usage.ranges, arena_ranges());
+        assert_eq!(arena_ranges().len(), 2);
         prove_it_works();
     });
 }
@@ -86,7 +87,7 @@ fn locked_memory_serves_where_memfd_secret_is_not_wanted() {
         "locked_memory_serves_where_memfd_secret_is_not_wanted",
         || {
             become_ordinary(8 * MIB);
-            let installed = install(BOTH, BackingChoice::LockedOnly).unwrap();
+            let installed = install(BOTH, BackingChoice::LockedOnly, Vec::new()).unwrap();
             assert_eq!(installed.backing(), Backing::Locked);
             assert_eq!(installed.backing().as_str(), "locked");
             prove_it_works();
@@ -99,11 +100,11 @@ fn a_limit_too_low_is_refused_with_its_remedy() {
     in_own_process("a_limit_too_low_is_refused_with_its_remedy", || {
         become_ordinary(4 * MIB);
         for choice in [BackingChoice::Best, BackingChoice::LockedOnly] {
-            let error = install(BOTH, choice).unwrap_err();
+            let error = install(BOTH, choice, Vec::new()).unwrap_err();
             assert!(matches!(error, InstallError::NotLockable { .. }));
             let text = error.to_string();
             for part in [
-                "heap arena",
+                "records arena",
                 "os error",
                 "RLIMIT_MEMLOCK is 4194304 bytes",
                 "at least 6291456 bytes",
@@ -114,12 +115,13 @@ fn a_limit_too_low_is_refused_with_its_remedy() {
             }
         }
         // Nothing was half installed: what fits may still be.
-        assert_eq!(arena_ranges(), [(0, 0); 2]);
+        assert_eq!(arena_ranges(), []);
         let smaller = ArenaSizes {
             records_len: MIB,
+            records_max_len: MIB,
             heap_len: 2 * MIB,
         };
-        install(smaller, BackingChoice::Best).unwrap();
+        install(smaller, BackingChoice::Best, Vec::new()).unwrap();
         prove_it_works();
     });
 }
@@ -127,10 +129,10 @@ fn a_limit_too_low_is_refused_with_its_remedy() {
 #[test]
 fn a_second_call_is_refused() {
     in_own_process("a_second_call_is_refused", || {
-        install(BOTH, BackingChoice::Best).unwrap();
+        install(BOTH, BackingChoice::Best, Vec::new()).unwrap();
         let ranges = arena_ranges();
         assert!(matches!(
-            install(BOTH, BackingChoice::Best),
+            install(BOTH, BackingChoice::Best, Vec::new()),
             Err(InstallError::AlreadyInstalled)
         ));
         assert_eq!(arena_ranges(), ranges);
@@ -143,16 +145,18 @@ fn sizes_that_cannot_work_are_refused() {
     in_own_process("sizes_that_cannot_work_are_refused", || {
         for (records_len, heap_len, arena) in [
             (0, MIB, "records"),
-            (4097, MIB, "records"),
+            (MIN_RECORDS_LEN - 4096, MIB, "records"),
+            (MIN_RECORDS_LEN + 1, MIB, "records"),
             (MIB, 0, "heap"),
             (MIB, MIN_HEAP_LEN - 4096, "heap"),
             (MIB, MIB + 1, "heap"),
         ] {
             let sizes = ArenaSizes {
                 records_len,
+                records_max_len: records_len,
                 heap_len,
             };
-            let error = install(sizes, BackingChoice::Best).unwrap_err();
+            let error = install(sizes, BackingChoice::Best, Vec::new()).unwrap_err();
             assert!(matches!(error, InstallError::BadSize { .. }));
             assert!(error.to_string().starts_with(arena), "{error}");
         }
@@ -163,10 +167,11 @@ fn sizes_that_cannot_work_are_refused() {
 fn the_smallest_arenas_work() {
     in_own_process("the_smallest_arenas_work", || {
         let sizes = ArenaSizes {
-            records_len: 4096,
+            records_len: MIN_RECORDS_LEN,
+            records_max_len: MIN_RECORDS_LEN,
             heap_len: MIN_HEAP_LEN,
         };
-        install(sizes, BackingChoice::Best).unwrap();
+        install(sizes, BackingChoice::Best, Vec::new()).unwrap();
         println!("{:?}", usage());
         prove_it_works();
     });
@@ -191,7 +196,7 @@ fn without_arenas_there_are_no_secrets() {
         assert_ne!(bytes, [0; 32]);
         assert_ne!(sha256(&[b"public"]), [0; 32]);
         assert_eq!(usage().heap_size, 0);
-        install(BOTH, BackingChoice::Best).unwrap();
+        install(BOTH, BackingChoice::Best, Vec::new()).unwrap();
         prove_it_works();
     });
 }

@@ -94,6 +94,7 @@ struct RawConfig {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawArena {
     records: Spanned<String>,
+    records_max: Option<Spanned<String>>,
     heap: Spanned<String>,
     #[serde(default)]
     backing: RawBacking,
@@ -156,8 +157,13 @@ impl Config {
 
     pub(crate) fn of(document: &Document) -> Result<Self, ConfigError> {
         let raw: RawConfig = document.parse()?;
+        let records_len = arena_len(document, &raw.arena.records)?;
         let arena_sizes = ArenaSizes {
-            records_len: arena_len(document, &raw.arena.records)?,
+            records_len,
+            records_max_len: match &raw.arena.records_max {
+                Some(text) => records_max_len(document, text, records_len)?,
+                None => records_len,
+            },
             heap_len: arena_len(document, &raw.arena.heap)?,
         };
         let config = Self {
@@ -219,6 +225,23 @@ fn arena_len(document: &Document, text: &Spanned<String>) -> Result<usize, Confi
                 "write whole pages with KiB, MiB or GiB, as in \"3MiB\"",
             )
         })
+}
+
+/// What the records may grow to, a segment at a time.
+fn records_max_len(
+    document: &Document,
+    text: &Spanned<String>,
+    records_len: usize,
+) -> Result<usize, ConfigError> {
+    let len = arena_len(document, text)?;
+    if len < records_len {
+        return Err(document.fault(
+            text.span(),
+            "records cannot grow to less than they begin with",
+            "write at least as much as arena.records",
+        ));
+    }
+    Ok(len)
 }
 
 fn evidence(document: &Document, raw: Spanned<RawEvidence>) -> Result<Evidence, ConfigError> {

@@ -201,9 +201,10 @@ impl Folder {
         // What parses keys is in the arena; whichever test comes first puts it there.
         let sizes = ArenaSizes {
             records_len: 64 << 10,
+            records_max_len: 64 << 10,
             heap_len: 1 << 20,
         };
-        let _ = install(sizes, BackingChoice::Best);
+        let _ = install(sizes, BackingChoice::Best, Vec::new());
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().to_str().unwrap();
         fs::create_dir(dir.path().join("policy.d")).unwrap();

@@ -325,7 +325,7 @@ mod tests {
         let path = folder.path().join("vhsmd.toml");
         let config = Config::of(&Document::of(&path, text)).unwrap();
         // Another test of this process may have been first.
-        let _ = nitride_secmem::install(config.arena_sizes, config.backing);
+        let _ = nitride_secmem::install(config.arena_sizes, config.backing, Vec::new());
         Daemon::new(path, config, nitride_secmem::Backing::Locked).unwrap()
     }
 

@@ -52,6 +52,22 @@ struct Slab {
     next: Option<PageId>,
 }
 
+impl Slab {
+    /// A slab of which nothing is taken.
+    fn of(class: Class) -> Self {
+        let mut slab = Self::default();
+        // Objects that the page has no room for are taken from the start.
+        for (word, first) in slab.taken.iter_mut().zip((0..).step_by(64)) {
+            *word = match class.objects_per_page().saturating_sub(first) {
+                0 => u64::MAX,
+                room @ 1..64 => u64::MAX << room,
+                _ => 0,
+            };
+        }
+        slab
+    }
+}
+
 impl Books {
     /// Books without a segment, that keep `reserve_pages` back from ordinary callers.
     pub(crate) fn new(reserve_pages: usize) -> Self {
@@ -157,6 +173,40 @@ impl Books {
         self.give_pages(first, page_count);
     }
 
+    /// Takes a page as a slab of which `objects` are taken, as its segment says.
+    pub(crate) fn adopt_slab(&mut self, id: PageId, class: Class, objects: &[u8]) -> bool {
+        if !self.hold_pages(id, 1) {
+            return false;
+        }
+        let slab = self.slab(id);
+        *slab = Slab::of(class);
+        for object in objects {
+            slab.taken[usize::from(object / 64)] |= 1 << (object % 64);
+            slab.taken_count += 1;
+        }
+        self.used_len += objects.len() * class.size();
+        if objects.len() < class.objects_per_page() {
+            self.link(id, class);
+        }
+        true
+    }
+
+    /// Takes pages as a run, as their segment says.
+    pub(crate) fn adopt_run(&mut self, first: PageId, page_count: usize) -> bool {
+        let is_free = self.hold_pages(first, page_count);
+        if is_free {
+            self.used_len += page_count * PAGE_LEN;
+        }
+        is_free
+    }
+
+    /// Takes pages that are neither slab nor run; tells whether they were free.
+    pub(crate) fn hold_pages(&mut self, first: PageId, page_count: usize) -> bool {
+        self.segments[usize::from(first.segment)]
+            .free
+            .take_at(first.page as usize, page_count)
+    }
+
     fn may_take(&self, page_count: usize, draw: Draw) -> Option<()> {
         let kept = match draw {
             Draw::Ordinary => self.reserve_pages,
@@ -179,20 +229,13 @@ impl Books {
                 })
             })?;
         let slab = self.slab(id);
-        *slab = Slab::default();
-        // Objects that the page has no room for are taken from the start.
-        for (word, first) in slab.taken.iter_mut().zip((0..).step_by(64)) {
-            *word = match class.objects_per_page().saturating_sub(first) {
-                0 => u64::MAX,
-                room @ 1..64 => u64::MAX << room,
-                _ => 0,
-            };
-        }
+        *slab = Slab::of(class);
         self.link(id, class);
         Some(id)
     }
 
-    fn give_pages(&mut self, first: PageId, page_count: usize) {
+    /// Gives pages back that [`Books::hold_pages`] took, or that were a slab or a run.
+    pub(crate) fn give_pages(&mut self, first: PageId, page_count: usize) {
         self.segments[usize::from(first.segment)]
             .free
             .give_back(first.page as usize, page_count);

@@ -43,6 +43,11 @@ impl Class {
         (usize::from(index) < SIZES.len()).then_some(Self(index))
     }
 
+    /// The class whose objects are exactly `size` bytes long.
+    pub(crate) fn of_size(size: usize) -> Option<Self> {
+        Self::for_len(size).filter(|class| class.size() == size)
+    }
+
     /// Place in [`SIZES`].
     #[inline]
     pub(crate) fn index(self) -> u8 {

@@ -15,21 +15,23 @@ mod class;
 mod magazine;
 mod pages;
 mod segment;
+mod table;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use books::Draw;
+pub(crate) use books::{Draw, PageId};
+pub(crate) use segment::{PageUse, Segment};
+pub(crate) use table::{ENTRY_LEN, PageTable};
 
 use crate::mapping::{Mapping, PAGE_LEN, wipe};
-use books::{Books, PageId, Place};
+use books::{Books, Place};
 use class::Class;
 use magazine::{Full, Magazines};
-use segment::{PageUse, Segment};
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Most segments that one arena may have.
-const MAX_SEGMENTS: usize = 16;
+pub(crate) const MAX_SEGMENTS: usize = 64;
 
 /// Room for one set of objects, in one or more segments.
 #[derive(Debug)]
@@ -63,30 +65,66 @@ struct Found<'a> {
 impl Heap {
     /// A heap of one segment, which keeps `reserve_pages` for [`Heap::with_reserve`].
     pub(crate) fn new(mapping: Mapping, traffic: Traffic, reserve_pages: usize) -> Self {
-        let heap = Self {
+        let heap = Self::empty(mapping.len(), traffic, reserve_pages);
+        // The first place is free.
+        let _ = heap.add_segment(Segment::new(mapping));
+        heap
+    }
+
+    /// A heap without a segment, whose stocks are for about `arena_len` bytes.
+    pub(crate) fn empty(arena_len: usize, traffic: Traffic, reserve_pages: usize) -> Self {
+        Self {
             segments: [const { OnceLock::new() }; MAX_SEGMENTS],
             books: Mutex::new(Books::new(reserve_pages)),
             magazines: match traffic {
                 Traffic::Calm => Magazines::none(),
-                Traffic::Busy => Magazines::for_arena(mapping.len()),
+                Traffic::Busy => Magazines::for_arena(arena_len),
             },
             reserve: Mutex::new(()),
             reserve_pages,
-        };
-        // The first of sixteen places is free.
-        let _ = heap.add_segment(mapping);
-        heap
+        }
     }
 
-    /// Adds room; gives the mapping back if there are [`MAX_SEGMENTS`] already.
-    pub(crate) fn add_segment(&self, mapping: Mapping) -> Result<(), Mapping> {
+    /// Adds room; gives the segment back if there are [`MAX_SEGMENTS`] already.
+    pub(crate) fn add_segment(&self, segment: Segment) -> Result<(), Box<Segment>> {
         let mut books = self.books();
         let Some(vacant) = self.segments.iter().find(|each| each.get().is_none()) else {
-            return Err(mapping);
+            return Err(Box::new(segment));
         };
-        let segment = vacant.get_or_init(|| Segment::new(mapping));
+        let segment = vacant.get_or_init(|| segment);
         books.add_segment(segment.page_count());
         Ok(())
+    }
+
+    /// Takes over a page whose segment says that it is used so, with `objects` of it handed out;
+    /// of a run, the first page says it for all. Tells whether the pages were free.
+    pub(crate) fn adopt(&self, page: PageId, usage: PageUse, objects: &[u8]) -> bool {
+        let mut books = self.books();
+        let is_free = match usage {
+            PageUse::Free => true,
+            PageUse::Slab(class) => books.adopt_slab(page, class, objects),
+            PageUse::Run(page_count) => books.adopt_run(page, page_count),
+        };
+        if is_free && let Some(segment) = self.segment(page) {
+            segment.adopt(page.page, usage, objects);
+        }
+        is_free
+    }
+
+    /// Keeps free pages from everybody until [`Heap::give_held`]; tells whether they were free.
+    pub(crate) fn hold(&self, first: PageId, page_count: usize) -> bool {
+        self.books().hold_pages(first, page_count)
+    }
+
+    /// Gives held pages, which are zero, to everybody.
+    pub(crate) fn give_held(&self, first: PageId, page_count: usize) {
+        self.books().give_pages(first, page_count);
+    }
+
+    /// First byte of a page.
+    pub(crate) fn page_start(&self, page: PageId) -> Option<NonNull<u8>> {
+        let segment = self.segment(page)?;
+        ((page.page as usize) < segment.page_count()).then(|| segment.address(page.page, 0))
     }
 
     /// Start address and length of each segment.

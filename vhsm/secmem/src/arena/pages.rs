@@ -72,6 +72,24 @@ impl FreePages {
         None
     }
 
+    /// Takes `run_len` pages from `first` on; tells whether all of them were free.
+    pub(crate) fn take_at(&mut self, first: usize, run_len: usize) -> bool {
+        let Some(end) = first
+            .checked_add(run_len)
+            .filter(|end| *end <= self.page_count)
+        else {
+            return false;
+        };
+        if !(first..end).all(|page| self.is_free(page)) {
+            return false;
+        }
+        for page in first..end {
+            self.words[page / 64] &= !(1 << (page % 64));
+        }
+        self.free_count -= run_len;
+        true
+    }
+
     /// Gives `run_len` pages from `first` on back.
     pub(crate) fn give_back(&mut self, first: usize, run_len: usize) {
         for page in first..first + run_len {

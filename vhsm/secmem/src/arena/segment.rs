@@ -1,6 +1,7 @@
 //! One mapping of an arena, and what each of its pages is used for.
 
 use super::class::{Class, MAX_OBJECTS};
+use super::table::PageTable;
 use crate::mapping::{Mapping, PAGE_LEN};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -13,6 +14,10 @@ const RUN: u32 = 1 << 31;
 #[derive(Debug)]
 pub(crate) struct Segment {
     mapping: Mapping,
+    /// Bytes before the first page that is handed out.
+    head_len: usize,
+    /// Where the segment itself says what its pages are used for, if it does.
+    table: Option<PageTable>,
     tags: Box<[PageTag]>,
 }
 
@@ -38,14 +43,25 @@ pub(crate) enum PageUse {
 }
 
 impl Segment {
+    /// All pages of `mapping`, with books of our own alone.
     pub(crate) fn new(mapping: Mapping) -> Self {
-        let tags = (0..mapping.len() / PAGE_LEN)
-            .map(|_| PageTag::default())
-            .collect();
-        Self { mapping, tags }
+        Self::with_head(mapping, 0, None)
     }
 
-    /// Address of the first byte, and length.
+    /// The pages of `mapping` that come after `head_len` bytes, written down in `table` too.
+    pub(crate) fn with_head(mapping: Mapping, head_len: usize, table: Option<PageTable>) -> Self {
+        let tags = (0..mapping.len().saturating_sub(head_len) / PAGE_LEN)
+            .map(|_| PageTag::default())
+            .collect();
+        Self {
+            mapping,
+            head_len,
+            table,
+            tags,
+        }
+    }
+
+    /// Address of the first byte, and length, head included.
     pub(crate) fn range(&self) -> (usize, usize) {
         (self.mapping.base().as_ptr().addr(), self.mapping.len())
     }
@@ -57,8 +73,8 @@ impl Segment {
     /// Page and offset within it of an address; none if the address is not of this segment.
     #[inline]
     pub(crate) fn locate(&self, address: usize) -> Option<(u32, usize)> {
-        let offset = address.wrapping_sub(self.mapping.base().as_ptr().addr());
-        if offset >= self.mapping.len() {
+        let offset = address.wrapping_sub(self.mapping.base().as_ptr().addr() + self.head_len);
+        if offset >= self.tags.len() * PAGE_LEN {
             return None;
         }
         Some((u32::try_from(offset / PAGE_LEN).ok()?, offset % PAGE_LEN))
@@ -67,7 +83,7 @@ impl Segment {
     /// The byte `offset` bytes into `page`.
     #[inline]
     pub(crate) fn address(&self, page: u32, offset: usize) -> NonNull<u8> {
-        let offset = page as usize * PAGE_LEN + offset;
+        let offset = self.head_len + page as usize * PAGE_LEN + offset;
         debug_assert!(offset < self.mapping.len());
         // SAFETY: `page` comes from the books of this segment, and `offset` from a class of which
         // the page holds an object there, so the sum lies within the mapping.
@@ -92,7 +108,21 @@ impl Segment {
             PageUse::Slab(class) => u32::from(class.index()) + 1,
             PageUse::Run(page_count) => RUN | u32::try_from(page_count).unwrap_or(0),
         };
-        self.tags[page as usize].usage.store(tag, Ordering::Release);
+        let written = &self.tags[page as usize].usage;
+        if written.swap(tag, Ordering::AcqRel) != tag
+            && let Some(table) = &self.table
+        {
+            table.write(page, usage);
+        }
+    }
+
+    /// Takes over what the segment's own table says of a page, and which of its objects are there.
+    pub(crate) fn adopt(&self, page: u32, usage: PageUse, objects: &[u8]) {
+        let tag = &self.tags[page as usize];
+        self.set_usage(page, usage);
+        for object in objects {
+            tag.handed_out[usize::from(object / 64)].fetch_or(1 << (object % 64), Ordering::AcqRel);
+        }
     }
 
     /// Marks an object as handed out; tells whether it was not before.

@@ -185,11 +185,11 @@ fn an_arena_grows_by_segments() {
     let first: Vec<_> = std::iter::from_fn(|| Held::new(&heap, PAGE_LEN)).collect();
     assert_eq!(first.len(), 4);
     for _ in 1..MAX_SEGMENTS {
-        heap.add_segment(Mapping::locked(2 * PAGE_LEN).unwrap())
+        heap.add_segment(Segment::new(Mapping::locked(2 * PAGE_LEN).unwrap()))
             .unwrap();
     }
     assert!(
-        heap.add_segment(Mapping::locked(PAGE_LEN).unwrap())
+        heap.add_segment(Segment::new(Mapping::locked(PAGE_LEN).unwrap()))
             .is_err()
     );
     assert_eq!(heap.size(), (4 + 2 * (MAX_SEGMENTS - 1)) * PAGE_LEN);

@@ -115,9 +115,10 @@ fn during_operations(scanner: &mut Scanner, needles: &Needles, secrets: &Secrets
 fn no_secret_is_outside_the_arenas() {
     let sizes = ArenaSizes {
         records_len: 1 << 20,
+        records_max_len: 1 << 20,
         heap_len: 3 << 20,
     };
-    let installed = install(sizes, BackingChoice::Best).unwrap();
+    let installed = install(sizes, BackingChoice::Best, Vec::new()).unwrap();
     let mut scanner = Scanner::new();
     let secrets = Secrets::new();
 
