@@ -22,7 +22,6 @@ pub(crate) fn arenas() {
         let sizes = ArenaSizes {
             records_len: 1 << 20,
             records_max_len: 1 << 20,
-            records_max_len: 1 << 20,
             heap_len: 4 << 20,
         };
         match install(sizes, BackingChoice::Best, Vec::new()) {

@@ -146,7 +146,6 @@ fn install() {
     let sizes = ArenaSizes {
         records_len: 1 << 20,
         records_max_len: 1 << 20,
-        records_max_len: 1 << 20,
         heap_len: 3 << 20,
     };
     // Another test of this process may have been first.
