@@ -18,6 +18,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Grant<'s> {
     operation: Operation,
+    part: Part<'s>,
     name: KeyName<'s>,
     recipient: Recipient<'s>,
     policy: &'s ActivePolicy,
@@ -35,6 +36,27 @@ pub(crate) struct KeylessGrant(());
 enum Recipient<'s> {
     Peer(&'s Peer),
     Volume(&'s str),
+}
+
+impl Recipient<'_> {
+    /// Who it is, for rates: a user in a unit, however many processes, or a volume.
+    fn spender(&self) -> (Option<u32>, Option<&str>) {
+        match self {
+            Self::Peer(peer) => (Some(peer.uid), peer.unit.as_deref()),
+            Self::Volume(volume) => (None, Some(volume)),
+        }
+    }
+}
+
+/// The part that the key has in the operation.
+#[derive(Debug, Clone, Copy)]
+enum Part<'s> {
+    /// It does the operation: its type and its policies have to name that.
+    Does,
+    /// The key `by` wraps it: its policies have to name that key.
+    IsWrapped { by: KeyName<'s> },
+    /// It is what the operation makes.
+    IsMade,
 }
 
 /// Which version is to be used.
@@ -119,15 +141,75 @@ impl<'s> Grant<'s> {
         operation: Operation,
         name: KeyName<'s>,
     ) -> Result<Self, Refusal> {
-        let authority = authority(session, operation)?;
+        authority(session, operation)?;
         session.decide(&vault.keys, name)?;
+        Self::decided(session, operation, name, Part::Does)
+    }
+
+    /// Decides `wrap` by the key `by` on the key `name`: the rules have to grant it on both names.
+    /// Gives both, in this order.
+    pub(crate) fn to_wrap(
+        session: &'s mut Session,
+        vault: &Vault,
+        by: KeyName<'s>,
+        name: KeyName<'s>,
+    ) -> Result<(Self, Self), Refusal> {
+        authority(session, Operation::Wrap)?;
+        session.decide_both(&vault.keys, by, name)?;
         let session: &'s Session = session;
+        let wrapped = Part::IsWrapped { by };
+        Ok((
+            Self::decided(session, Operation::Wrap, by, Part::Does)?,
+            Self::decided(session, Operation::Wrap, name, wrapped)?,
+        ))
+    }
+
+    /// Decides an operation by the key `by` that makes the key `name`: the rules have to grant it
+    /// on both names. Gives both, in this order.
+    pub(crate) fn to_make(
+        session: &'s mut Session,
+        vault: &Vault,
+        operation: Operation,
+        by: KeyName<'s>,
+        name: KeyName<'s>,
+    ) -> Result<(Self, Self), Refusal> {
+        authority(session, operation)?;
+        session.decide_both(&vault.keys, by, name)?;
+        let session: &'s Session = session;
+        Ok((
+            Self::decided(session, operation, by, Part::Does)?,
+            Self::decided(session, operation, name, Part::IsMade)?,
+        ))
+    }
+
+    /// Decides an import that comes wrapped under the key `by`, for which an administrator needs
+    /// no rule: its policies have to allow `unwrap`, as ever. Gives both, in this order.
+    pub(crate) fn to_import(
+        session: &'s mut Session,
+        vault: &Vault,
+        by: KeyName<'s>,
+        name: KeyName<'s>,
+    ) -> Result<(Self, Self), Refusal> {
+        let (mut wrapping, made) = Self::to_make(session, vault, Operation::Import, by, name)?;
+        wrapping.operation = Operation::Unwrap;
+        Ok((wrapping, made))
+    }
+
+    /// What was decided on a name that the session has looked at.
+    fn decided(
+        session: &'s Session,
+        operation: Operation,
+        name: KeyName<'s>,
+        part: Part<'s>,
+    ) -> Result<Self, Refusal> {
+        let authority = authority(session, operation)?;
         let decision = session
             .decision(name)
             .filter(|decision| decision.granted.contains(operation))
             .ok_or_else(|| not_granted(authority, operation))?;
         Ok(Self {
             operation,
+            part,
             name,
             recipient: Recipient::Peer(session.peer()),
             policy: session.policy(),
@@ -150,6 +232,7 @@ impl<'s> Grant<'s> {
         let gate = rule.gate.as_deref().and_then(|gate| policy.gate_rule(gate));
         Ok(Some(Self {
             operation: Operation::Release,
+            part: Part::Does,
             name: rule.name.as_name(),
             recipient: Recipient::Volume(volume),
             policy,
@@ -179,6 +262,9 @@ impl<'s> Grant<'s> {
     ) -> Result<Cow<'_, Arc<Key>>, Stop> {
         self.rule_allows(now)?;
         if let Some(key) = &self.key {
+            if let Some(rule) = self.rule {
+                vault.keys.rotate_if_due(key, rule, now, draw);
+            }
             return Ok(Cow::Borrowed(&**key));
         }
         match self.rule {
@@ -213,6 +299,10 @@ impl<'s> Grant<'s> {
         let body = key.read()?;
         match self.body_allows(vault, &body, wanted, now) {
             Ok(access) => {
+                let used = (access.body, access.version);
+                let rule = self.rule.map(|rule| &**rule);
+                let whose = self.recipient.spender();
+                vault.keys.admit(used, self.operation, rule, whose, now)?;
                 let result = act(&access)?;
                 access.version.count_use();
                 Ok(result)
@@ -226,15 +316,48 @@ impl<'s> Grant<'s> {
         }
     }
 
+    /// Whether it would be allowed now: the checks of a use, and nothing is made or counted.
+    pub(crate) fn examine(&self, vault: &Vault, now: Now) -> Result<(), Stop> {
+        match permissions::concerns(self.operation) {
+            Some(permissions::Key::Use(_)) => self.rule_allows(now)?,
+            Some(permissions::Key::Lifecycle(_)) => {
+                let key = self.key().ok_or(Refusal::KeyNotFound)?;
+                return Ok(state_allows(self.operation, key.read()?.state)?);
+            }
+            // What else a new key takes, its own operation says.
+            _ => return Ok(()),
+        }
+        match (self.key(), self.rule) {
+            (Some(key), _) => {
+                let body = key.read()?;
+                self.body_allows(vault, &body, Wanted::Newest, now)?;
+                Ok(())
+            }
+            (None, Some(rule)) if rule.source == Source::Generate => self.gate_allows(vault, now),
+            (None, _) => Err(self.missing(vault, now)),
+        }
+    }
+
     /// What the key's own policy says without the key.
     fn rule_allows(&self, now: Now) -> Result<(), Refusal> {
         let operation = self.operation;
         let Some(rule) = self.rule else {
             return Ok(());
         };
-        type_allows(operation, rule.key_type)?;
-        if !rule.operations.contains(operation) {
-            return Err(Refusal::KeyForbids { operation });
+        match self.part {
+            Part::Does => {
+                type_allows(operation, rule.key_type)?;
+                if !rule.operations.contains(operation) {
+                    return Err(Refusal::KeyForbids { operation });
+                }
+            }
+            Part::IsWrapped { by } => {
+                let mut named = rule.wrappable_by.iter();
+                if !named.any(|key| key.as_name() == by) {
+                    return Err(Refusal::NotWrappable);
+                }
+            }
+            Part::IsMade => return Err(MADE_IS_NOT_USED),
         }
         if operation == Operation::Release {
             self.is_named_by(&rule.release_to)?;
@@ -270,7 +393,9 @@ impl<'s> Grant<'s> {
             self.gate_allows(vault, now)?;
             return Err(self.want_key().into());
         }
-        type_allows(operation, body.key_type)?;
+        if matches!(self.part, Part::Does) {
+            type_allows(operation, body.key_type)?;
+        }
         let version = body.version(wanted)?;
         state_allows(operation, version.state)?;
         let is_believed = |rule: &Arc<KeyRule>| version.voucher.counts(self.policy, rule);
@@ -278,28 +403,45 @@ impl<'s> Grant<'s> {
             self.gate_allows(vault, now)?;
             return Err(self.want_again(body, version, wanted, Refusal::NotVouchedFor));
         }
-        if !version.own.operations.contains(operation) {
-            return Err(Refusal::KeyForbids { operation }.into());
+        let rule = self.rule.map(|rule| &**rule);
+        let lowest = body.min_version(version, rule);
+        if version.number < lowest {
+            return Err(Refusal::BelowMinVersion { lowest }.into());
+        }
+        match self.part {
+            Part::Does if body.own_operations(version).contains(operation) => {}
+            Part::Does => return Err(Refusal::KeyForbids { operation }.into()),
+            Part::IsWrapped { by } if body.wrappable_by(version, rule).contains(&by) => {}
+            Part::IsWrapped { .. } => return Err(Refusal::NotWrappable.into()),
+            Part::IsMade => return Err(MADE_IS_NOT_USED.into()),
         }
         if operation == Operation::Release {
             // Without a key rule nobody is named: what was only generated or imported stays.
             if self.rule.is_none() {
                 return Err(Refusal::NotReleasedToPeer.into());
             }
-            if let Some(release_to) = &version.own.release_to {
-                self.is_named_by(release_to)?;
+            for layer in body.layers(version) {
+                if let Some(release_to) = &layer.release_to {
+                    self.is_named_by(release_to)?;
+                }
             }
         }
-        is_valid(None, version.own.not_after, now)?;
+        for layer in body.layers(version) {
+            is_valid(layer.not_before, layer.not_after, now)?;
+        }
         self.gate_allows(vault, now)?;
-        let lapsed = Lease::of(version, self.rule.map(|rule| &**rule)).has_run_out(version, now);
-        match &version.material {
+        for gate in body.layers(version).flat_map(|layer| &layer.gates) {
+            self.own_gate_allows(vault, gate, now)?;
+        }
+        let lapsed = Lease::of(body, version, rule).has_run_out(version, now);
+        match version.material() {
             Some(material) if !lapsed => Ok(Access {
                 body,
                 version,
                 material,
                 cache: &vault.keys.expanded,
             }),
+            _ if body.origin != Origin::Provisioned => Err(Refusal::KeyExpired.into()),
             _ => Err(self.want_again(body, version, wanted, Refusal::KeyExpired)),
         }
     }
@@ -355,6 +497,15 @@ impl<'s> Grant<'s> {
         }
     }
 
+    /// A gate that travels with the key. One that the policy does not know any more opens never.
+    fn own_gate_allows(&self, vault: &Vault, name: &str, now: Now) -> Result<(), Stop> {
+        match self.policy.gate_rule(name) {
+            Some(gate) if vault.gates.approved(gate, now) => Ok(()),
+            Some(_) => Err(Want::Gate { name: name.into() }.into()),
+            None => Err(Refusal::GateGone.into()),
+        }
+    }
+
     fn is_named_by(&self, release_to: &[ReleaseTo]) -> Result<(), Refusal> {
         let named = release_to.iter().any(|to| match self.recipient {
             Recipient::Peer(peer) => to.is_peer(peer),
@@ -369,6 +520,11 @@ impl<'s> Grant<'s> {
         }
     }
 }
+
+/// What an operation makes is not there to be used.
+const MADE_IS_NOT_USED: Refusal = Refusal::Internal {
+    what: "a key that is to be made was used",
+};
 
 fn authority(session: &Session, operation: Operation) -> Result<Authority, Refusal> {
     permissions::row(operation, session.socket())
@@ -385,11 +541,12 @@ fn not_granted(authority: Authority, operation: Operation) -> Refusal {
 
 /// Both ends count. An unknown wall clock is inside no window.
 fn is_valid(not_before: Option<u64>, not_after: Option<u64>, now: Now) -> Result<(), Refusal> {
-    let unstated = not_before.is_none() && not_after.is_none();
-    let inside = now.wall_secs != 0
-        && not_before.is_none_or(|first| first <= now.wall_secs)
-        && not_after.is_none_or(|last| now.wall_secs <= last);
-    (unstated || inside)
-        .then_some(())
-        .ok_or(Refusal::KeyExpired)
+    let is_stated = not_before.is_some() || not_after.is_some();
+    if is_stated && now.wall_secs == 0 || not_after.is_some_and(|last| last < now.wall_secs) {
+        return Err(Refusal::KeyExpired);
+    }
+    if not_before.is_some_and(|first| now.wall_secs < first) {
+        return Err(Refusal::NotYetValid);
+    }
+    Ok(())
 }

@@ -1,4 +1,5 @@
 use crate::Want;
+use nitride_protocol::limits::MAX_VERSIONS_LEN;
 use nitride_protocol::{DecodeError, EncodeError, KeyType, Operation, Status, refusal_of};
 use nitride_secmem::ArenaFull;
 use nitride_secmem::crypto::CryptoError;
@@ -107,12 +108,36 @@ pub enum Refusal {
     /// The key or the version is destroyed.
     #[error("the key or its version is destroyed")]
     KeyDestroyed,
-    /// Outside not-before and not-after, or the wall clock is unknown.
-    #[error("the key is outside its validity")]
+    /// After not-after, its lease has ended, or the wall clock is unknown.
+    #[error("the key's time is over")]
     KeyExpired,
-    /// The version has protected as many messages as it may.
-    #[error("the key version has protected as many messages as it may")]
+    /// Before not-before.
+    #[error("the key's time has not begun")]
+    NotYetValid,
+    /// The key was used, or the version has protected messages, as often as it may.
+    #[error("the key was used as often as it may be")]
     KeyExhausted,
+    /// The peer has used the key as often as it may for now.
+    #[error("the peer has used the key as often as it may for now")]
+    RateLimited,
+    /// The version is older than what is used now.
+    #[error("versions of the key below {lowest} are not used any more")]
+    BelowMinVersion {
+        /// The lowest that is.
+        lowest: u32,
+    },
+    /// The policy does not state the gate that travels with the key.
+    #[error("the gate that travels with the key is not in the policy")]
+    GateGone,
+    /// As many versions as a key may have, none of them destroyed.
+    #[error("the key has {MAX_VERSIONS_LEN} versions, and none is destroyed")]
+    TooManyVersions,
+    /// Only what this vault has drawn can it draw anew.
+    #[error("only keys that were generated here are rotated here")]
+    NotGeneratedHere,
+    /// Somebody else's word on the key is narrower.
+    #[error("the key's own policy can only be narrowed here")]
+    WouldWiden,
     /// A signature, tag or ciphertext is not of this key.
     #[error("the signature, tag or ciphertext is not of this key")]
     VerificationFailed,
@@ -159,6 +184,9 @@ impl Refusal {
             | Self::RuleGone
             | Self::RuleContradicts
             | Self::NotVouchedFor
+            | Self::GateGone
+            | Self::NotGeneratedHere
+            | Self::WouldWiden
             | Self::NotReleasedToPeer => Status::Denied,
             Self::KeyNotFound => Status::KeyNotFound,
             Self::KeyExists => Status::KeyExists,
@@ -168,12 +196,16 @@ impl Refusal {
             | Self::WrongDigest
             | Self::WrongFormat { .. }
             | Self::RawUnderOwnKey => Status::WrongParameters,
-            Self::KeyDisabled => Status::KeyDisabled,
+            Self::KeyDisabled | Self::BelowMinVersion { .. } => Status::KeyDisabled,
             Self::KeyDestroyed => Status::KeyDestroyed,
             Self::KeyExpired => Status::KeyExpired,
+            Self::NotYetValid => Status::NotYetValid,
             Self::KeyExhausted => Status::KeyExhausted,
+            Self::RateLimited => Status::RateLimited,
             Self::VerificationFailed => Status::VerificationFailed,
-            Self::TooManyKeys | Self::TooManyKeysOfUser => Status::QuotaExceeded,
+            Self::TooManyKeys | Self::TooManyKeysOfUser | Self::TooManyVersions => {
+                Status::QuotaExceeded
+            }
             Self::TooLarge => Status::TooLarge,
             Self::ArenaFull | Self::ArenaReserved => Status::ArenaFull,
             Self::Internal { .. } => Status::Internal,

@@ -21,6 +21,8 @@ pub trait Draw {
 pub struct Surroundings<'a> {
     /// `memfd-secret` or `locked`.
     pub arena_kind: &'a str,
+    /// Whether the next process finds the records of this one again.
+    pub are_records_kept: bool,
     /// Open connections.
     pub connections: u64,
     /// Requests that wait for a round.

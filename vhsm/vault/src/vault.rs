@@ -1,12 +1,13 @@
 use crate::gate::Gates;
 use crate::keys::Keys;
-use crate::operations::{self, Call};
+use crate::operations::{self, Call, Form};
 use crate::policy::{ActivePolicy, PolicyFault, PolicySet};
 use crate::refusal::Stop;
 use crate::rounds::Rounds;
 use crate::{Draw, Now, Outcome, Peer, Refusal, Session, Socket};
 use arc_swap::ArcSwap;
 use nitride_protocol::{Operation, Reader, RequestHead, write_refusal};
+use nitride_secmem::Record;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,6 +23,15 @@ pub struct VaultLimits {
     pub expanded_len: usize,
 }
 
+/// What [`Vault::new`] found again.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recovery {
+    /// How many keys, the destroyed ones included.
+    pub keys: usize,
+    /// What was not taken, and why, each in a line.
+    pub refused: Vec<String>,
+}
+
 /// The whole state. Every method takes `&self`; any number of threads may be inside.
 #[derive(Debug)]
 pub struct Vault {
@@ -34,18 +44,32 @@ pub struct Vault {
 }
 
 impl Vault {
-    /// An empty vault under `policy`. [`nitride_secmem::install`] has to have run.
+    /// A vault under `policy`, with the keys that an earlier one has left in its records.
+    /// [`nitride_secmem::install`] has to have run; it finds them.
+    ///
+    /// A key that cannot be read is not there, and named; its records stay as they are.
     ///
     /// # Errors
-    /// [`PolicyFault`] where the policy contradicts itself.
-    pub fn new(policy: PolicySet, limits: VaultLimits) -> Result<Self, PolicyFault> {
-        Ok(Self {
-            policy: ArcSwap::from_pointee(ActivePolicy::new(policy)?),
+    /// [`PolicyFault`] where the policy contradicts itself; the records are dropped then.
+    pub fn new(
+        policy: PolicySet,
+        limits: VaultLimits,
+        recovered: Vec<Record>,
+    ) -> Result<(Self, Recovery), PolicyFault> {
+        let policy = ActivePolicy::new(policy)?;
+        let (keys, refused) = Keys::new(limits, recovered);
+        let recovery = Recovery {
+            keys: keys.count().unwrap_or(0),
+            refused,
+        };
+        let vault = Self {
+            policy: ArcSwap::from_pointee(policy),
             epoch: AtomicU64::new(0),
-            keys: Keys::new(limits),
+            keys,
             gates: Gates::default(),
             rounds: Rounds::default(),
-        })
+        };
+        Ok((vault, recovery))
     }
 
     /// Replaces the policy as a whole; what is asked from now on is judged by the new one. Leases
@@ -86,9 +110,10 @@ impl Vault {
     ) -> Outcome {
         session.refresh(self);
         session.set_refusal(None);
+        session.set_batch_refusals(Vec::new());
         let id = head.id;
         let call = Call {
-            id,
+            form: Form::Packet { id },
             now,
             draw,
             reply: &mut *reply,
@@ -116,6 +141,16 @@ impl Vault {
     /// [`Refusal::Internal`] where a key cannot be reached; it can then not be used either.
     pub fn end_leases(&self, now: Now) -> Result<(), Refusal> {
         self.keys.sweep(&self.policy(), now)
+    }
+
+    /// Makes a version more of every key whose rule says that it is time, also of those that nobody
+    /// uses. To be called about once a second.
+    ///
+    /// # Errors
+    /// The first [`Refusal`]; that key goes on with the version that it has, and the others have
+    /// had their turn.
+    pub fn rotate_due(&self, now: Now, draw: &mut dyn Draw) -> Result<(), Refusal> {
+        self.keys.rotate_due(&self.policy(), now, draw)
     }
 
     /// Draws new nonce prefixes for all keys. To be called when VMGENID has changed: another copy

@@ -1,13 +1,11 @@
-use super::record::{
-    self, Family, KeyFields, NONCE_PREFIX, NewVersion, SINCE_BOOT_MS, TAKEN, USES, VersionFields,
-};
+use super::record::{self, Family, KeyFields, SINCE_BOOT_MS, TAKEN, USES, VersionFields};
 use super::terms::slower;
 use super::{Material, Nonces, OwnPolicy, Voucher};
 use crate::access::Wanted;
 use crate::policy::{ActivePolicy, KeyRule, Rate};
-use crate::{Draw, Now, Refusal};
+use crate::{Now, Refusal};
 use nitride_kbs::resource::ResourcePath;
-use nitride_protocol::{KeyNameBuf, KeyState, KeyType, OperationSet, Origin};
+use nitride_protocol::{KeyName, KeyNameBuf, KeyState, KeyType, OperationSet, Origin};
 use nitride_secmem::Record;
 use std::sync::atomic::Ordering;
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -226,6 +224,27 @@ impl Body {
             .chain(rule.and_then(|rule| rule.min_version))
             .max()
             .unwrap_or(1)
+    }
+
+    /// The keys that may wrap it: all that says something names them, and something does.
+    pub(crate) fn wrappable_by<'b>(
+        &'b self,
+        version: &'b Version,
+        rule: Option<&'b KeyRule>,
+    ) -> Vec<KeyName<'b>> {
+        let own = self
+            .layers(version)
+            .filter_map(|layer| layer.wrappable_by.as_ref());
+        let stated: Vec<&Vec<KeyNameBuf>> =
+            own.chain(rule.map(|rule| &rule.wrappable_by)).collect();
+        let Some((first, rest)) = stated.split_first() else {
+            return Vec::new();
+        };
+        let named = first.iter();
+        named
+            .filter(|key| rest.iter().all(|list| list.contains(key)))
+            .map(KeyNameBuf::as_name)
+            .collect()
     }
 
     /// In how many uses the key ends.

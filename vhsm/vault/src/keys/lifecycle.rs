@@ -51,10 +51,9 @@ impl Keys {
     /// Rotates the key if its rule says that it is time. That it cannot be is no reason to refuse
     /// a use of what is there; the status says so.
     pub(crate) fn rotate_if_due(&self, key: &Key, rule: &KeyRule, now: Now, draw: &mut dyn Draw) {
-        if rule.rotate_after_secs.is_none() && rule.rotate_after_uses.is_none() {
-            return;
+        if rule.rotates() {
+            let _ = self.rotate_due_key(key, rule, now, draw);
         }
-        let _ = self.rotate_due_key(key, rule, now, draw);
     }
 
     fn rotate_due_key(
@@ -90,7 +89,7 @@ impl Keys {
     ) -> Result<(), Refusal> {
         let mut result = Ok(());
         for (name, rule) in policy.key_rules() {
-            if (rule.rotate_after_secs.is_some() || rule.rotate_after_uses.is_some())
+            if rule.rotates()
                 && let Some(key) = self.find(name.as_str())?
             {
                 result = result.and(self.rotate_due_key(&key, rule, now, draw));
@@ -138,6 +137,13 @@ impl Keys {
     }
 }
 
+impl KeyRule {
+    /// Whether it says when.
+    pub(super) fn rotates(&self) -> bool {
+        self.rotate_after_secs.is_some() || self.rotate_after_uses.is_some()
+    }
+}
+
 /// Whether an operation uses what is secret of a key: the public half is everybody's.
 fn is_counted(operation: Operation) -> bool {
     !matches!(
@@ -166,7 +172,7 @@ fn changed(body: &Body, asked: &KeyPolicy<'_>) -> Result<OwnPolicy, Refusal> {
         terms.rate = Some(Rate { uses, per_secs });
     }
     if let Some(keys) = &asked.wrappable_by {
-        terms.wrappable_by = Some(keys.iter().map(|key| key.to_owned()).collect());
+        terms.wrappable_by = Some(keys.iter().map(|key| (*key).to_owned()).collect());
     }
     Ok(terms)
 }

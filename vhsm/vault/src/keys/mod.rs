@@ -101,14 +101,36 @@ impl Keys {
         Ok(self.read()?.by_name.len())
     }
 
-    /// How many keys were made here, so that no service could bring them again.
-    pub(crate) fn irreplaceable(&self) -> Result<u64, Refusal> {
-        Ok(self.read()?.irreplaceable)
-    }
-
-    /// Records that were found and not understood.
-    pub(crate) fn held(&self) -> usize {
-        self.held.len()
+    /// What an operator should know of the keys.
+    pub(crate) fn warnings(
+        &self,
+        policy: &ActivePolicy,
+        are_records_kept: bool,
+        now: Now,
+    ) -> Result<Vec<String>, Refusal> {
+        let mut warnings = Vec::new();
+        if !self.held.is_empty() {
+            let len = self.held.len();
+            warnings.push(format!(
+                "{len} records were not understood, and their keys are not there"
+            ));
+        }
+        let irreplaceable = self.read()?.irreplaceable;
+        if irreplaceable > 0 && !are_records_kept {
+            warnings.push(format!(
+                "{irreplaceable} keys were made here and end with the process: nothing can bring \
+                 them back"
+            ));
+        }
+        for (name, rule) in policy.key_rules() {
+            if rule.rotates()
+                && let Some(key) = self.find(name.as_str())?
+                && key.read()?.is_due(rule, now)
+            {
+                warnings.push(format!("key {name} should have been rotated, and was not"));
+            }
+        }
+        Ok(warnings)
     }
 
     /// At most `max` keys in the order of their names, from `from` on.
@@ -203,10 +225,12 @@ impl Keys {
     pub(crate) fn sweep(&self, policy: &ActivePolicy, now: Now) -> Result<(), Refusal> {
         self.buckets.clear_full(now);
         let leased = self.read()?.leased.clone();
-        leased.iter().fold(Ok(()), |result, key| {
+        let mut result = Ok(());
+        for key in leased {
             let rule = policy.key_rule(key.name().as_str());
-            result.and(key.drop_lapsed(rule.map(|rule| &**rule), now))
-        })
+            result = result.and(key.drop_lapsed(rule.map(|rule| &**rule), now));
+        }
+        result
     }
 
     /// Draws new nonce prefixes for every key: the VM may have been copied.

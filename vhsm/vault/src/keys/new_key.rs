@@ -36,7 +36,7 @@ impl NewKey<'_> {
         let operations = uses_asked(self.key_type, self.operations)?;
         let wrappable_by = self
             .wrappable_by
-            .map(|keys| keys.iter().map(|key| key.to_owned()).collect());
+            .map(|keys| keys.iter().map(|key| (*key).to_owned()).collect());
         let terms = OwnPolicy {
             wrappable_by,
             ..OwnPolicy::of(operations)

@@ -34,13 +34,12 @@ impl Buckets {
     /// What is kept of a bucket is when it will be full again: each use moves that by one share,
     /// and is refused if it would be later than an empty bucket takes to fill (GCRA).
     pub(super) fn take(&self, whose: impl Hash, rate: Rate, now: Now) -> Result<(), Refusal> {
+        if rate.uses == 0 {
+            return Err(Refusal::RateLimited);
+        }
         let span_nanos = u64::from(rate.per_secs).saturating_mul(NANOS_IN_SEC);
         // Rounded up: a share too long by less than a nanosecond is never a use too many.
-        let share_nanos = span_nanos
-            .div_ceil(rate.uses.into())
-            .checked_add(0)
-            .filter(|_| rate.uses > 0)
-            .ok_or(Refusal::RateLimited)?;
+        let share_nanos = span_nanos.div_ceil(rate.uses.into());
         let now_nanos = now.boot_ms.saturating_mul(NANOS_IN_MS);
         let end_nanos = now_nanos.saturating_add(span_nanos);
         let whose = self.hasher.hash_one(whose);

@@ -1,6 +1,6 @@
 use super::Call;
 use crate::access::Grant;
-use crate::keys::{Body, Lease};
+use crate::keys::{Body, Lease, OwnPolicy};
 use crate::permissions::{state_allows, uses_of};
 use crate::policy::{KeyRule, Source};
 use crate::refusal::Stop;
@@ -29,24 +29,37 @@ pub(super) fn describe(
 
 fn of_body<'b>(body: &'b Body, rule: Option<&'b KeyRule>, now: Now) -> Description<'b> {
     let newest = body.versions.last();
-    let own = newest.map_or(OperationSet::EMPTY, |version| version.own.operations);
+    let own = newest.map(|version| body.effective(version));
+    let said = match (own, rule) {
+        (Some(own), Some(rule)) => own.narrowed_by(&OwnPolicy::of_rule(rule)),
+        (Some(own), None) => own,
+        (None, _) => OwnPolicy::of(OperationSet::EMPTY),
+    };
+    let own_gate = body.versions.last().and_then(|version| {
+        let mut gates = body.layers(version).flat_map(|layer| &layer.gates);
+        gates.next().map(String::as_str)
+    });
     Description {
         key_type: body.key_type,
         state: body.shown_state(rule, now),
         origin: body.origin,
         origin_uri: body.origin_uri.as_deref(),
-        operations: rule.map_or(own, |rule| own.intersection(rule.operations)),
-        gate: rule.and_then(|rule| rule.gate.as_deref()),
+        operations: said.operations,
+        gate: rule.and_then(|rule| rule.gate.as_deref()).or(own_gate),
         created_secs: body.created_secs,
         lease_secs_left: newest
-            .and_then(|version| Lease::of(version, rule).left_ms(version, now))
+            .and_then(|version| Lease::of(body, version, rule).left_ms(version, now))
             .map(|left_ms| left_ms / 1000),
-        min_version: 1,
-        max_uses: None,
-        uses_left: None,
-        not_before: None,
-        not_after: None,
-        wrappable_by: Vec::new(),
+        min_version: said.min_version.unwrap_or(1),
+        max_uses: said.max_uses,
+        uses_left: said
+            .max_uses
+            .map(|max_uses| max_uses.saturating_sub(body.uses_taken())),
+        not_before: said.not_before,
+        not_after: said.not_after,
+        wrappable_by: newest
+            .map(|version| body.wrappable_by(version, rule))
+            .unwrap_or_default(),
         versions: body
             .versions
             .iter()

@@ -16,7 +16,7 @@ pub(super) fn generate(
         key: name,
         key_type,
         operations,
-        wrappable_by: _,
+        wrappable_by,
     } = Generate::decode_last(params)?;
     let uid = session.peer().uid;
     let grant = Grant::new(session, vault, Operation::Generate, name)?;
@@ -24,6 +24,7 @@ pub(super) fn generate(
         name,
         key_type,
         operations,
+        wrappable_by: Some(&wrappable_by),
         rule: grant.rule().map(|rule| &**rule),
         uid,
         now: call.now,

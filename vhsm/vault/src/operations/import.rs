@@ -19,7 +19,7 @@ pub(super) fn import(
         material,
         format,
         wrapping_key,
-        wrappable_by: _,
+        wrappable_by,
     } = Import::decode_last(params)?;
     if format != MaterialFormat::Raw || wrapping_key.is_some() {
         return Err(Refusal::WrongScheme.into());
@@ -30,6 +30,7 @@ pub(super) fn import(
         name,
         key_type,
         operations,
+        wrappable_by: Some(&wrappable_by),
         rule: grant.rule().map(|rule| &**rule),
         uid,
         now: call.now,

@@ -1,12 +1,12 @@
 use super::Call;
 use crate::access::Grant;
-use crate::keys::Body;
-use crate::permissions::state_allows;
+use crate::keys::Key;
 use crate::refusal::Stop;
 use crate::{Outcome, Refusal, Session, Vault};
 use nitride_protocol::admin::Destroy;
 use nitride_protocol::application::{Disable, Enable};
 use nitride_protocol::{Empty, KeyName, KeyState, Message, Operation, Reader};
+use std::sync::Arc;
 
 pub(super) fn enable(
     vault: &Vault,
@@ -15,9 +15,8 @@ pub(super) fn enable(
     call: Call<'_>,
 ) -> Result<Outcome, Stop> {
     let Enable { key, version } = Enable::decode_last(params)?;
-    change(vault, session, Operation::Enable, key, version, |body| {
-        set_state(body, version, KeyState::Enabled);
-    })?;
+    let key = present(vault, session, Operation::Enable, key)?;
+    vault.keys.set_state(&key, version, KeyState::Enabled)?;
     call.answer(&Empty)
 }
 
@@ -28,9 +27,8 @@ pub(super) fn disable(
     call: Call<'_>,
 ) -> Result<Outcome, Stop> {
     let Disable { key, version } = Disable::decode_last(params)?;
-    change(vault, session, Operation::Disable, key, version, |body| {
-        set_state(body, version, KeyState::Disabled);
-    })?;
+    let key = present(vault, session, Operation::Disable, key)?;
+    vault.keys.set_state(&key, version, KeyState::Disabled)?;
     call.answer(&Empty)
 }
 
@@ -41,44 +39,18 @@ pub(super) fn destroy(
     call: Call<'_>,
 ) -> Result<Outcome, Stop> {
     let Destroy { key, version } = Destroy::decode_last(params)?;
-    change(vault, session, Operation::Destroy, key, version, |body| {
-        body.destroy(version);
-    })?;
+    let key = present(vault, session, Operation::Destroy, key)?;
+    vault.keys.destroy(&key, version)?;
     call.answer(&Empty)
 }
 
-/// Changes a key that is there, alone: uses that are under way end first.
-fn change(
+/// The key that is to be changed, which has to be there.
+fn present(
     vault: &Vault,
     session: &mut Session,
     operation: Operation,
     name: KeyName<'_>,
-    version: Option<u32>,
-    act: impl FnOnce(&mut Body),
-) -> Result<(), Refusal> {
+) -> Result<Arc<Key>, Refusal> {
     let grant = Grant::new(session, vault, operation, name)?;
-    let key = grant.key().ok_or(Refusal::KeyNotFound)?;
-    let mut body = key.write()?;
-    state_allows(operation, body.state)?;
-    if let Some(number) = version {
-        let mut versions = body.versions.iter();
-        let version = versions
-            .find(|version| version.number == number)
-            .ok_or(Refusal::VersionNotFound)?;
-        state_allows(operation, version.state)?;
-    }
-    act(&mut body);
-    Ok(())
-}
-
-/// Of the whole key, or of one version.
-fn set_state(body: &mut Body, version: Option<u32>, state: KeyState) {
-    match version {
-        None => body.state = state,
-        Some(number) => body
-            .versions
-            .iter_mut()
-            .filter(|version| version.number == number)
-            .for_each(|version| version.state = state),
-    }
+    grant.key().cloned().ok_or(Refusal::KeyNotFound)
 }

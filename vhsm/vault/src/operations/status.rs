@@ -35,7 +35,7 @@ impl Vault {
         let policy = self.policy();
         let set = policy.set();
         let usage = usage();
-        let own = self.own_warnings(&usage);
+        let own = self.own_warnings(around, &usage, now)?;
         let warnings: Vec<&str> = around
             .warnings
             .iter()
@@ -68,7 +68,12 @@ impl Vault {
     }
 
     /// What an operator should know, called what it is.
-    fn own_warnings(&self, usage: &Usage) -> Vec<String> {
+    fn own_warnings(
+        &self,
+        around: &Surroundings<'_>,
+        usage: &Usage,
+        now: Now,
+    ) -> Result<Vec<String>, Refusal> {
         let policy = self.policy();
         let nearly_full = [
             ("records", usage.records_used, usage.records_size),
@@ -94,7 +99,12 @@ impl Vault {
             .iter()
             .filter(|rule| rule.unsigned == Unsigned::Accept)
             .map(|rule| format!("key {} is taken without its owner's signature", rule.name));
-        nearly_full.chain(simulated).chain(unsigned).collect()
+        let own = self.keys.warnings(&policy, around.are_records_kept, now)?;
+        Ok(nearly_full
+            .chain(own)
+            .chain(simulated)
+            .chain(unsigned)
+            .collect())
     }
 }
 

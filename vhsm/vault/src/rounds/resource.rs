@@ -6,7 +6,7 @@ use crate::{Now, Refusal};
 use nitride_kbs::envelope::{EnvelopeError, EnvelopeFields, UnverifiedEnvelope};
 use nitride_kbs::jwe::{self, Jwe, JweError};
 use nitride_kbs::resource::ResourcePath;
-use nitride_protocol::{KeyType, Operation};
+use nitride_protocol::{KeyNameBuf, KeyType, Operation};
 use nitride_secmem::SecretBuf;
 use nitride_secmem::crypto::{
     AeadAlgorithm, AeadKey, CryptoError, EcP256, aes256_key_unwrap, concat_kdf_sha256,
@@ -222,7 +222,7 @@ fn pinned_signer<'s>(
         .ok_or(ResourceFault::UnknownSigner)
 }
 
-/// What travels with the key. An operation or a recipient that this vault does not know is left
+/// What travels with the key. An operation, a recipient or a wrapping key that this vault does not know is left
 /// out, which narrows. The rule is not mixed in here: it is asked at each use, and may change.
 fn signed<'p>(
     policy: &'p ActivePolicy,
@@ -233,6 +233,7 @@ fn signed<'p>(
 ) -> Delivered<'p> {
     let terms = &fields.policy;
     let known = |name: &&str| name.parse::<Operation>().ok();
+    let wrapping = |text: &&str| text.parse::<KeyNameBuf>().ok();
     let recipient = |text: &&str| text.parse::<ReleaseTo>().ok();
     Delivered {
         policy,
@@ -240,6 +241,7 @@ fn signed<'p>(
         voucher: Voucher::Owner(Box::new(owner)),
         version: fields.version,
         operations: terms.operations.iter().filter_map(known).collect(),
+        wrappable_by: terms.wrappable_by.iter().filter_map(wrapping).collect(),
         release_to: terms.release_to.iter().filter_map(recipient).collect(),
         lease_secs: terms.lease_secs,
         not_after_secs: terms.not_after_secs,
@@ -264,6 +266,7 @@ fn plain<'p>(
         voucher: Voucher::Service(service.clone()),
         version: 1,
         operations: rule.operations,
+        wrappable_by: rule.wrappable_by.clone(),
         release_to: rule.release_to.clone(),
         lease_secs: rule.lease_secs,
         not_after_secs: rule.not_after,

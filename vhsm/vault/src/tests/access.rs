@@ -145,19 +145,14 @@ fn a_key_is_used_between_not_before_and_not_after_alone() {
     bounded.not_after = Some(1_800_000_020);
     let mut world = World::new(policy(vec![rule(1, "**", EVERYTHING)], vec![bounded]));
     let mut app = world.application(1);
-    for (wall_secs, valid) in [
-        (0, false), // unknown
-        (1_800_000_009, false),
-        (1_800_000_010, true),
-        (1_800_000_020, true),
-        (1_800_000_021, false),
+    for (wall_secs, expected) in [
+        (0, Err(Not::Done(Status::KeyExpired))), // unknown
+        (1_800_000_009, Err(Not::Done(Status::NotYetValid))),
+        (1_800_000_010, Ok(())),
+        (1_800_000_020, Ok(())),
+        (1_800_000_021, Err(Not::Done(Status::KeyExpired))),
     ] {
         world.now.wall_secs = wall_secs;
-        let expected = if valid {
-            Ok(())
-        } else {
-            Err(Not::Done(Status::KeyExpired))
-        };
         let asked = world.ask(&mut app, &sign("k")).map(drop);
         assert_eq!(asked, expected, "at {wall_secs}");
     }

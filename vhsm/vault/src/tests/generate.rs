@@ -79,10 +79,12 @@ fn keys_that_no_policy_speaks_of_leave_the_last_quarter_of_the_arenas() {
         || Usage {
             records_used: 3073,
             records_size: 4096,
+            ..Usage::default()
         },
         || Usage {
             heap_used: 6145,
             heap_size: 8192,
+            ..Usage::default()
         },
     ];
     for usage in nearly {
@@ -109,6 +111,7 @@ fn keys_that_no_policy_speaks_of_leave_the_last_quarter_of_the_arenas() {
         records_size: 4096,
         heap_used: 6144,
         heap_size: 8192,
+        ..Usage::default()
     };
     world
         .ask(&mut app, &generate("k", KeyType::EcP256))

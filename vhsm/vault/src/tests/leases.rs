@@ -26,7 +26,7 @@ fn wanted() -> Not {
 fn has_material(world: &World) -> bool {
     let key = world.vault.keys.find("tag").unwrap().unwrap();
     let body = key.read().unwrap();
-    body.versions.iter().any(|v| v.material.is_some())
+    body.versions.iter().any(|v| v.material().is_some())
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn a_destroyed_key_is_gone_for_good_and_leaves_a_tombstone() {
     assert_eq!(described.result().state, KeyState::Destroyed);
     let key = world.vault.keys.find("gcm").unwrap().unwrap();
     let body = key.read().unwrap();
-    assert!(body.versions.iter().all(|v| v.material.is_none()));
+    assert!(body.versions.iter().all(|v| v.material().is_none()));
 }
 
 #[test]

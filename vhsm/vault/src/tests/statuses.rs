@@ -170,7 +170,7 @@ fn every_status_of_the_vault_is_reachable() {
 
     world.ask(&mut app, &encrypt("full")).unwrap();
     let full = world.vault.keys.find("full").unwrap().unwrap();
-    full.read().unwrap().versions[0].nonces.start_at(1 << 32);
+    full.read().unwrap().versions[0].nonces().start_at(1 << 32);
     refused(
         world.ask(&mut app, &encrypt("full")).map(drop),
         Status::KeyExhausted,
@@ -312,6 +312,7 @@ fn status_says_what_is_weak_and_how_old_approvals_are() {
         panic!("{outcome:?}");
     };
     let around = Surroundings {
+        are_records_kept: true,
         arena_kind: "locked",
         connections: 3,
         parked: 2,

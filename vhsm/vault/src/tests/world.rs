@@ -100,7 +100,7 @@ impl World {
     pub(crate) fn with_limits(policy: PolicySet, limits: VaultLimits) -> Self {
         arenas();
         Self {
-            vault: Vault::new(policy, limits).unwrap(),
+            vault: Vault::new(policy, limits, Vec::new()).unwrap().0,
             now: Now {
                 boot_ms: 1_000_000,
                 wall_secs: 1_800_000_000,
@@ -167,6 +167,7 @@ impl World {
             })),
             version: 1,
             operations: rule.operations,
+            wrappable_by: rule.wrappable_by.clone(),
             release_to: rule.release_to.clone(),
             lease_secs: None,
             not_after_secs: None,

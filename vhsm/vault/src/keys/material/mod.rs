@@ -10,7 +10,7 @@ pub(crate) use expanded::Expanded;
 use crate::Refusal;
 use cache::Slot;
 use nitride_protocol::KeyType;
-use nitride_secmem::{Record, SecretBuf};
+use nitride_secmem::Record;
 use std::sync::Arc;
 
 /// A version's key: the canonical bytes in the records arena. What the library makes of them

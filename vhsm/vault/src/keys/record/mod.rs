@@ -28,9 +28,8 @@ mod tests;
 pub(crate) mod trace;
 
 pub(crate) use codec::{KeyFields, MAX_FORMER_LEN, VersionFields};
-#[cfg(feature = "fuzzing")]
-pub(crate) use recover::try_decode;
-pub(super) use recover::{Recovered, recover};
+pub use recover::reads_as_written;
+pub(super) use recover::recover;
 
 use super::key::{Body, Version};
 use super::{Material, Nonces};

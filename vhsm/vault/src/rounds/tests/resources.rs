@@ -223,7 +223,7 @@ fn the_envelopes_policy_travels_with_the_key_and_unknown_words_narrow() {
         .unwrap();
     let held = world.vault.keys.find(SECRET).unwrap().unwrap();
     let body = held.read().unwrap();
-    let own = &body.versions[0].own;
+    let own = body.versions[0].own.as_ref().unwrap();
     let both = OperationSet::of(&[Operation::Release, Operation::Derive]);
     assert_eq!(own.operations, both);
     assert_eq!(

@@ -60,7 +60,7 @@ impl World {
             keys_per_uid: 100,
         };
         Self {
-            vault: Vault::new(policy, limits).unwrap(),
+            vault: Vault::new(policy, limits, Vec::new()).unwrap().0,
             now: Cell::new(1_000_000),
             draw: Cell::new(0),
         }
@@ -132,7 +132,7 @@ impl World {
         let key = self.vault.keys.find(name).unwrap()?;
         let body = key.read().unwrap();
         let version = body.versions.last().unwrap();
-        let material = version.material.as_ref()?.record().expose().to_vec();
+        let material = version.material()?.record().expose().to_vec();
         Some((version.number, material))
     }
 
