@@ -23,7 +23,10 @@
 //! codes and file names.
 //!
 //! Besides, 20 KiB for each of the stacks that calls run on: two for each processor, but at least
-//! four, at most sixteen, and beyond four at most one for each 128 KiB of the arena.
+//! four, at most sixteen, and beyond four at most one for each 128 KiB of the arena. And 132 KiB for
+//! each of those on which lattices and private RSA keys compute: one for each processor, at most
+//! four, and beyond one at most one for each MiB of the arena; and 36 KiB for the one on which RSA
+//! keys are made.
 //!
 //! While a call runs, signals are blocked on its thread, lest the kernel write registers to a
 //! handler's stack: [`block_signals_on_this_thread`] makes that cheap. What is not promised: the

@@ -66,6 +66,14 @@ impl KeyAlgorithm {
         }
     }
 
+    /// Of an EC key, its curve's object identifier alone: what follows `ecPublicKey`.
+    pub(super) fn curve_identifier(self) -> Option<&'static [u8]> {
+        match self {
+            Self::Ec(_) => self.identifier().get(9..),
+            _ => None,
+        }
+    }
+
     /// The kind that an `AlgorithmIdentifier` with these contents names.
     pub(super) fn of_identifier(contents: &[u8]) -> Option<Self> {
         Self::ALL

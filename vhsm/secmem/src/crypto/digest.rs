@@ -30,6 +30,61 @@ pub(super) fn sha256_parts(parts: &[&[u8]]) -> [u8; 32] {
     digest
 }
 
+/// SHA-256 of something public that comes piece by piece.
+pub struct Sha256 {
+    context: SHA256_CTX,
+}
+
+impl std::fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sha256 { .. }")
+    }
+}
+
+impl Sha256 {
+    /// Of nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        door::through(|| {
+            let mut context = MaybeUninit::<SHA256_CTX>::uninit();
+            // SAFETY: Init makes the whole context valid, cannot fail and allocates nothing; the
+            // context holds no pointer, so it may move.
+            let context = unsafe {
+                aws_lc_sys::SHA256_Init(context.as_mut_ptr());
+                context.assume_init()
+            };
+            Self { context }
+        })
+    }
+
+    /// What comes next.
+    pub fn update(&mut self, part: &[u8]) {
+        door::through(|| {
+            // SAFETY: the context is valid and ours alone; the part is read for its length.
+            unsafe {
+                aws_lc_sys::SHA256_Update(&raw mut self.context, part.as_ptr().cast(), part.len());
+            }
+        });
+    }
+
+    /// The digest of all of it.
+    #[must_use]
+    pub fn finish(mut self) -> [u8; 32] {
+        door::through(|| {
+            let mut digest = [0; 32];
+            // SAFETY: the context is valid and ours alone; Final writes 32 bytes, as the array has.
+            unsafe { aws_lc_sys::SHA256_Final(digest.as_mut_ptr(), &raw mut self.context) };
+            digest
+        })
+    }
+}
+
+impl Default for Sha256 {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// SHA-384 of the concatenation of `parts`, which are public.
 #[must_use]
 pub fn sha384(parts: &[&[u8]]) -> [u8; 48] {

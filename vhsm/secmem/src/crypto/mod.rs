@@ -30,7 +30,7 @@ mod xaes;
 pub use aead::{AeadAlgorithm, AeadKey, NONCE_LEN, TAG_LEN};
 pub use algorithm::KeyAlgorithm;
 pub use curve25519::{Ed25519, verify_ed25519};
-pub use digest::{concat_kdf_sha256, constant_time_eq, sha256, sha384};
+pub use digest::{Sha256, concat_kdf_sha256, constant_time_eq, sha256, sha384};
 pub use ec::{Curve, Ec, FixedSig, PublicPoint, verify_ecdsa};
 pub use hash::{HashAlgorithm, Input};
 pub use hkdf::{hkdf, hkdf_expand};

@@ -162,7 +162,7 @@ fn ec(algorithm: KeyAlgorithm, der: &[u8]) -> Option<Inner<'_>> {
     }
     let secret = reader.take(OCTET_STRING)?;
     if let Some(curve) = reader.take(OUTER_0)
-        && !algorithm.identifier().ends_with(curve)
+        && algorithm.curve_identifier() != Some(curve)
     {
         return None;
     }
