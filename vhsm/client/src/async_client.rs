@@ -1,4 +1,5 @@
 use crate::calls::typed_calls;
+use crate::calls_of_keys::typed_calls_of_keys;
 use crate::channel::Channel;
 use crate::{ClientError, Options, Server};
 use nitride_ipc::Connection;
@@ -20,6 +21,7 @@ pub struct AsyncClient {
 }
 
 typed_calls!(AsyncClient, self, [], [async], [.await]);
+typed_calls_of_keys!(AsyncClient, self, [], [async], [.await]);
 
 impl AsyncClient {
     /// Connects and says hello, without waiting for rounds.

@@ -1,8 +1,10 @@
 use crate::calls::typed_calls;
+use crate::calls_of_keys::typed_calls_of_keys;
 use crate::{ClientError, Options, Server};
 use nitride_ipc::{Connection, RecvError, SendError};
 use nitride_protocol::limits::MAX_PACKET_LEN;
 use nitride_protocol::{Call, Message, Operation, Status, open_reply, write_request};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
@@ -21,6 +23,7 @@ pub struct Client {
 }
 
 typed_calls!(Client, self, [mut], [], []);
+typed_calls_of_keys!(Client, self, [mut], [], []);
 
 impl Client {
     /// Connects and says hello, without waiting for rounds.
@@ -104,8 +107,21 @@ impl Client {
     where
         R: Call + Message<'a>,
     {
+        self.call_with(request, &[], own)
+    }
+
+    /// Makes any call, with descriptors attached to its packet.
+    pub(crate) fn call_with<'a, R, T>(
+        &mut self,
+        request: &R,
+        descriptors: &[BorrowedFd<'_>],
+        own: impl for<'r> FnOnce(R::Reply<'r>) -> T,
+    ) -> Result<T, ClientError>
+    where
+        R: Call + Message<'a>,
+    {
         let mut used = 0;
-        let outcome = self.exchange(request, own, &mut used);
+        let outcome = self.exchange(request, descriptors, own, &mut used);
         if carries_secret(R::OPERATION) {
             erase(&mut self.buffer[..used]);
         }
@@ -116,6 +132,7 @@ impl Client {
     fn exchange<'a, R, T>(
         &mut self,
         request: &R,
+        descriptors: &[BorrowedFd<'_>],
         own: impl for<'r> FnOnce(R::Reply<'r>) -> T,
         used: &mut usize,
     ) -> Result<T, ClientError>
@@ -133,9 +150,12 @@ impl Client {
         let sent = write_request(&mut self.buffer, id, R::OPERATION, request)
             .map_err(|source| ClientError::TooLong { operation, source })?;
         *used = sent;
-        self.connection
-            .send(&self.buffer[..sent])
-            .map_err(|source| self.send_failed(operation, source))?;
+        let packet = &self.buffer[..sent];
+        let outcome = match descriptors {
+            [] => self.connection.send(packet),
+            some => self.connection.send_with(packet, some),
+        };
+        outcome.map_err(|source| self.send_failed(operation, source))?;
         let received = self.receive(id, operation, used)?;
         let malformed = |source| ClientError::Protocol { operation, source };
         let (head, result) = open_reply(&self.buffer[..received]).map_err(malformed)?;
@@ -266,6 +286,7 @@ fn carries_secret(operation: u16) -> bool {
                 | Operation::Decrypt
                 | Operation::Random
                 | Operation::Release
+                | Operation::Batch
         )
     )
 }

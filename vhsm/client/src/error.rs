@@ -98,6 +98,15 @@ pub enum ClientError {
         #[source]
         source: std::io::Error,
     },
+    /// Memory to share could not be made.
+    #[error("{operation}: memory to share could not be made")]
+    Memory {
+        /// The verb.
+        operation: &'static str,
+        /// What went wrong.
+        #[source]
+        source: nitride_ipc::memory::MemoryError,
+    },
     /// The connection failed earlier, under another call.
     #[error("{operation}: the connection has failed before")]
     Unusable {
@@ -136,6 +145,7 @@ impl ClientError {
             Self::Protocol { .. } | Self::Version { .. } => {
                 "client and vhsmd are of different versions: install them together"
             }
+            Self::Memory { .. } => "use a smaller buffer, or free memory",
             Self::TooLong { .. } => "split the data, or work on its digest",
             Self::Name(_) => {
                 "names are segments of letters, digits, '_', '.' and '-' between slashes, at most 255 bytes"
@@ -198,6 +208,16 @@ fn remedy_for(status: Status) -> &'static str {
             "see that the resource exists and that its signer, path, type and policy are those of policy.d: vhsmd's log has the reason"
         }
         Status::RoundNotFound => "the round has ended: take the next one",
+        Status::RateLimited => "ask again later, or raise the key's rate in policy.d",
+        Status::NotYetValid => "wait, or correct not-before in policy.d",
+        Status::AuditUnavailable => {
+            "make room where the audit is written; vhsmd's log has the reason"
+        }
+        Status::WrongParameters => {
+            "use a scheme, a public key or a form that the key's type has: see describe"
+        }
+        Status::BufferNotFound => "register the buffer on this connection first",
+        Status::PolicyInvalid => "correct the policy: vhsm policy check FILE says what is wrong",
         Status::Internal => "this is a fault of vhsmd: its log has the reason",
         _ => "read vhsmd's log",
     }

@@ -21,22 +21,31 @@
 
 mod agent;
 mod async_client;
+mod buffer;
 mod calls;
+mod calls_of_keys;
 mod channel;
 mod client;
 mod error;
 mod options;
+mod public_key;
 mod replies;
+mod replies_of_keys;
 
 #[cfg(test)]
 mod tests;
 
 pub use agent::{AgentConnection, Evidence, RoundOrder};
 pub use async_client::AsyncClient;
+pub use buffer::{Buffer, Span};
 pub use client::Client;
 pub use error::ClientError;
 pub use options::{Options, Server};
+pub use public_key::{Curve, PublicHalf, PublicKeyFault};
 pub use replies::{
     Description, GateStatus, KeyVersion, ListEntry, Listing, PublicKey, Released, Signature, Tag,
     VaultStatus,
+};
+pub use replies_of_keys::{
+    Answer, Attested, AuditHead, BackupPart, Encapsulated, Explained, Wrapped,
 };
