@@ -243,6 +243,15 @@ pub(crate) fn descriptor_len(descriptor: &OwnedFd) -> io::Result<u64> {
         .map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
+/// Which file of its kind a descriptor is of.
+#[cfg(test)]
+pub(crate) fn inode(descriptor: &OwnedFd) -> io::Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(std::fs::File::from(descriptor.try_clone()?)
+        .metadata()?
+        .ino())
+}
+
 /// The page size of this kernel, in bytes.
 pub(crate) fn kernel_page_len() -> usize {
     // SAFETY: sysconf reads a constant.

@@ -26,6 +26,8 @@ mod head;
 mod record;
 mod slot;
 mod store;
+#[cfg(test)]
+mod tests;
 mod upgrade;
 
 pub use adopt::SegmentFault;

@@ -76,6 +76,12 @@ impl Record {
         }
     }
 
+    /// Where it lies.
+    #[cfg(test)]
+    pub(super) fn slot(&self) -> Slot {
+        self.slot
+    }
+
     /// What it is.
     #[must_use]
     pub fn kind(&self) -> RecordKind {
