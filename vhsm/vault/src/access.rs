@@ -4,14 +4,15 @@
 //! policy, what travels with the key, its state, its validity, its lease and its gate let it too,
 //! now. What can only be refused is refused before anything is fetched or waited for.
 
-use crate::keys::{Body, ExpandedCache, Key, Lease, Live, Material, Version};
+use crate::keys::{Body, ExpandedCache, Key, Lease, Live, Material, OwnPolicy, Version};
 use crate::permissions::{self, Authority, state_allows, type_allows};
 use crate::policy::{ActivePolicy, GateRule, KeyRule, ReleaseTo, Source};
 use crate::refusal::Stop;
-use crate::{Draw, Now, Peer, Refusal, Session, Vault, Want};
+use crate::{Draw, Now, Peer, Refusal, Session, Used, Vault, Want};
 use nitride_protocol::{KeyName, Operation, Origin};
 use nitride_secmem::Record;
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// The rules' side of the decision.
@@ -25,6 +26,8 @@ pub(crate) struct Grant<'s> {
     rule: Option<&'s Arc<KeyRule>>,
     gate: Option<&'s GateRule>,
     key: Option<Cow<'s, Arc<Key>>>,
+    /// Where a use notes what it used.
+    used: Option<&'s Cell<Option<Used>>>,
 }
 
 /// The rules' side for what is about no key.
@@ -113,6 +116,15 @@ impl<'k> Access<'k> {
         Refusal::WrongKeyType {
             key_type: self.body.key_type,
             operation,
+        }
+    }
+
+    /// What is said of the version by all that has a say: what travels with it and its rule.
+    pub(crate) fn effective(&self, rule: Option<&KeyRule>) -> OwnPolicy {
+        let own = self.body.effective(self.version);
+        match rule {
+            Some(rule) => own.narrowed_by(&OwnPolicy::of_rule(rule)),
+            None => own,
         }
     }
 
@@ -216,6 +228,7 @@ impl<'s> Grant<'s> {
             rule: decision.rule.as_ref(),
             gate: decision.gate.as_deref(),
             key: decision.key.as_ref().map(Cow::Borrowed),
+            used: Some(session.note_of_use()),
         })
     }
 
@@ -239,6 +252,7 @@ impl<'s> Grant<'s> {
             rule: Some(rule),
             gate: gate.map(|gate| &**gate),
             key: vault.keys.find(rule.name.as_str())?.map(Cow::Owned),
+            used: None,
         }))
     }
 
@@ -299,6 +313,12 @@ impl<'s> Grant<'s> {
         let body = key.read()?;
         match self.body_allows(vault, &body, wanted, now) {
             Ok(access) => {
+                if let Some(note) = self.used {
+                    note.set(Some(Used {
+                        key_type: access.body.key_type,
+                        version: access.version.number,
+                    }));
+                }
                 let used = (access.body, access.version);
                 let rule = self.rule.map(|rule| &**rule);
                 let whose = self.recipient.spender();
@@ -330,8 +350,13 @@ impl<'s> Grant<'s> {
         match (self.key(), self.rule) {
             (Some(key), _) => {
                 let body = key.read()?;
-                self.body_allows(vault, &body, Wanted::Newest, now)?;
-                Ok(())
+                let access = self.body_allows(vault, &body, Wanted::Newest, now)?;
+                let rule = self.rule.map(|rule| &**rule);
+                let most = access.body.max_uses(access.version, rule);
+                match most.is_some_and(|most| body.uses_taken() >= most) {
+                    true => Err(Refusal::KeyExhausted.into()),
+                    false => Ok(()),
+                }
             }
             (None, Some(rule)) if rule.source == Source::Generate => self.gate_allows(vault, now),
             (None, _) => Err(self.missing(vault, now)),

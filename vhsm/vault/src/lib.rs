@@ -37,7 +37,9 @@
 #![forbid(unsafe_code)]
 
 mod access;
+pub mod audit;
 mod ciphertext;
+mod explain;
 mod gate;
 mod keys;
 mod operations;
@@ -55,10 +57,13 @@ mod volume;
 #[cfg(test)]
 mod tests;
 
-pub use outcome::{Outcome, StatusRequest, Want};
+pub use explain::Explanation;
+pub use keys::record::record_written_again;
+pub use operations::{BULK_CHUNK_LEN, BULK_PREFIX_LEN, Bulk, BulkRequest, refuse_bulk};
+pub use outcome::{AttestCall, DaemonCall, Outcome, StatusRequest, Want};
 pub use peer::Peer;
 pub use refusal::Refusal;
-pub use session::{Session, Socket};
+pub use session::{BatchRefusal, Session, Socket, Used};
 pub use surroundings::{Draw, Now, Surroundings};
-pub use vault::{Vault, VaultLimits};
+pub use vault::{Recovery, Vault, VaultLimits};
 pub use volume::VolumeRefusal;

@@ -1,4 +1,5 @@
-use nitride_protocol::KeyNameBuf;
+use crate::BulkRequest;
+use nitride_protocol::{KeyNameBuf, Operation};
 
 /// What [`crate::Vault::perform`] came to.
 #[derive(Debug)]
@@ -13,6 +14,13 @@ pub enum Outcome {
     Reload,
     /// `status` was asked by somebody who may: answer by [`crate::Vault::write_status`].
     Status(StatusRequest),
+    /// `attest` was asked by somebody who may: collect evidence over the report data, answer.
+    Attest(AttestCall),
+    /// Shared memory is to be encrypted or decrypted: find it, then [`crate::Vault::start_bulk`].
+    Bulk(BulkRequest),
+    /// What the daemon alone can do was asked by somebody who may: decode the params, do it,
+    /// answer.
+    Daemon(DaemonCall),
     /// The buffer is too small even for a refusal: close the connection.
     Close,
 }
@@ -30,6 +38,45 @@ pub enum Want {
         /// The gate's name.
         name: String,
     },
+}
+
+/// Proof that the peer may have evidence collected, and what over; made by
+/// [`crate::Vault::perform`] alone.
+#[derive(Debug)]
+pub struct AttestCall {
+    pub(crate) id: u32,
+    pub(crate) report_data: [u8; 48],
+}
+
+impl AttestCall {
+    /// The request's id.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// SHA-384 over a fixed label and the caller's data, so that it is never a round's.
+    pub fn report_data(&self) -> &[u8; 48] {
+        &self.report_data
+    }
+}
+
+/// Proof that the peer may do what the daemon alone can; made by [`crate::Vault::perform`] alone.
+#[derive(Debug)]
+pub struct DaemonCall {
+    pub(crate) id: u32,
+    pub(crate) operation: Operation,
+}
+
+impl DaemonCall {
+    /// The request's id.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// What was asked.
+    pub fn operation(&self) -> Operation {
+        self.operation
+    }
 }
 
 /// Proof that the peer may read the status; made by [`crate::Vault::perform`] alone.

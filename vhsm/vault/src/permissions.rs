@@ -119,6 +119,11 @@ pub(crate) fn row(operation: Operation, socket: Socket) -> Option<(Authority, Ke
     (authority != Nobody).then_some((authority, *key))
 }
 
+/// What `operation` has to do with a key.
+pub(crate) fn concerns(operation: Operation) -> Option<Key> {
+    TABLE.iter().find(|row| row.0 == operation).map(|row| row.3)
+}
+
 /// Whether keys of `key_type` can do `operation`.
 pub(crate) fn type_allows(operation: Operation, key_type: KeyType) -> Result<(), Refusal> {
     let key = TABLE.iter().find(|row| row.0 == operation).map(|row| row.3);

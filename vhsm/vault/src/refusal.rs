@@ -64,6 +64,36 @@ pub enum Refusal {
     /// The key has no such version.
     #[error("the key has no such version")]
     VersionNotFound,
+    /// The key's policies do not name the wrapping key.
+    #[error("the key's wrappable-by does not name the wrapping key")]
+    NotWrappable,
+    /// A copy would outlive the lease, or be used as often again.
+    #[error("a key with a lease or with max-uses is not wrapped")]
+    CountedKey,
+    /// A wrapping key that neither a vault made nor a service provisioned.
+    #[error("a wrapping key is generated or provisioned, and never imported or derived")]
+    WrappingKeyNotOurs,
+    /// A plaintext would come out of what has none to give.
+    #[error("a secret is not derived, and does not come wrapped by another program")]
+    SecretNotOurs,
+    /// Only symmetric keys are derived.
+    #[error("a key of type {key_type} is not derived")]
+    NotDerived {
+        /// The type.
+        key_type: KeyType,
+    },
+    /// What was wrapped is a key of another type.
+    #[error("the wrapped key is of type {key_type}")]
+    WrappedOtherwise {
+        /// The type that it has.
+        key_type: KeyType,
+    },
+    /// The bytes are not of the format that `wrap` gives.
+    #[error("the bytes are no wrapped key of this vault's format")]
+    NotAWrappedKey,
+    /// The peer's public key is not of the key's kind.
+    #[error("the peer's public key is not of the kind of the key")]
+    WrongPeerKey,
     /// Keys of this type cannot do this.
     #[error("a key of type {key_type} cannot {operation}")]
     WrongKeyType {
@@ -175,7 +205,9 @@ impl Refusal {
     pub fn status(self) -> Status {
         match self {
             Self::Malformed(error) => refusal_of(&error),
-            Self::NotACiphertext | Self::BadMaterial { .. } => Status::Malformed,
+            Self::NotACiphertext | Self::NotAWrappedKey | Self::BadMaterial { .. } => {
+                Status::Malformed
+            }
             Self::UnsupportedVersion => Status::UnsupportedVersion,
             Self::UnknownOperation { .. } | Self::WrongSocket { .. } => Status::UnknownOperation,
             Self::NotAdmin
@@ -187,12 +219,19 @@ impl Refusal {
             | Self::GateGone
             | Self::NotGeneratedHere
             | Self::WouldWiden
+            | Self::NotWrappable
+            | Self::CountedKey
+            | Self::WrappingKeyNotOurs
+            | Self::SecretNotOurs
             | Self::NotReleasedToPeer => Status::Denied,
             Self::KeyNotFound => Status::KeyNotFound,
             Self::KeyExists => Status::KeyExists,
             Self::VersionNotFound => Status::VersionNotFound,
             Self::WrongKeyType { .. } | Self::SharedKey { .. } => Status::WrongKeyType,
             Self::WrongScheme
+            | Self::NotDerived { .. }
+            | Self::WrappedOtherwise { .. }
+            | Self::WrongPeerKey
             | Self::WrongDigest
             | Self::WrongFormat { .. }
             | Self::RawUnderOwnKey => Status::WrongParameters,

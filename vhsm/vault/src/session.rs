@@ -1,7 +1,8 @@
 use crate::keys::{Key, Keys};
 use crate::policy::{ActivePolicy, GateRule, KeyRule};
 use crate::{Peer, Refusal, Vault};
-use nitride_protocol::{KeyName, OperationSet};
+use nitride_protocol::{KeyName, KeyType, Operation, OperationSet};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -27,6 +28,8 @@ pub struct Session {
     socket: Socket,
     wait_ms: u32,
     refusal: Option<Refusal>,
+    batch_refusals: Vec<BatchRefusal>,
+    used: Cell<Option<Used>>,
     /// What [`Vault`]'s epoch was when `policy` was taken.
     epoch: u64,
     policy: Arc<ActivePolicy>,
@@ -47,6 +50,26 @@ pub(crate) struct Decision {
     pub(crate) key: Option<Arc<Key>>,
 }
 
+/// What a request has used, for the audit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Used {
+    /// The key's type.
+    pub key_type: KeyType,
+    /// Its version.
+    pub version: u32,
+}
+
+/// An item of a batch that was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchRefusal {
+    /// Its place in the batch, from 0.
+    pub item: usize,
+    /// What was asked.
+    pub operation: Operation,
+    /// Why not; `None` where it would have had to wait.
+    pub refusal: Option<Refusal>,
+}
+
 impl Session {
     pub(crate) fn new(peer: Peer, socket: Socket, epoch: u64, policy: Arc<ActivePolicy>) -> Self {
         Self {
@@ -55,6 +78,8 @@ impl Session {
             decisions: HashMap::new(),
             wait_ms: 0,
             refusal: None,
+            batch_refusals: Vec::new(),
+            used: Cell::new(None),
             peer,
             socket,
             epoch,
@@ -81,6 +106,25 @@ impl Session {
     /// Why the last request was refused, for the log; `None` if it was not.
     pub fn refusal(&self) -> Option<Refusal> {
         self.refusal
+    }
+
+    /// Why items of the last request were refused, if that was a batch: for the log.
+    pub fn batch_refusals(&self) -> &[BatchRefusal] {
+        &self.batch_refusals
+    }
+
+    /// Which key the last request was let use, if any: the last one of a batch.
+    pub fn used(&self) -> Option<Used> {
+        self.used.get()
+    }
+
+    /// Where a granted use notes its key.
+    pub(crate) fn note_of_use(&self) -> &Cell<Option<Used>> {
+        &self.used
+    }
+
+    pub(crate) fn set_batch_refusals(&mut self, refusals: Vec<BatchRefusal>) {
+        self.batch_refusals = refusals;
     }
 
     pub(crate) fn set_wait_ms(&mut self, wait_ms: u32) {
@@ -144,6 +188,19 @@ impl Session {
         }
         self.decisions.insert(name.as_str().into(), decision);
         Ok(())
+    }
+
+    /// The same for two names, both of which are remembered then.
+    pub(crate) fn decide_both(
+        &mut self,
+        keys: &Keys,
+        one: KeyName<'_>,
+        other: KeyName<'_>,
+    ) -> Result<(), Refusal> {
+        self.decide(keys, one)?;
+        self.decide(keys, other)?;
+        // Making room for the other may have cost the one its place.
+        self.decide(keys, one)
     }
 
     /// For how many names decisions are remembered.

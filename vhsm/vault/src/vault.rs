@@ -110,6 +110,7 @@ impl Vault {
     ) -> Outcome {
         session.refresh(self);
         session.set_refusal(None);
+        session.note_of_use().set(None);
         session.set_batch_refusals(Vec::new());
         let id = head.id;
         let call = Call {

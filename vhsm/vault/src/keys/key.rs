@@ -419,8 +419,7 @@ impl Version {
 
     /// Counts its lease from now on: one atomic store.
     pub(super) fn renew_lease(&self, now: Now) {
-        let since = self.held.record().counter(SINCE_BOOT_MS);
-        since.store(now.boot_ms, Ordering::SeqCst);
+        record::renew(self.held.record(), now);
     }
 
     pub(crate) fn uses(&self) -> u64 {
@@ -440,15 +439,6 @@ impl Version {
         if let (Some(own), Some(newer)) = (&mut self.own, newer) {
             **own = own.narrowed_by(newer);
         }
-    }
-
-    /// Takes on what its envelope says now, here and in its record, or changes nothing.
-    pub(super) fn tell(&mut self, own: OwnPolicy) -> Result<(), Refusal> {
-        if self.own.as_deref() == Some(&own) {
-            return Ok(());
-        }
-        let before = self.own.replace(Box::new(own));
-        self.rewrite().inspect_err(|_| self.own = before)
     }
 
     /// Writes what its envelope says into its record.

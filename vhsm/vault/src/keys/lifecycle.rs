@@ -33,9 +33,15 @@ impl Keys {
 
     /// Zeroes a key, or one of its versions, for good.
     pub(crate) fn destroy(&self, key: &Key, version: Option<u32>) -> Result<(), Refusal> {
-        let mut body = key.write()?;
-        body.may_change(Operation::Destroy, version)?;
-        body.destroy(version);
+        let ended = {
+            let mut body = key.write()?;
+            body.may_change(Operation::Destroy, version)?;
+            body.destroy(version);
+            body.state == KeyState::Destroyed && body.origin != Origin::Provisioned
+        };
+        if ended {
+            self.count_ended()?;
+        }
         Ok(())
     }
 
@@ -106,11 +112,14 @@ impl Keys {
         if body.state == KeyState::Destroyed {
             return Err(Refusal::KeyDestroyed);
         }
-        let terms = changed(&body, asked)?;
-        let is_own = matches!(body.origin, Origin::Generated | Origin::Imported);
-        let said = body.versions.last().map(|newest| body.effective(newest));
-        if !is_own && !said.is_some_and(|said| said.is_no_narrower_than(&terms)) {
-            return Err(Refusal::WouldWiden);
+        let mut terms = changed(&body, &body.terms, asked)?;
+        if !matches!(body.origin, Origin::Generated | Origin::Imported) {
+            let newest = body.versions.last().ok_or(Refusal::VersionNotFound)?;
+            let said = body.effective(newest);
+            if !said.is_no_narrower_than(&changed(&body, &said, asked)?) {
+                return Err(Refusal::WouldWiden);
+            }
+            terms = body.terms.narrowed_by(&terms);
         }
         let mut fields = body.fields(key.name());
         fields.terms = terms;
@@ -152,9 +161,9 @@ fn is_counted(operation: Operation) -> bool {
     )
 }
 
-/// The key's terms with what is asked put in.
-fn changed(body: &Body, asked: &KeyPolicy<'_>) -> Result<OwnPolicy, Refusal> {
-    let mut terms = body.terms.clone();
+/// `said` with what is asked put in its place.
+fn changed(body: &Body, said: &OwnPolicy, asked: &KeyPolicy<'_>) -> Result<OwnPolicy, Refusal> {
+    let mut terms = said.clone();
     if let Some(operations) = asked.operations {
         terms.operations = uses_asked(body.key_type, Some(operations))?;
     }

@@ -11,7 +11,7 @@ pub(crate) mod record;
 mod terms;
 
 pub(crate) use key::{Body, Key, Lease, Version};
-pub(crate) use material::{Expanded, ExpandedCache, Live, Material};
+pub(crate) use material::{Expanded, ExpandedCache, Live, Material, Wrapping, curve_of};
 pub(crate) use new_key::NewKey;
 use nonce::Nonces;
 pub(crate) use provision::{CommitRefused, Delivered};
@@ -255,6 +255,13 @@ impl Keys {
         result
     }
 
+    /// Counts a key that was made here and is destroyed.
+    fn count_ended(&self) -> Result<(), Refusal> {
+        let mut table = self.write()?;
+        table.irreplaceable = table.irreplaceable.saturating_sub(1);
+        Ok(())
+    }
+
     /// Whether there would be a place for the key now, before it costs anything to make one.
     fn has_place(&self, new: &NewKey<'_>) -> Result<(), Refusal> {
         self.place(&*self.read()?, new)
@@ -331,7 +338,7 @@ impl Table {
             *self.of_uid.entry(uid).or_default() += 1;
             self.unruled += 1;
         }
-        if body.origin != Origin::Provisioned {
+        if body.origin != Origin::Provisioned && body.state != KeyState::Destroyed {
             self.irreplaceable += 1;
         }
     }

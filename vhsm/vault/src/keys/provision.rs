@@ -290,19 +290,18 @@ fn renew(
         return Err(CommitRefused::OtherMaterial);
     }
     let said = delivered.own_policy();
-    let own = match &here.own {
-        Some(own) => own.narrowed_by(&said),
-        None => said.clone(),
-    };
-    if here.material().is_none() {
-        let mut again = delivered.version(material, here.state, now);
-        again.fields.own = Some(Box::new(own));
-        let again = again.write(family, Some(here), draw)?;
-        record::erase_replaced(std::mem::replace(here, again));
-    } else {
-        here.tell(own)?;
+    let own = here.own.as_deref().unwrap_or(&said).narrowed_by(&said);
+    if here.material().is_some() && here.own.as_deref() == Some(&own) {
         here.renew_lease(now);
+        return Ok(());
     }
+    let mut again = delivered.version(material, here.state, now);
+    if here.material().is_some() {
+        again.fields.voucher = here.voucher.clone();
+    }
+    again.fields.own = Some(Box::new(own));
+    let again = again.write(family, Some(here), draw)?;
+    record::erase_replaced(std::mem::replace(here, again));
     narrow(before, Some(&said));
     Ok(())
 }

@@ -45,7 +45,7 @@ pub(super) fn destroy(
 }
 
 /// The key that is to be changed, which has to be there.
-fn present(
+pub(super) fn present(
     vault: &Vault,
     session: &mut Session,
     operation: Operation,

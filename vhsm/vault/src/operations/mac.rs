@@ -4,7 +4,7 @@ use crate::keys::{Expanded, Live};
 use crate::refusal::Stop;
 use crate::{Outcome, Refusal, Session, Vault};
 use nitride_protocol::application::{Mac, Tag, VerifyMac};
-use nitride_protocol::{Empty, Message, Operation, Reader};
+use nitride_protocol::{Empty, Operation};
 use nitride_secmem::crypto::Hmac;
 
 /// The longest tag, of HMAC-SHA-512.
@@ -13,10 +13,10 @@ const MAX_TAG_LEN: usize = 64;
 pub(super) fn mac(
     vault: &Vault,
     session: &mut Session,
-    params: Reader<'_>,
+    asked: &Mac<'_>,
     call: Call<'_>,
 ) -> Result<Outcome, Stop> {
-    let Mac { key, data } = Mac::decode_last(params)?;
+    let Mac { key, data } = *asked;
     let on = (Operation::Mac, key);
     with_key(
         vault,
@@ -39,7 +39,7 @@ pub(super) fn mac(
 pub(super) fn verify_mac(
     vault: &Vault,
     session: &mut Session,
-    params: Reader<'_>,
+    asked: &VerifyMac<'_>,
     call: Call<'_>,
 ) -> Result<Outcome, Stop> {
     let VerifyMac {
@@ -47,7 +47,7 @@ pub(super) fn verify_mac(
         version,
         data,
         tag,
-    } = VerifyMac::decode_last(params)?;
+    } = *asked;
     let on = (Operation::VerifyMac, key);
     with_key(
         vault,

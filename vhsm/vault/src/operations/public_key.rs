@@ -1,16 +1,16 @@
 use super::{Call, with_key};
 use crate::refusal::Stop;
 use crate::{Outcome, Session, Vault};
+use nitride_protocol::Operation;
 use nitride_protocol::application::{PublicKey, PublicKeyDer};
-use nitride_protocol::{Message, Operation, Reader};
 
 pub(super) fn public_key(
     vault: &Vault,
     session: &mut Session,
-    params: Reader<'_>,
+    asked: &PublicKey<'_>,
     call: Call<'_>,
 ) -> Result<Outcome, Stop> {
-    let PublicKey { key, version } = PublicKey::decode_last(params)?;
+    let PublicKey { key, version } = *asked;
     let on = (Operation::PublicKey, key);
     with_key(
         vault,

@@ -2,28 +2,28 @@ use super::{Call, Reply};
 use crate::access::KeylessGrant;
 use crate::refusal::Stop;
 use crate::{Outcome, Refusal, Session};
+use nitride_protocol::Operation;
 use nitride_protocol::application::Random;
 use nitride_protocol::limits::MAX_RANDOM_LEN;
-use nitride_protocol::{Message, Operation, Reader};
 
 pub(super) fn random(
     session: &mut Session,
-    params: Reader<'_>,
+    asked: &Random,
     call: Call<'_>,
 ) -> Result<Outcome, Stop> {
-    let Random { len } = Random::decode_last(params)?;
+    let Random { len } = *asked;
     KeylessGrant::new(session, Operation::Random)?;
     let len = usize::try_from(len)
         .ok()
         .filter(|len| *len <= MAX_RANDOM_LEN)
         .ok_or(Refusal::TooLarge)?;
     let Call {
-        id,
+        form,
         draw,
         reply: buffer,
         ..
     } = call;
-    let written = Reply { id, buffer }.write_in_place(
+    let written = Reply { form, buffer }.write_in_place(
         |writer| writer.array(1),
         len,
         |out| {

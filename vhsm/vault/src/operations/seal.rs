@@ -5,7 +5,7 @@ use crate::keys::{Expanded, Live};
 use crate::refusal::Stop;
 use crate::{Draw, Outcome, Refusal, Session, Vault};
 use nitride_protocol::application::{Ciphertext, Decrypt, Encrypt};
-use nitride_protocol::{EncryptionScheme, KeyType, Message, Operation, Origin, Reader};
+use nitride_protocol::{EncryptionScheme, KeyType, Operation, Origin};
 use nitride_secmem::crypto::{AeadKey, CryptoError, HashAlgorithm, Rsa, Xaes256Gcm};
 
 /// How a key seals, which depends on who else may hold it.
@@ -22,10 +22,9 @@ enum Sealing<'l> {
 pub(super) fn encrypt(
     vault: &Vault,
     session: &mut Session,
-    params: Reader<'_>,
+    asked: &Encrypt<'_>,
     call: Call<'_>,
 ) -> Result<Outcome, Stop> {
-    let asked = Encrypt::decode_last(params)?;
     let on = (Operation::Encrypt, asked.key);
     with_key(
         vault,
@@ -36,8 +35,8 @@ pub(super) fn encrypt(
         |access, reply, draw| {
             let live = access.live()?;
             match (live.expanded(), asked.scheme) {
-                (Expanded::Rsa(key), scheme) => encrypt_oaep(key, scheme, &asked, reply),
-                (_, None) => seal(access, &live, &asked, reply, draw),
+                (Expanded::Rsa(key), scheme) => encrypt_oaep(key, scheme, asked, reply),
+                (_, None) => seal(access, &live, asked, reply, draw),
                 (_, Some(_)) => Err(Refusal::WrongScheme),
             }
         },
@@ -47,19 +46,21 @@ pub(super) fn encrypt(
 pub(super) fn decrypt(
     vault: &Vault,
     session: &mut Session,
-    params: Reader<'_>,
+    asked: &Decrypt<'_>,
     call: Call<'_>,
 ) -> Result<Outcome, Stop> {
-    let asked = Decrypt::decode_last(params)?;
     let Call {
-        id,
+        form,
         now,
         draw,
         reply,
     } = call;
     let grant = Grant::new(session, vault, Operation::Decrypt, asked.key)?;
     let key = grant.ensure_key(vault, now, draw)?;
-    let reply = Reply::whole(id, reply);
+    let reply = Reply {
+        form,
+        buffer: reply,
+    };
     let has_header = asked.nonce.is_none() && !is_rsa(key.read()?.key_type);
     let len = if has_header {
         let sealed = UnverifiedCiphertext::parse(asked.ciphertext)?;
@@ -68,16 +69,16 @@ pub(super) fn decrypt(
             version: sealed.head.version,
         };
         grant.use_key(vault, &key, wanted, now, |access| {
-            open(access, &asked, &sealed, reply)
+            open(access, asked, &sealed, reply)
         })?
     } else {
         let wanted = asked.version.into();
         grant.use_key(vault, &key, wanted, now, |access| {
             let live = access.live()?;
             match (live.expanded(), asked.nonce) {
-                (Expanded::Rsa(key), None) => decrypt_oaep(key, &asked, reply),
+                (Expanded::Rsa(key), None) => decrypt_oaep(key, asked, reply),
                 (_, Some(nonce)) if asked.scheme.is_none() => {
-                    open_raw(access, &live, nonce, &asked, reply)
+                    open_raw(access, &live, nonce, asked, reply)
                 }
                 _ => Err(Refusal::WrongScheme),
             }
@@ -97,13 +98,13 @@ fn seal(
     let sealing = sealing_of(access, live)?;
     let algorithm = sealing.algorithm();
     // Taken before anything can fail: a nonce is used once or not at all.
+    let nonces = access.version().nonces();
     let mut drawn = [0; 24];
     let counted = match sealing {
-        Sealing::Counted(..) => access.version().nonces.count()?,
-        Sealing::Drawn(..) => access.version().nonces.draw(draw)?,
+        Sealing::Counted(..) => nonces.count()?,
+        Sealing::Drawn(..) => nonces.draw(draw)?,
         Sealing::Extended(_) => {
-            access.version().nonces.draw(draw)?;
-            draw.fill(&mut drawn);
+            drawn = nonces.draw(draw)?;
             [0; 12]
         }
     };

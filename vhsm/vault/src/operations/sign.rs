@@ -4,7 +4,7 @@ use crate::keys::Expanded;
 use crate::refusal::Stop;
 use crate::{Outcome, Refusal, Session, Vault};
 use nitride_protocol::application::{Sign, Signature, Verify};
-use nitride_protocol::{Empty, Message, Operation, Reader, SignScheme};
+use nitride_protocol::{Empty, Operation, SignScheme};
 use nitride_secmem::crypto::{
     DerSignature, FixedSig, HashAlgorithm, Input, RsaPadding, RsaScheme, verify_ed25519,
 };
@@ -47,7 +47,7 @@ struct Subject<'s> {
 pub(super) fn sign(
     vault: &Vault,
     session: &mut Session,
-    params: Reader<'_>,
+    asked: &Sign<'_>,
     call: Call<'_>,
 ) -> Result<Outcome, Stop> {
     let Sign {
@@ -55,7 +55,7 @@ pub(super) fn sign(
         scheme,
         message,
         prehashed,
-    } = Sign::decode_last(params)?;
+    } = *asked;
     let subject = Subject {
         bytes: message,
         is_digest: prehashed,
@@ -80,7 +80,7 @@ pub(super) fn sign(
 pub(super) fn verify(
     vault: &Vault,
     session: &mut Session,
-    params: Reader<'_>,
+    asked: &Verify<'_>,
     call: Call<'_>,
 ) -> Result<Outcome, Stop> {
     let Verify {
@@ -90,7 +90,7 @@ pub(super) fn verify(
         message,
         prehashed,
         signature,
-    } = Verify::decode_last(params)?;
+    } = *asked;
     let subject = Subject {
         bytes: message,
         is_digest: prehashed,

@@ -1,4 +1,4 @@
-use super::{GateRule, KeyRule, PolicyFault, PolicySet, ReleaseTo, Signer};
+use super::{Asked, GateRule, KeyRule, PolicyFault, PolicySet, ReleaseTo, Signer};
 use crate::Peer;
 use nitride_protocol::{KeyName, KeyNameBuf, OperationSet};
 use std::collections::{BTreeMap, HashMap};
@@ -90,6 +90,19 @@ impl ActivePolicy {
             .iter()
             .filter(|rule| rule.peers.iter().any(|stated| stated.matches(peer)))
             .fold(OperationSet::EMPTY, |all, rule| all.union(rule.operations))
+    }
+
+    /// What rules and administrators would like to know of `peer` besides who it is.
+    pub(crate) fn asks_about(&self, peer: &Peer) -> Asked {
+        let stated = self.set.rules.iter().flat_map(|rule| &rule.peers);
+        stated
+            .chain(&self.set.admins)
+            .filter(|stated| stated.executable_digest.is_some() || stated.per_message)
+            .map(|stated| stated.asks_about(peer))
+            .fold(Asked::default(), |all, one| Asked {
+                executable_digest: all.executable_digest || one.executable_digest,
+                per_message: all.per_message || one.per_message,
+            })
     }
 
     /// Whether `peer` may use the admin socket.

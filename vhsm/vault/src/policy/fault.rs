@@ -1,6 +1,6 @@
-use super::{KeyRule, PeerMatch, PolicySet, Source, Unsigned};
+use super::{KeyRule, PeerMatch, PolicySet, Rate, Source, Unsigned, limits};
 use nitride_protocol::{KeyNameBuf, KeyType, Operation};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use thiserror::Error;
 
 /// Why a policy is not taken. The configuration adds the file and the line.
@@ -68,6 +68,64 @@ pub enum PolicyFault {
         /// The key.
         key: KeyNameBuf,
     },
+    /// A limit or a number of zero, under which the key could never be used.
+    #[error("key {key} has a {field} of zero: it could never be used")]
+    Zero {
+        /// The key.
+        key: KeyNameBuf,
+        /// The field.
+        field: &'static str,
+    },
+    /// `rotate-after` at a key whose versions a service makes.
+    #[error("key {key} is provisioned: its service rotates it, so it cannot have {field}")]
+    RotatedElsewhere {
+        /// The key.
+        key: KeyNameBuf,
+        /// The field.
+        field: &'static str,
+    },
+    /// `rotate-after` at a key that no version of its own could follow.
+    #[error("key {key} of type {key_type} is not made here: nothing could rotate it")]
+    NotRotated {
+        /// The key.
+        key: KeyNameBuf,
+        /// Its type.
+        key_type: KeyType,
+    },
+    /// `wrappable-by` names the key itself.
+    #[error("key {key} is wrappable by itself")]
+    WrapsItself {
+        /// The key.
+        key: KeyNameBuf,
+    },
+    /// `wrappable-by` names a key of a type that does not wrap.
+    #[error("key {key} is wrappable by {by}, which is of type {key_type} and wraps nothing")]
+    NotAWrappingKey {
+        /// The key.
+        key: KeyNameBuf,
+        /// What `wrappable-by` names.
+        by: KeyNameBuf,
+        /// The type that its rule states.
+        key_type: KeyType,
+    },
+    /// A list that is longer than what is looked through at each use may be.
+    #[error("{by} has {len} {what}, which is more than {max}")]
+    TooMany {
+        /// "rule NAME", "key NAME" or "admin".
+        by: String,
+        /// What of.
+        what: &'static str,
+        /// How many.
+        len: usize,
+        /// How many there may be.
+        max: usize,
+    },
+    /// An executable digest without any other condition.
+    #[error("{by} has a peer with an executable-digest alone, and anybody can run a program")]
+    OnlyAHint {
+        /// "rule NAME" or "admin".
+        by: String,
+    },
     /// A peer match without a condition.
     #[error("{by} has a peer without any condition")]
     AnyPeer {
@@ -91,8 +149,16 @@ pub enum PolicyFault {
 impl PolicySet {
     /// Looks for contradictions within the policy; the vault takes none that has one.
     pub fn check(&self) -> Result<(), PolicyFault> {
+        // Above the work that is done for each part.
+        let everywhere = || "the policy".into();
+        let (rules, keys) = (self.rules.len(), self.keys.len());
+        at_most(limits::RULES, "rules", rules, everywhere)?;
+        at_most(limits::KEYS, "keys", keys, everywhere)?;
+        at_most(limits::GATES, "gates", self.gates.len(), everywhere)?;
         for rule in &self.rules {
-            check_peers(&rule.peers, || format!("rule {}", rule.name))?;
+            let by = || format!("rule {}", rule.name);
+            at_most(limits::PATTERNS, "names", rule.keys.len(), by)?;
+            check_peers(&rule.peers, by)?;
         }
         check_peers(&self.admins, || "admin".into())?;
         unique("gate", self.gates.iter().map(|gate| gate.name.as_str()))?;
@@ -117,15 +183,17 @@ impl PolicySet {
                 return Err(PolicyFault::NeverOpen { gate });
             }
         }
-        let mut names = HashSet::new();
+        let mut types = HashMap::new();
         for key in &self.keys {
-            if !names.insert(key.name.as_str()) {
+            if types.insert(key.name.as_str(), key.key_type).is_some() {
                 let key = key.name.clone();
                 return Err(PolicyFault::DuplicateKey { key });
             }
             self.check_key(key)?;
         }
-        Ok(())
+        self.keys
+            .iter()
+            .try_for_each(|key| check_wrapping(key, &types))
     }
 
     fn check_key(&self, rule: &KeyRule) -> Result<(), PolicyFault> {
@@ -157,6 +225,7 @@ impl PolicySet {
         {
             return Err(PolicyFault::NeverValid { key: key() });
         }
+        check_limits(rule)?;
         match &rule.source {
             Source::Kbs { service, .. } => {
                 self.knows_service(service, by)?;
@@ -194,10 +263,83 @@ impl PolicySet {
     }
 }
 
+/// What limits the uses, and when a new version follows.
+fn check_limits(rule: &KeyRule) -> Result<(), PolicyFault> {
+    let key = || rule.name.clone();
+    let by = || format!("key {}", rule.name);
+    at_most(limits::RECIPIENTS, "recipients", rule.release_to.len(), by)?;
+    at_most(limits::SIGNERS, "signers", rule.signer.len(), by)?;
+    let zero = [
+        ("max-uses", rule.max_uses == Some(0)),
+        ("rate", rule.rate.is_some_and(Rate::is_zero)),
+        ("min-version", rule.min_version == Some(0)),
+        ("rotate-after", rule.rotate_after_secs == Some(0)),
+        ("rotate-after-uses", rule.rotate_after_uses == Some(0)),
+    ];
+    if let Some((field, _)) = zero.into_iter().find(|(_, is_zero)| *is_zero) {
+        return Err(PolicyFault::Zero { key: key(), field });
+    }
+    let rotates = [
+        ("rotate-after", rule.rotate_after_secs.is_some()),
+        ("rotate-after-uses", rule.rotate_after_uses.is_some()),
+    ];
+    let Some((field, _)) = rotates.into_iter().find(|(_, stated)| *stated) else {
+        return Ok(());
+    };
+    if matches!(rule.source, Source::Kbs { .. }) {
+        return Err(PolicyFault::RotatedElsewhere { key: key(), field });
+    }
+    if rule.key_type == KeyType::Secret {
+        let key_type = rule.key_type;
+        return Err(PolicyFault::NotRotated {
+            key: key(),
+            key_type,
+        });
+    }
+    Ok(())
+}
+
+/// Whether what `rule` may leave under wraps at all, as far as the policy speaks of it.
+fn check_wrapping(rule: &KeyRule, types: &HashMap<&str, KeyType>) -> Result<(), PolicyFault> {
+    let key = || rule.name.clone();
+    let by = || format!("key {}", rule.name);
+    let wrapping = &rule.wrappable_by;
+    at_most(limits::WRAPPING_KEYS, "wrapping keys", wrapping.len(), by)?;
+    for by in wrapping {
+        if *by == rule.name {
+            return Err(PolicyFault::WrapsItself { key: key() });
+        }
+        if let Some(key_type) = types.get(by.as_str()).copied()
+            && !key_type.operations().contains(Operation::Wrap)
+        {
+            let (key, by) = (key(), by.clone());
+            return Err(PolicyFault::NotAWrappingKey { key, by, key_type });
+        }
+    }
+    Ok(())
+}
+
+fn at_most(
+    max: usize,
+    what: &'static str,
+    len: usize,
+    by: impl Fn() -> String,
+) -> Result<(), PolicyFault> {
+    if len <= max {
+        return Ok(());
+    }
+    let by = by();
+    Err(PolicyFault::TooMany { by, what, len, max })
+}
+
 fn check_peers(peers: &[PeerMatch], by: impl Fn() -> String) -> Result<(), PolicyFault> {
+    at_most(limits::PEERS, "peers", peers.len(), &by)?;
     for peer in peers {
         if !peer.states_anything() {
             return Err(PolicyFault::AnyPeer { by: by() });
+        }
+        if peer.is_only_a_hint() {
+            return Err(PolicyFault::OnlyAHint { by: by() });
         }
         if let Some(prefix) = &peer.cgroup_prefix
             && !prefix.starts_with('/')
@@ -229,145 +371,4 @@ fn unique<'a>(kind: &'static str, names: impl Iterator<Item = &'a str>) -> Resul
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::policy::{NamePattern, ReleaseTo, Rule};
-    use crate::tests::world::{gate, kbs, key, policy, uid};
-    use nitride_protocol::OperationSet;
-
-    type Change<T> = (fn(&mut T), &'static str);
-
-    fn fault_of(change: impl FnOnce(&mut PolicySet)) -> PolicyFault {
-        let mut provisioned = key("k", KeyType::Secret, kbs("r/t/k"));
-        provisioned.lease_secs = Some(1);
-        let local = key("l", KeyType::EcP256, Source::Local);
-        let mut set = policy(vec![], vec![provisioned, local]);
-        set.rules.push(Rule {
-            name: "r".into(),
-            keys: vec![NamePattern::parse("**").unwrap()],
-            peers: vec![uid(1)],
-            operations: OperationSet::ALL,
-        });
-        assert_eq!(set.check(), Ok(()));
-        change(&mut set);
-        set.check().unwrap_err()
-    }
-
-    fn name(text: &str) -> KeyNameBuf {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn an_empty_policy_has_no_fault_and_allows_nothing() {
-        assert_eq!(PolicySet::default().check(), Ok(()));
-    }
-
-    #[test]
-    fn what_is_stated_twice_is_named() {
-        let fault = fault_of(|set| set.keys.push(set.keys[0].clone()));
-        assert_eq!(fault, PolicyFault::DuplicateKey { key: name("k") });
-        let fault = fault_of(|set| set.gates.push(gate("vm", 1)));
-        assert!(matches!(fault, PolicyFault::Duplicate { kind: "gate", .. }));
-        let fault = fault_of(|set| set.signers.push(set.signers[0].clone()));
-        assert!(matches!(
-            fault,
-            PolicyFault::Duplicate { kind: "signer", .. }
-        ));
-        let fault = fault_of(|set| {
-            let mut other = set.signers[0].clone();
-            other.name = "other".into();
-            other.point = [5; 65];
-            set.signers.push(other);
-        });
-        let of_other = PolicyFault::Duplicate {
-            kind: "kid of signer",
-            name: "other".into(),
-        };
-        assert_eq!(fault, of_other);
-        let fault = fault_of(|set| {
-            let volume = ReleaseTo::Volume("root".into());
-            let mut other = set.keys[0].clone();
-            other.name = name("other");
-            other.release_to = vec![volume.clone()];
-            set.keys[0].release_to = vec![volume];
-            set.keys.push(other);
-        });
-        assert!(matches!(
-            fault,
-            PolicyFault::Duplicate { kind: "volume", .. }
-        ));
-    }
-
-    #[test]
-    fn what_is_referred_to_and_not_there_is_named() {
-        let changes: [Change<PolicySet>; 4] = [
-            (|set| set.keys[0].gate = Some("x".into()), "gate"),
-            (|set| set.keys[0].signer.push("x".into()), "signer"),
-            (|set| set.services.clear(), "service"),
-            (|set| set.signers.clear(), "signer"),
-        ];
-        for (change, expected) in changes {
-            let fault = fault_of(change);
-            assert!(matches!(fault, PolicyFault::Unknown { kind, .. } if kind == expected));
-        }
-    }
-
-    #[test]
-    fn a_key_states_only_what_its_type_and_its_source_have() {
-        let key = || name("l");
-        let key_type = KeyType::EcP256;
-        let fault = fault_of(|set| set.keys[1].operations.insert(Operation::Encrypt));
-        let operation = Operation::Encrypt;
-        let of_type = PolicyFault::NotOfType {
-            key: key(),
-            key_type,
-            operation,
-        };
-        assert_eq!(fault, of_type);
-        let fault = fault_of(|set| set.keys[1].release_to.push(ReleaseTo::Uid(0)));
-        let released = PolicyFault::NeverReleased {
-            key: key(),
-            key_type,
-        };
-        assert_eq!(fault, released);
-        let changes: [Change<KeyRule>; 5] = [
-            (|rule| rule.lease_secs = Some(1), "lease"),
-            (|rule| rule.prefetch = true, "prefetch"),
-            (|rule| rule.signer.push("owner".into()), "a signer"),
-            (|rule| rule.tenant = Some("t".into()), "a tenant"),
-            (|rule| rule.unsigned = Unsigned::Accept, "unsigned"),
-        ];
-        for (change, field) in changes {
-            let fault = fault_of(|set| change(&mut set.keys[1]));
-            assert_eq!(fault, PolicyFault::NotProvisioned { key: key(), field });
-        }
-    }
-
-    #[test]
-    fn what_could_never_hold_is_named() {
-        let key = || name("k");
-        let fault = fault_of(|set| set.keys[0].signer.clear());
-        assert_eq!(fault, PolicyFault::NoSigner { key: key() });
-        let fault = fault_of(|set| {
-            set.keys[0].not_before = Some(2);
-            set.keys[0].not_after = Some(1);
-        });
-        assert_eq!(fault, PolicyFault::NeverValid { key: key() });
-        let fault = fault_of(|set| set.gates[0].max_age_ms = 0);
-        assert_eq!(fault, PolicyFault::NeverOpen { gate: "vm".into() });
-    }
-
-    #[test]
-    fn a_peer_without_a_condition_or_with_a_relative_cgroup_is_named() {
-        let rule = || "rule r".to_owned();
-        let fault = fault_of(|set| set.rules[0].peers.push(PeerMatch::default()));
-        assert_eq!(fault, PolicyFault::AnyPeer { by: rule() });
-        let fault = fault_of(|set| set.admins.push(PeerMatch::default()));
-        let by = "admin".to_owned();
-        assert_eq!(fault, PolicyFault::AnyPeer { by });
-        let fault = fault_of(|set| {
-            set.rules[0].peers[0].cgroup_prefix = Some("system.slice".into());
-        });
-        assert_eq!(fault, PolicyFault::RelativeCgroup { by: rule() });
-    }
-}
+mod tests;

@@ -5,6 +5,7 @@
 
 mod active;
 mod fault;
+pub mod limits;
 mod pattern;
 mod peers;
 mod release_to;
@@ -12,9 +13,10 @@ mod release_to;
 pub(crate) use active::ActivePolicy;
 pub use fault::PolicyFault;
 pub use pattern::{NamePattern, PatternError};
-pub use peers::PeerMatch;
+pub use peers::{Asked, PeerMatch};
 pub use release_to::{ReleaseTo, ReleaseToError};
 
+use crate::Peer;
 use nitride_kbs::resource::ResourcePath;
 use nitride_protocol::{KeyNameBuf, KeyType, OperationSet};
 
@@ -51,6 +53,18 @@ pub struct Rule {
     pub peers: Vec<PeerMatch>,
     /// What it grants.
     pub operations: OperationSet,
+}
+
+impl Rule {
+    /// Why it is not about `peer`, for people; `None` where it is.
+    pub(crate) fn unmet(&self, peer: &Peer) -> Option<String> {
+        let mut unmet = None;
+        for stated in &self.peers {
+            // Of several, the first is as good as any.
+            unmet = unmet.or(Some(stated.unmet(peer)?));
+        }
+        Some(unmet.unwrap_or_else(|| "it names no peer".into()))
+    }
 }
 
 /// A key's own policy: it can only narrow what a rule grants and what travels with the key.
@@ -104,6 +118,13 @@ pub struct Rate {
     pub uses: u32,
     /// In how many seconds an empty bucket is full again.
     pub per_secs: u32,
+}
+
+impl Rate {
+    /// Whether it never lets anything through, or knows no time.
+    pub(crate) fn is_zero(self) -> bool {
+        self.uses == 0 || self.per_secs == 0
+    }
 }
 
 /// Where a key comes from.

@@ -24,6 +24,15 @@ pub struct PeerMatch {
     pub per_message: bool,
 }
 
+/// What some rule would like to know of a peer that costs more than asking who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Asked {
+    /// The digest of the program that it runs.
+    pub executable_digest: bool,
+    /// That every message of its connection comes from itself.
+    pub per_message: bool,
+}
+
 impl PeerMatch {
     /// Whether any condition is stated.
     pub fn states_anything(&self) -> bool {
@@ -44,6 +53,83 @@ impl PeerMatch {
             || unit.is_some()
             || cgroup_prefix.is_some()
             || executable_digest.is_some()
+    }
+
+    /// Whether it rests on the program file alone, which whoever may run it can bend.
+    pub(crate) fn is_only_a_hint(&self) -> bool {
+        let without = Self {
+            executable_digest: None,
+            ..self.clone()
+        };
+        self.executable_digest.is_some() && !without.states_anything()
+    }
+
+    /// What it takes to know whether it is about `peer`, where everything else of it holds.
+    pub(crate) fn asks_about(&self, peer: &Peer) -> Asked {
+        let seen_closely = Peer {
+            executable_digest: self.executable_digest,
+            per_message: true,
+            ..peer.clone()
+        };
+        if !self.matches(&seen_closely) {
+            return Asked::default();
+        }
+        Asked {
+            executable_digest: self.executable_digest.is_some(),
+            per_message: self.per_message,
+        }
+    }
+
+    /// The first condition that `peer` does not meet, for people; `None` where it is about the
+    /// peer.
+    pub(crate) fn unmet(&self, peer: &Peer) -> Option<String> {
+        if self.matches(peer) {
+            return None;
+        }
+        let alone = |one: Self| !one.matches(peer);
+        let only = Self::default;
+        let known =
+            |text: Option<&str>| text.map_or("unknown".to_owned(), |text| format!("{text:?}"));
+        let by_uid = [self.uid, self.user].into_iter().flatten();
+        if let Some(uid) = by_uid.into_iter().find(|uid| *uid != peer.uid) {
+            return Some(format!("its user is {}, not {uid}", peer.uid));
+        }
+        if let Some(gid) = self.gid.filter(|gid| *gid != peer.gid) {
+            return Some(format!("its primary group is {}, not {gid}", peer.gid));
+        }
+        if let Some(gid) = self.group
+            && alone(Self {
+                group: Some(gid),
+                ..only()
+            })
+        {
+            return Some(format!("it is not in group {gid}"));
+        }
+        if let Some(unit) = &self.unit
+            && peer.unit.as_ref() != Some(unit)
+        {
+            let found = known(peer.unit.as_deref());
+            return Some(format!("its system unit is {found}, not {unit:?}"));
+        }
+        if let Some(prefix) = &self.cgroup_prefix
+            && alone(Self {
+                cgroup_prefix: Some(prefix.clone()),
+                ..only()
+            })
+        {
+            let found = known(peer.cgroup.as_deref());
+            return Some(format!("its cgroup is {found}, not below {prefix:?}"));
+        }
+        if self.executable_digest.is_some() && self.executable_digest != peer.executable_digest {
+            return Some(match peer.executable_digest {
+                Some(_) => "its program is another".into(),
+                None => "its program was not, or could not be, read".into(),
+            });
+        }
+        if self.per_message && !peer.per_message {
+            return Some("its messages are not checked one by one; it has to connect anew".into());
+        }
+        Some("the entry states no condition".into())
     }
 
     /// Whether it is about `peer`. What is not known of a peer does not match.

@@ -295,18 +295,16 @@ fn an_imported_gcm_key_encrypts_each_message_under_a_key_of_its_own() {
     let rules = vec![rule(1, "**", EVERYTHING)];
     let mut world = World::new(policy(rules, vec![]));
     let (mut app, mut admin) = (world.application(1), world.admin(0));
-    for (key, key_type) in [("gcm", KeyType::Aes256Gcm)] {
-        let import = Import {
-            key: name(key),
-            key_type,
-            operations: None,
-            material: &[3; 32],
-            format: MaterialFormat::Raw,
-            wrapping_key: None,
-            wrappable_by: Vec::new(),
-        };
-        world.ask(&mut admin, &import).unwrap();
-    }
+    let import = Import {
+        key: name("gcm"),
+        key_type: KeyType::Aes256Gcm,
+        operations: None,
+        material: &[3; 32],
+        format: MaterialFormat::Raw,
+        wrapping_key: None,
+        wrappable_by: Vec::new(),
+    };
+    world.ask(&mut admin, &import).unwrap();
     let encrypt = Encrypt {
         key: name("gcm"),
         plaintext: b"plain",

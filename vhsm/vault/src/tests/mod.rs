@@ -3,9 +3,11 @@
 mod access;
 mod concurrency;
 mod data;
+mod explain;
 mod generate;
 mod leases;
 mod lifecycle;
+mod limits;
 mod listing;
 mod properties;
 mod provisioned;

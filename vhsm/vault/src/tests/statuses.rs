@@ -229,7 +229,7 @@ fn raw(world: &mut World, operation: u16, params: &[u8], reply: &mut [u8]) -> Ou
 fn a_number_of_no_operation_is_named() {
     let mut world = world();
     let mut reply = [0; 64];
-    for operation in [19, 1000, u16::MAX] {
+    for operation in [39, 1000, u16::MAX] {
         let Outcome::Reply(len) = raw(&mut world, operation, &[0x80], &mut reply) else {
             panic!("no reply");
         };

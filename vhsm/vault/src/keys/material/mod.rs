@@ -5,7 +5,7 @@ mod expanded;
 mod new;
 
 pub(crate) use cache::{ExpandedCache, Live};
-pub(crate) use expanded::Expanded;
+pub(crate) use expanded::{Expanded, Wrapping, curve_of};
 
 use crate::Refusal;
 use cache::Slot;

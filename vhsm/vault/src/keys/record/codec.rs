@@ -183,7 +183,7 @@ fn encoded(
     }
 }
 
-fn write_policy(writer: &mut Writer<'_>, policy: &OwnPolicy) -> Result<(), EncodeError> {
+pub(crate) fn write_policy(writer: &mut Writer<'_>, policy: &OwnPolicy) -> Result<(), EncodeError> {
     writer.array(10)?;
     let operations: Vec<_> = policy.operations.iter().collect();
     write_list(writer, &operations, |writer, operation| {
@@ -208,7 +208,7 @@ fn write_policy(writer: &mut Writer<'_>, policy: &OwnPolicy) -> Result<(), Encod
     writer.optional(policy.min_version.map(u64::from), Writer::u64)
 }
 
-fn read_policy(reader: &mut Reader<'_>) -> Result<OwnPolicy, DecodeError> {
+pub(crate) fn read_policy(reader: &mut Reader<'_>) -> Result<OwnPolicy, DecodeError> {
     reader.array_of(10)?;
     Ok(OwnPolicy {
         operations: read_operations(reader)?,

@@ -23,12 +23,12 @@
 mod codec;
 mod recover;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 #[cfg(test)]
 pub(crate) mod trace;
 
-pub(crate) use codec::{KeyFields, MAX_FORMER_LEN, VersionFields};
-pub use recover::reads_as_written;
+pub(crate) use codec::{KeyFields, MAX_FORMER_LEN, VersionFields, read_policy, write_policy};
+pub use recover::record_written_again;
 pub(super) use recover::recover;
 
 use super::key::{Body, Version};
@@ -167,6 +167,15 @@ fn commit(draft: Draft) -> Record {
 /// Changes the state of a key or a version.
 pub(super) fn set_state(record: &Record, state: KeyState) {
     record.set_state(word_of(state));
+    #[cfg(test)]
+    trace::written(record);
+}
+
+/// Counts a version's lease from now on.
+pub(super) fn renew(record: &Record, now: Now) {
+    record
+        .counter(SINCE_BOOT_MS)
+        .store(now.boot_ms, Ordering::SeqCst);
     #[cfg(test)]
     trace::written(record);
 }

@@ -193,12 +193,15 @@ fn whole(
     Body::new(fields, state, versions, record)
 }
 
-/// Whether these bytes are what one of the records has as its public part, and are written again
-/// as they were read.
-pub fn reads_as_written(public: &[u8]) -> bool {
+/// The public part of a key's or a version's record, read and written again; `None` where it is
+/// neither's. For whoever tries the decoders: what is read has one spelling.
+#[must_use]
+pub fn record_written_again(public: &[u8]) -> Option<Vec<u8>> {
     let key = KeyFields::decode(public).ok();
     let version = VersionFields::decode(public).ok();
-    let written = |bytes: Vec<u8>| bytes == public;
-    key.is_some_and(|fields| fields.encode().is_ok_and(written))
-        || version.is_some_and(|fields| fields.encode().is_ok_and(written))
+    match (key, version) {
+        (Some(fields), _) => fields.encode().ok(),
+        (_, Some(fields)) => fields.encode().ok(),
+        _ => None,
+    }
 }

@@ -1,0 +1,478 @@
+//! What limits a key's uses: how many, how often, from when on, by which versions; and rotation.
+
+use super::world::{EVERYTHING, Not, World, kbs, key, name, peer, policy, rule};
+use crate::policy::{KeyRule, PolicySet, Rate, Source};
+use crate::{Refusal, Socket};
+use nitride_protocol::admin::{Destroy, Import, Rotate, SetPolicy};
+use nitride_protocol::application::{
+    Decrypt, Describe, Encrypt, Generate, Mac, PublicKey, Sign, Verify,
+};
+use nitride_protocol::limits::MAX_VERSIONS_LEN;
+use nitride_protocol::{
+    KeyName, KeyPolicy, KeyType, MaterialFormat, Operation, OperationSet, Status,
+};
+
+fn everything(keys: Vec<KeyRule>) -> PolicySet {
+    policy(
+        vec![rule(1, "**", EVERYTHING), rule(2, "**", EVERYTHING)],
+        keys,
+    )
+}
+
+fn made(change: impl FnOnce(&mut KeyRule)) -> World {
+    let mut stated = key("k", KeyType::Aes256Gcm, Source::Generate);
+    change(&mut stated);
+    World::new(everything(vec![stated]))
+}
+
+fn mac() -> Mac<'static> {
+    let key = name("tag");
+    Mac { key, data: b"data" }
+}
+
+fn encrypt() -> Encrypt<'static> {
+    Encrypt {
+        key: name("k"),
+        scheme: None,
+        plaintext: b"plain",
+        aad: b"",
+    }
+}
+
+fn decrypt(ciphertext: &[u8]) -> Decrypt<'_> {
+    Decrypt {
+        key: name("k"),
+        version: None,
+        scheme: None,
+        ciphertext,
+        aad: b"",
+        nonce: None,
+    }
+}
+
+fn rotate() -> Rotate<'static> {
+    Rotate { key: name("k") }
+}
+
+fn change<'p>(key: &'p str, change: impl FnOnce(&mut KeyPolicy<'p>)) -> SetPolicy<'p> {
+    let mut policy = KeyPolicy::default();
+    change(&mut policy);
+    let key = name(key);
+    SetPolicy { key, policy }
+}
+
+/// The version that made a ciphertext.
+fn maker(ciphertext: &[u8]) -> u32 {
+    u32::from_be_bytes(ciphertext[20..24].try_into().unwrap())
+}
+
+fn newest(world: &World) -> u32 {
+    let key = world.vault.keys.find("k").unwrap().unwrap();
+    key.read().unwrap().newest_version()
+}
+
+#[test]
+fn a_key_ends_with_its_last_use_whoever_makes_it() {
+    let mut world = made(|rule| rule.max_uses = Some(3));
+    let (mut one, mut two) = (world.application(1), world.application(2));
+    let sealed = world.ask(&mut one, &encrypt()).unwrap();
+    world.ask(&mut two, &encrypt()).unwrap();
+    // One that fails was one: it used the key.
+    let mut broken = sealed.result().ciphertext.to_vec();
+    *broken.last_mut().unwrap() ^= 1;
+    world.ask(&mut one, &decrypt(&broken)).unwrap_err();
+    for session in [&mut one, &mut two] {
+        let refused = world.ask(session, &encrypt()).unwrap_err();
+        assert_eq!(refused, Not::Done(Status::KeyExhausted));
+        assert_eq!(session.refusal(), Some(Refusal::KeyExhausted));
+    }
+    let describe = Describe { key: name("k") };
+    let described = world.ask(&mut one, &describe).unwrap();
+    let described = described.result();
+    assert_eq!(
+        (described.max_uses, described.uses_left),
+        (Some(3), Some(0))
+    );
+}
+
+#[test]
+fn uses_that_were_refused_for_another_reason_are_not_counted() {
+    let mut world = made(|rule| {
+        rule.max_uses = Some(1);
+        rule.not_before = Some(1_800_000_100);
+    });
+    let mut app = world.application(1);
+    for _ in 0..5 {
+        let refused = world.ask(&mut app, &encrypt()).unwrap_err();
+        assert_eq!(refused, Not::Done(Status::NotYetValid));
+    }
+    world.pass_secs(100);
+    world.ask(&mut app, &encrypt()).unwrap();
+}
+
+#[test]
+fn no_two_threads_get_the_last_use() {
+    let mut world = made(|rule| rule.max_uses = Some(100));
+    let mut app = world.application(1);
+    world.ask(&mut app, &encrypt()).unwrap();
+    let world = &world;
+    let done: usize = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|seed| {
+                scope.spawn(move || {
+                    let mut app = world.application(1);
+                    let mut draw = super::world::Sequence(seed);
+                    (0..50)
+                        .filter(|_| {
+                            let now = world.now;
+                            let vault = &world.vault;
+                            super::world::ask(vault, &mut app, now, &mut draw, &encrypt()).is_ok()
+                        })
+                        .count()
+                })
+            })
+            .collect();
+        threads.into_iter().map(|t| t.join().unwrap()).sum()
+    });
+    assert_eq!(done, 99);
+}
+
+#[test]
+fn the_public_half_is_not_counted() {
+    let mut stated = key("k", KeyType::EcP256, Source::Generate);
+    stated.max_uses = Some(1);
+    let mut world = World::new(everything(vec![stated]));
+    let mut app = world.application(1);
+    let public = PublicKey {
+        key: name("k"),
+        version: None,
+    };
+    let sign = Sign {
+        key: name("k"),
+        scheme: None,
+        message: b"message",
+        prehashed: false,
+    };
+    world.ask(&mut app, &public).unwrap();
+    let signed = world.ask(&mut app, &sign).unwrap();
+    let verify = Verify {
+        key: name("k"),
+        version: None,
+        scheme: None,
+        message: b"message",
+        prehashed: false,
+        signature: signed.result().signature,
+    };
+    world.ask(&mut app, &verify).unwrap();
+    world.ask(&mut app, &public).unwrap();
+    let refused = world.ask(&mut app, &sign).unwrap_err();
+    assert_eq!(refused, Not::Done(Status::KeyExhausted));
+}
+
+#[test]
+fn a_rate_is_each_peers_own_and_fills_again() {
+    let mut world = made(|rule| {
+        rule.rate = Some(Rate {
+            uses: 2,
+            per_secs: 10,
+        });
+    });
+    let (mut one, mut two) = (world.application(1), world.application(2));
+    for session in [&mut one, &mut two] {
+        world.ask(session, &encrypt()).unwrap();
+        world.ask(session, &encrypt()).unwrap();
+        let refused = world.ask(session, &encrypt()).unwrap_err();
+        assert_eq!(refused, Not::Done(Status::RateLimited));
+        assert_eq!(session.refusal(), Some(Refusal::RateLimited));
+    }
+    // Another connection, even of another process, is no other peer.
+    let mut another = peer(1);
+    another.pid = 777;
+    let mut again = world.vault.session(another, Socket::Application);
+    world.ask(&mut again, &encrypt()).unwrap_err();
+    world.pass_secs(5);
+    world.ask(&mut one, &encrypt()).unwrap();
+    world.ask(&mut one, &encrypt()).unwrap_err();
+}
+
+#[test]
+fn a_use_over_the_rate_is_none_of_the_uses() {
+    let mut world = made(|rule| {
+        rule.max_uses = Some(2);
+        rule.rate = Some(Rate {
+            uses: 1,
+            per_secs: 10,
+        });
+    });
+    let mut app = world.application(1);
+    world.ask(&mut app, &encrypt()).unwrap();
+    for _ in 0..5 {
+        world.ask(&mut app, &encrypt()).unwrap_err();
+    }
+    world.pass_secs(10);
+    world.ask(&mut app, &encrypt()).unwrap();
+}
+
+#[test]
+fn the_newest_version_protects_and_every_enabled_one_opens() {
+    let mut world = made(|_| {});
+    let (mut app, mut admin) = (world.application(1), world.admin(0));
+    let first = world.ask(&mut app, &encrypt()).unwrap();
+    let rotated = world.ask(&mut admin, &rotate()).unwrap();
+    assert_eq!(rotated.result().version, 2);
+    let second = world.ask(&mut app, &encrypt()).unwrap();
+    let made: Vec<u32> = [&first, &second]
+        .map(|sealed| maker(sealed.result().ciphertext))
+        .into();
+    assert_eq!(made, [1, 2]);
+    for sealed in [&first, &second] {
+        let opened = world.ask(&mut app, &decrypt(sealed.result().ciphertext));
+        assert_eq!(opened.unwrap().result().plaintext, b"plain");
+    }
+    let raised = change("k", |policy| policy.min_version = Some(2));
+    world.ask(&mut admin, &raised).unwrap();
+    let refused = world.ask(&mut app, &decrypt(first.result().ciphertext));
+    assert_eq!(refused.unwrap_err(), Not::Done(Status::KeyDisabled));
+    let below = Refusal::BelowMinVersion { lowest: 2 };
+    assert_eq!(app.refusal(), Some(below));
+    world
+        .ask(&mut app, &decrypt(second.result().ciphertext))
+        .unwrap();
+    // Lowered again, the older one opens; a lowest beyond the newest is none.
+    let lowered = change("k", |policy| policy.min_version = Some(1));
+    world.ask(&mut admin, &lowered).unwrap();
+    world
+        .ask(&mut app, &decrypt(first.result().ciphertext))
+        .unwrap();
+    for nowhere in [0, 3] {
+        let asked = change("k", |policy| policy.min_version = Some(nowhere));
+        let refused = world.ask(&mut admin, &asked).unwrap_err();
+        assert_eq!(refused, Not::Done(Status::VersionNotFound));
+    }
+    let destroy = Destroy {
+        key: name("k"),
+        version: Some(1),
+    };
+    world.ask(&mut admin, &destroy).unwrap();
+    let refused = world.ask(&mut app, &decrypt(first.result().ciphertext));
+    assert_eq!(refused.unwrap_err(), Not::Done(Status::KeyDestroyed));
+}
+
+#[test]
+fn a_rules_lowest_version_counts_too() {
+    let mut world = made(|rule| rule.min_version = Some(2));
+    let (mut app, mut admin) = (world.application(1), world.admin(0));
+    let refused = world.ask(&mut app, &encrypt()).unwrap_err();
+    assert_eq!(refused, Not::Done(Status::KeyDisabled));
+    world.ask(&mut admin, &rotate()).unwrap();
+    world.ask(&mut app, &encrypt()).unwrap();
+}
+
+#[test]
+fn a_key_with_as_many_versions_as_it_may_have_is_not_rotated() {
+    let mut world = made(|_| {});
+    let (mut app, mut admin) = (world.application(1), world.admin(0));
+    world.ask(&mut app, &encrypt()).unwrap();
+    for _ in 1..MAX_VERSIONS_LEN {
+        world.ask(&mut admin, &rotate()).unwrap();
+    }
+    let refused = world.ask(&mut admin, &rotate()).unwrap_err();
+    assert_eq!(refused, Not::Done(Status::QuotaExceeded));
+    assert_eq!(admin.refusal(), Some(Refusal::TooManyVersions));
+    // A destroyed one gives its place, and its number to nobody.
+    let version = Some(u32::try_from(MAX_VERSIONS_LEN).unwrap());
+    let key = name("k");
+    world.ask(&mut admin, &Destroy { key, version }).unwrap();
+    let rotated = world.ask(&mut admin, &rotate()).unwrap();
+    assert_eq!(rotated.result().version, version.unwrap() + 1);
+}
+
+#[test]
+fn only_what_was_generated_here_is_rotated() {
+    let tag = key("tag", KeyType::HmacSha256, kbs("r/t/tag"));
+    let mut world = World::new(everything(vec![tag]));
+    let mut admin = world.admin(0);
+    world.deliver("tag", &[1; 32]);
+    let import = Import {
+        key: name("brought"),
+        key_type: KeyType::HmacSha256,
+        operations: None,
+        material: &[2; 32],
+        format: MaterialFormat::Raw,
+        wrapping_key: None,
+        wrappable_by: Vec::new(),
+    };
+    world.ask(&mut admin, &import).unwrap();
+    for key in ["tag", "brought"] {
+        let refused = world.ask(&mut admin, &Rotate { key: name(key) });
+        assert_eq!(refused.unwrap_err(), Not::Done(Status::Denied));
+        assert_eq!(admin.refusal(), Some(Refusal::NotGeneratedHere));
+    }
+    let missing = world.ask(&mut admin, &rotate()).unwrap_err();
+    assert_eq!(missing, Not::Done(Status::KeyNotFound));
+}
+
+#[test]
+fn a_version_that_is_old_or_used_up_is_followed_by_another_at_its_next_use() {
+    let by_age: fn(&mut KeyRule) = |rule| rule.rotate_after_secs = Some(60);
+    let by_uses: fn(&mut KeyRule) = |rule| rule.rotate_after_uses = Some(3);
+    for (stated, secs, uses) in [(by_age, 60, 1), (by_uses, 0, 3)] {
+        let mut world = made(stated);
+        let mut app = world.application(1);
+        for _ in 0..uses {
+            let sealed = world.ask(&mut app, &encrypt()).unwrap();
+            assert_eq!(maker(sealed.result().ciphertext), 1);
+        }
+        world.pass_secs(secs);
+        let sealed = world.ask(&mut app, &encrypt()).unwrap();
+        assert_eq!(maker(sealed.result().ciphertext), 2);
+    }
+}
+
+#[test]
+fn what_nobody_uses_is_rotated_too() {
+    let mut world = made(|rule| rule.rotate_after_secs = Some(60));
+    let mut app = world.application(1);
+    world.ask(&mut app, &encrypt()).unwrap();
+    for expected in [1, 2, 2, 3] {
+        world.vault.rotate_due(world.now, &mut world.draw).unwrap();
+        assert_eq!(newest(&world), expected);
+        world.pass_secs(if expected == 2 { 30 } else { 60 });
+    }
+}
+
+#[test]
+fn a_rotation_that_has_no_room_refuses_no_use_and_is_told() {
+    let mut world = made(|rule| rule.rotate_after_uses = Some(1));
+    let mut app = world.application(1);
+    for _ in 0..MAX_VERSIONS_LEN + 5 {
+        world.ask(&mut app, &encrypt()).unwrap();
+    }
+    assert_eq!(usize::try_from(newest(&world)).unwrap(), MAX_VERSIONS_LEN);
+    let policy = world.vault.policy();
+    let warnings = world.vault.keys.warnings(&policy, true, world.now);
+    let overdue = "key k should have been rotated, and was not";
+    assert_eq!(warnings.unwrap(), [overdue]);
+}
+
+#[test]
+fn an_administrator_changes_what_was_made_here_within_its_type() {
+    let mut world = World::new(everything(vec![]));
+    let (mut app, mut admin) = (world.application(1), world.admin(0));
+    let generate = Generate {
+        key: name("k"),
+        key_type: KeyType::Aes256Gcm,
+        operations: Some(OperationSet::of(&[Operation::Encrypt])),
+        wrappable_by: Vec::new(),
+    };
+    world.ask(&mut app, &generate).unwrap();
+    let sealed = world.ask(&mut app, &encrypt()).unwrap();
+    let opening = decrypt(sealed.result().ciphertext);
+    world.ask(&mut app, &opening).unwrap_err();
+    let both = OperationSet::of(&[Operation::Encrypt, Operation::Decrypt]);
+    let widened = change("k", |policy| policy.operations = Some(both));
+    world.ask(&mut admin, &widened).unwrap();
+    world.ask(&mut app, &opening).unwrap();
+    let signing = OperationSet::of(&[Operation::Sign]);
+    let foreign = change("k", |policy| policy.operations = Some(signing));
+    let refused = world.ask(&mut admin, &foreign).unwrap_err();
+    assert_eq!(refused, Not::Done(Status::WrongKeyType));
+    let ended = change("k", |policy| policy.not_after = Some(1_700_000_000));
+    world.ask(&mut admin, &ended).unwrap();
+    let refused = world.ask(&mut app, &opening).unwrap_err();
+    assert_eq!(refused, Not::Done(Status::KeyExpired));
+    let later = change("k", |policy| policy.not_after = Some(1_900_000_000));
+    world.ask(&mut admin, &later).unwrap();
+    // Uses before the limit was set are uses.
+    let few = change("k", |policy| policy.max_uses = Some(3));
+    world.ask(&mut admin, &few).unwrap();
+    world.ask(&mut app, &opening).unwrap();
+    let refused = world.ask(&mut app, &opening).unwrap_err();
+    assert_eq!(refused, Not::Done(Status::KeyExhausted));
+    let rated = change("k", |policy| {
+        policy.max_uses = Some(1000);
+        policy.rate = Some(nitride_protocol::Rate {
+            uses: 1,
+            per_secs: 60,
+        });
+    });
+    world.ask(&mut admin, &rated).unwrap();
+    world.ask(&mut app, &opening).unwrap();
+    let refused = world.ask(&mut app, &opening).unwrap_err();
+    assert_eq!(refused, Not::Done(Status::RateLimited));
+    // Nobody but an administrator.
+    let refused = world.ask(&mut app, &few).unwrap_err();
+    assert_eq!(refused, Not::Done(Status::UnknownOperation));
+}
+
+#[test]
+fn a_provisioned_key_is_narrowed_and_never_widened() {
+    type Ask = fn(&mut KeyPolicy<'_>);
+    let tag = key("tag", KeyType::HmacSha256, kbs("r/t/tag"));
+    let mut world = World::new(everything(vec![tag]));
+    let (mut app, mut admin) = (world.application(1), world.admin(0));
+    let mac_alone = OperationSet::of(&[Operation::Mac]);
+    world
+        .deliver_with("tag", &[1; 32], |envelope| {
+            envelope.operations = mac_alone;
+            envelope.not_after_secs = Some(1_900_000_000);
+        })
+        .unwrap();
+    let wider: [Ask; 3] = [
+        |policy| {
+            let both = [Operation::Mac, Operation::VerifyMac];
+            policy.operations = Some(OperationSet::of(&both));
+        },
+        |policy| policy.not_after = Some(1_900_000_001),
+        |policy| policy.wrappable_by = Some(vec![KeyName::parse("kek").unwrap()]),
+    ];
+    for (number, ask) in wider.into_iter().enumerate() {
+        let refused = world.ask(&mut admin, &change("tag", ask)).unwrap_err();
+        assert_eq!(refused, Not::Done(Status::Denied), "{number}");
+        assert_eq!(admin.refusal(), Some(Refusal::WouldWiden), "{number}");
+    }
+    let narrower = change("tag", |policy| policy.not_after = Some(1_800_000_010));
+    world.ask(&mut admin, &narrower).unwrap();
+    world.ask(&mut app, &mac()).unwrap();
+    let back = change("tag", |policy| policy.not_after = Some(1_900_000_000));
+    world.ask(&mut admin, &back).unwrap_err();
+    // A newer envelope does not lift it either.
+    world
+        .deliver_with("tag", &[2; 32], |envelope| envelope.version = 2)
+        .unwrap();
+    world.pass_secs(11);
+    let refused = world.ask(&mut app, &mac()).unwrap_err();
+    assert_eq!(refused, Not::Done(Status::KeyExpired));
+}
+
+#[test]
+fn a_destroyed_key_is_neither_rotated_nor_changed() {
+    let mut world = made(|_| {});
+    let (mut app, mut admin) = (world.application(1), world.admin(0));
+    world.ask(&mut app, &encrypt()).unwrap();
+    let (key, version) = (name("k"), None);
+    world.ask(&mut admin, &Destroy { key, version }).unwrap();
+    let destroyed = Not::Done(Status::KeyDestroyed);
+    let refused = world.ask(&mut admin, &rotate()).unwrap_err();
+    assert_eq!(refused, destroyed);
+    let asked = change("k", |policy| policy.max_uses = Some(1));
+    assert_eq!(world.ask(&mut admin, &asked).unwrap_err(), destroyed);
+}
+
+#[test]
+fn keys_that_would_end_with_the_process_are_told() {
+    let mut world = made(|_| {});
+    let mut app = world.application(1);
+    let policy = world.vault.policy();
+    let told = |world: &World, kept| {
+        let warnings = world.vault.keys.warnings(&policy, kept, world.now);
+        warnings.unwrap().len()
+    };
+    assert_eq!((told(&world, false), told(&world, true)), (0, 0));
+    world.ask(&mut app, &encrypt()).unwrap();
+    assert_eq!((told(&world, false), told(&world, true)), (1, 0));
+    let mut admin = world.admin(0);
+    let (key, version) = (name("k"), None);
+    world.ask(&mut admin, &Destroy { key, version }).unwrap();
+    assert_eq!(told(&world, false), 0);
+}
