@@ -1,5 +1,6 @@
 //! Ed25519 (RFC 8032).
 
+use super::copy::copy_secret;
 use super::owned::succeeded;
 use super::{CryptoError, KeyAlgorithm, parse_pkcs8};
 use crate::door;
@@ -65,7 +66,7 @@ impl Ed25519 {
     /// Writes the seed to `out`, which should lie in an arena.
     pub fn seed_into(&self, out: &mut [u8; 32]) {
         let (seed, _) = self.private.expose().split_at(32);
-        out.copy_from_slice(seed);
+        copy_secret(seed, out);
     }
 
     /// The public key.

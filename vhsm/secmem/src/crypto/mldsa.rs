@@ -1,5 +1,6 @@
 //! ML-DSA-65 (FIPS 204), with an empty context.
 
+use super::copy::{copy_secret, into_arena};
 use super::owned::{Owned, succeeded};
 use super::{CryptoError, KeyAlgorithm, fill_random, parse_pkcs8};
 use crate::door;
@@ -40,7 +41,7 @@ impl MlDsa65 {
         if seed.len() != SEED_LEN {
             return Err(CryptoError::InvalidKey);
         }
-        Self::with_seed(SecretBuf::copy_of(seed)?)
+        Self::with_seed(into_arena(seed)?)
     }
 
     /// The key in a PKCS#8 file, which should lie in an arena and have the seed. An expanded or
@@ -106,7 +107,7 @@ impl MlDsa65 {
 
     /// Writes the seed to `out`, which should lie in an arena.
     pub fn seed_into(&self, out: &mut [u8; SEED_LEN]) {
-        out.copy_from_slice(self.seed.expose());
+        copy_secret(self.seed.expose(), out);
     }
 
     /// The public key: 1952 bytes.

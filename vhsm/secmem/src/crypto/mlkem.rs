@@ -1,5 +1,6 @@
 //! ML-KEM-768 (FIPS 203).
 
+use super::copy::copy_secret;
 use super::owned::{Owned, succeeded};
 use super::{CryptoError, KeyAlgorithm, fill_random, parse_pkcs8};
 use crate::door;
@@ -48,7 +49,7 @@ impl MlKem768 {
         if seed.len() != SEED_LEN {
             return Err(CryptoError::InvalidKey);
         }
-        Self::with_seed_by(|out| out.copy_from_slice(seed))
+        Self::with_seed_by(|out| copy_secret(seed, out))
     }
 
     /// The key in a PKCS#8 file, which should lie in an arena and have the seed. An expanded or
@@ -117,7 +118,7 @@ impl MlKem768 {
     /// Writes the seed to `out`, which should lie in an arena.
     pub fn seed_into(&self, out: &mut [u8; SEED_LEN]) {
         let (_, seed) = self.file.expose().split_at(FILE_HEAD.len());
-        out.copy_from_slice(seed);
+        copy_secret(seed, out);
     }
 
     /// The public key: 1184 bytes.

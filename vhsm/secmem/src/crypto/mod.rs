@@ -4,6 +4,7 @@
 
 mod aead;
 mod algorithm;
+mod copy;
 mod curve25519;
 mod der;
 mod digest;

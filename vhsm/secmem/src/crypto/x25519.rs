@@ -1,5 +1,6 @@
 //! X25519 (RFC 7748).
 
+use super::copy::{copy_secret, into_arena};
 use super::owned::succeeded;
 use super::{CryptoError, KeyAlgorithm, fill_random, parse_pkcs8};
 use crate::door;
@@ -33,7 +34,7 @@ impl X25519 {
         if private.len() != LEN {
             return Err(CryptoError::InvalidKey);
         }
-        Self::with_private(SecretBuf::copy_of(private)?)
+        Self::with_private(into_arena(private)?)
     }
 
     /// The key in a PKCS#8 file, which should lie in an arena. A public key in it must be the
@@ -66,7 +67,7 @@ impl X25519 {
 
     /// Writes the private key to `out`, which should lie in an arena.
     pub fn private_into(&self, out: &mut [u8; LEN]) {
-        out.copy_from_slice(self.private.expose());
+        copy_secret(self.private.expose(), out);
     }
 
     /// The public key.

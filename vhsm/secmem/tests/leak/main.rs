@@ -10,6 +10,7 @@
     reason = "the forms that AWS-LC gives keys are computed by AWS-LC, the arena is read directly, and workers get signals; a test fails by panicking"
 )]
 
+mod forms;
 mod needles;
 mod scan;
 mod secrets;
@@ -19,7 +20,7 @@ use needles::Needles;
 use nitride_secmem::{ArenaSizes, Backing, BackingChoice, arena_ranges, install};
 use scan::{Extent, Finding, Scanner, readable_in_arenas};
 use secrets::{STEPS, Secrets};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Barrier;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
@@ -42,6 +43,11 @@ fn counted(findings: &[Finding]) -> BTreeMap<String, usize> {
     counts
 }
 
+fn counted_by_name(findings: &[Finding]) -> BTreeSet<&str> {
+    let names = findings.iter().map(|finding| finding.needle.as_str());
+    names.collect()
+}
+
 /// How often each needle is in the arenas, read where it lies.
 fn in_arenas(needles: &Needles) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
@@ -61,28 +67,31 @@ fn in_arenas(needles: &Needles) -> BTreeMap<String, usize> {
 /// While other threads work.
 fn during_operations(scanner: &mut Scanner, needles: &Needles, secrets: &Secrets) {
     // The samples bite: without the door, a computation is seen on its thread's stack.
-    let seen = with_workers(
-        [Kind::InTheOpen],
-        secrets,
-        &AtomicUsize::new(0),
-        |workers| {
+    for (name, work) in secrets.in_the_open() {
+        let (kinds, rounds) = ([Kind::InTheOpen], AtomicUsize::new(0));
+        let seen = with_workers(kinds, &|_, _| work(), &rounds, |workers| {
             let start = Instant::now();
             loop {
-                let found = workers[0].sample(scanner, needles);
+                let mut found = workers[0].sample(scanner, needles);
+                found.retain(|finding| finding.needle.starts_with(name));
                 if !found.is_empty() || start.elapsed() > PATIENCE {
                     break found;
                 }
             }
-        },
-    );
-    println!("in the open: {:?}", counted(&seen));
-    assert!(!seen.is_empty(), "the samples see nothing");
+        });
+        println!("in the open: {:?}", counted(&seen));
+        assert!(!seen.is_empty(), "the samples see nothing of {name}");
+    }
 
     let kinds = [Kind::Silenced, Kind::Interrupted];
     let rounds = AtomicUsize::new(0);
     let mut findings = Vec::new();
     let (mut samples, mut scans, mut searched) = (0, 0, 0);
-    with_workers(kinds, secrets, &rounds, |workers| {
+    let work = |kind, round| match kind {
+        Kind::Silenced => secrets.work(round),
+        _ => secrets.compute(round),
+    };
+    with_workers(kinds, &work, &rounds, |workers| {
         let start = Instant::now();
         while start.elapsed() < SAMPLING {
             for _ in 0..SAMPLES_PER_SCAN {
@@ -159,6 +168,16 @@ fn no_secret_is_outside_the_arenas() {
     }
     leaked.fill(0);
     std::hint::black_box(&mut leaked);
+
+    // And so is a copy of each of them.
+    let mut planted = all.plant();
+    let (findings, _) = scanner.scan(&all, Extent::Writable);
+    let found = counted_by_name(&findings);
+    for name in all.names() {
+        assert!(found.contains(name), "{name} is not seen when it leaks");
+    }
+    planted.iter_mut().for_each(|copy| copy.fill(0));
+    std::hint::black_box(&mut planted);
 
     // Before, and after each operation, while the thread that did it has not moved on: waiting
     // takes little of its stack, and what lies deeper is as the operation left it.

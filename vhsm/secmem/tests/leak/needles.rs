@@ -1,5 +1,7 @@
 //! What must not be found, held in ordinary memory only in a disguise.
 
+use std::collections::BTreeMap;
+
 /// Bytes to look for, each combined with the mask of its position.
 pub(crate) struct Needle {
     pub(crate) name: String,
@@ -56,6 +58,7 @@ fn mask(position: usize) -> u8 {
 pub(crate) struct Needles {
     all: Vec<Needle>,
     is_start: Vec<bool>,
+    by_fingerprint: BTreeMap<u16, Vec<usize>>,
 }
 
 const BLOCK_LEN: usize = 4096;
@@ -64,14 +67,34 @@ static ZEROES: [u8; BLOCK_LEN] = [0; BLOCK_LEN];
 impl Needles {
     pub(crate) fn new(all: Vec<Needle>) -> Self {
         let mut is_start = vec![false; 1 << 16];
-        for needle in &all {
+        let mut by_fingerprint = BTreeMap::<u16, Vec<usize>>::new();
+        for (index, needle) in all.iter().enumerate() {
             is_start[usize::from(needle.fingerprint())] = true;
+            by_fingerprint
+                .entry(needle.fingerprint())
+                .or_default()
+                .push(index);
         }
-        Self { all, is_start }
+        Self {
+            all,
+            is_start,
+            by_fingerprint,
+        }
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.all.iter().map(|needle| needle.name.as_str())
+    }
+
+    /// A copy of each in plain memory, as a leak would leave it.
+    pub(crate) fn plant(&self) -> Vec<Vec<u8>> {
+        self.all
+            .iter()
+            .map(|needle| {
+                let unmasked = needle.masked.iter().enumerate();
+                unmasked.map(|(at, byte)| byte ^ mask(at)).collect()
+            })
+            .collect()
     }
 
     pub(crate) fn longest(&self) -> usize {
@@ -116,10 +139,9 @@ impl Needles {
             }
             let code = fingerprint(window);
             if self.is_start[usize::from(code)] {
-                for needle in &self.all {
-                    if needle.fingerprint() == code
-                        && needle.is_at_start_of(&haystack[position - 4..])
-                    {
+                for index in self.by_fingerprint.get(&code).into_iter().flatten() {
+                    let needle = &self.all[*index];
+                    if needle.is_at_start_of(&haystack[position - 4..]) {
                         found(needle, position - 4);
                     }
                 }

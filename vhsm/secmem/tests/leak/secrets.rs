@@ -1,11 +1,23 @@
 //! Keys of every kind, what AWS-LC makes of them, and the work that is done with them.
 
+mod curves;
+mod lattices;
+mod rsa;
+mod symmetric;
+
+use crate::forms::{
+    Direction, behind_a_scrub, expanded_seed, hmac_state, needle, reversed, schedule, wrap,
+};
 use crate::needles::Needle;
+use curves::Curves;
+use lattices::Lattices;
 use nitride_secmem::crypto::{
     AeadAlgorithm, AeadKey, EcP256, Ed25519, HmacSha256, aes256_key_unwrap, concat_kdf_sha256,
     fill_random,
 };
 use nitride_secmem::{Record, SecretBuf};
+use rsa::RsaKeys;
+use symmetric::Symmetric;
 
 /// What a vault would hold: raw material in records, the expanded keys beside it.
 pub(crate) struct Secrets {
@@ -25,13 +37,20 @@ pub(crate) struct Secrets {
     hmac: HmacSha256,
     gcm: AeadKey,
     siv: AeadKey,
+    symmetric: Symmetric,
+    curves: Curves,
+    rsa: RsaKeys,
+    lattices: Lattices,
 }
 
 /// One operation, with the kept keys or with one made for the occasion; the number varies data.
 type Step = fn(&Secrets, usize);
 
+/// The operation that copies a secret outside the door.
+const PROVISION: &str = "provision";
+
 /// Each operation by its name.
-pub(crate) const STEPS: [(&str, Step); 13] = [
+pub(crate) const STEPS: [(&str, Step); 34] = [
     ("import p-256", Secrets::import_p256),
     ("sign p-256", Secrets::sign_p256),
     ("export p-256", Secrets::export_p256),
@@ -44,7 +63,30 @@ pub(crate) const STEPS: [(&str, Step); 13] = [
     ("decrypt", Secrets::decrypt),
     ("import hmac", Secrets::import_hmac),
     ("mac", Secrets::mac),
-    ("provision", Secrets::provision),
+    (PROVISION, Secrets::provision),
+    ("import further ciphers", |all, _| all.symmetric.import()),
+    ("use further ciphers", |all, round| {
+        all.symmetric.seal(round)
+    }),
+    ("long mac", |all, round| all.symmetric.mac(round)),
+    ("wrap", |all, _| all.symmetric.wrap()),
+    ("unwrap", |all, _| all.symmetric.unwrap()),
+    ("expand", |all, _| all.symmetric.derive()),
+    ("import curves", |all, _| all.curves.import()),
+    ("export curves", |all, _| all.curves.export()),
+    ("import curves' files", |all, _| all.curves.import_files()),
+    ("sign on curves", |all, round| all.curves.sign(round)),
+    ("agree on curves", |all, _| all.curves.agree()),
+    ("generate on curves", |_, _| Curves::generate()),
+    ("import rsa", |all, _| all.rsa.import()),
+    ("export rsa", |all, _| all.rsa.export()),
+    ("sign rsa", |all, round| all.rsa.sign(round)),
+    ("decrypt rsa", |all, _| all.rsa.decrypt()),
+    ("generate rsa", |_, round| RsaKeys::generate(round)),
+    ("import lattices", |all, _| all.lattices.import()),
+    ("sign ml-dsa", |all, round| all.lattices.sign(round)),
+    ("encapsulate", |all, _| all.lattices.encapsulate()),
+    ("decapsulate", |all, _| all.lattices.decapsulate()),
 ];
 
 fn message(round: usize) -> Vec<u8> {
@@ -90,6 +132,10 @@ impl Secrets {
             kek,
             passphrase,
             generated_ec,
+            symmetric: Symmetric::new(),
+            curves: Curves::new(),
+            rsa: RsaKeys::new(),
+            lattices: Lattices::new(),
         }
     }
 
@@ -103,14 +149,31 @@ impl Secrets {
     /// thread that takes signals may be interrupted with a secret in its vector registers.
     pub(crate) fn compute(&self, round: usize) {
         for (name, step) in STEPS {
-            if name != "provision" {
+            if name != PROVISION {
                 step(self, round);
             }
         }
     }
 
-    /// A computation that does not pass the door, and so is on the ordinary stack while it runs.
-    pub(crate) fn compute_in_the_open(&self) {
+    /// Computations that do not pass the door, and so are on the ordinary stack while they run:
+    /// each by the beginning of what is to be found of it.
+    pub(crate) fn in_the_open(&self) -> [(&'static str, Box<dyn Fn() + Sync + '_>); 5] {
+        [
+            ("ed25519", Box::new(|| self.expand_ed25519())),
+            ("x25519", Box::new(|| self.curves.agree_in_the_open())),
+            ("hkdf", Box::new(|| self.symmetric.derive_in_the_open())),
+            (
+                "ml-dsa",
+                Box::new(|| self.lattices.expand_in_the_open(false)),
+            ),
+            (
+                "ml-kem",
+                Box::new(|| self.lattices.expand_in_the_open(true)),
+            ),
+        ]
+    }
+
+    fn expand_ed25519(&self) {
         let (mut public, mut private) = ([0; 32], SecretBuf::with_len(64).unwrap());
         behind_a_scrub(|| {
             // SAFETY: 32 and 64 bytes are written and 32 are read, as the buffers have.
@@ -230,6 +293,10 @@ impl Secrets {
                 &schedule.expose()[208..240],
             ));
         }
+        needles.extend(self.symmetric.kept());
+        needles.extend(self.curves.kept());
+        needles.extend(self.rsa.kept());
+        needles.extend(self.lattices.kept());
         needles
     }
 
@@ -280,107 +347,10 @@ impl Secrets {
         let expanded = expanded_seed(&self.seed);
         needles.push(needle("ed25519 scalar", &expanded.expose()[..32]));
         needles.push(needle("ed25519 prefix", &expanded.expose()[32..]));
+        needles.extend(self.symmetric.passing());
+        needles.extend(self.curves.passing());
+        needles.extend(self.rsa.passing());
+        needles.extend(self.lattices.passing());
         needles
     }
-}
-
-fn needle(name: &str, bytes: &[u8]) -> Needle {
-    Needle::new(name, bytes.iter().copied())
-}
-
-fn reversed(name: &str, bytes: &[u8]) -> Needle {
-    Needle::new(format!("{name}, reversed"), bytes.iter().rev().copied())
-}
-
-/// SHA-256's state after the key block of HMAC, as AWS-LC keeps it: eight native words.
-fn hmac_state(key: &Record, pad: u8) -> SecretBuf {
-    let mut block = SecretBuf::with_len(64).unwrap();
-    block.expose_mut()[..key.len()].copy_from_slice(key.expose());
-    block.expose_mut().iter_mut().for_each(|byte| *byte ^= pad);
-    let mut context = SecretBuf::with_len(size_of::<aws_lc_sys::SHA256_CTX>()).unwrap();
-    behind_a_scrub(|| {
-        let context = context
-            .expose_mut()
-            .as_mut_ptr()
-            .cast::<aws_lc_sys::SHA256_CTX>();
-        // SAFETY: the context has its size and is initialised first; a block has 64 bytes.
-        unsafe {
-            aws_lc_sys::SHA256_Init(context);
-            aws_lc_sys::SHA256_Transform(context, block.expose().as_ptr());
-        }
-    });
-    context.truncate(32);
-    context
-}
-
-enum Direction {
-    Encrypt,
-    Decrypt,
-}
-
-/// The round keys as this processor's AES has them: 15 of 16 bytes.
-fn schedule(key: &Record, direction: Direction) -> SecretBuf {
-    let mut schedule = SecretBuf::with_len(size_of::<aws_lc_sys::AES_KEY>()).unwrap();
-    behind_a_scrub(|| {
-        let to = schedule.expose_mut().as_mut_ptr().cast();
-        let from = key.expose().as_ptr();
-        // SAFETY: the schedule has its size; the key has 256 bits.
-        unsafe {
-            match direction {
-                Direction::Encrypt => aws_lc_sys::AES_set_encrypt_key(from, 256, to),
-                Direction::Decrypt => aws_lc_sys::AES_set_decrypt_key(from, 256, to),
-            };
-        }
-    });
-    schedule
-}
-
-/// SHA-512 of an Ed25519 seed, with the bits of the scalar set as RFC 8032 5.1.5 says.
-fn expanded_seed(seed: &Record) -> SecretBuf {
-    let mut expanded = SecretBuf::with_len(64).unwrap();
-    behind_a_scrub(|| {
-        let out = expanded.expose_mut().as_mut_ptr();
-        // SAFETY: the seed goes with its length; a digest has 64 bytes.
-        unsafe { aws_lc_sys::SHA512(seed.expose().as_ptr(), seed.len(), out) };
-    });
-    let scalar = expanded.expose_mut();
-    scalar[0] &= 248;
-    scalar[31] = scalar[31] & 127 | 64;
-    expanded
-}
-
-fn wrap(kek: &Record, key: &Record) -> Vec<u8> {
-    let schedule = schedule(kek, Direction::Encrypt);
-    let mut wrapped = vec![0; key.len() + 8];
-    behind_a_scrub(|| {
-        // SAFETY: eight bytes more than the key are written, as the buffer has; null stands for
-        // the default integrity value.
-        let written = unsafe {
-            aws_lc_sys::AES_wrap_key(
-                schedule.expose().as_ptr().cast(),
-                std::ptr::null(),
-                wrapped.as_mut_ptr(),
-                key.expose().as_ptr(),
-                key.len(),
-            )
-        };
-        assert_eq!(usize::try_from(written), Ok(key.len() + 8));
-    });
-    wrapped
-}
-
-/// The test's own calls to AWS-LC, which do not pass the door, clean up for themselves.
-#[inline(never)]
-fn behind_a_scrub(work: impl FnOnce()) {
-    #[inline(never)]
-    fn call(work: impl FnOnce()) {
-        work();
-    }
-    #[inline(never)]
-    fn scrub() {
-        let mut area = [0_u8; 32 * 1024];
-        std::hint::black_box(&mut area);
-    }
-    call(work);
-    scrub();
 }

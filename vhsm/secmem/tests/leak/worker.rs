@@ -2,7 +2,6 @@
 
 use crate::needles::Needles;
 use crate::scan::{Finding, Scanner};
-use crate::secrets::Secrets;
 use nitride_secmem::block_signals_on_this_thread;
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -12,7 +11,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 /// How far below a worker's first frame its own and its calls' reach, and more.
-const STACK_LEN: usize = 64 * 1024;
+const STACK_LEN: usize = 128 * 1024;
 
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Kind {
@@ -41,7 +40,7 @@ extern "C" fn count(_: libc::c_int) {
 /// Runs `watch` while a worker of each kind works.
 pub(crate) fn with_workers<const COUNT: usize, R>(
     kinds: [Kind; COUNT],
-    secrets: &Secrets,
+    work: &(dyn Fn(Kind, usize) + Sync),
     rounds: &AtomicUsize,
     watch: impl FnOnce(&[Worker]) -> R,
 ) -> R {
@@ -57,11 +56,7 @@ pub(crate) fn with_workers<const COUNT: usize, R>(
                     hired.send(Worker::this_thread(kind)).unwrap();
                     while !is_over.load(Ordering::Relaxed) {
                         let round = rounds.fetch_add(1, Ordering::Relaxed);
-                        match kind {
-                            Kind::Silenced => secrets.work(round),
-                            Kind::Interrupted => secrets.compute(round),
-                            Kind::InTheOpen => secrets.compute_in_the_open(),
-                        }
+                        work(kind, round);
                     }
                 });
             }
