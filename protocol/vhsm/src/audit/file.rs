@@ -98,16 +98,15 @@ impl<'f, H: Fn(&[&[u8]]) -> Digest> AuditFile<'f, H> {
     fn link(&mut self) -> Result<Option<Linked<'f>>, AuditFault> {
         let at = self.at;
         let rest = self.bytes.get(at..).unwrap_or_default();
-        if rest.is_empty() {
+        // A file has its length from the beginning. Looked at until the first byte that is not zero,
+        // which is in an entry's own head where there is an entry.
+        if rest.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
         let (head, rest) = rest
             .split_first_chunk::<ENTRY_HEAD_LEN>()
             .ok_or(AuditFault::CutOff { at })?;
         let len = u32::from_be_bytes(*head) as usize;
-        if len == 0 {
-            return Ok(None);
-        }
         if len > MAX_ENTRY_LEN {
             return Err(AuditFault::TooLong { at, len });
         }

@@ -2,7 +2,7 @@
 //! an argument.
 //!
 //! ```text
-//! "NVAUDIT1"  [len: u32, big-endian] [entry]  [len] [entry]  ...  [0]
+//! "NVAUDIT1"  [len: u32, big-endian] [entry]  [len] [entry]  ...  zeros to the end
 //! ```
 //!
 //! Each entry has the digest of the one before it, so whoever has kept a digest can tell whether
@@ -11,9 +11,11 @@
 
 mod entry;
 mod file;
+mod trail;
 
 pub use entry::{AuditEntry, AuditKind, AuditPeer, AuditRequest};
 pub use file::{AuditFault, AuditFile, Linked};
+pub use trail::{CUT_OFF, Trail, TrailFault, Verified};
 
 use crate::limits::AUDIT_DIGEST_LEN;
 

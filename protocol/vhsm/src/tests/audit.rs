@@ -117,7 +117,7 @@ fn a_file_that_is_cut_off_or_none_is_named() {
         Some(AuditFault::CutOff { at: starts[1] })
     );
     assert_eq!(
-        fault(&bytes[..starts[1] + 2]),
+        fault(&bytes[..starts[1] + 4]),
         Some(AuditFault::CutOff { at: starts[1] })
     );
     assert_eq!(fault(b"NVAUDIT2"), Some(AuditFault::NotAnAudit));
@@ -154,4 +154,115 @@ fn the_longest_entry_fits() {
     assert!(longest.write(&mut buffer).is_ok());
     assert!(longest.write(&mut buffer[..100]).is_err());
     assert!(longest.write(&mut buffer[..2]).is_err());
+}
+
+/// Three files of one chain, each with room left at its end; and where the entries of all end.
+fn trail() -> Vec<Vec<u8>> {
+    let (whole, mut starts) = file(9);
+    starts.push(whole.len());
+    let part = |from: usize, to: usize| {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&whole[starts[from]..starts[to]]);
+        bytes.extend_from_slice(&[0; 3]);
+        bytes
+    };
+    vec![part(0, 4), part(4, 6), part(6, 9)]
+}
+
+fn verified(files: &[Vec<u8>]) -> Result<Verified, TrailFault> {
+    let mut trail = Trail::new(mix);
+    for file in files {
+        trail.add(file, |_| ())?;
+    }
+    trail.finish()
+}
+
+#[test]
+fn files_of_one_chain_are_verified_together() {
+    let files = trail();
+    let whole = verified(&files).unwrap();
+    assert_eq!((whole.entries, whole.first), (9, Some(1)));
+    assert_eq!(whole.head.unwrap().0, 9);
+    // Older ones that were rotated out leave the rest as it is.
+    let rest = verified(&files[1..]).unwrap();
+    assert_eq!((rest.entries, rest.first), (5, Some(5)));
+    assert_eq!(rest.head, whole.head);
+}
+
+#[test]
+fn a_missing_a_doubled_and_a_misplaced_file_are_found() {
+    let [one, two, three] = trail().try_into().unwrap();
+    for files in [
+        vec![one.clone(), three.clone()],
+        vec![one.clone(), two.clone(), two.clone()],
+        vec![two.clone(), one.clone(), three.clone()],
+    ] {
+        assert!(matches!(verified(&files), Err(TrailFault::Gap { .. })));
+    }
+}
+
+#[test]
+fn any_byte_that_is_changed_or_taken_out_is_found_by_who_knows_the_head() {
+    let files = trail();
+    let head = verified(&files).unwrap().head;
+    for (number, file) in files.iter().enumerate() {
+        for at in 0..file.len() - 3 {
+            let mut flipped = files.clone();
+            flipped[number][at] ^= 0x01;
+            let mut without = files.clone();
+            without[number].remove(at);
+            for changed in [flipped, without] {
+                let found = verified(&changed);
+                assert!(
+                    found.is_err() || found.unwrap().head != head,
+                    "{number} {at}"
+                );
+            }
+        }
+    }
+}
+
+/// The last file cut in its last entry, and one that goes on after it.
+fn cut_off(reason: &'static str) -> [Vec<u8>; 2] {
+    let (mut whole, starts) = file(3);
+    let mut read = AuditFile::new(&whole, mix).unwrap();
+    let second = read.nth(1).unwrap().unwrap().digest;
+    let next = AuditEntry {
+        kind: AuditKind::Start,
+        reason,
+        ..entry(3, &second)
+    };
+    let mut buffer = [0; ENTRY_HEAD_LEN + MAX_ENTRY_LEN];
+    let len = next.write(&mut buffer).unwrap();
+    let mut after = MAGIC.to_vec();
+    after.extend_from_slice(&buffer[..len]);
+    let whole_len = whole.len();
+    whole.truncate(starts[2] + 10);
+    whole.resize(whole_len + 5000, 0);
+    [whole, after]
+}
+
+#[test]
+fn a_torn_end_counts_once_an_entry_says_so() {
+    let files = cut_off(CUT_OFF);
+    assert!(matches!(
+        verified(&files[..1]),
+        Err(TrailFault::CutOff { file: 0, .. })
+    ));
+    assert_eq!(verified(&files).unwrap().entries, 3);
+    let silent = cut_off("began");
+    assert!(matches!(
+        verified(&silent),
+        Err(TrailFault::CutOff { file: 0, .. })
+    ));
+}
+
+#[test]
+fn what_goes_on_after_a_fault_is_no_torn_end() {
+    let mut files = cut_off(CUT_OFF);
+    *files[0].last_mut().unwrap() = 1;
+    assert!(matches!(
+        verified(&files),
+        Err(TrailFault::File { file: 0, .. })
+    ));
 }

@@ -136,29 +136,29 @@ mod tests {
     fn equal_denials_of_a_second_are_one_entry_and_a_count() {
         let mut denials = Denials::default();
         assert_eq!(denials.note(denial(1, "a"), 0), Told::Now);
-        for _ in 0..1_000_000 {
+        for _ in 0..1000 {
             assert_eq!(denials.note(denial(1, "a"), 0), Told::Later);
         }
         assert_eq!(denials.note(denial(1, "b"), 0), Told::Now);
         let (again, beyond) = denials.collect(1000);
-        assert_eq!(again, [(denial(1, "a"), 1_000_000)]);
+        assert_eq!(again, [(denial(1, "a"), 1000)]);
         assert_eq!(beyond, []);
         // A new second: it is news again.
         assert_eq!(denials.note(denial(1, "a"), 1000), Told::Now);
     }
 
     #[test]
-    fn a_user_that_asks_for_a_million_names_has_a_bounded_part_of_the_audit() {
+    fn a_user_that_asks_for_any_number_of_names_has_a_bounded_part_of_the_audit() {
         let mut denials = Denials::default();
         let mut entries = 0;
-        for number in 0..1_000_000_u64 {
-            let told = denials.note(denial(1, &format!("k{number}")), number / 100);
+        for number in 0..100_000_u64 {
+            let told = denials.note(denial(1, &format!("k{number}")), number / 10);
             entries += u64::from(told == Told::Now);
         }
         assert_eq!(entries, u64::from(BURST) + 10_000 / REFILL_MS - 1);
         assert_eq!(denials.note(denial(2, "a"), 10_000), Told::Now);
         let (_, beyond) = denials.collect(10_000);
-        assert_eq!(beyond, [(Some(1), 1_000_000 - entries)]);
+        assert_eq!(beyond, [(Some(1), 100_000 - entries)]);
     }
 
     #[test]
