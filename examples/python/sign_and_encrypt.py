@@ -39,21 +39,19 @@ class Vault:
 def main(path):
     vault = Vault(path)
     sign, seal, message = "example/sign", "example/seal", b"a message"
-
     # null: every operation of the type. []: no key may wrap it.
     vault.call(GENERATE, [sign, "ec-p256", None, []], also=[KEY_EXISTS])
     # null: the type's default scheme. false: the message, not its digest.
     _, (version, signature) = vault.call(SIGN, [sign, None, message, False])
     print(f"signed with version {version}: {signature.hex()}")
     vault.call(VERIFY, [sign, version, None, message, False, signature])
-    forged = [sign, version, None, b"another message", False, signature]
+    forged = [sign, version, None, b"another", False, signature]
     status, _ = vault.call(VERIFY, forged, also=[VERIFICATION_FAILED])
     print("verified" if status == VERIFICATION_FAILED else sys.exit("a forgery passed"))
 
     vault.call(GENERATE, [seal, "aes-256-gcm", None, []], also=[KEY_EXISTS])
     _, (ciphertext,) = vault.call(ENCRYPT, [seal, None, message, b"context"])
     print(f"encrypted: {ciphertext.hex()}")
-    # The ciphertext's header names version and nonce.
     _, (plaintext,) = vault.call(DECRYPT, [seal, None, None, ciphertext, b"context", None])
     print("decrypted" if plaintext == message else sys.exit("another plaintext came back"))
 
