@@ -13,6 +13,9 @@ pub(crate) struct Arguments {
     /// What is logged: off, error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub(crate) log_level: LevelFilter,
+    /// Print every key of the configuration and what it means, and end
+    #[arg(long)]
+    pub(crate) config_keys: bool,
 }
 
 #[cfg(test)]

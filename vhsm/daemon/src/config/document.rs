@@ -63,10 +63,10 @@ impl Document {
     pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
         let mut file = trusted_file::open(path).map_err(|error| untrusted(path, &error))?;
         let unreadable = |error| untrusted(path, &TrustError::Unreadable(error));
-        let mut text = String::new();
+        let mut bytes = Vec::new();
         let read = Read::by_ref(&mut file)
             .take(MAX_FILE_LEN + 1)
-            .read_to_string(&mut text)
+            .read_to_end(&mut bytes)
             .map_err(unreadable)?;
         if read as u64 > MAX_FILE_LEN {
             return Err(ConfigError::of_file(
@@ -75,7 +75,35 @@ impl Document {
                 "split it",
             ));
         }
-        Ok(Self::of(path, text))
+        match String::from_utf8(bytes) {
+            Ok(text) => Self::of(path, text).plain(),
+            Err(error) => {
+                let valid = error.utf8_error().valid_up_to();
+                let good = error.into_bytes().into_iter().take(valid).collect();
+                let document = Self::of(path, String::from_utf8(good).unwrap_or_default());
+                Err(document.fault(valid..valid, "is not UTF-8", "save it as UTF-8"))
+            }
+        }
+    }
+
+    /// The same document, if it is text as every editor shows it: what a person does not see must
+    /// not mean anything.
+    pub(crate) fn plain(self) -> Result<Self, ConfigError> {
+        if self.text.starts_with('\u{feff}') {
+            let reason = "begins with a byte order mark";
+            return Err(self.fault(0..0, reason, "save it as UTF-8 without one"));
+        }
+        // What turns the order of what is shown, as in bidirectional text.
+        let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let hidden = |c: char| (c.is_control() && !matches!(c, '\n' | '\r' | '\t')) || turns(c);
+        match self.text.find(hidden) {
+            None => Ok(self),
+            Some(at) => Err(self.fault(
+                at..at,
+                "has a character that is not shown, such as NUL",
+                "remove it",
+            )),
+        }
     }
 
     /// A document whose text is already at hand.

@@ -1,6 +1,8 @@
+use super::audit::{AuditSettings, RawAudit};
 use super::disk_key::{DiskKey, RawDiskKey, duration};
 use super::limits::{Limits, RawLimits};
-use super::peers::{RawPeer, peer_match, uid_of, unit_of};
+use super::metrics::{MetricsSettings, RawMetrics};
+use super::peers::{Accounts, RawPeer, peer_match, unit_of};
 use super::sockets::{RawSockets, Sockets};
 use super::{ConfigError, Document, quantity};
 use nitride_protocol::{KeyName, limits::MAX_LABEL_LEN};
@@ -30,6 +32,10 @@ pub(crate) struct Config {
     pub(crate) admins: Vec<PeerMatch>,
     /// What peers may use.
     pub(crate) limits: Limits,
+    /// The audit's files; without them what happens stands in the log alone.
+    pub(crate) audit: Option<AuditSettings>,
+    /// Where figures are served; without it nowhere.
+    pub(crate) metrics: Option<MetricsSettings>,
     /// Volumes served.
     pub(crate) disk_keys: Vec<DiskKey>,
     /// Provisioning services that the policy may name.
@@ -82,6 +88,8 @@ struct RawConfig {
     admin: RawAdmin,
     #[serde(default)]
     limits: RawLimits,
+    audit: Option<RawAudit>,
+    metrics: Option<RawMetrics>,
     #[serde(default)]
     disk_key: Vec<Spanned<RawDiskKey>>,
     #[serde(default)]
@@ -157,6 +165,7 @@ impl Config {
 
     pub(crate) fn of(document: &Document) -> Result<Self, ConfigError> {
         let raw: RawConfig = document.parse()?;
+        let mut accounts = Accounts::default();
         let records_len = arena_len(document, &raw.arena.records)?;
         let arena_sizes = ArenaSizes {
             records_len,
@@ -178,14 +187,19 @@ impl Config {
                 .evidence
                 .map(|raw| evidence(document, raw))
                 .transpose()?,
-            agent: raw.agent.map(|raw| agent(document, raw)).transpose()?,
+            agent: raw
+                .agent
+                .map(|raw| agent(document, &mut accounts, raw))
+                .transpose()?,
             admins: raw
                 .admin
                 .peers
                 .into_iter()
-                .map(|peer| peer_match(document, peer))
+                .map(|peer| peer_match(document, &mut accounts, peer))
                 .collect::<Result<_, _>>()?,
             limits: raw.limits.validate(document, arena_sizes.heap_len)?,
+            audit: raw.audit.map(|raw| raw.validate(document)).transpose()?,
+            metrics: raw.metrics.map(|raw| raw.validate(document)).transpose()?,
             disk_keys: disk_keys(document, raw.disk_key)?,
             services: raw
                 .service
@@ -281,12 +295,16 @@ fn evidence(document: &Document, raw: Spanned<RawEvidence>) -> Result<Evidence, 
     })
 }
 
-fn agent(document: &Document, raw: Spanned<RawAgent>) -> Result<AgentPeer, ConfigError> {
+fn agent(
+    document: &Document,
+    accounts: &mut Accounts,
+    raw: Spanned<RawAgent>,
+) -> Result<AgentPeer, ConfigError> {
     let span = raw.span();
     let raw = raw.into_inner();
     let uid = match (raw.uid, &raw.user) {
         (Some(uid), None) => uid,
-        (None, Some(user)) => uid_of(document, user)?,
+        (None, Some(user)) => accounts.uid_of(document, user)?,
         (None, None) | (Some(_), Some(_)) => {
             return Err(document.fault(
                 span,

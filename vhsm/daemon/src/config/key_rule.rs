@@ -4,8 +4,8 @@ use super::peers::unit_of;
 use super::policy::operations;
 use super::{ConfigError, Document, time};
 use nitride_kbs::resource::ResourcePath;
-use nitride_protocol::{KeyName, KeyType};
-use nitride_vault::policy::{KeyRule, ReleaseTo, Source, Unsigned};
+use nitride_protocol::{KeyName, KeyNameBuf, KeyType};
+use nitride_vault::policy::{KeyRule, Rate, ReleaseTo, Source, Unsigned};
 use serde::Deserialize;
 use toml::Spanned;
 use toml::value::Datetime;
@@ -28,9 +28,24 @@ pub(super) struct RawKey {
     lease: Option<Spanned<String>>,
     not_before: Option<Spanned<Datetime>>,
     not_after: Option<Spanned<Datetime>>,
+    max_uses: Option<u64>,
+    rate: Option<Spanned<RawRate>>,
+    min_version: Option<u32>,
+    rotate_after: Option<Spanned<String>>,
+    rotate_after_uses: Option<u64>,
+    #[serde(default)]
+    wrappable_by: Vec<Spanned<String>>,
     #[serde(default)]
     prefetch: bool,
     tenant: Option<String>,
+}
+
+/// `rate = { uses = 100, per = "1m" }`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawRate {
+    uses: u32,
+    per: Spanned<String>,
 }
 
 /// `signer = "owner"` or `signer = ["owner", "heir"]`.
@@ -60,18 +75,7 @@ struct RawReleaseTo {
 
 impl RawKey {
     pub(super) fn validate(self, document: &Document) -> Result<KeyRule, ConfigError> {
-        let key = KeyName::parse(self.name.get_ref())
-            .map_err(|error| {
-                document.fault(
-                    self.name.span(),
-                    format_args!(
-                        "{:?} is not the name of a key: {error}",
-                        self.name.get_ref()
-                    ),
-                    "use letters, digits, '_', '-' and '.', in segments divided by '/'",
-                )
-            })?
-            .to_owned();
+        let key = key_name(document, &self.name)?;
         let key_type: KeyType = self.r#type.get_ref().parse().map_err(|_| {
             document.fault(
                 self.r#type.span(),
@@ -103,16 +107,23 @@ impl RawKey {
                 .collect::<Result<_, _>>()?,
             lease_secs: self
                 .lease
-                .map(|lease| lease_secs(document, &lease))
+                .map(|lease| whole_secs(document, &lease))
                 .transpose()?,
             not_before: secs(self.not_before)?,
             not_after: secs(self.not_after)?,
-            max_uses: None,
-            rate: None,
-            min_version: None,
-            rotate_after_secs: None,
-            rotate_after_uses: None,
-            wrappable_by: vec![],
+            max_uses: self.max_uses,
+            rate: self.rate.map(|raw| rate(document, raw)).transpose()?,
+            min_version: self.min_version,
+            rotate_after_secs: self
+                .rotate_after
+                .map(|age| whole_secs(document, &age))
+                .transpose()?,
+            rotate_after_uses: self.rotate_after_uses,
+            wrappable_by: self
+                .wrappable_by
+                .iter()
+                .map(|by| key_name(document, by))
+                .collect::<Result<_, _>>()?,
             prefetch: self.prefetch,
             tenant: self.tenant,
         })
@@ -193,14 +204,41 @@ fn one_release_to(
     }
 }
 
-/// Whole seconds, since the vault counts leases in them.
-fn lease_secs(document: &Document, lease: &Spanned<String>) -> Result<u64, ConfigError> {
-    match duration(document, lease)? {
+/// Whole seconds, since the vault counts ages in them.
+fn whole_secs(document: &Document, stated: &Spanned<String>) -> Result<u64, ConfigError> {
+    match duration(document, stated)? {
         ms if ms % 1000 == 0 => Ok(ms / 1000),
         _ => Err(document.fault(
-            lease.span(),
-            "a lease has whole seconds",
+            stated.span(),
+            format_args!("{:?} is not whole seconds", stated.get_ref()),
             "write it with s, m, h or d",
         )),
     }
+}
+
+fn rate(document: &Document, raw: Spanned<RawRate>) -> Result<Rate, ConfigError> {
+    let raw = raw.into_inner();
+    let per_secs = u32::try_from(whole_secs(document, &raw.per)?).map_err(|_| {
+        document.fault(
+            raw.per.span(),
+            "a rate is over 136 years at most",
+            "write a shorter time",
+        )
+    })?;
+    Ok(Rate {
+        uses: raw.uses,
+        per_secs,
+    })
+}
+
+fn key_name(document: &Document, text: &Spanned<String>) -> Result<KeyNameBuf, ConfigError> {
+    KeyName::parse(text.get_ref())
+        .map(|name| name.to_owned())
+        .map_err(|error| {
+            document.fault(
+                text.span(),
+                format_args!("{:?} is not the name of a key: {error}", text.get_ref()),
+                "use letters, digits, '_', '-' and '.', in segments divided by '/'",
+            )
+        })
 }

@@ -8,14 +8,19 @@
 //!
 //! An error names the file, the line, the reason and the remedy. Nothing has a default that allows.
 
+mod audit;
 mod disk_key;
 mod document;
 mod file;
 mod gate_rule;
 mod key_rule;
+mod keys;
 mod limits;
+mod metrics;
 mod peers;
 mod policy;
+mod policy_folder;
+mod policy_remedy;
 mod public_key;
 mod quantity;
 mod sockets;
@@ -23,8 +28,11 @@ mod sockets;
 mod tests;
 mod time;
 
+pub(crate) use audit::{AuditSettings, WhenFull};
 pub(crate) use disk_key::DiskKey;
 pub(crate) use document::{ConfigError, Document};
 pub(crate) use file::{AgentPeer, Config, Evidence};
-pub(crate) use policy::load as load_policy;
+pub(crate) use keys::Manual;
+pub(crate) use metrics::MetricsSettings;
+pub(crate) use policy::{check as check_policy, load as load_policy};
 pub(crate) use sockets::SocketPath;

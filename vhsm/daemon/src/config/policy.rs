@@ -1,10 +1,10 @@
-use super::document::untrusted;
 use super::file::name;
 use super::gate_rule::RawGate;
 use super::key_rule::RawKey;
-use super::peers::{RawPeer, peer_match};
+use super::peers::{Accounts, RawPeer, peer_match};
+use super::policy_folder::{digest, file_name, read_folder};
+use super::policy_remedy::{part, remedy};
 use super::{Config, ConfigError, Document, public_key};
-use nitride_ipc::trusted_file::{self, TrustError};
 use nitride_protocol::{Operation, OperationSet};
 use nitride_secmem::crypto::{p256_spki, sha256};
 use nitride_vault::policy::{
@@ -13,11 +13,11 @@ use nitride_vault::policy::{
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use toml::Spanned;
 
-/// Files that a policy folder may have.
-const MAX_FILES: usize = 256;
+/// Faults that are named at a time; a file with more is named by its first ones.
+const MAX_FAULTS: usize = 32;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -42,13 +42,41 @@ struct RawRule {
 /// its length as 64 bits, so that no two folders have one digest.
 pub(crate) fn load(config: &Config, generation: u64) -> Result<PolicySet, ConfigError> {
     let documents = read_folder(&config.policy_dir)?;
+    let digest = digest(&documents);
+    let set = set_of(config, &documents).map_err(|mut faults| faults.swap_remove(0))?;
+    Ok(PolicySet {
+        generation,
+        digest,
+        ..set
+    })
+}
+
+/// What is wrong with the policy if `text` stands in the file `name` of its folder: nothing, or
+/// faults of that file and of what it does not go together with. Nothing is put in force.
+pub(crate) fn check(config: &Config, name: &str, text: &str) -> Vec<ConfigError> {
+    let candidate = match Document::of(Path::new(name), text.to_owned()).plain() {
+        Ok(candidate) => candidate,
+        Err(fault) => return vec![fault],
+    };
+    let mut documents = match read_folder(&config.policy_dir) {
+        Ok(documents) => documents,
+        Err(fault) => return vec![fault],
+    };
+    documents.retain(|document| file_name(document) != file_name(&candidate));
+    documents.push(candidate);
+    set_of(config, &documents).err().unwrap_or_default()
+}
+
+/// The policy of these files, or its faults, of which there is at least one.
+fn set_of(config: &Config, documents: &[Document]) -> Result<PolicySet, Vec<ConfigError>> {
     let mut builder = Builder::default();
-    builder.set.generation = generation;
-    builder.set.digest = digest(&documents);
     builder.set.admins.clone_from(&config.admins);
     builder.set.services.clone_from(&config.services);
     for signer in &config.signers {
-        let point = public_key::read(&signer.public_key)?;
+        let point = match public_key::read(&signer.public_key) {
+            Ok(point) => point,
+            Err(fault) => return Err(vec![fault]),
+        };
         let kid = signer.kid.clone();
         builder.set.signers.push(Signer {
             name: signer.name.clone(),
@@ -58,14 +86,15 @@ pub(crate) fn load(config: &Config, generation: u64) -> Result<PolicySet, Config
         });
     }
     for (index, document) in documents.iter().enumerate() {
-        builder.add(index, document)?;
+        builder.add(index, document);
     }
-    builder
-        .set
-        .check()
-        .map_err(|fault| builder.place(&fault, &documents, &config.policy_dir))?;
-    check_evidence(config, &builder.set)?;
-    check_disk_keys(config, &builder.set)?;
+    if !builder.faults.is_empty() {
+        return Err(builder.faults);
+    }
+    let placed = |fault| builder.place(&fault, documents, &config.policy_dir);
+    builder.set.check().map_err(|fault| vec![placed(fault)])?;
+    check_evidence(config, &builder.set).map_err(|fault| vec![fault])?;
+    check_disk_keys(config, &builder.set).map_err(|fault| vec![fault])?;
     Ok(builder.set)
 }
 
@@ -75,26 +104,35 @@ struct Builder {
     set: PolicySet,
     /// "key NAME", "gate NAME" and so on, to the document's index and the bytes in it.
     places: HashMap<String, (usize, Range<usize>)>,
+    accounts: Accounts,
+    faults: Vec<ConfigError>,
 }
 
 impl Builder {
-    fn add(&mut self, index: usize, document: &Document) -> Result<(), ConfigError> {
-        let raw: RawPolicy = document.parse()?;
+    fn add(&mut self, index: usize, document: &Document) {
+        let Some(raw) = self.good(document.parse::<RawPolicy>()) else {
+            return;
+        };
         for raw in raw.rule {
             let span = raw.span();
-            let rule = rule(document, raw.into_inner())?;
-            self.note(format!("rule {}", rule.name), index, &span);
-            self.set.rules.push(rule);
+            let read = rule(document, &mut self.accounts, raw.into_inner());
+            if let Some(rule) = self.good(read) {
+                self.note(format!("rule {}", rule.name), index, &span);
+                self.set.rules.push(rule);
+            }
         }
         for raw in raw.gate {
             let span = raw.span();
-            let gate = raw.into_inner().validate(document)?;
-            self.note(format!("gate {}", gate.name), index, &span);
-            self.set.gates.push(gate);
+            if let Some(gate) = self.good(raw.into_inner().validate(document)) {
+                self.note(format!("gate {}", gate.name), index, &span);
+                self.set.gates.push(gate);
+            }
         }
         for raw in raw.key {
             let span = raw.span();
-            let key = raw.into_inner().validate(document)?;
+            let Some(key) = self.good(raw.into_inner().validate(document)) else {
+                continue;
+            };
             self.note(format!("key {}", key.name), index, &span);
             for to in &key.release_to {
                 if let ReleaseTo::Volume(volume) = to {
@@ -103,7 +141,19 @@ impl Builder {
             }
             self.set.keys.push(key);
         }
-        Ok(())
+    }
+
+    /// What was read, or nothing, with the fault noted.
+    fn good<T>(&mut self, read: Result<T, ConfigError>) -> Option<T> {
+        match read {
+            Ok(read) => Some(read),
+            Err(fault) => {
+                if self.faults.len() < MAX_FAULTS {
+                    self.faults.push(fault);
+                }
+                None
+            }
+        }
     }
 
     /// The last of two parts of one name is the one that is named.
@@ -125,42 +175,7 @@ impl Builder {
     }
 }
 
-fn part(fault: &PolicyFault) -> String {
-    match fault {
-        PolicyFault::DuplicateKey { key }
-        | PolicyFault::NotOfType { key, .. }
-        | PolicyFault::NeverReleased { key, .. }
-        | PolicyFault::NotProvisioned { key, .. }
-        | PolicyFault::NoSigner { key }
-        | PolicyFault::NeverValid { key } => format!("key {key}"),
-        PolicyFault::Duplicate { kind, name } => format!("{kind} {name}"),
-        PolicyFault::Unknown { by, .. }
-        | PolicyFault::AnyPeer { by }
-        | PolicyFault::RelativeCgroup { by } => by.clone(),
-        PolicyFault::NeverOpen { gate } => format!("gate {gate}"),
-    }
-}
-
-fn remedy(fault: &PolicyFault) -> &'static str {
-    match fault {
-        PolicyFault::DuplicateKey { .. } | PolicyFault::Duplicate { .. } => "keep one of the two",
-        PolicyFault::Unknown { .. } => {
-            "state it (services and signers in vhsmd.toml, gates in the policy) or correct the name"
-        }
-        PolicyFault::NotOfType { .. } => "remove the operation or correct the type",
-        PolicyFault::NeverReleased { .. } => "remove release-to or correct the type",
-        PolicyFault::NotProvisioned { .. } => "remove it or state a kbs:/// source",
-        PolicyFault::NoSigner { .. } => {
-            "name a signer, or state unsigned = \"accept\" and read what that means"
-        }
-        PolicyFault::NeverValid { .. } => "correct one of the two",
-        PolicyFault::AnyPeer { .. } => "state a condition for each peer",
-        PolicyFault::RelativeCgroup { .. } => "begin it with a slash",
-        PolicyFault::NeverOpen { .. } => "state how old an approval may be",
-    }
-}
-
-fn rule(document: &Document, raw: RawRule) -> Result<Rule, ConfigError> {
+fn rule(document: &Document, accounts: &mut Accounts, raw: RawRule) -> Result<Rule, ConfigError> {
     let keys = raw.keys.iter().map(|pattern| {
         NamePattern::parse(pattern.get_ref()).map_err(|error| {
             document.fault(
@@ -177,7 +192,7 @@ fn rule(document: &Document, raw: RawRule) -> Result<Rule, ConfigError> {
         peers: raw
             .peers
             .into_iter()
-            .map(|peer| peer_match(document, peer))
+            .map(|peer| peer_match(document, accounts, peer))
             .collect::<Result<_, _>>()?,
     })
 }
@@ -199,70 +214,6 @@ pub(super) fn operations(
         set.insert(operation);
     }
     Ok(set)
-}
-
-/// The `*.toml` files of the folder in the order of their names.
-fn read_folder(folder: &Path) -> Result<Vec<Document>, ConfigError> {
-    let unreadable = |error: std::io::Error| {
-        ConfigError::of_file(
-            folder,
-            format_args!("cannot be read ({error})"),
-            "check policy-dir in vhsmd.toml and that vhsmd's user may read the folder",
-        )
-    };
-    // Who can add a file to it adds rules.
-    trusted_file::check_folder(folder).map_err(|error| match error {
-        TrustError::Unreadable(error) => unreadable(error),
-        error => untrusted(folder, &error),
-    })?;
-    let mut paths: Vec<PathBuf> = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        let hidden = path
-            .file_name()
-            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden
-            && path
-                .extension()
-                .is_some_and(|extension| extension == "toml")
-        {
-            paths.push(path);
-        }
-    }
-    if paths.len() > MAX_FILES {
-        return Err(ConfigError::of_file(
-            folder,
-            format_args!("has more than {MAX_FILES} policy files"),
-            "join some of them",
-        ));
-    }
-    paths.sort();
-    paths.iter().map(|path| Document::read(path)).collect()
-}
-
-fn digest(documents: &[Document]) -> [u8; 32] {
-    let mut lens = Vec::with_capacity(2 * documents.len());
-    for document in documents {
-        lens.push((file_name(document).len() as u64).to_be_bytes());
-        lens.push((document.text().len() as u64).to_be_bytes());
-    }
-    let mut parts: Vec<&[u8]> = Vec::with_capacity(2 * lens.len());
-    for (document, lens) in documents.iter().zip(lens.chunks_exact(2)) {
-        parts.extend([
-            &lens[0][..],
-            file_name(document),
-            &lens[1][..],
-            document.text().as_bytes(),
-        ]);
-    }
-    sha256(&parts)
-}
-
-fn file_name(document: &Document) -> &[u8] {
-    document
-        .path()
-        .file_name()
-        .map_or(&[], std::ffi::OsStr::as_encoded_bytes)
 }
 
 /// What a service brings takes a round, and a round takes evidence.

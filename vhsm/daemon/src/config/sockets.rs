@@ -48,7 +48,7 @@ impl RawSockets {
     }
 }
 
-fn mode_of(document: &Document, mode: &Spanned<String>) -> Result<u32, ConfigError> {
+pub(super) fn mode_of(document: &Document, mode: &Spanned<String>) -> Result<u32, ConfigError> {
     u32::from_str_radix(mode.get_ref(), 8)
         .ok()
         .filter(|bits| mode.get_ref().len() <= 4 && bits & !0o777 == 0)

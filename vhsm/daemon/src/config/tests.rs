@@ -4,6 +4,9 @@ use nitride_vault::policy::{PolicySet, Source};
 use std::fs;
 use std::path::Path;
 
+mod hostile;
+mod keys;
+
 const LEAST: &str = "policy-dir = \"/p\"\n[arena]\nrecords = \"3MiB\"\nheap = \"3MiB\"\n";
 
 fn parse(text: &str) -> Result<Config, String> {
@@ -229,6 +232,9 @@ impl Folder {
     }
 }
 
+const LOCAL: &str =
+    "[[key]]\nname = \"l\"\ntype = \"ec-p256\"\nsource = \"generate\"\noperations = [\"sign\"]\n";
+
 const KEY: &str = "[[key]]\nname = \"a\"\ntype = \"secret\"\nsource = \"kbs:///r/t/g\"\n\
     service = \"main\"\nsigner = \"owner\"\noperations = [\"release\"]\n";
 
@@ -281,7 +287,42 @@ fn digest_is_of_names_and_contents() {
 fn faults_of_the_policy_name_file_line_reason_and_remedy() {
     let key = |rest: &str| format!("\n{KEY}{rest}\n");
     let rule = |rest: &str| format!("[[rule]]\nname = \"r\"\n{rest}\n");
+    let peer = |peer: &str| {
+        rule(&format!(
+            "keys = []\noperations = []\npeers = [{{ {peer} }}]"
+        ))
+    };
+    let local = |rest: &str| format!("\n{LOCAL}{rest}\n");
     for (text, line, reason, remedy) in [
+        (local("max-uses = 0"), 2, "max-uses of zero", "one or more"),
+        (local("max-uses = -1"), 7, "invalid value", "correct it"),
+        (local("min-version = 0"), 2, "min-version of zero", "one or more"),
+        (local("rate = { uses = 0, per = \"1s\" }"), 2, "rate of zero", "one or more"),
+        (local("rate = { uses = 1, per = \"1ms\" }"), 7, "whole seconds", "with s"),
+        (local("rate = { uses = 1, per = \"50000d\" }"), 7, "136 years", "shorter"),
+        (local("rate = { uses = 1 }"), 7, "missing field `per`", "add it"),
+        (local("rate = 5"), 7, "invalid type", "correct it"),
+        (local("rotate-after = \"0s\""), 7, "not a duration", "above zero"),
+        (local("rotate-after-uses = 0"), 2, "rotate-after-uses of zero", "one or more"),
+        (key("rotate-after = \"1d\""), 2, "its service rotates it", "new version"),
+        (key("").replace("\"kbs:///r/t/g\"", "\"local\"").replace("service = \"main\"\nsigner = \"owner\"", "rotate-after-uses = 9"), 2, "nothing could rotate it", "remove it"),
+        (local("wrappable-by = [\"l\"]"), 2, "wrappable by itself", "another key"),
+        (local("wrappable-by = [\"a*\"]"), 7, "not the name of a key", "letters"),
+        (local(&format!("wrappable-by = [\"a\"]\n{KEY}")), 2, "of type secret and wraps nothing", "aes-256-kwp"),
+        (peer("executable-digest = \"sha256:00\""), 5, "not the digest of a program", "sha256sum"),
+        (peer(&format!("executable-digest = \"sha256:{}\"", "AB".repeat(32))), 5, "not the digest of a program", "sha256sum"),
+        (peer(&format!("executable-digest = \"sha256:{}\"", "ab".repeat(32))), 1, "executable-digest alone", "state uid"),
+        (peer(&format!("per-message = true, executable-digest = \"sha256:{}\"", "ab".repeat(32))), 1, "executable-digest alone", "state uid"),
+        (peer("per-message = true"), 5, "states no condition", "state uid"),
+        (peer("uid = 4294967295"), 5, "no user and no group", "an account"),
+        (peer("unit = \"web@.service\""), 5, "is a template", "web@one.service"),
+        (peer("unit = \"web.slice\""), 5, "not the name of a unit", "nginx.service"),
+        (peer("unit = \".service\""), 5, "not the name of a unit", "nginx.service"),
+        (peer("unit = \"a b.service\""), 5, "not the name of a unit", "nginx.service"),
+        (peer("unit = \"a\\nb.service\""), 5, "not the name of a unit", "nginx.service"),
+        (peer("unit = \"a/b.service\""), 5, "not the name of a unit", "nginx.service"),
+        (peer("cgroup-prefix = \"/a/../b\""), 5, "not a path", "from the root"),
+        (peer("cgroup-prefix = \"//a\""), 5, "not a path", "from the root"),
         (key("lease = \"1500ms\""), 9, "whole seconds", "with s"),
         (key("lease = \"12\""), 9, "not a duration", "10m"),
         (key("gate = \"g\""), 2, "gate g, which is not stated", "state it"),

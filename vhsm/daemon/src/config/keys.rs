@@ -1,0 +1,215 @@
+//! Every key that the configuration has, for people. The tests compare the list with what is read,
+//! and the manual with the list.
+
+use std::fmt;
+
+/// Where a key stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// At the top of `vhsmd.toml`.
+    Top,
+    /// In a table of `vhsmd.toml`.
+    Table(&'static str),
+    /// At the top of a file of `policy.d`.
+    PolicyTop,
+    /// In a table of a file of `policy.d`.
+    Policy(&'static str),
+}
+
+/// One key.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ConfigKey {
+    pub(crate) place: Place,
+    pub(crate) name: &'static str,
+    /// Whether it is a table, or an array of tables, of which this list has the keys.
+    pub(crate) is_table: bool,
+    /// What it is, its form, and what holds without it.
+    pub(crate) meaning: &'static str,
+}
+
+const fn key(place: Place, name: &'static str, meaning: &'static str) -> ConfigKey {
+    ConfigKey {
+        place,
+        name,
+        is_table: false,
+        meaning,
+    }
+}
+
+const fn table(place: Place, name: &'static str, meaning: &'static str) -> ConfigKey {
+    ConfigKey {
+        place,
+        name,
+        is_table: true,
+        meaning,
+    }
+}
+
+use Place::{Policy, PolicyTop, Table, Top};
+
+const SOCKETS: Place = Table("sockets");
+const ARENA: Place = Table("arena");
+const EVIDENCE: Place = Table("evidence");
+const AGENT: Place = Table("agent");
+const LIMITS: Place = Table("limits");
+const AUDIT: Place = Table("audit");
+const METRICS: Place = Table("metrics");
+const DISK_KEY: Place = Table("disk-key");
+const SIGNER: Place = Table("signer");
+const RULE: Place = Policy("rule");
+const KEY: Place = Policy("key");
+const GATE: Place = Policy("gate");
+const PEERS: Place = Policy("peers");
+const RELEASE_TO: Place = Policy("release-to");
+const RATE: Place = Policy("rate");
+
+/// All of them, in the order of the manual.
+#[rustfmt::skip]
+pub(crate) const KEYS: &[ConfigKey] = &[
+    key(Top, "policy-dir", "folder of the policy files, `*.toml` in the order of their names; required"),
+    table(Top, "sockets", "where to listen, for sockets that systemd does not hand over"),
+    key(SOCKETS, "application", "path of the socket for applications"),
+    key(SOCKETS, "application-mode", "its permission bits in octal, as \"0666\""),
+    key(SOCKETS, "admin", "path of the socket for administrators"),
+    key(SOCKETS, "admin-mode", "its permission bits in octal"),
+    key(SOCKETS, "agent", "path of the socket for nitride-agent"),
+    key(SOCKETS, "agent-mode", "its permission bits in octal"),
+    table(Top, "arena", "the locked memory; required"),
+    key(ARENA, "records", "size of the arena of keys, in whole pages, as \"3MiB\"; required"),
+    key(ARENA, "records-max", "size up to which that arena grows, by segments of its first size; without it, it does not grow"),
+    key(ARENA, "heap", "size of the arena of packets and of what calculates, likewise; required"),
+    key(ARENA, "backing", "\"best\" takes memfd_secret where the kernel has it; \"locked-only\" never does. \"best\" if left out"),
+    table(Top, "evidence", "where evidence comes from; without it nothing is provisioned and no gate opens"),
+    key(EVIDENCE, "tee", "the TEE as the KBS protocol names it, as \"snp\"; required"),
+    key(EVIDENCE, "quote-socket", "path of nitride-quote's socket; required"),
+    key(EVIDENCE, "danger-simulated", "true says that tee = \"sample\" is meant, which proves nothing"),
+    key(EVIDENCE, "timeout", "longest that making evidence may take; \"10s\" if left out"),
+    table(Top, "agent", "who the agent is; without it nobody is"),
+    key(AGENT, "uid", "its user by number"),
+    key(AGENT, "user", "its user by name; one of the two"),
+    key(AGENT, "unit", "its system unit, which has to hold too"),
+    table(Top, "admin", "who may use the admin socket; without it nobody may"),
+    key(Table("admin"), "peers", "as `peers` of a rule; any of them is enough"),
+    table(Top, "limits", "what peers may use at most"),
+    key(LIMITS, "connections", "connections at a time; 2048 if left out"),
+    key(LIMITS, "connections-per-uid", "of these, of one user; 1024 if left out"),
+    key(LIMITS, "parked-per-uid", "requests of one user that wait for a round; 1024 if left out"),
+    key(LIMITS, "buffers-per-uid", "memory for packets of one user, as \"512KiB\"; a quarter of the heap arena if left out"),
+    key(LIMITS, "keys", "keys that no key rule speaks of; 100000 if left out"),
+    key(LIMITS, "keys-per-uid", "of these, of one user; 10000 if left out"),
+    key(LIMITS, "max-wait-ms", "longest that a request may wait for a round; 60000 if left out"),
+    table(Top, "audit", "files of what was denied, changed, released and used, chained by digests; without it the log alone has that"),
+    key(AUDIT, "folder", "their folder, for vhsmd alone; \"/var/lib/vhsm/audit\" if left out"),
+    key(AUDIT, "full", "without room for an entry: \"refuse\" does not do what would have one, \"continue\" does it and records later that entries are missing. \"refuse\" if left out"),
+    key(AUDIT, "files", "how many there are at most, one that is ready to follow included; then the oldest is removed. 8 if left out"),
+    key(AUDIT, "file-size", "length of each, taken beforehand; \"8MiB\" if left out"),
+    key(AUDIT, "sync", "true: an entry of what changes a key or lets a secret out is on the disk before the answer; false leaves that to the kernel. true if left out"),
+    table(Top, "metrics", "figures in OpenMetrics, over HTTP on a Unix socket; without it they are served nowhere"),
+    key(METRICS, "socket", "its path, as \"/run/vhsm/metrics.sock\"; required"),
+    key(METRICS, "mode", "its permission bits in octal; \"0600\" if left out"),
+    key(METRICS, "allowed-uids", "who may ask; root alone if left out"),
+    key(METRICS, "key-names", "true counts uses by the names of keys, too, which tells whoever reads the figures what keys there are"),
+    table(Top, "disk-key", "a volume whose passphrase systemd-cryptsetup is given"),
+    key(DISK_KEY, "volume", "the volume's name as in crypttab; required"),
+    key(DISK_KEY, "socket", "where to listen; left out where systemd hands the socket over"),
+    key(DISK_KEY, "key", "the secret that the policy releases to the volume; required"),
+    key(DISK_KEY, "timeout", "for how long a connection is held open; \"5m\" if left out"),
+    key(DISK_KEY, "allowed-uids", "who may ask; root alone if left out"),
+    table(Top, "service", "a provisioning service that the policy may name"),
+    key(Table("service"), "name", "its name; required"),
+    table(Top, "signer", "an owner of secrets that key rules may name"),
+    key(SIGNER, "name", "its name; required"),
+    key(SIGNER, "public-key", "PEM file of its P-256 public key; required"),
+    key(SIGNER, "kid", "the `kid` of its envelopes; the digest of the public key if left out"),
+
+    table(PolicyTop, "rule", "grants operations on names to peers; what no rule grants is denied"),
+    key(RULE, "name", "for the log and for `vhsm policy explain`; required"),
+    key(RULE, "keys", "names of keys: \"a/b\", \"a/*\" for one level, \"a/**\" for all below, \"**\"; at most 1024; required"),
+    key(RULE, "peers", "who; any of them is enough, and of each, every stated condition has to hold; at most 256; required"),
+    key(RULE, "operations", "verbs of the protocol; required"),
+    key(PEERS, "uid", "the user by number"),
+    key(PEERS, "user", "the user by name"),
+    key(PEERS, "gid", "the primary group by number"),
+    key(PEERS, "group", "the primary or a supplementary group by name"),
+    key(PEERS, "unit", "the system unit, whole, as \"nginx.service\"; never a unit of a user's manager"),
+    key(PEERS, "cgroup-prefix", "a folder of the cgroup tree, as \"/system.slice\", in or below which the peer runs"),
+    key(PEERS, "executable-digest", "\"sha256:\" and the digest of the program file. A hint: who may run the program may make it load other code; so it never stands alone, and it takes CAP_SYS_PTRACE to read the programs of others"),
+    key(PEERS, "per-message", "true: every message has to come from the process that connected, not from a child or from whom it handed the connection to"),
+    table(PolicyTop, "key", "what a key itself allows; it only narrows"),
+    key(KEY, "name", "the key's name; required"),
+    key(KEY, "type", "its type, as \"ec-p256\"; required"),
+    key(KEY, "source", "\"generate\" at first use, \"local\" by request, or \"kbs:///repository/type/tag\"; required"),
+    key(KEY, "service", "which service has it; required for kbs:/// and for nothing else"),
+    key(KEY, "signer", "whose signature it must bear: one name or several, at most 16"),
+    key(KEY, "unsigned", "\"accept\" takes it without a signature: whoever controls the service or the courier chooses the key. \"refuse\" if left out"),
+    key(KEY, "operations", "uses that it allows; required"),
+    key(KEY, "gate", "the gate that has to be approved before any use"),
+    key(KEY, "release-to", "to whom a secret is released; to nobody if left out; at most 64"),
+    key(KEY, "lease", "for how long a provisioned key stays, as \"12h\""),
+    key(KEY, "not-before", "no use before this time, as 2027-01-31T00:00:00Z"),
+    key(KEY, "not-after", "no use after this time"),
+    key(KEY, "max-uses", "uses in its whole life, over all versions and restarts"),
+    key(KEY, "rate", "how often one peer may use it"),
+    key(KEY, "min-version", "versions below it are not used"),
+    key(KEY, "rotate-after", "age of the newest version at which a new one is made, as \"90d\"; for keys that are made here"),
+    key(KEY, "rotate-after-uses", "uses of the newest version after which a new one is made"),
+    key(KEY, "wrappable-by", "wrapping keys under which it may leave, at most 8; under none if left out"),
+    key(KEY, "prefetch", "true has it fetched at start, before anybody asks"),
+    key(KEY, "tenant", "the tenant that its envelope has to name"),
+    key(RELEASE_TO, "unit", "a system unit"),
+    key(RELEASE_TO, "uid", "a user by number"),
+    key(RELEASE_TO, "volume", "the disk-key socket of this volume, and no peer; one of the three"),
+    key(RATE, "uses", "uses that may follow one another at once; required"),
+    key(RATE, "per", "in how long they are all there again, in whole seconds, as \"1m\"; required"),
+    table(PolicyTop, "gate", "what it takes for this machine to count as approved"),
+    key(GATE, "name", "what key rules call it; required"),
+    key(GATE, "service", "which service attests; required"),
+    key(GATE, "issuer", "the `iss` that its token must have; required"),
+    key(GATE, "issuer-key", "PEM file of the issuer's P-256 public key; required"),
+    key(GATE, "audience", "the `aud` that the token must have; required"),
+    key(GATE, "policy-id", "the `ear.appraisal-policy-id` that every submodule must have; required"),
+    key(GATE, "max-age", "for how long an approval counts, as \"10m\"; required"),
+    key(GATE, "danger-accept-simulated", "true counts a verdict on simulated evidence, which proves nothing"),
+];
+
+/// The list as Markdown, as `docs/configuration.md` has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manual;
+
+impl fmt::Display for Manual {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "# Configuration of vhsmd\n")?;
+        writeln!(
+            f,
+            "Strict TOML: a key that is not here is an error with file and line. `vhsmd \
+             --config-keys` prints this list. Durations have a unit (`500ms`, `30s`, `10m`, `12h`, \
+             `7d`), and so have sizes (`4096B`, `64KiB`, `3MiB`, `1GiB`)."
+        )?;
+        writeln!(f, "\n## vhsmd.toml\n")?;
+        let mut place = Top;
+        for key in KEYS.iter().filter(|key| !key.is_table) {
+            if key.place != place {
+                if !matches!(place, Policy(_)) && matches!(key.place, Policy(_)) {
+                    writeln!(f, "\n## policy.d/*.toml")?;
+                }
+                place = key.place;
+                write_heading(f, place)?;
+            }
+            writeln!(f, "- `{}`: {}", key.name, key.meaning)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_heading(f: &mut fmt::Formatter<'_>, place: Place) -> fmt::Result {
+    let (name, is_above): (_, fn(Place) -> bool) = match place {
+        Top | PolicyTop => return Ok(()),
+        Table(name) => (name, |place| place == Top),
+        Policy(name) => (name, |place| matches!(place, PolicyTop | RULE | KEY)),
+    };
+    let found = KEYS
+        .iter()
+        .find(|key| is_above(key.place) && key.name == name);
+    let meaning = found.map_or("", |key| key.meaning);
+    writeln!(f, "\n### `{name}`\n\n{meaning}\n")
+}

@@ -1,0 +1,58 @@
+//! Where in the files a fault of the whole policy stands, and what to do about it.
+
+use nitride_vault::policy::PolicyFault;
+
+/// The part of the policy that has the fault, as [`super::policy`] notes where it stands.
+pub(super) fn part(fault: &PolicyFault) -> String {
+    match fault {
+        PolicyFault::DuplicateKey { key }
+        | PolicyFault::NotOfType { key, .. }
+        | PolicyFault::NeverReleased { key, .. }
+        | PolicyFault::NotProvisioned { key, .. }
+        | PolicyFault::NoSigner { key }
+        | PolicyFault::NeverValid { key }
+        | PolicyFault::Zero { key, .. }
+        | PolicyFault::RotatedElsewhere { key, .. }
+        | PolicyFault::NotRotated { key, .. }
+        | PolicyFault::WrapsItself { key }
+        | PolicyFault::NotAWrappingKey { key, .. } => format!("key {key}"),
+        PolicyFault::Duplicate { kind, name } => format!("{kind} {name}"),
+        PolicyFault::Unknown { by, .. }
+        | PolicyFault::TooMany { by, .. }
+        | PolicyFault::OnlyAHint { by }
+        | PolicyFault::AnyPeer { by }
+        | PolicyFault::RelativeCgroup { by } => by.clone(),
+        PolicyFault::NeverOpen { gate } => format!("gate {gate}"),
+    }
+}
+
+/// What to do about it.
+pub(super) fn remedy(fault: &PolicyFault) -> &'static str {
+    match fault {
+        PolicyFault::DuplicateKey { .. } | PolicyFault::Duplicate { .. } => "keep one of the two",
+        PolicyFault::Unknown { .. } => {
+            "state it (services and signers in vhsmd.toml, gates in the policy) or correct the name"
+        }
+        PolicyFault::NotOfType { .. } => "remove the operation or correct the type",
+        PolicyFault::NeverReleased { .. } => "remove release-to or correct the type",
+        PolicyFault::NotProvisioned { .. } => "remove it or state a kbs:/// source",
+        PolicyFault::NoSigner { .. } => {
+            "name a signer, or state unsigned = \"accept\" and read what that means"
+        }
+        PolicyFault::NeverValid { .. } => "correct one of the two",
+        PolicyFault::Zero { .. } => "state one or more, or leave it out",
+        PolicyFault::RotatedElsewhere { .. } => "remove it, and have its owner store a new version",
+        PolicyFault::NotRotated { .. } => {
+            "remove it: what it holds is not for this vault to change"
+        }
+        PolicyFault::WrapsItself { .. } => "name another key",
+        PolicyFault::NotAWrappingKey { .. } => "name a key of type aes-256-kwp",
+        PolicyFault::TooMany { .. } => {
+            "divide it, or state names with \"folder/*\" and peers with a group"
+        }
+        PolicyFault::OnlyAHint { .. } => "state uid, user, gid, group, unit or cgroup-prefix too",
+        PolicyFault::AnyPeer { .. } => "state a condition for each peer",
+        PolicyFault::RelativeCgroup { .. } => "begin it with a slash",
+        PolicyFault::NeverOpen { .. } => "state how old an approval may be",
+    }
+}
