@@ -55,7 +55,9 @@ pub(crate) fn table() -> String {
 pub(crate) fn code_of(failure: &Failure) -> u8 {
     match failure {
         Failure::Vhsmd { source, .. } => of_client(source),
-        Failure::Terminal { .. } | Failure::TypedMaterial => USAGE,
+        Failure::Terminal { .. } | Failure::TypedMaterial | Failure::Form(_) => USAGE,
+        Failure::Segments(_) | Failure::Faults(_) => REFUSED,
+        Failure::PublicKey(_) | Failure::Csr(_) => REFUSED,
         Failure::Read { .. }
         | Failure::TooLong { .. }
         | Failure::Write { .. }

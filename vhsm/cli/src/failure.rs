@@ -1,4 +1,5 @@
-use nitride_client::ClientError;
+use crate::segments::SegmentFault;
+use nitride_client::{ClientError, PublicKeyFault};
 use std::error::Error;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -58,6 +59,21 @@ pub(crate) enum Failure {
         /// The path.
         path: PathBuf,
     },
+    /// What was given does not have the form that it should.
+    #[error("{0}")]
+    Form(&'static str),
+    /// A public key cannot be written as asked.
+    #[error("the public key cannot be written so")]
+    PublicKey(#[from] PublicKeyFault),
+    /// A certificate request could not be made.
+    #[error("the certificate request cannot be made: {0}")]
+    Csr(String),
+    /// A file of segments is not genuine, or not whole.
+    #[error("the file cannot be decrypted")]
+    Segments(#[from] SegmentFault),
+    /// A policy file has faults.
+    #[error("{}", .0.join("\n"))]
+    Faults(Vec<String>),
 }
 
 impl Failure {
@@ -85,6 +101,15 @@ impl Failure {
             Self::Write { .. } => {
                 "check that the folder is there, has room, and that you may write to it"
             }
+            Self::Form(_) => "see vhsm --help for the form that it takes",
+            Self::PublicKey(_) => "use --format der, pem or jwk",
+            Self::Csr(_) => {
+                "ec-p256, ec-p384, ed25519 and RSA keys that may sign request certificates"
+            }
+            Self::Segments(_) => {
+                "use the key and the additional data that it was encrypted with, and the whole file"
+            }
+            Self::Faults(_) => "correct the file and check it again",
             Self::NotAFile { .. } => {
                 "name a regular file or a new one, or leave --out away and redirect"
             }

@@ -36,6 +36,98 @@ pub(crate) fn read_material(
     read("the key's material", path, max_len)
 }
 
+/// Data as far as it was read.
+pub(crate) enum Start {
+    /// All of it.
+    Whole(Zeroizing<Vec<u8>>),
+    /// Its beginning, and where the rest comes from.
+    More(More),
+}
+
+/// Data that is longer than a request carries.
+pub(crate) struct More {
+    pub(crate) beginning: Zeroizing<Vec<u8>>,
+    pub(crate) rest: File,
+    /// Bytes in the whole, where that is known.
+    pub(crate) len: Option<u64>,
+    what: &'static str,
+    path: Option<std::path::PathBuf>,
+}
+
+impl Start {
+    pub(crate) fn into_more(self, what: &'static str) -> Result<More, Failure> {
+        match self {
+            Self::More(more) => Ok(more),
+            Self::Whole(beginning) => {
+                let nothing = File::open("/dev/null").map_err(|source| Failure::Read {
+                    what,
+                    path: None,
+                    source,
+                })?;
+                Ok(More {
+                    len: Some(beginning.len() as u64),
+                    beginning,
+                    rest: nothing,
+                    what,
+                    path: None,
+                })
+            }
+        }
+    }
+}
+
+impl More {
+    /// The next bytes: as many as `out` has, and fewer at the end alone.
+    pub(crate) fn fill(&mut self, out: &mut [u8]) -> Result<usize, Failure> {
+        let first = self.beginning.len().min(out.len());
+        let mut len = first;
+        out[..first].copy_from_slice(&self.beginning[..first]);
+        let left = Zeroizing::new(self.beginning[first..].to_vec());
+        self.beginning = left;
+        while len < out.len() {
+            match self.rest.read(&mut out[len..]) {
+                Ok(0) => break,
+                Ok(more) => len += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => {
+                    return Err(Failure::Read {
+                        what: self.what,
+                        path: self.path.clone(),
+                        source,
+                    });
+                }
+            }
+        }
+        Ok(len)
+    }
+}
+
+/// Data of any length: all of it where that is at most `max_len` bytes.
+pub(crate) fn begin(
+    what: &'static str,
+    path: Option<&Path>,
+    max_len: usize,
+) -> Result<Start, Failure> {
+    let failed = |source| Failure::Read {
+        what,
+        path: path.map(Path::to_owned),
+        source,
+    };
+    let mut rest = open(path).map_err(failed)?;
+    let (bytes, ended) = read_up_to(&mut rest, max_len + 1).map_err(failed)?;
+    if ended && bytes.len() <= max_len {
+        return Ok(Start::Whole(bytes));
+    }
+    let found = rest.metadata().map_err(failed)?;
+    Ok(Start::More(More {
+        beginning: bytes,
+        len: found.is_file().then_some(found.len()),
+        rest,
+        what,
+        path: path.map(Path::to_owned),
+    }))
+}
+
 fn open(path: Option<&Path>) -> io::Result<File> {
     match path {
         Some(path) => File::open(path),
@@ -43,23 +135,29 @@ fn open(path: Option<&Path>) -> io::Result<File> {
     }
 }
 
-/// `None` when there is more than `max_len` bytes.
+/// All there is, or `None` past `max_len` bytes.
 fn read_all(mut from: impl Read, max_len: usize) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
     // One byte more tells what is too long from what just fits.
-    let mut bytes = Zeroizing::new(vec![0; max_len + 1]);
+    let (bytes, ended) = read_up_to(&mut from, max_len + 1)?;
+    Ok((ended && bytes.len() <= max_len).then_some(bytes))
+}
+
+/// At most `max_len` bytes, and whether the end was seen.
+fn read_up_to(from: &mut impl Read, max_len: usize) -> io::Result<(Zeroizing<Vec<u8>>, bool)> {
+    let mut bytes = Zeroizing::new(vec![0; max_len]);
     let mut len = 0;
-    while len <= max_len {
+    while len < max_len {
         match from.read(&mut bytes[len..]) {
             Ok(0) => {
                 bytes.truncate(len);
-                return Ok(Some(bytes));
+                return Ok((bytes, true));
             }
             Ok(more) => len += more,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(None)
+    Ok((bytes, false))
 }
 
 #[cfg(test)]

@@ -4,19 +4,27 @@
 //! arguments ──> input (file or stdin, erasable) ──> nitride-client ──> answer ──> output
 //! ```
 //!
-//! Subcommands are the protocol's verbs. A secret never stands in an argument, where every process
+//! Subcommands are the protocol's verbs, and a few things made of them: `policy`, `csr`. A secret never stands in an argument, where every process
 //! of the machine can read it, and never reaches a terminal unless that is asked for. Material is
 //! read and written without the standard library's buffers, in memory that is erased.
 #![forbid(unsafe_code)]
 
+mod admin;
 mod answer;
 mod arguments;
+mod bulk;
+mod caller;
+mod csr;
 mod exit;
 mod failure;
 mod input;
+mod keys;
 mod output;
 mod present;
+mod progress;
+mod public_form;
 mod run;
+mod segments;
 
 use arguments::Arguments;
 use clap::Parser;

@@ -49,6 +49,25 @@ impl Target {
         }
     }
 
+    /// Output that is written bit by bit.
+    pub(crate) fn pending(&self) -> Result<Pending, Failure> {
+        let opened = match &self.path {
+            Some(path) => {
+                refuse_irregular(path)?;
+                Replacement::new(path).map(To::File)
+            }
+            None => io::stdout()
+                .as_fd()
+                .try_clone_to_owned()
+                .map(|standard| To::Standard(File::from(standard))),
+        };
+        let path = self.path.clone();
+        match opened {
+            Ok(to) => Ok(Pending { path, to }),
+            Err(source) => Err(failed(path, source)),
+        }
+    }
+
     fn put_bytes(&self, bytes: &Bytes) -> Result<(), Failure> {
         if self.json {
             self.put(&bytes.to_json())
@@ -89,30 +108,96 @@ fn print(bytes: &[u8]) -> io::Result<()> {
 
 /// Writes the file as a whole or not at all, readable by its owner alone.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut hidden = std::ffi::OsString::from(".");
-    hidden.push(name);
-    hidden.push(format!(".{}.tmp", std::process::id()));
-    let temporary = folder.join(hidden);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temporary)?;
-    let outcome = file
-        .write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&temporary, path));
-    if outcome.is_err() {
-        // What went wrong is told; a file left over would be a second fault, and hides nothing.
-        drop(fs::remove_file(&temporary));
-        return outcome;
+    let mut replacement = Replacement::new(path)?;
+    replacement.file.write_all(bytes)?;
+    replacement.commit()
+}
+
+/// Output that is written bit by bit: a file that appears as a whole or not at all, or standard
+/// output.
+pub(crate) struct Pending {
+    path: Option<PathBuf>,
+    to: To,
+}
+
+enum To {
+    File(Replacement),
+    Standard(File),
+}
+
+impl Pending {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let written = match &mut self.to {
+            To::File(replacement) => replacement.file.write_all(bytes),
+            To::Standard(file) => file.write_all(bytes),
+        };
+        written.map_err(|source| failed(self.path.clone(), source))
     }
-    File::open(folder)?.sync_all()
+
+    /// Makes the file appear.
+    pub(crate) fn commit(self) -> Result<(), Failure> {
+        match self.to {
+            To::File(replacement) => replacement
+                .commit()
+                .map_err(|source| failed(self.path, source)),
+            To::Standard(_) => Ok(()),
+        }
+    }
+}
+
+fn failed(path: Option<PathBuf>, source: io::Error) -> Failure {
+    Failure::Write { path, source }
+}
+
+/// A file beside the one it is to replace; removed when it is dropped before that.
+struct Replacement {
+    file: File,
+    temporary: PathBuf,
+    path: PathBuf,
+    folder: PathBuf,
+    renamed: bool,
+}
+
+impl Replacement {
+    fn new(path: &Path) -> io::Result<Self> {
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let mut hidden = std::ffi::OsString::from(".");
+        hidden.push(name);
+        hidden.push(format!(".{}.tmp", std::process::id()));
+        let temporary = folder.join(hidden);
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&temporary)?;
+        Ok(Self {
+            file,
+            temporary,
+            path: path.to_owned(),
+            folder: folder.to_owned(),
+            renamed: false,
+        })
+    }
+
+    fn commit(mut self) -> io::Result<()> {
+        self.file.sync_all()?;
+        fs::rename(&self.temporary, &self.path)?;
+        self.renamed = true;
+        File::open(&self.folder)?.sync_all()
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        if !self.renamed {
+            // What went wrong is told; a file left over would be a second fault, and hides nothing.
+            drop(fs::remove_file(&self.temporary));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -197,5 +282,23 @@ mod tests {
             .write(&Answer::public("signature", None, vec![1]))
             .unwrap_err();
         assert!(failure.explained().contains("/nowhere/out"));
+    }
+
+    #[test]
+    fn what_is_written_bit_by_bit_appears_as_a_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let target = target(Some(path.clone()), false, false);
+        let mut pending = target.pending().unwrap();
+        pending.write(b"half").unwrap();
+        assert!(!path.exists());
+        drop(pending);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        let mut pending = target.pending().unwrap();
+        pending.write(b"all ").unwrap();
+        pending.write(b"of it").unwrap();
+        pending.commit().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"all of it");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::answer::Answer;
 use base64ct::{Base64, Encoding};
-use nitride_client::{Description, ListEntry, PublicKey, VaultStatus};
+use nitride_client::{Attested, AuditHead, Description, ListEntry, PublicKey, VaultStatus};
 use nitride_protocol::Operation;
 use serde_json::json;
 
@@ -55,6 +55,29 @@ pub(crate) fn description(key: &str, found: &Description) -> Answer {
         ("origin", found.origin.to_string()),
         ("operations", operations.join(" ")),
     ];
+    if !found.wrappable_by.is_empty() {
+        let names: Vec<&str> = found
+            .wrappable_by
+            .iter()
+            .map(|name| name.as_str())
+            .collect();
+        rows.push(("wrappable by", names.join(" ")));
+    }
+    if let Some(max) = found.max_uses {
+        let left = found.uses_left.unwrap_or(0);
+        rows.push(("uses", format!("{left} of {max} left")));
+    }
+    for (what, secs) in [
+        ("not before", found.not_before),
+        ("not after", found.not_after),
+    ] {
+        if let Some(secs) = secs {
+            rows.push((what, format!("{secs} s since 1970")));
+        }
+    }
+    if found.min_version > 1 {
+        rows.push(("min version", found.min_version.to_string()));
+    }
     if let Some(uri) = &found.origin_uri {
         rows.push(("source", uri.clone()));
     }
@@ -95,9 +118,71 @@ pub(crate) fn description(key: &str, found: &Description) -> Answer {
             "gate": found.gate,
             "created_secs": found.created_secs,
             "lease_secs_left": found.lease_secs_left,
+            "min_version": found.min_version,
+            "max_uses": found.max_uses,
+            "uses_left": found.uses_left,
+            "not_before": found.not_before,
+            "not_after": found.not_after,
+            "wrappable_by": found.wrappable_by.iter().map(|name| name.as_str()).collect::<Vec<_>>(),
             "versions": versions,
         }),
     }
+}
+
+/// Evidence of the TEE.
+pub(crate) fn evidence(found: &Attested) -> Answer {
+    let report_data = hex(&found.report_data);
+    let mut text = table(&[
+        ("tee", found.tee.clone()),
+        ("report data", report_data.clone()),
+        ("evidence", found.primary_evidence.clone()),
+    ]);
+    if !found.additional_evidence.is_empty() {
+        text.push_str(&format!("additional  {}\n", found.additional_evidence));
+    }
+    let json = json!({
+        "tee": found.tee,
+        "report_data": report_data,
+        "primary_evidence": found.primary_evidence,
+        "additional_evidence": found.additional_evidence,
+    });
+    Answer::Text { text, json }
+}
+
+pub(crate) fn audit_head(head: &AuditHead) -> Answer {
+    let digest = hex(&head.digest);
+    Answer::Text {
+        text: format!("{} {digest}\n", head.sequence),
+        json: json!({ "sequence": head.sequence, "digest": digest }),
+    }
+}
+
+/// A decision, if there was one, and why.
+pub(crate) fn reasons(allowed: Option<bool>, because: &[String]) -> Answer {
+    let word = allowed.map(|allowed| if allowed { "allowed" } else { "denied" });
+    let mut text = word.map(|word| format!("{word}\n")).unwrap_or_default();
+    for reason in because {
+        text.push_str(&format!("{reason}\n"));
+    }
+    if text.is_empty() {
+        text.push_str("nothing is known of it any more\n");
+    }
+    let json = match allowed {
+        Some(allowed) => json!({ "allowed": allowed, "because": because }),
+        None => json!({ "because": because }),
+    };
+    Answer::Text { text, json }
+}
+
+pub(crate) fn restored(keys: u64) -> Answer {
+    Answer::Text {
+        text: format!("{keys} keys\n"),
+        json: json!({ "keys": keys }),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(crate) fn listing(entries: &[ListEntry]) -> Answer {

@@ -1,14 +1,18 @@
 use crate::answer::Answer;
-use crate::arguments::{Aad, Arguments, ConnectionArguments, NewKey, Output, Verb, VersionedKey};
+use crate::arguments::{Aad, Arguments, Output, PublicForm, Verb, VersionedKey};
+use crate::caller::Caller;
 use crate::failure::Failure;
+use crate::input::{self, Start};
 use crate::output::Target;
-use crate::{input, present};
-use nitride_client::{Client, ClientError, ListEntry, Options};
+use crate::{admin, bulk, csr, keys, present, public_form, segments};
+use nitride_client::{Client, ClientError, ListEntry};
+use nitride_protocol::admin::Import;
+use nitride_protocol::application::{Decrypt, Encrypt, Generate, Sign, Verify};
 use nitride_protocol::limits::{
     MAX_AAD_LEN, MAX_CIPHERTEXT_LEN, MAX_INLINE_LEN, MAX_LIST_LEN, MAX_SECRET_LEN,
-    MAX_SIGNATURE_LEN, MAX_TAG_LEN,
+    MAX_SIGNATURE_LEN, MAX_TAG_LEN, RAW_NONCE_LEN,
 };
-use nitride_protocol::{Operation, OperationSet};
+use nitride_protocol::{KeyName, Operation, OperationSet};
 use std::path::Path;
 use zeroize::Zeroizing;
 
@@ -17,19 +21,37 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let connection = arguments.connection;
     let json = connection.json;
     let (answer, target) = match arguments.verb {
-        Verb::Generate(new) => {
-            let (key, operations) = (new.name.as_str(), operations_of(&new));
+        Verb::Generate { new, wrappable_by } => {
+            let request = Generate {
+                key: name(&new.name)?,
+                key_type: new.key_type,
+                operations: set_of(new.operations.as_deref()),
+                wrappable_by: names(&wrappable_by.wrappable_by)?,
+            };
             let version = Caller::application(&connection)
-                .call(key, |client| client.generate(key, new.key_type, operations))?;
-            (present::version(key, version), Target::standard(json))
+                .call(&new.name, |client| client.generate_with(&request))?;
+            (present::version(&new.name, version), Target::standard(json))
         }
-        Verb::Import { new, input } => {
-            let (key, operations) = (new.name.as_str(), operations_of(&new));
-            let material = input::read_material(input.path.as_deref(), MAX_SECRET_LEN)?;
-            let version = Caller::admin(&connection).call(key, |client| {
-                client.import(key, new.key_type, operations, &material)
-            })?;
-            (present::version(key, version), Target::standard(json))
+        Verb::Import {
+            new,
+            material,
+            wrappable_by,
+            input,
+        } => {
+            let bytes = input::read_material(input.path.as_deref(), MAX_SECRET_LEN)?;
+            let wrapping_key = material.wrapping_key.as_deref().map(name).transpose()?;
+            let request = Import {
+                key: name(&new.name)?,
+                key_type: new.key_type,
+                operations: set_of(new.operations.as_deref()),
+                material: &bytes,
+                format: material.format,
+                wrapping_key,
+                wrappable_by: names(&wrappable_by.wrappable_by)?,
+            };
+            let version = Caller::admin(&connection)
+                .call(&new.name, |client| client.import_with(&request))?;
+            (present::version(&new.name, version), Target::standard(json))
         }
         Verb::Describe { key } => {
             let found =
@@ -45,20 +67,19 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
                 .call_without_key(|client| list(client, &prefix, limit))?;
             (present::listing(&entries), Target::standard(json))
         }
-        Verb::PublicKey { key, der, output } => {
+        Verb::PublicKey {
+            key,
+            format,
+            output,
+        } => {
             let target = target(output, json);
-            if der {
+            if format == PublicForm::Der {
                 target.check("spki", false)?;
             }
             let found = Caller::application(&connection).call(&key.name, |client| {
                 client.public_key(&key.name, key.key_version)
             })?;
-            let answer = if der {
-                Answer::public("spki", Some(found.version), found.spki)
-            } else {
-                present::pem(&found)
-            };
-            (answer, target)
+            (public_form::written(found, format)?, target)
         }
         Verb::Sign {
             key,
@@ -69,9 +90,14 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             let target = target(output, json);
             target.check("signature", false)?;
             let message = data(input.path.as_deref())?;
-            let made = Caller::application(&connection).call(&key.name, |client| {
-                client.sign(&key.name, scheme.scheme, &message)
-            })?;
+            let request = Sign {
+                key: name(&key.name)?,
+                scheme: scheme.scheme,
+                message: &message,
+                prehashed: scheme.prehashed,
+            };
+            let made = Caller::application(&connection)
+                .call(&key.name, |client| client.sign_with(&request))?;
             (
                 Answer::public("signature", Some(made.version), made.signature),
                 target,
@@ -85,28 +111,49 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         } => {
             let signature = input::read("the signature", Some(&signature), MAX_SIGNATURE_LEN)?;
             let message = data(input.path.as_deref())?;
-            let (name, version) = (&key.name, key.key_version);
-            Caller::application(&connection).call(name, |client| {
-                client.verify(name, version, scheme.scheme, &message, &signature)
-            })?;
+            let request = Verify {
+                key: name(&key.name)?,
+                version: key.key_version,
+                scheme: scheme.scheme,
+                message: &message,
+                prehashed: scheme.prehashed,
+                signature: &signature,
+            };
+            Caller::application(&connection)
+                .call(&key.name, |client| client.verify_with(&request))?;
             (present::done("verified"), Target::standard(json))
         }
         Verb::Encrypt {
             key,
+            form,
             aad,
             input,
             output,
         } => {
             let target = target(output, json);
             target.check("ciphertext", false)?;
-            let (aad, plaintext) = (additional(&aad)?, data(input.path.as_deref())?);
-            let made = Caller::application(&connection).call(&key.name, |client| {
-                client.encrypt(&key.name, &plaintext, &aad)
-            })?;
-            (Answer::public("ciphertext", None, made), target)
+            let aad = additional(&aad)?;
+            let caller = Caller::application(&connection);
+            let start = match data_or_more(input.path.as_deref())? {
+                Start::Whole(plaintext) => {
+                    let request = Encrypt {
+                        key: name(&key.name)?,
+                        scheme: form.scheme,
+                        plaintext: &plaintext,
+                        aad: &aad,
+                    };
+                    let made = caller.call(&key.name, |client| client.encrypt_with(&request))?;
+                    let answer = Answer::public("ciphertext", None, made);
+                    return target.write(&answer);
+                }
+                Start::More(more) => more,
+            };
+            return bulk::encrypt(&caller, &key.name, &aad, start, &target);
         }
         Verb::Decrypt {
             key,
+            form,
+            nonce,
             aad,
             input,
             output,
@@ -114,11 +161,34 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             let target = target(output, json);
             target.check("plaintext", true)?;
             let aad = additional(&aad)?;
+            let nonce = nonce
+                .map(|path| input::read("the nonce", Some(&path), RAW_NONCE_LEN))
+                .transpose()?;
+            let nonce = nonce
+                .as_ref()
+                .map(|bytes| {
+                    <&[u8; RAW_NONCE_LEN]>::try_from(bytes.as_slice())
+                        .map_err(|_| Failure::Form("the nonce does not have 12 bytes"))
+                })
+                .transpose()?;
+            let caller = Caller::application(&connection);
             let ciphertext =
-                input::read("the ciphertext", input.path.as_deref(), MAX_CIPHERTEXT_LEN)?;
-            let plaintext = Caller::application(&connection).call(&key.name, |client| {
-                client.decrypt(&key.name, &ciphertext, &aad)
-            })?;
+                match input::begin("the ciphertext", input.path.as_deref(), MAX_CIPHERTEXT_LEN)? {
+                    Start::Whole(bytes) if !segments::is_file(&bytes) => bytes,
+                    start => {
+                        let more = start.into_more("the ciphertext")?;
+                        return bulk::decrypt(&caller, &key.name, &aad, more, &target);
+                    }
+                };
+            let request = Decrypt {
+                key: name(&key.name)?,
+                version: key.key_version,
+                scheme: form.scheme,
+                ciphertext: &ciphertext,
+                aad: &aad,
+                nonce,
+            };
+            let plaintext = caller.call(&key.name, |client| client.decrypt_with(&request))?;
             (Answer::secret("plaintext", None, plaintext), target)
         }
         Verb::Mac { key, input, output } => {
@@ -171,70 +241,46 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             let found = Caller::either(&connection).call_without_key(Client::status)?;
             (present::status(&found), Target::standard(json))
         }
+        Verb::Wrap { .. }
+        | Verb::Unwrap { .. }
+        | Verb::Derive { .. }
+        | Verb::Agree { .. }
+        | Verb::Encapsulate { .. }
+        | Verb::Decapsulate { .. } => return keys::run(arguments.verb, &connection),
+        Verb::Rotate { .. }
+        | Verb::SetPolicy { .. }
+        | Verb::Attest { .. }
+        | Verb::AuditHead
+        | Verb::Why { .. }
+        | Verb::Wipe { .. }
+        | Verb::Backup { .. }
+        | Verb::Restore { .. }
+        | Verb::Policy(_) => return admin::run(arguments.verb, &connection),
+        Verb::Csr {
+            key,
+            subject,
+            san,
+            der,
+            output,
+        } => {
+            let target = target(output, json);
+            if der {
+                target.check("csr", false)?;
+            }
+            let wanted = csr::Wanted {
+                subject: &subject,
+                san: &san,
+                der,
+            };
+            let answer = csr::request(&Caller::application(&connection), &key.name, &wanted)?;
+            (answer, target)
+        }
         Verb::Reload => {
             let generation = Caller::admin(&connection).call_without_key(Client::reload)?;
             (present::reloaded(generation), Target::standard(json))
         }
     };
     target.write(&answer)
-}
-
-/// One of the two sockets.
-struct Caller<'c> {
-    socket: &'c Path,
-    connection: &'c ConnectionArguments,
-}
-
-impl<'c> Caller<'c> {
-    fn application(connection: &'c ConnectionArguments) -> Self {
-        Self {
-            socket: &connection.socket,
-            connection,
-        }
-    }
-
-    fn admin(connection: &'c ConnectionArguments) -> Self {
-        Self {
-            socket: &connection.admin_socket,
-            connection,
-        }
-    }
-
-    /// For verbs that both sockets have.
-    fn either(connection: &'c ConnectionArguments) -> Self {
-        if connection.admin {
-            Self::admin(connection)
-        } else {
-            Self::application(connection)
-        }
-    }
-
-    /// Connects and calls; `key` names in the error what the call was about.
-    fn call<T>(
-        &self,
-        key: &str,
-        call: impl FnOnce(&mut Client) -> Result<T, ClientError>,
-    ) -> Result<T, Failure> {
-        let source = |source| Failure::Vhsmd {
-            key: Some(key.to_owned()),
-            source,
-        };
-        call(&mut self.connect()?).map_err(source)
-    }
-
-    fn call_without_key<T>(
-        &self,
-        call: impl FnOnce(&mut Client) -> Result<T, ClientError>,
-    ) -> Result<T, Failure> {
-        let source = |source| Failure::Vhsmd { key: None, source };
-        call(&mut self.connect()?).map_err(source)
-    }
-
-    fn connect(&self) -> Result<Client, Failure> {
-        let options = Options::new(concat!("vhsm ", env!("CARGO_PKG_VERSION")));
-        Client::connect_with(self.socket, options.with_wait(self.connection.wait))
-            .map_err(|source| Failure::Vhsmd { key: None, source })
-    }
 }
 
 fn change(
@@ -263,13 +309,29 @@ fn list(client: &mut Client, prefix: &str, limit: usize) -> Result<Vec<ListEntry
     }
 }
 
-fn operations_of(new: &NewKey) -> Option<OperationSet> {
-    let all: &[Operation] = new.operations.as_deref()?;
-    Some(all.iter().copied().collect())
+/// The set of the words that were named.
+pub(crate) fn set_of(operations: Option<&[Operation]>) -> Option<OperationSet> {
+    Some(operations?.iter().copied().collect())
+}
+
+/// A name, which the command line has checked before.
+pub(crate) fn name(text: &str) -> Result<KeyName<'_>, Failure> {
+    KeyName::parse(text).map_err(|source| Failure::Vhsmd {
+        key: None,
+        source: source.into(),
+    })
+}
+
+pub(crate) fn names(texts: &[String]) -> Result<Vec<KeyName<'_>>, Failure> {
+    texts.iter().map(|text| name(text)).collect()
 }
 
 fn data(path: Option<&Path>) -> Result<Zeroizing<Vec<u8>>, Failure> {
     input::read("the data", path, MAX_INLINE_LEN)
+}
+
+fn data_or_more(path: Option<&Path>) -> Result<Start, Failure> {
+    input::begin("the data", path, MAX_INLINE_LEN)
 }
 
 fn additional(aad: &Aad) -> Result<Zeroizing<Vec<u8>>, Failure> {
@@ -279,7 +341,7 @@ fn additional(aad: &Aad) -> Result<Zeroizing<Vec<u8>>, Failure> {
     }
 }
 
-fn target(output: Output, json: bool) -> Target {
+pub(crate) fn target(output: Output, json: bool) -> Target {
     Target {
         path: output.path,
         force_terminal: output.force_terminal,

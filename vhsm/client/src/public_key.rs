@@ -106,6 +106,17 @@ impl PublicKey {
         half(&self.spki).ok_or(PublicKeyFault::Malformed)?
     }
 
+    /// What stands in the SubjectPublicKeyInfo beside the algorithm: the point, the raw key, or
+    /// RSA's numbers in DER.
+    ///
+    /// # Errors
+    /// [`PublicKeyFault::Malformed`].
+    pub fn bits(&self) -> Result<&[u8], PublicKeyFault> {
+        parse(&self.spki)
+            .map(|(_, bits)| bits)
+            .ok_or(PublicKeyFault::Malformed)
+    }
+
     /// The key in the binary form of RFC 4253, 5656 and 8709, and its algorithm's name: both
     /// stand, the binary form in base64, in an `authorized_keys` file.
     ///
@@ -152,20 +163,22 @@ fn put_integer(blob: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-fn half(spki: &[u8]) -> Option<Result<PublicHalf<'_>, PublicKeyFault>> {
-    let (mut info, rest) = element(spki, 0x30)?;
-    let (mut algorithm, after) = element(info, 0x30)?;
-    info = after;
+/// The algorithm and the key's own bytes.
+fn parse(spki: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (info, rest) = element(spki, 0x30)?;
+    let (algorithm, info) = element(info, 0x30)?;
     let (bits, after) = element(info, 0x03)?;
     let (&unused, key) = bits.split_first()?;
-    if !rest.is_empty() || !after.is_empty() || unused != 0 {
-        return None;
-    }
+    let whole = rest.is_empty() && after.is_empty() && unused == 0;
+    whole.then_some((algorithm, key))
+}
+
+fn half(spki: &[u8]) -> Option<Result<PublicHalf<'_>, PublicKeyFault>> {
+    let (algorithm, key) = parse(spki)?;
     let (oid, parameters) = element(algorithm, 0x06)?;
-    algorithm = parameters;
     Some(Ok(match oid {
         OID_EC => {
-            let (curve, _) = element(algorithm, 0x06)?;
+            let (curve, _) = element(parameters, 0x06)?;
             let curve = match curve {
                 OID_P256 => Curve::P256,
                 OID_P384 => Curve::P384,
