@@ -48,7 +48,7 @@ fn each_field_that_is_wider_is_found() {
             policy.rate = Some(Rate {
                 uses: 2,
                 per_secs: 5,
-            })
+            });
         },
         |policy| policy.gates.clear(),
         |policy| policy.min_version = Some(1),

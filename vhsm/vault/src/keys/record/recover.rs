@@ -6,7 +6,7 @@ use crate::keys::terms::Voucher;
 use nitride_protocol::limits::MAX_VERSIONS_LEN;
 use nitride_protocol::{KeyNameBuf, KeyState, Origin};
 use nitride_secmem::Record;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use thiserror::Error;
 
 /// What was found again.
@@ -64,32 +64,41 @@ pub(crate) fn recover(records: Vec<Record>) -> Recovered {
             ),
         }
     }
-    // Of two with one name, which no vault writes, always the same one is taken.
-    keys.sort_unstable_by_key(Record::id);
-    let mut names = HashSet::new();
     let mut all_understood = true;
-    found.keys.reserve(keys.len());
+    let mut decoded = Vec::with_capacity(keys.len());
     for record in keys {
-        let fields = match KeyFields::decode(record.public()) {
-            Ok(fields) => fields,
+        match KeyFields::decode(record.public()) {
+            Ok(fields) => decoded.push((fields, record)),
             Err(fault) => {
                 all_understood = false;
                 found.refuse("a key", fault.into(), record);
-                continue;
             }
-        };
+        }
+    }
+    // Of two with one name, which no vault writes, always the same one is taken. In order, too,
+    // the table is made at once.
+    decoded.sort_unstable_by(|(one, record), (other, other_record)| {
+        let by_name = one.name.cmp(&other.name);
+        by_name.then_with(|| record.id().cmp(&other_record.id()))
+    });
+    let is_twin =
+        |pair: &[(KeyFields, Record)]| matches!(pair, [(a, _), (b, _)] if a.name == b.name);
+    let twins: Vec<bool> = std::iter::once(false)
+        .chain(decoded.windows(2).map(is_twin))
+        .collect();
+    found.keys.reserve(decoded.len());
+    for ((fields, record), is_twin) in decoded.into_iter().zip(twins) {
         let own = versions.remove(&fields.family).unwrap_or_default();
-        let is_first = names.insert(fields.name.clone());
-        let what = format!("key {}", fields.name);
-        match is_first
-            .then_some(())
-            .ok_or(RecordFault::DuplicateName)
-            .and_then(|()| check(&fields, &record, &own))
-        {
+        let checked = if is_twin {
+            Err(RecordFault::DuplicateName)
+        } else {
+            check(&fields, &record, &own)
+        };
+        match checked {
             Ok((state, parsed)) => found.keys.push(whole(fields, state, record, own, parsed)),
             Err(fault) => {
                 found.held.extend(own.into_iter().map(|(_, record)| record));
-                found.refuse(&what, fault, record);
+                found.refuse(&format!("key {}", fields.name), fault, record);
             }
         }
     }

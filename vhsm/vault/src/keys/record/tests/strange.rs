@@ -132,10 +132,10 @@ fn what_is_not_understood_is_named_and_kept_with_all_that_may_be_its() {
             2,
         ),
         (
-            "key other is not taken: it has no version",
+            "key tail is not taken: it has no version",
             |store| {
                 // Of two keys that name one family, one has it.
-                let other = fields("other", 1).encode().unwrap();
+                let other = fields("tail", 1).encode().unwrap();
                 store.insert(key_id(2), image(other, b""));
             },
             1,
