@@ -4,6 +4,7 @@ use crate::log_budget::LogBudget;
 use crate::refusals::RecentRefusals;
 use crate::rounds::Waiting;
 use crate::serve::{Ceilings, Link, Quota};
+use crate::store::{Arenas, Keeping};
 use nitride_ipc::clock;
 use nitride_ipc::peer::CgroupRoot;
 use nitride_protocol::Status;
@@ -30,6 +31,10 @@ pub(crate) struct Daemon {
     /// Places of those who ask nitride-quote: it serves no more at a time, and a helper that does
     /// not answer holds no more threads.
     pub(crate) evidence_seats: Semaphore,
+    /// Whether the next process finds the keys.
+    pub(crate) keeping: Keeping,
+    /// Records of the earlier process that are no keys, and why.
+    not_recovered: Vec<String>,
     /// As it was at the start.
     pub(crate) config: Config,
     /// Where units are found; `None` where there is no cgroup2.
@@ -71,8 +76,13 @@ impl Daemon {
     pub(crate) fn new(
         config_path: PathBuf,
         config: Config,
-        backing: Backing,
+        arenas: impl Into<Arenas>,
     ) -> Result<Arc<Self>, PolicyError> {
+        let Arenas {
+            backing,
+            keeping,
+            recovered,
+        } = arenas.into();
         let policy = load_policy(&config, FIRST_GENERATION)?;
         let limits = &config.limits;
         let quota = Quota::new(Ceilings {
@@ -82,8 +92,11 @@ impl Daemon {
             buffer_len_per_uid: limits.buffer_len_per_uid,
             kept_len: config.arena_sizes.heap_len / KEPT_SHARE,
         });
+        let (vault, recovery) = Vault::new(policy, limits.of_vault(), recovered)?;
         Ok(Arc::new(Self {
-            vault: Vault::new(policy, limits.of_vault(), Vec::new())?.0,
+            vault,
+            keeping,
+            not_recovered: recovery.refused,
             waiting: Waiting::default(),
             refusals: RecentRefusals::default(),
             quota,
@@ -262,7 +275,7 @@ impl Daemon {
         let warnings = self.warnings();
         let warnings: Vec<&str> = warnings.iter().map(String::as_str).collect();
         let around = Surroundings {
-            are_records_kept: false,
+            are_records_kept: self.keeping == Keeping::Kept,
             arena_kind: self.backing.as_str(),
             connections: self.quota.connections() as u64,
             parked: self.waiting.len() as u64,
@@ -291,6 +304,10 @@ impl Daemon {
         if self.config.evidence.as_ref().is_some_and(sample) {
             warnings.push("evidence is simulated: it proves nothing".to_owned());
         }
+        if let Keeping::Ends(reason) = self.keeping {
+            warnings.push(format!("every key ends with this process: {reason}"));
+        }
+        warnings.extend(self.not_recovered.iter().cloned());
         if self.backing == Backing::Locked {
             warnings.push(
                 "the arenas are locked memory, which root and the kernel can read".to_owned(),

@@ -24,6 +24,7 @@ mod run;
 mod serve;
 mod sockets;
 mod stop;
+mod store;
 
 use anyhow::Context;
 use arguments::Arguments;
@@ -34,6 +35,7 @@ use event::{Chain, Event};
 use nitride_ipc::process;
 use sockets::OpenSockets;
 use std::process::ExitCode;
+use store::{Arenas, Handed};
 
 /// Descriptors besides two for each connection (its socket, its peer's pidfd).
 const OTHER_DESCRIPTORS: u64 = 256;
@@ -59,15 +61,16 @@ fn main() -> ExitCode {
 /// AWS-LC, and nothing secret is in the process yet.
 fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let config = Config::load(&arguments.config)?;
-    let installed = nitride_secmem::install(config.arena_sizes, config.backing, Vec::new())?;
+    let handed = Handed::take().context("take what systemd handed over")?;
+    let arenas = Arenas::install(&config, handed.records)?;
+    let backing = arenas.backing;
     process::set_not_dumpable()?;
     process::no_core()?;
     process::no_new_privs()?;
     let wanted = 2 * config.limits.connections as u64 + OTHER_DESCRIPTORS;
     let descriptors = process::raise_descriptor_limit(wanted)?;
-    let sockets = OpenSockets::open(&config)?;
-    let daemon = Daemon::new(arguments.config, config, installed.backing())
-        .context("read the configuration")?;
+    let sockets = OpenSockets::open(&config, handed.sockets)?;
+    let daemon = Daemon::new(arguments.config, config, arenas).context("read the configuration")?;
     if descriptors < wanted {
         Event::Warning {
             text: "the limit of open descriptors is too low for limits.connections",
@@ -78,9 +81,14 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
         Event::Warning { text }.emit();
     }
     Event::Serving {
-        arenas: installed.backing().as_str(),
+        arenas: backing.as_str(),
         generation: daemon.generation(),
     }
     .emit();
-    run::run(&daemon, sockets)
+    // A record that is dropped while the service runs is a key that is gone; before, and from here
+    // on again, it is one for the next process.
+    nitride_secmem::keep_dropped_records(false);
+    let served = run::run(&daemon, sockets);
+    nitride_secmem::keep_dropped_records(true);
+    served
 }

@@ -6,6 +6,7 @@ use crate::rounds::{keep_time, receive_agents};
 use crate::serve::{accept_all, resume_all};
 use crate::sockets::OpenSockets;
 use crate::stop::{StopSignal, Stopper, stopper};
+use crate::store::Keeping;
 use anyhow::Context;
 use nitride_ipc::Listener;
 use nitride_vault::Socket;
@@ -195,8 +196,12 @@ fn status_line(daemon: &Daemon) -> String {
     } else {
         "absent"
     };
+    let keys = match daemon.keeping {
+        Keeping::Kept => "kept",
+        Keeping::Ends(_) => "end with the process",
+    };
     format!(
-        "policy {}, connections {}, waiting {}, agent {agent}",
+        "policy {}, connections {}, waiting {}, agent {agent}, keys {keys}",
         daemon.generation(),
         daemon.quota.connections(),
         daemon.waiting.len(),

@@ -1,5 +1,4 @@
 use crate::config::{Config, DiskKey, SocketPath};
-use nitride_ipc::listen_fds::{self, ListenFdsError};
 use nitride_ipc::{BindError, Listener, stream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
@@ -26,9 +25,6 @@ pub(crate) struct OpenSockets {
 /// Why vhsmd cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SocketsError {
-    /// What systemd handed over cannot be taken.
-    #[error("take the sockets that systemd handed over")]
-    Handed(#[from] ListenFdsError),
     /// One of them is not what its name says.
     #[error("take the socket {name:?} that systemd handed over")]
     HandedWrong {
@@ -69,8 +65,11 @@ pub(crate) enum SocketsError {
 
 impl OpenSockets {
     /// Takes what systemd handed over and makes the rest.
-    pub(crate) fn open(config: &Config) -> Result<Self, SocketsError> {
-        let mut handed = Handed::take()?;
+    pub(crate) fn open(
+        config: &Config,
+        handed: Vec<(String, OwnedFd)>,
+    ) -> Result<Self, SocketsError> {
+        let mut handed = Handed::of(handed)?;
         let mut made = Vec::new();
         let sockets = &config.sockets;
         let mut disk_keys = Vec::with_capacity(config.disk_keys.len());
@@ -124,8 +123,7 @@ struct Handed {
 }
 
 impl Handed {
-    fn take() -> Result<Self, SocketsError> {
-        let sockets = listen_fds::take()?;
+    fn of(sockets: Vec<(String, OwnedFd)>) -> Result<Self, SocketsError> {
         for (index, (name, _)) in sockets.iter().enumerate() {
             if sockets
                 .iter()
