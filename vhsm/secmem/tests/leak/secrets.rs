@@ -46,6 +46,9 @@ pub(crate) struct Secrets {
 /// One operation, with the kept keys or with one made for the occasion; the number varies data.
 type Step = fn(&Secrets, usize);
 
+/// A computation that does not pass the door, and the beginning of its needles' names.
+pub(crate) type Naked<'a> = (&'static str, Box<dyn Fn() + Sync + 'a>);
+
 /// The operation that copies a secret outside the door.
 const PROVISION: &str = "provision";
 
@@ -66,7 +69,7 @@ pub(crate) const STEPS: [(&str, Step); 34] = [
     (PROVISION, Secrets::provision),
     ("import further ciphers", |all, _| all.symmetric.import()),
     ("use further ciphers", |all, round| {
-        all.symmetric.seal(round)
+        all.symmetric.seal(round);
     }),
     ("long mac", |all, round| all.symmetric.mac(round)),
     ("wrap", |all, _| all.symmetric.wrap()),
@@ -155,9 +158,8 @@ impl Secrets {
         }
     }
 
-    /// Computations that do not pass the door, and so are on the ordinary stack while they run:
-    /// each by the beginning of what is to be found of it.
-    pub(crate) fn in_the_open(&self) -> [(&'static str, Box<dyn Fn() + Sync + '_>); 5] {
+    /// Computations that do not pass the door, and so are on the ordinary stack while they run.
+    pub(crate) fn in_the_open(&self) -> [Naked<'_>; 5] {
         [
             ("ed25519", Box::new(|| self.expand_ed25519())),
             ("x25519", Box::new(|| self.curves.agree_in_the_open())),

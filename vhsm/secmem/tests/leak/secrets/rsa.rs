@@ -48,7 +48,7 @@ impl RsaKeys {
     }
 
     pub(super) fn generate(round: usize) {
-        if round % ROUNDS_PER_KEY == 0 {
+        if round.is_multiple_of(ROUNDS_PER_KEY) {
             drop(Rsa::generate(SIZE).unwrap());
         }
     }
