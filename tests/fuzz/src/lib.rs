@@ -4,6 +4,8 @@
 //! accepts has one spelling: encoded again, a message is the bytes it was read from.
 #![forbid(unsafe_code)]
 
+mod key_files;
+mod policy;
 mod wire;
 
 use nitride_kbs::envelope::UnverifiedEnvelope;
@@ -14,6 +16,8 @@ use nitride_kbs::tee_key::TeePublicKey;
 use nitride_kbs::token::UnverifiedToken;
 use nitride_verify::{AttestationPolicy, Budget, Expected, Tee, UnverifiedEvidence};
 
+pub use key_files::key_files;
+pub use policy::policy;
 pub use wire::{agent_message, vhsm_reply, vhsm_request};
 
 /// The CBOR reader, driven by the bytes after the first 0xff as a script of calls.
@@ -63,6 +67,13 @@ pub fn kbs_json(data: &[u8]) {
         if let Ok(path) = ResourcePath::parse(text) {
             assert_eq!(ResourcePath::parse(&path.to_string()).ok(), Some(path));
         }
+    }
+}
+
+/// What a restart finds of a key: the public part of its record, or of a version's.
+pub fn records(data: &[u8]) {
+    if let Some(again) = nitride_vault::record_written_again(data) {
+        assert_eq!(again, data);
     }
 }
 
