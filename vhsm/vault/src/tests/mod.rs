@@ -1,6 +1,9 @@
 //! The vault as its users see it, on a virtual clock and with randomness that repeats.
 
 mod access;
+mod batches;
+pub(crate) mod calls;
+mod children;
 mod concurrency;
 mod data;
 mod explain;
@@ -13,6 +16,10 @@ mod properties;
 mod provisioned;
 mod release;
 mod reload;
+mod sealing;
+mod signing;
 mod statuses;
 mod versions;
+mod ways_out;
 pub(crate) mod world;
+mod wrapping;

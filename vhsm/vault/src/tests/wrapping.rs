@@ -1,0 +1,225 @@
+//! Keys that travel under another one.
+
+use super::calls::{decrypt, encrypt, generate, mac, sign, unwrap, verify, wrap};
+use super::world::{EVERYTHING, Not, World, kbs, key, name, policy, rule, secret_for};
+use crate::policy::{KeyRule, ReleaseTo, Source};
+use crate::{Refusal, Session};
+use nitride_protocol::admin::Import;
+use nitride_protocol::application::{Describe, Generate, Release};
+use nitride_protocol::{KeyType, MaterialFormat, Operation, OperationSet, Status};
+use nitride_secmem::crypto::Kwp;
+
+/// A wrapping key, and a key rule of each type whose keys it may wrap, named by their types.
+fn world() -> (World, Session) {
+    let mut keys: Vec<KeyRule> = KeyType::ALL
+        .into_iter()
+        .filter(|key_type| !key_type.as_str().starts_with("rsa"))
+        .map(|key_type| KeyRule {
+            wrappable_by: vec!["kek".parse().unwrap()],
+            ..key(key_type.as_str(), key_type, Source::Generate)
+        })
+        .collect();
+    keys.push(key("kek", KeyType::Aes256Kwp, Source::Generate));
+    keys.push(key("other-kek", KeyType::Aes256Kwp, Source::Generate));
+    let world = World::new(policy(vec![rule(1, "**", EVERYTHING)], keys));
+    let app = world.application(1);
+    (world, app)
+}
+
+fn wrapped(world: &mut World, app: &mut Session, key: &str) -> Vec<u8> {
+    let wrapped = world.ask(app, &wrap("kek", key)).unwrap();
+    assert_eq!(wrapped.result().wrapping_version, 1);
+    wrapped.result().wrapped.to_vec()
+}
+
+#[test]
+fn a_key_of_every_type_comes_back_as_it_was() {
+    let (mut world, mut app) = world();
+    for key_type in KeyType::ALL {
+        let key = key_type.as_str();
+        if key.starts_with("rsa") {
+            continue;
+        }
+        let wrapped = wrapped(&mut world, &mut app, key);
+        let new = format!("back/{key}");
+        let asked = unwrap("kek", &wrapped, &new, key_type);
+        world.ask(&mut app, &asked).unwrap();
+        let uses = key_type.operations();
+        if uses.contains(Operation::Encrypt) {
+            let sealed = world.ask(&mut app, &encrypt(key, b"p", b"")).unwrap();
+            let open = decrypt(&new, sealed.result().ciphertext, b"");
+            world.ask(&mut app, &open).unwrap();
+        } else if uses.contains(Operation::Mac) {
+            let one = world.ask(&mut app, &mac(key, b"d")).unwrap();
+            let other = world.ask(&mut app, &mac(&new, b"d")).unwrap();
+            assert_eq!(one.result().tag, other.result().tag);
+        } else if uses.contains(Operation::Sign) {
+            let signed = world.ask(&mut app, &sign(key, None, b"m")).unwrap();
+            let good = verify(&new, None, b"m", signed.result().signature);
+            world.ask(&mut app, &good).unwrap();
+        }
+        let one = world.vault.keys.find(key).unwrap().unwrap();
+        let other = world.vault.keys.find(&new).unwrap().unwrap();
+        let (one, other) = (one.read().unwrap(), other.read().unwrap());
+        let bytes =
+            |version: &crate::keys::Version| version.material().unwrap().record().expose().to_vec();
+        assert_eq!(bytes(&one.versions[0]), bytes(&other.versions[0]), "{key}");
+    }
+}
+
+#[test]
+fn an_rsa_key_comes_back_as_it_was() {
+    let (mut world, mut app) = world();
+    let mut asked: Generate<'_> = generate("rsa", KeyType::Rsa2048);
+    asked.wrappable_by = vec![name("kek")];
+    world.ask(&mut app, &asked).unwrap();
+    let wrapped = wrapped(&mut world, &mut app, "rsa");
+    let asked = unwrap("kek", &wrapped, "back", KeyType::Rsa2048);
+    world.ask(&mut app, &asked).unwrap();
+    let signed = world.ask(&mut app, &sign("rsa", None, b"m")).unwrap();
+    let good = verify("back", None, b"m", signed.result().signature);
+    world.ask(&mut app, &good).unwrap();
+}
+
+#[test]
+fn a_wrapped_key_is_no_key_of_another_type() {
+    let (mut world, mut app) = world();
+    let wrapped = wrapped(&mut world, &mut app, "aes-256-gcm");
+    for key_type in KeyType::ALL {
+        if key_type == KeyType::Aes256Gcm {
+            continue;
+        }
+        let asked = unwrap("kek", &wrapped, "new", key_type);
+        let refused = world.ask(&mut app, &asked).unwrap_err();
+        assert_eq!(refused, Not::Done(Status::WrongParameters));
+        let key_type = KeyType::Aes256Gcm;
+        assert_eq!(app.refusal(), Some(Refusal::WrappedOtherwise { key_type }));
+    }
+}
+
+#[test]
+fn what_was_changed_or_cut_off_anywhere_does_not_unwrap() {
+    let (mut world, mut app) = world();
+    let whole = wrapped(&mut world, &mut app, "aes-256-gcm");
+    let mut try_it = |bytes: &[u8]| {
+        let asked = unwrap("kek", bytes, "new", KeyType::Aes256Gcm);
+        world.ask(&mut app, &asked).unwrap_err()
+    };
+    for len in 0..whole.len() {
+        let refused = try_it(&whole[..len]);
+        assert!(
+            matches!(
+                refused,
+                Not::Done(Status::Malformed | Status::VerificationFailed)
+            ),
+            "{len}: {refused:?}"
+        );
+    }
+    for at in 0..whole.len() {
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        let expected = match at {
+            0..4 => Status::Malformed,
+            20..24 => Status::VersionNotFound,
+            _ => Status::VerificationFailed,
+        };
+        assert_eq!(try_it(&changed), Not::Done(expected), "byte {at}");
+    }
+    let foreign = unwrap("other-kek", &whole, "new", KeyType::Aes256Gcm);
+    let refused = world.ask(&mut app, &foreign).unwrap_err();
+    assert_eq!(refused, Not::Done(Status::VerificationFailed));
+}
+
+#[test]
+fn what_is_said_of_a_key_travels_with_it() {
+    let (mut world, mut app) = world();
+    let narrow = KeyRule {
+        operations: OperationSet::of(&[Operation::VerifyMac]),
+        not_before: Some(1_700_000_000),
+        not_after: Some(1_900_000_000),
+        wrappable_by: vec!["kek".parse().unwrap()],
+        gate: Some("vm".into()),
+        ..key("narrow", KeyType::HmacSha256, Source::Generate)
+    };
+    let kek = key("kek", KeyType::Aes256Kwp, Source::Generate);
+    let set = policy(vec![rule(1, "**", EVERYTHING)], vec![narrow, kek]);
+    world.vault.replace_policy(set, world.now).unwrap();
+    world.approve("vm", 0);
+    let wrapped = wrapped(&mut world, &mut app, "narrow");
+    let asked = unwrap("kek", &wrapped, "new", KeyType::HmacSha256);
+    world.ask(&mut app, &asked).unwrap();
+    let told = world.ask(&mut app, &Describe { key: name("new") }).unwrap();
+    let told = told.result();
+    assert_eq!(told.operations, OperationSet::of(&[Operation::VerifyMac]));
+    assert_eq!(told.not_before, Some(1_700_000_000));
+    assert_eq!(told.not_after, Some(1_900_000_000));
+    assert_eq!(told.gate, Some("vm"));
+    assert_eq!(told.wrappable_by, [name("kek")]);
+    world.ask(&mut app, &mac("new", b"data")).unwrap_err();
+    let operation = Operation::Mac;
+    assert_eq!(app.refusal(), Some(Refusal::KeyForbids { operation }));
+}
+
+#[test]
+fn a_secret_that_comes_back_goes_to_whom_it_went_before() {
+    let secret = KeyRule {
+        wrappable_by: vec!["kek".parse().unwrap()],
+        ..secret_for("secret", Source::Generate, ReleaseTo::Uid(2))
+    };
+    let wider = secret_for("wider", Source::Local, ReleaseTo::Uid(1));
+    let kek = key("kek", KeyType::Aes256Kwp, Source::Generate);
+    let rules = vec![rule(1, "**", EVERYTHING), rule(2, "**", EVERYTHING)];
+    let mut world = World::new(policy(rules, vec![secret, wider, kek]));
+    let mut app = world.application(1);
+    let wrapped = wrapped(&mut world, &mut app, "secret");
+    let asked = unwrap("kek", &wrapped, "wider", KeyType::Secret);
+    world.ask(&mut app, &asked).unwrap();
+    for uid in [1, 2] {
+        let mut app = world.application(uid);
+        let release = Release {
+            key: name("wider"),
+            version: None,
+        };
+        world.ask(&mut app, &release).unwrap_err();
+        assert_eq!(app.refusal(), Some(Refusal::NotReleasedToPeer));
+    }
+}
+
+#[test]
+fn material_that_another_program_wrapped_is_imported_under_the_wrapping_key() {
+    let kek = key("kek", KeyType::Aes256Kwp, kbs("r/t/kek"));
+    let mut world = World::new(policy(vec![rule(1, "**", EVERYTHING)], vec![kek]));
+    let (mut app, mut admin) = (world.application(1), world.admin(0));
+    world.deliver("kek", &[9; 32]);
+    let mut wrapped = [0; 40];
+    let by_another = Kwp::new(&[9; 32]).unwrap();
+    assert_eq!(by_another.wrap(&[3; 32], &mut wrapped), Ok(40));
+    let mut asked = Import {
+        key: name("new"),
+        key_type: KeyType::HmacSha256,
+        operations: None,
+        material: &wrapped,
+        format: MaterialFormat::Raw,
+        wrapping_key: Some(name("kek")),
+        wrappable_by: Vec::new(),
+    };
+    world.ask(&mut admin, &asked).unwrap();
+    asked.key = name("plain");
+    asked.wrapping_key = None;
+    asked.material = &[3; 32];
+    world.ask(&mut admin, &asked).unwrap();
+    let one = world.ask(&mut app, &mac("new", b"d")).unwrap();
+    let other = world.ask(&mut app, &mac("plain", b"d")).unwrap();
+    assert_eq!(one.result().tag, other.result().tag);
+    asked.key = name("third");
+    asked.wrapping_key = Some(name("kek"));
+    for (material, status) in [
+        (&wrapped[..39], Status::Malformed),
+        (&wrapped[..32], Status::VerificationFailed),
+        (&[0; 40], Status::VerificationFailed),
+    ] {
+        asked.material = material;
+        let refused = world.ask(&mut admin, &asked).unwrap_err();
+        assert_eq!(refused, Not::Done(status));
+    }
+}
