@@ -214,6 +214,15 @@ impl Session {
         self.decisions.get(name.as_str())
     }
 
+    /// What the names begin with on which the peer may ask `operation`, in order.
+    pub(crate) fn starts_granted(&self, operation: Operation) -> Vec<&str> {
+        match self.socket {
+            Socket::Application => self.policy.starts_granted(&self.peer, operation),
+            Socket::Admin if self.is_admin => vec![""],
+            Socket::Admin => Vec::new(),
+        }
+    }
+
     /// What the peer may ask on `name`. Which of an administrator's operations its socket takes is
     /// for the table in `permissions.rs` to say.
     pub(crate) fn granted_on(&self, name: KeyName<'_>) -> OperationSet {

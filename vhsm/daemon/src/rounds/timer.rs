@@ -1,5 +1,6 @@
 use crate::daemon::Daemon;
 use crate::event::Event;
+use crate::randomness::SystemDraw;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ const PREFETCH_TICKS: u32 = 10;
 /// Ends waits and rounds whose time has come. Runs for ever.
 pub(crate) async fn keep_time(daemon: Arc<Daemon>) {
     let mut ticks: u32 = 0;
+    let mut rotation = None;
     let mut ticker = tokio::time::interval(ROUND_TICK);
     ticker.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -27,7 +29,17 @@ pub(crate) async fn keep_time(daemon: Arc<Daemon>) {
                 if let Err(error) = daemon.vault.end_leases(Daemon::now()) {
                     Event::LeasesNotEnded { error: &error }.emit();
                 }
+                if rotation.as_ref().is_none_or(tokio::task::JoinHandle::is_finished) {
+                    let rotating = Arc::clone(&daemon);
+                    // Not here: a new RSA key takes seconds. What is not rotated says the status.
+                    rotation = Some(tokio::task::spawn_blocking(move || {
+                        let _ = rotating.vault.rotate_due(Daemon::now(), &mut SystemDraw);
+                    }));
+                }
                 daemon.log_left_out();
+                let watching = Arc::clone(&daemon);
+                // Writing to a slow disk is not for the thread that keeps the time.
+                drop(tokio::task::spawn_blocking(move || watching.watch.tick()));
                 ticks = ticks.wrapping_add(1);
                 if ticks.is_multiple_of(PREFETCH_TICKS) {
                     daemon.prefetch();

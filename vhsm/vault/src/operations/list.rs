@@ -32,28 +32,37 @@ pub(super) fn list(
 
     let mut entries = Vec::new();
     let mut more = false;
-    let mut from = match after {
-        Some(after) if after.as_str() >= prefix => Bound::Excluded(after.to_owned()),
-        _ => Bound::Unbounded,
-    };
-    'pages: loop {
-        let names = page(vault, session, &from, prefix)?;
-        let Some(last) = names.last() else { break };
-        let next = Bound::Excluded(last.clone());
-        for name in names {
-            if !name.as_str().starts_with(prefix) {
-                break 'pages;
+    // Where the peer may see nothing, nothing is looked at: others may have a million names.
+    let starts: Vec<String> = session
+        .starts_granted(Operation::Describe)
+        .into_iter()
+        .filter_map(|start| narrower(start, prefix))
+        .map(str::to_owned)
+        .collect();
+    'starts: for start in starts {
+        let mut from = match after {
+            Some(after) if after.as_str() >= start.as_str() => Bound::Excluded(after.to_owned()),
+            _ => Bound::Unbounded,
+        };
+        'pages: loop {
+            let names = page(vault, session, &from, &start)?;
+            let Some(last) = names.last() else { break };
+            let next = Bound::Excluded(last.clone());
+            for name in names {
+                if !name.as_str().starts_with(&start) {
+                    break 'pages;
+                }
+                let Some(entry) = entry(vault, session, name, call.now)? else {
+                    continue;
+                };
+                if entries.len() == max {
+                    more = true;
+                    break 'starts;
+                }
+                entries.push(entry);
             }
-            let Some(entry) = entry(vault, session, name, call.now)? else {
-                continue;
-            };
-            if entries.len() == max {
-                more = true;
-                break 'pages;
-            }
-            entries.push(entry);
+            from = next;
         }
-        from = next;
     }
     let entries = entries
         .iter()
@@ -65,6 +74,15 @@ pub(super) fn list(
         })
         .collect();
     call.answer(&Listing { entries, more })
+}
+
+/// The longer of two texts that a name is to begin with, if it can begin with both.
+fn narrower<'t>(one: &'t str, other: &'t str) -> Option<&'t str> {
+    match (one.starts_with(other), other.starts_with(one)) {
+        (true, _) => Some(one),
+        (_, true) => Some(other),
+        _ => None,
+    }
 }
 
 /// The next names in order, of keys and of key rules, whoever may see them.

@@ -1,6 +1,6 @@
-use super::{Asked, GateRule, KeyRule, PolicyFault, PolicySet, ReleaseTo, Signer};
+use super::{Asked, GateRule, KeyRule, NamePattern, PolicyFault, PolicySet, ReleaseTo, Signer};
 use crate::Peer;
-use nitride_protocol::{KeyName, KeyNameBuf, OperationSet};
+use nitride_protocol::{KeyName, KeyNameBuf, Operation, OperationSet};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -81,6 +81,23 @@ impl ActivePolicy {
             .filter(|rule| rule.keys.iter().any(|pattern| pattern.matches(name)))
             .filter(|rule| rule.peers.iter().any(|stated| stated.matches(peer)))
             .fold(OperationSet::EMPTY, |all, rule| all.union(rule.operations))
+    }
+
+    /// What the names begin with on which the rules grant `peer` this operation: in order, none of
+    /// them beginning with another one.
+    pub(crate) fn starts_granted(&self, peer: &Peer, operation: Operation) -> Vec<&str> {
+        let granting = self
+            .set
+            .rules
+            .iter()
+            .filter(|rule| rule.operations.contains(operation))
+            .filter(|rule| rule.peers.iter().any(|stated| stated.matches(peer)));
+        let mut starts: Vec<&str> = granting
+            .flat_map(|rule| rule.keys.iter().map(NamePattern::start))
+            .collect();
+        starts.sort_unstable();
+        starts.dedup_by(|next, kept| next.starts_with(*kept));
+        starts
     }
 
     /// What the rules grant `peer` on any name or on none: for what is about no key.

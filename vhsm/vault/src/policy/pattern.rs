@@ -52,6 +52,16 @@ impl NamePattern {
         Ok(Self(shape))
     }
 
+    /// What every name that it is about begins with.
+    pub(crate) fn start(&self) -> &str {
+        match &self.0 {
+            Shape::Exact(start) | Shape::OneBelow(Some(start)) | Shape::AllBelow(Some(start)) => {
+                start
+            }
+            Shape::OneBelow(None) | Shape::AllBelow(None) => "",
+        }
+    }
+
     /// Whether it is about `name`.
     pub fn matches(&self, name: KeyName<'_>) -> bool {
         let name = name.as_str();

@@ -147,3 +147,48 @@ fn asking_for_none_tells_whether_there_are_any() {
     generate(&mut world, &mut app, name("a"));
     assert_eq!(names(&mut world, &mut app, &none), (vec![], true));
 }
+
+#[test]
+fn what_begins_as_no_granted_name_does_is_not_even_looked_at() {
+    let granted = &[Operation::Describe, Operation::List];
+    let rules = vec![
+        rule(1, "**", EVERYTHING),
+        rule(2, "b/*", granted),
+        rule(2, "b/deep/**", granted),
+        rule(2, "bb", granted),
+        rule(2, "d/**", granted),
+        rule(2, "a/**", &[Operation::Encrypt]),
+    ];
+    let mut world = World::new(policy(rules, vec![]));
+    let (mut one, mut two) = (world.application(1), world.application(2));
+    let two_peer = two.peer().clone();
+    let set = world.vault.policy();
+    let starts = set.starts_granted(&two_peer, Operation::Describe);
+    // What begins with another one is in it.
+    assert_eq!(starts, ["b", "d"]);
+    for key in [
+        "a/1",
+        "b/1",
+        "b/deep/x/y",
+        "b/x/y",
+        "bb",
+        "bbb",
+        "c/1",
+        "d/1",
+    ] {
+        generate(&mut world, &mut one, name(key));
+    }
+    let seen = |world: &mut World, two: &mut Session, prefix, after| {
+        names(world, two, &list(prefix, after, 100)).0
+    };
+    let all = ["b/1", "b/deep/x/y", "bb", "d/1"];
+    assert_eq!(seen(&mut world, &mut two, "", None), all);
+    assert_eq!(
+        seen(&mut world, &mut two, "", Some("b/deep/x/y")),
+        ["bb", "d/1"]
+    );
+    assert_eq!(seen(&mut world, &mut two, "b/d", None), ["b/deep/x/y"]);
+    assert_eq!(seen(&mut world, &mut two, "c", None), Vec::<String>::new());
+    let (first, more) = names(&mut world, &mut two, &list("", None, 3));
+    assert_eq!((first.len(), more), (3, true));
+}
