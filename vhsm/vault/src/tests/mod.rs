@@ -12,6 +12,7 @@ mod leases;
 mod lifecycle;
 mod limits;
 mod listing;
+mod material;
 mod properties;
 mod provisioned;
 mod release;
