@@ -20,6 +20,8 @@ mod failure;
 mod input;
 mod keys;
 mod output;
+#[cfg(test)]
+mod papers;
 mod present;
 mod progress;
 mod public_form;
