@@ -69,13 +69,21 @@ pub struct SharedMemory {
 
 impl SharedMemory {
     /// Takes the memory behind `memfd`, of which the peer says that it has `said` bytes; `None`
-    /// takes it as long as it is. The descriptor is closed, the memory stays.
+    /// takes it as long as it is. It stays when the descriptor is closed.
     ///
     /// # Errors
     /// [`MemoryError`]; nothing was mapped then.
-    pub fn adopt(memfd: OwnedFd, said: Option<u64>) -> Result<Self, MemoryError> {
+    pub fn adopt(memfd: &impl AsFd, said: Option<u64>) -> Result<Self, MemoryError> {
         let len = check(memfd.as_fd(), said)?;
         Self::map(memfd.as_fd(), len)
+    }
+
+    /// The length in bytes of the memory that [`SharedMemory::adopt`] would take.
+    ///
+    /// # Errors
+    /// As [`SharedMemory::adopt`].
+    pub fn check(memfd: &impl AsFd, said: Option<u64>) -> Result<u64, MemoryError> {
+        check(memfd.as_fd(), said).map(|len| len as u64)
     }
 
     /// New memory of `len` bytes, and the descriptor to share it by.

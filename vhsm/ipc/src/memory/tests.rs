@@ -26,7 +26,7 @@ fn both() -> SealFlag {
 #[test]
 fn both_sides_see_what_the_other_writes() {
     let (ours, memfd) = SharedMemory::create(10_000).unwrap();
-    let theirs = SharedMemory::adopt(memfd.try_clone().unwrap(), Some(10_000)).unwrap();
+    let theirs = SharedMemory::adopt(&memfd, Some(10_000)).unwrap();
     ours.write_at(9_990, b"0123456789").unwrap();
     let mut out = [0; 10];
     theirs.read_at(9_990, &mut out).unwrap();
@@ -63,7 +63,7 @@ fn what_can_still_shrink_or_grow_is_refused() {
         let memfd = memfd(MFdFlags::MFD_ALLOW_SEALING);
         allocate(&memfd);
         seal(&memfd, seals);
-        let refused = SharedMemory::adopt(memfd, None);
+        let refused = SharedMemory::adopt(&memfd, None);
         assert!(matches!(refused, Err(MemoryError::NotSealed)), "{seals:?}");
     }
 }
@@ -83,7 +83,7 @@ fn memory_with_holes_is_refused() {
         .write_all_at(b"x", 4096)
         .unwrap();
     seal(&memfd, both());
-    let refused = SharedMemory::adopt(memfd, None);
+    let refused = SharedMemory::adopt(&memfd, None);
     let expected = matches!(
         refused,
         Err(MemoryError::Sparse {
@@ -119,7 +119,7 @@ fn only_memfds_are_taken() {
         others.push(shm.into());
     }
     for other in others {
-        let refused = SharedMemory::adopt(other, None);
+        let refused = SharedMemory::adopt(&other, None);
         let expected = matches!(refused, Err(MemoryError::NotMemfd | MemoryError::NotSealed));
         assert!(expected, "{refused:?}");
     }
@@ -129,7 +129,7 @@ fn only_memfds_are_taken() {
 fn length_is_as_said_and_not_zero() {
     let (_memory, memfd) = SharedMemory::create(4096).unwrap();
     for said in [0, 4095, 4097, u64::MAX] {
-        let refused = SharedMemory::adopt(memfd.try_clone().unwrap(), Some(said));
+        let refused = SharedMemory::adopt(&memfd, Some(said));
         assert!(matches!(
             refused,
             Err(MemoryError::WrongLength { len: 4096, .. })
@@ -144,7 +144,7 @@ fn memory_that_cannot_be_written_is_refused() {
     let memfd = memfd(MFdFlags::MFD_ALLOW_SEALING);
     allocate(&memfd);
     seal(&memfd, both() | SealFlag::F_SEAL_WRITE);
-    let refused = SharedMemory::adopt(memfd, None);
+    let refused = SharedMemory::adopt(&memfd, None);
     assert!(matches!(
         refused,
         Err(MemoryError::System { action: "map", .. })
