@@ -1,117 +1,141 @@
-//! Medians of turns, ratios within a turn, and how they are printed.
+//! What was measured, for people and as JSON.
 
-use anyhow::Result;
-use std::time::Instant;
+use anyhow::{Context, Result};
+use serde_json::json;
+use std::path::Path;
 
-/// Microseconds an operation, for each kind, in one turn.
-pub(crate) struct Turn {
-    pub(crate) bare_sign: f64,
-    pub(crate) sign_round_trip: f64,
-    pub(crate) vault_sign: f64,
-    pub(crate) bare_seal: f64,
-    pub(crate) seal_round_trip: f64,
-    pub(crate) vault_encrypt: f64,
+/// A bound of design.md's table.
+#[derive(Clone, Copy)]
+pub(crate) enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
 }
 
-/// All turns of a run.
-pub(crate) struct Series(Vec<Turn>);
-
-impl Series {
-    pub(crate) fn new(turns: Vec<Turn>) -> Self {
-        Self(turns)
-    }
-
-    fn median(&self, of: impl Fn(&Turn) -> f64) -> f64 {
-        let mut values: Vec<f64> = self.0.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-    }
-
-    pub(crate) fn sign_ratio(&self) -> f64 {
-        self.median(|turn| turn.vault_sign / (turn.bare_sign + turn.sign_round_trip))
-    }
-
-    pub(crate) fn encrypt_ratio(&self) -> f64 {
-        self.median(|turn| turn.vault_encrypt / (turn.bare_seal + turn.seal_round_trip))
-    }
+/// Everything of one run.
+#[derive(Default)]
+pub(crate) struct Report {
+    section: &'static str,
+    placements: Vec<(&'static str, String)>,
+    figures: Vec<Figure>,
+    budgets: Vec<Budget>,
+    absent: Vec<(&'static str, String)>,
 }
 
-/// A figure that has a budget.
-pub(crate) struct Ratio {
-    pub(crate) name: &'static str,
-    pub(crate) budget: f64,
-    pub(crate) value: f64,
+struct Figure {
+    section: &'static str,
+    name: String,
+    value: f64,
+    unit: &'static str,
 }
 
-/// Microseconds an operation of `count` operations in a row.
-pub(crate) fn per_operation(count: u32, mut operation: impl FnMut() -> Result<()>) -> Result<f64> {
-    let start = Instant::now();
-    for _ in 0..count {
-        operation()?;
+struct Budget {
+    name: String,
+    value: f64,
+    bound: Bound,
+}
+
+impl Report {
+    pub(crate) fn begin(&mut self, section: &'static str) {
+        self.section = section;
     }
-    Ok(start.elapsed().as_secs_f64() * 1e6 / f64::from(count))
-}
 
-/// Prints the run for people, or as one JSON object.
-pub(crate) fn print(series: &Series, ratios: &[Ratio], cpu: usize, json: bool) -> Result<()> {
-    let figures = [
-        ("bare AWS-LC P-256 sign", series.median(|t| t.bare_sign)),
-        (
-            "SEQPACKET round trip, sign",
-            series.median(|t| t.sign_round_trip),
-        ),
-        (
-            "their sum",
-            series.median(|t| t.bare_sign + t.sign_round_trip),
-        ),
-        (
-            "P-256 sign over the socket",
-            series.median(|t| t.vault_sign),
-        ),
-        ("bare AWS-LC seal, 1 KiB", series.median(|t| t.bare_seal)),
-        (
-            "SEQPACKET round trip, 1 KiB",
-            series.median(|t| t.seal_round_trip),
-        ),
-        (
-            "their sum",
-            series.median(|t| t.bare_seal + t.seal_round_trip),
-        ),
-        (
-            "1 KiB AES-256-GCM over the socket",
-            series.median(|t| t.vault_encrypt),
-        ),
-    ];
-    if json {
-        let object = serde_json::json!({
-            "cpu": cpu,
-            "placement": "client, vault and echo process on one CPU",
-            "turns": series.0.len(),
-            "microseconds": figures.iter().map(|(name, value)| serde_json::json!([name, value])).collect::<Vec<_>>(),
-            "ratios": ratios.iter().map(|ratio| serde_json::json!({
-                "name": ratio.name, "value": ratio.value, "budget": ratio.budget,
-            })).collect::<Vec<_>>(),
+    /// Says where the processes of this section run.
+    pub(crate) fn placement(&mut self, text: String) {
+        self.placements.push((self.section, text));
+    }
+
+    pub(crate) fn figure(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
+        self.figures.push(Figure {
+            section: self.section,
+            name: name.into(),
+            value,
+            unit,
         });
-        println!("{object}");
-        return Ok(());
     }
-    println!(
-        "placement: client, vault and echo process on CPU {cpu}; medians of {} turns",
-        series.0.len()
-    );
-    for (name, value) in figures {
-        println!("  {name:<36} {value:8.2} µs");
+
+    pub(crate) fn budget(&mut self, name: impl Into<String>, value: f64, bound: Bound) {
+        self.budgets.push(Budget {
+            name: name.into(),
+            value,
+            bound,
+        });
     }
-    for ratio in ratios {
-        let verdict = if ratio.value <= ratio.budget {
-            "within"
-        } else {
-            "OVER"
-        };
-        println!(
-            "{:<62} {:.3}   {verdict} {:.2}",
-            ratio.name, ratio.value, ratio.budget
-        );
+
+    /// Says what was not measured, and why.
+    pub(crate) fn absent(&mut self, what: impl Into<String>) {
+        self.absent.push((self.section, what.into()));
     }
-    Ok(())
+
+    pub(crate) fn print(&self) {
+        let mut section = "";
+        for figure in &self.figures {
+            if figure.section != section {
+                section = figure.section;
+                println!("{section}");
+                for (_, text) in self.placements.iter().filter(|(of, _)| *of == section) {
+                    println!("  placement: {text}");
+                }
+            }
+            let Figure {
+                name, value, unit, ..
+            } = figure;
+            println!("  {name:<56} {value:12.2} {unit}");
+        }
+        println!("budgets");
+        for budget in &self.budgets {
+            let (sign, bound) = budget.bound.parts();
+            let verdict = if budget.is_kept() { "OK" } else { "OVER" };
+            let Budget { name, value, .. } = budget;
+            println!("  {verdict:<4} {name:<70} {value:9.3}  ({sign} {bound})");
+        }
+        for (section, what) in &self.absent {
+            println!("not measured ({section}): {what}");
+        }
+    }
+
+    pub(crate) fn write_json(&self, path: &Path) -> Result<()> {
+        let object = json!({
+            "placements": self.placements.iter()
+                .map(|(section, text)| json!({"section": section, "text": text}))
+                .collect::<Vec<_>>(),
+            "figures": self.figures.iter()
+                .map(|figure| json!({
+                    "section": figure.section, "name": figure.name,
+                    "value": figure.value, "unit": figure.unit,
+                }))
+                .collect::<Vec<_>>(),
+            "budgets": self.budgets.iter()
+                .map(|budget| {
+                    let (sign, bound) = budget.bound.parts();
+                    json!({
+                        "name": budget.name, "value": budget.value,
+                        "relation": sign, "bound": bound, "kept": budget.is_kept(),
+                    })
+                })
+                .collect::<Vec<_>>(),
+            "not-measured": self.absent.iter()
+                .map(|(section, what)| json!({"section": section, "what": what}))
+                .collect::<Vec<_>>(),
+        });
+        std::fs::write(path, format!("{object:#}\n"))
+            .with_context(|| format!("write {}", path.display()))
+    }
+}
+
+impl Bound {
+    fn parts(self) -> (&'static str, f64) {
+        match self {
+            Self::AtMost(bound) => ("at most", bound),
+            Self::AtLeast(bound) => ("at least", bound),
+        }
+    }
+}
+
+impl Budget {
+    fn is_kept(&self) -> bool {
+        match self.bound {
+            Bound::AtMost(bound) => self.value <= bound,
+            Bound::AtLeast(bound) => self.value >= bound,
+        }
+    }
 }

@@ -1,64 +1,140 @@
-//! The real vhsmd, release build, one connection.
+//! The real vhsmd, release build.
 
 use anyhow::{Context, Result};
 use nitride_client::Client;
-use nitride_protocol::KeyType;
+use nitride_ipc::Connection;
+use nitride_ipc::peer::resolve;
+use nitride_protocol::application::Hello;
+use nitride_protocol::{Call, Message, Status, open_reply, write_request};
 use nitride_support::binaries::Binaries;
 use nitride_support::plan::Plan;
 use nitride_support::world::World;
-
-/// Packet lengths that the round trip of the floor uses: name, head and data of the requests made
-/// here, within a byte or two of the id's encoding.
-pub(crate) const SIGN_REQUEST_LEN: usize = 56;
-/// `[id, 0, [1, h'64 bytes']]`.
-pub(crate) const SIGN_REPLY_LEN: usize = 72;
-/// A kilobyte of plaintext with its request around it.
-pub(crate) const ENCRYPT_REQUEST_LEN: usize = 1049;
-/// 36 bytes of header and nonce, the kilobyte, 16 bytes of tag, and the reply around it.
-pub(crate) const ENCRYPT_REPLY_LEN: usize = 1085;
-
-const SIGNING_KEY: &str = "perf/signing";
-const SEALING_KEY: &str = "perf/sealing";
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 
 /// Builds the programs, which wants every CPU: call it before binding to one.
 pub(crate) fn build() -> Result<()> {
     Binaries::find().map(drop)
 }
 
-/// A vault with a signing and a sealing key, and a client connected to it.
+/// A rule for the operations that the harness's own rule does not name.
+const RULE: &str = r#"
+[[rule]]
+name = "perf"
+keys = ["**"]
+peers = [{ uid = @UID@ }]
+operations = ["encrypt-buffer", "decrypt-buffer"]
+"#;
+
+/// A running vault.
 pub(crate) struct Vault {
-    client: Client,
-    message: Vec<u8>,
-    plaintext: Vec<u8>,
-    // Last, so that the client is gone before the vault is stopped.
-    _world: World,
+    world: World,
 }
 
 impl Vault {
-    pub(crate) fn start(message_len: usize, plaintext_len: usize) -> Result<Self> {
-        let mut world = World::start(Plan::vault("")).context("cannot start the vault")?;
+    pub(crate) fn start() -> Result<Self> {
+        Self::start_with("")
+    }
+
+    /// With further tables of its configuration.
+    pub(crate) fn start_with(tables: &str) -> Result<Self> {
+        let mut plan = Plan::vault(RULE);
+        tables.clone_into(&mut plan.vhsmd_tables);
+        let mut world = World::start(plan).context("cannot start the vault")?;
         // The figures stand alone; the logs are for tests that fail.
         world.talkative = false;
-        let mut client = world.application()?;
-        client.generate(SIGNING_KEY, KeyType::EcP256, None)?;
-        client.generate(SEALING_KEY, KeyType::Aes256Gcm, None)?;
-        Ok(Self {
-            client,
-            message: vec![1; message_len],
-            plaintext: vec![2; plaintext_len],
-            _world: world,
-        })
+        Ok(Self { world })
     }
 
-    pub(crate) fn sign(&mut self) -> Result<()> {
-        let signature = self.client.sign(SIGNING_KEY, None, &self.message)?;
-        std::hint::black_box(&signature);
+    pub(crate) fn client(&self) -> Result<Client> {
+        self.world.application()
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.world.path("vhsm.sock")
+    }
+
+    /// The process's number.
+    pub(crate) fn pid(&self) -> Result<u32> {
+        let connection = Connection::connect(&self.socket())?;
+        Ok(resolve(&connection, None)?.pid)
+    }
+
+    /// Resident memory in bytes, and which part of it are the arenas' pages.
+    pub(crate) fn resident(&self) -> Result<(f64, f64)> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
+        let field = |name: &str| -> f64 {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let kib = line.and_then(|line| line.trim_end_matches("kB").trim().parse().ok());
+            kib.map_or(f64::NAN, |kib: f64| kib * 1024.0)
+        };
+        Ok((field("VmRSS:"), field("RssShmem:") + field("RssFile:")))
+    }
+}
+
+/// A connection whose packets are made here: for what the typed client has no call for.
+pub(crate) struct Raw {
+    connection: Connection,
+    buffer: Vec<u8>,
+    id: u32,
+}
+
+impl Raw {
+    pub(crate) fn connect(vault: &Vault) -> Result<Self> {
+        let mut raw = Self {
+            connection: Connection::connect(&vault.socket())?,
+            buffer: vec![0; nitride_protocol::limits::MAX_PACKET_LEN],
+            id: 0,
+        };
+        let hello = Hello {
+            min_version: 1,
+            max_version: 1,
+            client: "nitride-perf",
+            wait_ms: 0,
+        };
+        raw.call(&hello, &[], |_| ())?;
+        Ok(raw)
+    }
+
+    pub(crate) fn send<'a, R>(&mut self, request: &R, attached: &[BorrowedFd<'_>]) -> Result<()>
+    where
+        R: Call + Message<'a>,
+    {
+        self.id = self.id.wrapping_add(1);
+        let len = write_request(&mut self.buffer, self.id, R::OPERATION, request)?;
+        let packet = &self.buffer[..len];
+        if attached.is_empty() {
+            self.connection.send(packet)?;
+        } else {
+            self.connection.send_with(packet, attached)?;
+        }
         Ok(())
     }
 
-    pub(crate) fn encrypt(&mut self) -> Result<()> {
-        let ciphertext = self.client.encrypt(SEALING_KEY, &self.plaintext, b"")?;
-        std::hint::black_box(&ciphertext);
-        Ok(())
+    pub(crate) fn receive<'a, R, T>(
+        &mut self,
+        own: impl for<'r> FnOnce(R::Reply<'r>) -> T,
+    ) -> Result<T>
+    where
+        R: Call + Message<'a>,
+    {
+        let received = self.connection.recv(&mut self.buffer)?;
+        let len = received.context("the vault has closed the connection")?;
+        let (head, result) = open_reply(&self.buffer[..len])?;
+        anyhow::ensure!(head.status == Status::Ok, "{}: {}", R::VERB, head.status);
+        Ok(own(R::Reply::decode_last(result)?))
+    }
+
+    pub(crate) fn call<'a, R, T>(
+        &mut self,
+        request: &R,
+        attached: &[BorrowedFd<'_>],
+        own: impl for<'r> FnOnce(R::Reply<'r>) -> T,
+    ) -> Result<T>
+    where
+        R: Call + Message<'a>,
+    {
+        self.send(request, attached)?;
+        self.receive::<R, T>(own)
     }
 }

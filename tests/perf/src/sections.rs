@@ -1,0 +1,63 @@
+//! What can be measured: one file a section.
+
+mod batch;
+mod bulk;
+mod connections;
+mod floor;
+mod keys;
+mod others;
+mod two;
+mod types;
+
+use crate::report::Report;
+use anyhow::Result;
+
+/// A part of the run that can be asked for by name.
+pub(crate) struct Section {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) run: fn(&mut Report) -> Result<()>,
+}
+
+pub(crate) const SECTIONS: [Section; 8] = [
+    Section {
+        name: "floor",
+        about: "P-256, AES-256-GCM and HMAC against bare operation and round trip",
+        run: floor::run,
+    },
+    Section {
+        name: "two",
+        about: "two clients on two CPUs against one",
+        run: two::run,
+    },
+    Section {
+        name: "batch",
+        about: "batches of 1, 10 and 100 signatures against bare ones",
+        run: batch::run,
+    },
+    Section {
+        name: "bulk",
+        about: "1 MiB through shared memory against a bare seal",
+        run: bulk::run,
+    },
+    Section {
+        name: "types",
+        about: "every key type, and 16 B to 64 KiB inline",
+        run: types::run,
+    },
+    Section {
+        name: "connections",
+        about: "1 to 1,000 connections",
+        run: connections::run,
+    },
+    Section {
+        name: "keys",
+        about: "memory, and 100 to 100,000 keys",
+        run: keys::run,
+    },
+    Section {
+        name: "others",
+        about: "SoftHSM2 and OpenBao",
+        run: others::run,
+    },
+];
