@@ -1,10 +1,19 @@
 //! The digest of the program that a peer runs. A hint, asked for where a rule states one: whoever
 //! may run the program may make it load other code.
+//!
+//! A thread in a Landlock domain may not look at other processes' programs. So where the policy at
+//! the start states a digest, one thread is started before the domain is entered, that opens
+//! programs for the others and does nothing else; its system calls are confined as theirs are. A
+//! policy that states none has no such thread.
 
-use nitride_ipc::peer::PeerIdentity;
+use crate::hardening::confine_system_calls_alone;
+use nitride_ipc::peer::{PeerIdentity, open_program_of};
 use nitride_secmem::crypto::Sha256;
 use std::fs::File;
 use std::io::{self, Read};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Longest program that is read, in bytes.
@@ -17,7 +26,10 @@ const PART_LEN: usize = 128 << 10;
 /// Why a peer's program has no digest; no rule that states one is about that peer then.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NoDigest {
-    /// It takes the same user or CAP_SYS_PTRACE, and no Landlock domain.
+    /// The policy at the start stated no digest.
+    #[error("no rule asked for a program when vhsmd started: restart it")]
+    NoReader,
+    /// It takes the same user or CAP_SYS_PTRACE.
     #[error("the kernel does not let vhsmd read the peer's program (CAP_SYS_PTRACE)")]
     NotAllowed,
     /// The peer has ended.
@@ -34,18 +46,61 @@ pub(crate) enum NoDigest {
     Unreadable(#[source] io::Error),
 }
 
-/// SHA-256 of the program file that `peer` runs now.
-pub(crate) fn digest_of(peer: &PeerIdentity) -> Result<[u8; 32], NoDigest> {
-    let file = peer
-        .open_executable()
-        .map_err(|_| NoDigest::PeerGone)?
-        .ok_or(NoDigest::NotAllowed)?;
-    let digest = digest_file(file, MAX_LEN, MAX_TIME)?;
-    // A process that is being replaced by another is neither of the two.
-    match peer.open_executable() {
-        Ok(Some(_)) => Ok(digest),
-        Ok(None) => Err(NoDigest::NotAllowed),
-        Err(_) => Err(NoDigest::PeerGone),
+/// The thread that opens programs.
+#[derive(Debug)]
+pub(crate) struct ProgramReader {
+    asked: Mutex<Sender<Asked>>,
+}
+
+/// Whose, and where to.
+struct Asked {
+    pid: u32,
+    answer: SyncSender<Option<File>>,
+}
+
+impl ProgramReader {
+    /// Starts it. To be called before the process is confined.
+    pub(crate) fn start() -> io::Result<Self> {
+        let (sender, receiver) = channel();
+        thread::Builder::new()
+            .name("programs".to_owned())
+            .spawn(move || open_all(&receiver))?;
+        let asked = Mutex::new(sender);
+        Ok(Self { asked })
+    }
+
+    /// SHA-256 of the program file that `peer` runs now.
+    pub(crate) fn digest_of(&self, peer: &PeerIdentity) -> Result<[u8; 32], NoDigest> {
+        let open = || peer.open_executable(|pid| self.open(pid));
+        let file = open()
+            .map_err(|_| NoDigest::PeerGone)?
+            .ok_or(NoDigest::NotAllowed)?;
+        let digest = digest_file(file, MAX_LEN, MAX_TIME)?;
+        match peer.still_alive() {
+            true => Ok(digest),
+            false => Err(NoDigest::PeerGone),
+        }
+    }
+
+    fn open(&self, pid: u32) -> Option<File> {
+        let (answer, answered) = sync_channel(1);
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.send(Asked { pid, answer }).ok()?;
+        drop(asked);
+        // A file system that does not answer holds up the thread, not this one for ever.
+        answered.recv_timeout(MAX_TIME).ok().flatten()
+    }
+}
+
+fn open_all(asked: &Receiver<Asked>) {
+    nitride_secmem::block_signals_on_this_thread();
+    // Without the filter it does nothing, and no rule that states a digest is about anybody.
+    if confine_system_calls_alone().is_err() {
+        return;
+    }
+    while let Ok(Asked { pid, answer }) = asked.recv() {
+        // Who asked may have given up.
+        let _ = answer.send(open_program_of(pid));
     }
 }
 
@@ -95,6 +150,8 @@ mod tests {
         let (ours, _theirs) = nitride_ipc::Connection::pair().unwrap();
         let peer = nitride_ipc::peer::resolve(&ours, None).unwrap();
         let file = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        assert_eq!(digest_of(&peer).unwrap(), sha256(&[&file]));
+        let opened = peer.open_executable(open_program_of).unwrap().unwrap();
+        let digest = digest_file(opened, MAX_LEN, MAX_TIME).unwrap();
+        assert_eq!(digest, sha256(&[&file]));
     }
 }

@@ -85,26 +85,37 @@ impl PeerIdentity {
         is_named && self.still_alive()
     }
 
-    /// Opens the program file that the process runs now, or `None` where the kernel does not let
-    /// us: that takes the same user or CAP_SYS_PTRACE, and no Landlock domain.
-    ///
-    /// The name may lie in a file system that somebody's program serves: opening and reading can
-    /// take as long as that likes.
+    /// The program file that the process runs now, by `open`, which is [`open_program_of`] on
+    /// whichever thread may; `None` where it gives none.
     ///
     /// # Errors
     /// [`IdentityError::PeerGone`] for a peer that has ended.
-    pub fn open_executable(&self) -> Result<Option<File>, IdentityError> {
-        let opened = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-            .open(format!("/proc/{}/exe", self.pid));
+    pub fn open_executable(
+        &self,
+        open: impl FnOnce(u32) -> Option<File>,
+    ) -> Result<Option<File>, IdentityError> {
+        let opened = open(self.pid);
         // Read by number: alive now means that the number was the peer's then.
         if !self.still_alive() {
             return Err(IdentityError::PeerGone);
         }
-        let is_file = |file: &File| file.metadata().is_ok_and(|found| found.is_file());
-        Ok(opened.ok().filter(is_file))
+        Ok(opened)
     }
+}
+
+/// Opens the program file of the process with this number, which may be another's by now; `None`
+/// where the kernel does not let us: that takes the same user or CAP_SYS_PTRACE, and a thread that
+/// is in no Landlock domain.
+///
+/// The file may lie in a file system that somebody's program serves: opening and reading it take as
+/// long as that likes.
+pub fn open_program_of(pid: u32) -> Option<File> {
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(format!("/proc/{pid}/exe"));
+    let is_file = |file: &File| file.metadata().is_ok_and(|found| found.is_file());
+    opened.ok().filter(is_file)
 }
 
 /// Identifies the peer of the connected local socket `socket`.

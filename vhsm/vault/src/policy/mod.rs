@@ -41,6 +41,16 @@ pub struct PolicySet {
     pub signers: Vec<Signer>,
 }
 
+impl PolicySet {
+    /// Whether any rule or administrator is known by its program, too.
+    pub fn asks_about_programs(&self) -> bool {
+        let stated = self.rules.iter().flat_map(|rule| &rule.peers);
+        stated
+            .chain(&self.admins)
+            .any(|stated| stated.executable_digest.is_some())
+    }
+}
+
 /// Grants `operations` on the names that match any of `keys` to the peers that match any of
 /// `peers`.
 #[derive(Debug, Clone, PartialEq, Eq)]
