@@ -40,6 +40,7 @@ mod access;
 pub mod audit;
 mod ciphertext;
 mod explain;
+mod figures;
 mod gate;
 mod keys;
 mod operations;
@@ -58,6 +59,7 @@ mod volume;
 mod tests;
 
 pub use explain::Explanation;
+pub use figures::Figures;
 pub use keys::record::record_written_again;
 pub use operations::{BULK_CHUNK_LEN, BULK_PREFIX_LEN, Bulk, BulkRequest, refuse_bulk};
 pub use outcome::{AttestCall, DaemonCall, Outcome, StatusRequest, Want};

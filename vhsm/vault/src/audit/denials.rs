@@ -27,6 +27,9 @@ pub struct Denial {
     pub status: Status,
 }
 
+/// How many different denials a user had beyond those told apart.
+type Beyond = Vec<(Option<u32>, u64)>;
+
 /// What to do about a denial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
@@ -79,7 +82,7 @@ impl Denials {
 
     /// Ends the second: every denial that came again, with how often, and for each user how many
     /// different ones there were beyond (`None` is all further users together).
-    pub fn collect(&mut self, now_ms: u64) -> (Vec<(Denial, u64)>, Vec<(Option<u32>, u64)>) {
+    pub fn collect(&mut self, now_ms: u64) -> (Vec<(Denial, u64)>, Beyond) {
         let again = self.known.drain().filter(|(_, count)| *count > 0).collect();
         let mut beyond = Vec::new();
         self.users.retain(|uid, user| {

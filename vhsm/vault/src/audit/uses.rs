@@ -64,6 +64,11 @@ impl Uses {
         uses
     }
 
+    /// Each of them, in any order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Use, u64)> {
+        self.counts.iter().map(|(used, count)| (used, *count))
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.counts.is_empty()

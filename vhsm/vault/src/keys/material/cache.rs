@@ -95,8 +95,12 @@ impl ExpandedCache {
         Ok(Live(Guard::from_inner(Some(kept))))
     }
 
+    /// Bytes of the heap arena that may be kept.
+    pub(crate) fn budget_len(&self) -> usize {
+        self.budget_len
+    }
+
     /// Bytes of the heap arena that the budget counts now.
-    #[cfg(test)]
     pub(crate) fn kept_len(&self) -> usize {
         self.kept_len.load(Ordering::Relaxed)
     }
