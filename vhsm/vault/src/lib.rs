@@ -24,16 +24,19 @@
 //!   record into the reply. Nothing secret passes a `Vec`, a `String` or a stack of ours.
 //!
 //! Three decisions on what happens to keys:
-//! - *Destroyed is final.* The material is zeroed and a tombstone keeps name and identity until the
-//!   process ends, so that the name cannot come to mean another key, and old ciphertexts cannot be
+//! - *Destroyed is final.* The material is zeroed and a tombstone keeps name and identity for as
+//!   long as the records are kept, so that the name cannot come to mean another key, and old ciphertexts cannot be
 //!   answered by one. A destroyed provisioned key is not fetched again: its service is not asked to
 //!   undo what an administrator did.
 //! - *A key born under a key rule needs one.* When the rule goes away, so does every use: removing
 //!   a narrowing must not widen.
-//! - *Imported and provisioned `aes-256-gcm` keys decrypt and do not encrypt*: other machines may
-//!   hold them, and one repeated nonce under plain GCM gives the key's integrity away. They are
-//!   refused by name until a per-message key (XAES-256-GCM) is there; `aes-256-gcm-siv` is the type
-//!   to share.
+//! - *Nonces are counted under generated keys alone*: other machines may hold all others, and one
+//!   repeated nonce gives a key's integrity away. Shared `aes-256-gcm` keys seal each message under a
+//!   key of its own (XAES-256-GCM); `aes-128-gcm` and `chacha20-poly1305` refuse by name.
+//!
+//! And of keys that are made out of keys: *nothing is wider than what it came of.* A wrapped key
+//! carries its type and its policy; a child has its parent's, and is never a secret or a wrapping
+//! key.
 #![forbid(unsafe_code)]
 
 mod access;

@@ -1,36 +1,35 @@
-//! What limits a key's uses: how many, how often, from when on, by which versions; and rotation.
+//! What limits a key's uses: how many, how often, from when on, and what an administrator says.
 
 use super::world::{EVERYTHING, Not, World, kbs, key, name, peer, policy, rule};
+use crate::keys::{NewKey, OwnPolicy};
 use crate::policy::{KeyRule, PolicySet, Rate, Source};
 use crate::{Refusal, Socket};
-use nitride_protocol::admin::{Destroy, Import, Rotate, SetPolicy};
+use nitride_protocol::admin::{Destroy, Rotate, SetPolicy};
 use nitride_protocol::application::{
     Decrypt, Describe, Encrypt, Generate, Mac, PublicKey, Sign, Verify,
 };
-use nitride_protocol::limits::MAX_VERSIONS_LEN;
-use nitride_protocol::{
-    KeyName, KeyPolicy, KeyType, MaterialFormat, Operation, OperationSet, Status,
-};
+use nitride_protocol::{KeyName, KeyPolicy, KeyType, Operation, OperationSet, Origin, Status};
+use nitride_secmem::SecretBuf;
 
-fn everything(keys: Vec<KeyRule>) -> PolicySet {
+pub(super) fn everything(keys: Vec<KeyRule>) -> PolicySet {
     policy(
         vec![rule(1, "**", EVERYTHING), rule(2, "**", EVERYTHING)],
         keys,
     )
 }
 
-fn made(change: impl FnOnce(&mut KeyRule)) -> World {
+pub(super) fn made(change: impl FnOnce(&mut KeyRule)) -> World {
     let mut stated = key("k", KeyType::Aes256Gcm, Source::Generate);
     change(&mut stated);
     World::new(everything(vec![stated]))
 }
 
-fn mac() -> Mac<'static> {
+pub(super) fn mac() -> Mac<'static> {
     let key = name("tag");
     Mac { key, data: b"data" }
 }
 
-fn encrypt() -> Encrypt<'static> {
+pub(super) fn encrypt() -> Encrypt<'static> {
     Encrypt {
         key: name("k"),
         scheme: None,
@@ -39,7 +38,7 @@ fn encrypt() -> Encrypt<'static> {
     }
 }
 
-fn decrypt(ciphertext: &[u8]) -> Decrypt<'_> {
+pub(super) fn decrypt(ciphertext: &[u8]) -> Decrypt<'_> {
     Decrypt {
         key: name("k"),
         version: None,
@@ -50,25 +49,15 @@ fn decrypt(ciphertext: &[u8]) -> Decrypt<'_> {
     }
 }
 
-fn rotate() -> Rotate<'static> {
+pub(super) fn rotate() -> Rotate<'static> {
     Rotate { key: name("k") }
 }
 
-fn change<'p>(key: &'p str, change: impl FnOnce(&mut KeyPolicy<'p>)) -> SetPolicy<'p> {
+pub(super) fn change<'p>(key: &'p str, change: impl FnOnce(&mut KeyPolicy<'p>)) -> SetPolicy<'p> {
     let mut policy = KeyPolicy::default();
     change(&mut policy);
     let key = name(key);
     SetPolicy { key, policy }
-}
-
-/// The version that made a ciphertext.
-fn maker(ciphertext: &[u8]) -> u32 {
-    u32::from_be_bytes(ciphertext[20..24].try_into().unwrap())
-}
-
-fn newest(world: &World) -> u32 {
-    let key = world.vault.keys.find("k").unwrap().unwrap();
-    key.read().unwrap().newest_version()
 }
 
 #[test]
@@ -214,148 +203,6 @@ fn a_use_over_the_rate_is_none_of_the_uses() {
 }
 
 #[test]
-fn the_newest_version_protects_and_every_enabled_one_opens() {
-    let mut world = made(|_| {});
-    let (mut app, mut admin) = (world.application(1), world.admin(0));
-    let first = world.ask(&mut app, &encrypt()).unwrap();
-    let rotated = world.ask(&mut admin, &rotate()).unwrap();
-    assert_eq!(rotated.result().version, 2);
-    let second = world.ask(&mut app, &encrypt()).unwrap();
-    let made: Vec<u32> = [&first, &second]
-        .map(|sealed| maker(sealed.result().ciphertext))
-        .into();
-    assert_eq!(made, [1, 2]);
-    for sealed in [&first, &second] {
-        let opened = world.ask(&mut app, &decrypt(sealed.result().ciphertext));
-        assert_eq!(opened.unwrap().result().plaintext, b"plain");
-    }
-    let raised = change("k", |policy| policy.min_version = Some(2));
-    world.ask(&mut admin, &raised).unwrap();
-    let refused = world.ask(&mut app, &decrypt(first.result().ciphertext));
-    assert_eq!(refused.unwrap_err(), Not::Done(Status::KeyDisabled));
-    let below = Refusal::BelowMinVersion { lowest: 2 };
-    assert_eq!(app.refusal(), Some(below));
-    world
-        .ask(&mut app, &decrypt(second.result().ciphertext))
-        .unwrap();
-    // Lowered again, the older one opens; a lowest beyond the newest is none.
-    let lowered = change("k", |policy| policy.min_version = Some(1));
-    world.ask(&mut admin, &lowered).unwrap();
-    world
-        .ask(&mut app, &decrypt(first.result().ciphertext))
-        .unwrap();
-    for nowhere in [0, 3] {
-        let asked = change("k", |policy| policy.min_version = Some(nowhere));
-        let refused = world.ask(&mut admin, &asked).unwrap_err();
-        assert_eq!(refused, Not::Done(Status::VersionNotFound));
-    }
-    let destroy = Destroy {
-        key: name("k"),
-        version: Some(1),
-    };
-    world.ask(&mut admin, &destroy).unwrap();
-    let refused = world.ask(&mut app, &decrypt(first.result().ciphertext));
-    assert_eq!(refused.unwrap_err(), Not::Done(Status::KeyDestroyed));
-}
-
-#[test]
-fn a_rules_lowest_version_counts_too() {
-    let mut world = made(|rule| rule.min_version = Some(2));
-    let (mut app, mut admin) = (world.application(1), world.admin(0));
-    let refused = world.ask(&mut app, &encrypt()).unwrap_err();
-    assert_eq!(refused, Not::Done(Status::KeyDisabled));
-    world.ask(&mut admin, &rotate()).unwrap();
-    world.ask(&mut app, &encrypt()).unwrap();
-}
-
-#[test]
-fn a_key_with_as_many_versions_as_it_may_have_is_not_rotated() {
-    let mut world = made(|_| {});
-    let (mut app, mut admin) = (world.application(1), world.admin(0));
-    world.ask(&mut app, &encrypt()).unwrap();
-    for _ in 1..MAX_VERSIONS_LEN {
-        world.ask(&mut admin, &rotate()).unwrap();
-    }
-    let refused = world.ask(&mut admin, &rotate()).unwrap_err();
-    assert_eq!(refused, Not::Done(Status::QuotaExceeded));
-    assert_eq!(admin.refusal(), Some(Refusal::TooManyVersions));
-    // A destroyed one gives its place, and its number to nobody.
-    let version = Some(u32::try_from(MAX_VERSIONS_LEN).unwrap());
-    let key = name("k");
-    world.ask(&mut admin, &Destroy { key, version }).unwrap();
-    let rotated = world.ask(&mut admin, &rotate()).unwrap();
-    assert_eq!(rotated.result().version, version.unwrap() + 1);
-}
-
-#[test]
-fn only_what_was_generated_here_is_rotated() {
-    let tag = key("tag", KeyType::HmacSha256, kbs("r/t/tag"));
-    let mut world = World::new(everything(vec![tag]));
-    let mut admin = world.admin(0);
-    world.deliver("tag", &[1; 32]);
-    let import = Import {
-        key: name("brought"),
-        key_type: KeyType::HmacSha256,
-        operations: None,
-        material: &[2; 32],
-        format: MaterialFormat::Raw,
-        wrapping_key: None,
-        wrappable_by: Vec::new(),
-    };
-    world.ask(&mut admin, &import).unwrap();
-    for key in ["tag", "brought"] {
-        let refused = world.ask(&mut admin, &Rotate { key: name(key) });
-        assert_eq!(refused.unwrap_err(), Not::Done(Status::Denied));
-        assert_eq!(admin.refusal(), Some(Refusal::NotGeneratedHere));
-    }
-    let missing = world.ask(&mut admin, &rotate()).unwrap_err();
-    assert_eq!(missing, Not::Done(Status::KeyNotFound));
-}
-
-#[test]
-fn a_version_that_is_old_or_used_up_is_followed_by_another_at_its_next_use() {
-    let by_age: fn(&mut KeyRule) = |rule| rule.rotate_after_secs = Some(60);
-    let by_uses: fn(&mut KeyRule) = |rule| rule.rotate_after_uses = Some(3);
-    for (stated, secs, uses) in [(by_age, 60, 1), (by_uses, 0, 3)] {
-        let mut world = made(stated);
-        let mut app = world.application(1);
-        for _ in 0..uses {
-            let sealed = world.ask(&mut app, &encrypt()).unwrap();
-            assert_eq!(maker(sealed.result().ciphertext), 1);
-        }
-        world.pass_secs(secs);
-        let sealed = world.ask(&mut app, &encrypt()).unwrap();
-        assert_eq!(maker(sealed.result().ciphertext), 2);
-    }
-}
-
-#[test]
-fn what_nobody_uses_is_rotated_too() {
-    let mut world = made(|rule| rule.rotate_after_secs = Some(60));
-    let mut app = world.application(1);
-    world.ask(&mut app, &encrypt()).unwrap();
-    for expected in [1, 2, 2, 3] {
-        world.vault.rotate_due(world.now, &mut world.draw).unwrap();
-        assert_eq!(newest(&world), expected);
-        world.pass_secs(if expected == 2 { 30 } else { 60 });
-    }
-}
-
-#[test]
-fn a_rotation_that_has_no_room_refuses_no_use_and_is_told() {
-    let mut world = made(|rule| rule.rotate_after_uses = Some(1));
-    let mut app = world.application(1);
-    for _ in 0..MAX_VERSIONS_LEN + 5 {
-        world.ask(&mut app, &encrypt()).unwrap();
-    }
-    assert_eq!(usize::try_from(newest(&world)).unwrap(), MAX_VERSIONS_LEN);
-    let policy = world.vault.policy();
-    let warnings = world.vault.keys.warnings(&policy, true, world.now);
-    let overdue = "key k should have been rotated, and was not";
-    assert_eq!(warnings.unwrap(), [overdue]);
-}
-
-#[test]
 fn an_administrator_changes_what_was_made_here_within_its_type() {
     let mut world = World::new(everything(vec![]));
     let (mut app, mut admin) = (world.application(1), world.admin(0));
@@ -475,4 +322,96 @@ fn keys_that_would_end_with_the_process_are_told() {
     let (key, version) = (name("k"), None);
     world.ask(&mut admin, &Destroy { key, version }).unwrap();
     assert_eq!(told(&world, false), 0);
+}
+
+#[test]
+fn what_was_counted_goes_on_when_a_version_is_brought_again() {
+    let tag = key("tag", KeyType::HmacSha256, kbs("r/t/tag"));
+    let mut world = World::new(everything(vec![tag]));
+    let mut app = world.application(1);
+    let leased = |envelope: &mut crate::keys::Delivered<'_>| envelope.lease_secs = Some(60);
+    world.deliver_with("tag", &[1; 32], leased).unwrap();
+    world.ask(&mut app, &mac()).unwrap();
+    world.ask(&mut app, &mac()).unwrap();
+    let messages = |world: &World| {
+        let key = world.vault.keys.find("tag").unwrap().unwrap();
+        let body = key.read().unwrap();
+        let nonce = body.versions[0].nonces().count().unwrap();
+        (nonce, body.versions[0].uses(), body.uses_taken())
+    };
+    let (nonce, uses, taken) = messages(&world);
+    assert_eq!((uses, taken), (2, 2));
+    world.pass_secs(60);
+    world.vault.end_leases(world.now).unwrap();
+    world.deliver_with("tag", &[1; 32], leased).unwrap();
+    let (next, uses, taken) = messages(&world);
+    assert_eq!((uses, taken), (2, 2));
+    // The same prefix, and the number after.
+    assert_eq!(next[..8], nonce[..8]);
+    assert_eq!((nonce[11], next[11]), (0, 1));
+}
+
+#[test]
+fn a_gate_that_travels_with_a_key_has_to_be_open_and_stated() {
+    let mut world = World::new(everything(vec![]));
+    let mut app = world.application(1);
+    let new = NewKey {
+        name: name("tag"),
+        key_type: KeyType::HmacSha256,
+        operations: None,
+        wrappable_by: None,
+        rule: None,
+        uid: 1,
+        now: world.now,
+    };
+    let terms = OwnPolicy {
+        gates: vec!["vm".into()],
+        ..OwnPolicy::of(OperationSet::of(&[Operation::Mac]))
+    };
+    let material = SecretBuf::copy_of(&[7; 32]).unwrap();
+    let keys = &world.vault.keys;
+    let derived = Origin::Derived;
+    keys.adopt(new, derived, terms, &material, [1; 16], &mut world.draw)
+        .unwrap();
+    let gate = crate::Want::Gate { name: "vm".into() };
+    assert_eq!(world.ask(&mut app, &mac()).unwrap_err(), Not::Yet(gate));
+    world.approve("vm", 0);
+    world.ask(&mut app, &mac()).unwrap();
+    let mut without = everything(vec![]);
+    without.gates.clear();
+    world.vault.replace_policy(without, world.now).unwrap();
+    let refused = world.ask(&mut app, &mac()).unwrap_err();
+    assert_eq!(refused, Not::Done(Status::Denied));
+    assert_eq!(app.refusal(), Some(Refusal::GateGone));
+}
+
+#[test]
+fn a_derived_key_ends_with_its_lease_for_good() {
+    let mut world = World::new(everything(vec![]));
+    let mut app = world.application(1);
+    let new = NewKey {
+        name: name("tag"),
+        key_type: KeyType::HmacSha256,
+        operations: None,
+        wrappable_by: None,
+        rule: None,
+        uid: 1,
+        now: world.now,
+    };
+    let terms = OwnPolicy {
+        lease_secs: Some(60),
+        ..OwnPolicy::of(OperationSet::of(&[Operation::Mac]))
+    };
+    let material = SecretBuf::copy_of(&[7; 32]).unwrap();
+    let keys = &world.vault.keys;
+    let derived = Origin::Derived;
+    keys.adopt(new, derived, terms, &material, [1; 16], &mut world.draw)
+        .unwrap();
+    world.ask(&mut app, &mac()).unwrap();
+    world.pass_secs(60);
+    // Nobody sweeps in between.
+    let refused = world.ask(&mut app, &mac()).unwrap_err();
+    assert_eq!(refused, Not::Done(Status::KeyExpired));
+    let refused = world.ask(&mut app, &mac()).unwrap_err();
+    assert_eq!(refused, Not::Done(Status::KeyDestroyed));
 }

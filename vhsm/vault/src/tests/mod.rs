@@ -17,6 +17,7 @@ mod properties;
 mod provisioned;
 mod release;
 mod reload;
+mod rotation;
 mod sealing;
 mod signing;
 mod statuses;
