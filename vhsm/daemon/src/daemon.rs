@@ -1,10 +1,13 @@
+use crate::audit::{FolderError, Unaudited};
 use crate::config::{Config, ConfigError, load_policy};
 use crate::event::Event;
+use crate::executable::ProgramReader;
 use crate::log_budget::LogBudget;
 use crate::refusals::RecentRefusals;
 use crate::rounds::Waiting;
 use crate::serve::{Ceilings, Link, Quota};
 use crate::store::{Arenas, Keeping};
+use crate::watch::Watch;
 use nitride_ipc::clock;
 use nitride_ipc::peer::CgroupRoot;
 use nitride_protocol::Status;
@@ -12,6 +15,7 @@ use nitride_secmem::Backing;
 use nitride_vault::policy::PolicyFault;
 use nitride_vault::{Now, Outcome, StatusRequest, Surroundings, Vault};
 use std::collections::HashMap;
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -22,8 +26,12 @@ use tokio::sync::Semaphore;
 pub(crate) struct Daemon {
     /// The core.
     pub(crate) vault: Vault,
+    /// What is recorded and counted.
+    pub(crate) watch: Arc<Watch>,
     /// Who waits for a round.
     pub(crate) waiting: Waiting,
+    /// Opens peers' programs, where the policy at the start asked about them.
+    pub(crate) programs: Option<ProgramReader>,
     /// Who was refused what lately.
     pub(crate) refusals: RecentRefusals,
     /// What peers have used.
@@ -31,6 +39,8 @@ pub(crate) struct Daemon {
     /// Places of those who ask nitride-quote: it serves no more at a time, and a helper that does
     /// not answer holds no more threads.
     pub(crate) evidence_seats: Semaphore,
+    /// Processors that the process may use.
+    pub(crate) processors: usize,
     /// Whether the next process finds the keys.
     pub(crate) keeping: Keeping,
     /// Records of the earlier process that are no keys, and why.
@@ -62,10 +72,21 @@ pub(crate) enum PolicyError {
     /// The vault does not take it.
     #[error("the vault does not take the policy")]
     Fault(#[from] PolicyFault),
+    /// The thread that opens peers' programs cannot be started.
+    #[error("start the thread that opens programs")]
+    Programs(#[source] std::io::Error),
+    /// The audit cannot be written.
+    #[error("begin the audit")]
+    Audit(#[from] FolderError),
+    /// There would be no entry of it.
+    #[error(transparent)]
+    Unaudited(#[from] Unaudited),
 }
 
 /// The generation of the policy that is read at the start.
 const FIRST_GENERATION: u64 = 1;
+/// Bytes of its own memory that one user may have mapped here: address space and page tables.
+const SHARED_LEN_PER_UID: u64 = 4 << 30;
 /// Which part of the heap arena the buffers of busy connections may take: an eighth.
 const KEPT_SHARE: usize = 8;
 /// Connections that nitride-quote takes at a time.
@@ -84,23 +105,33 @@ impl Daemon {
             recovered,
         } = arenas.into();
         let policy = load_policy(&config, FIRST_GENERATION)?;
+        let programs = match policy.asks_about_programs() {
+            true => Some(ProgramReader::start().map_err(PolicyError::Programs)?),
+            false => None,
+        };
         let limits = &config.limits;
         let quota = Quota::new(Ceilings {
             connections: limits.connections,
             connections_per_uid: limits.connections_per_uid,
             parked_per_uid: limits.parked_per_uid,
             buffer_len_per_uid: limits.buffer_len_per_uid,
+            shared_len_per_uid: SHARED_LEN_PER_UID,
             kept_len: config.arena_sizes.heap_len / KEPT_SHARE,
         });
+        let watch = Arc::new(Watch::open(&config)?);
+        watch.began(FIRST_GENERATION, &policy.digest, Self::now());
         let (vault, recovery) = Vault::new(policy, limits.of_vault(), recovered)?;
         Ok(Arc::new(Self {
             vault,
             keeping,
             not_recovered: recovery.refused,
-            waiting: Waiting::default(),
+            waiting: Waiting::new(Arc::clone(&watch)),
+            watch,
+            programs,
             refusals: RecentRefusals::default(),
             quota,
             evidence_seats: Semaphore::new(EVIDENCE_SEATS),
+            processors: std::thread::available_parallelism().map_or(1, usize::from),
             cgroups: CgroupRoot::find().ok(),
             config,
             log_budget: LogBudget::default(),
@@ -158,21 +189,29 @@ impl Daemon {
 
     /// Reads configuration and policy again, and puts the policy in force as a whole or not at
     /// all. What is fixed until a restart stays as it was. Gives the generation then in force.
-    pub(crate) fn reload(&self) -> Result<u64, PolicyError> {
+    /// `by` is who asked, if it was asked over a socket, and the request's id.
+    pub(crate) fn reload(&self, by: Option<(&Link, u32)>) -> Result<u64, PolicyError> {
         // One at a time, so that the newest files win.
         let _one = self
             .reloading
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        let reserved = self.watch.audit.set_aside(1)?;
         let done = self.try_reload();
         self.reload_failed.store(done.is_err(), Ordering::Release);
-        if let Err(error) = &done {
-            Event::ReloadRefused { error }.emit();
-        }
-        done
+        let told = match &done {
+            Ok(taken) => Ok(*taken),
+            Err(error) => {
+                Event::ReloadRefused { error }.emit();
+                Err(error as &dyn Error)
+            }
+        };
+        self.watch.reloaded(by, told, reserved);
+        Ok(done?.0)
     }
 
-    fn try_reload(&self) -> Result<u64, PolicyError> {
+    /// Gives the generation and its digest.
+    fn try_reload(&self) -> Result<(u64, [u8; 32]), PolicyError> {
         let config = Config::load(&self.config_path)?;
         let generation = self.generation() + 1;
         let policy = load_policy(&config, generation)?;
@@ -189,7 +228,7 @@ impl Daemon {
             Event::RestartNeeded.emit();
         }
         self.prefetch();
-        Ok(generation)
+        Ok((generation, digest))
     }
 
     /// Has missing keys fetched that the policy wants before anybody asks, if anybody can fetch.
@@ -297,6 +336,11 @@ impl Daemon {
         self.has_faulted.store(true, Ordering::Release);
     }
 
+    /// Whether the last reload was refused.
+    pub(crate) fn last_reload_failed(&self) -> bool {
+        self.reload_failed.load(Ordering::Acquire)
+    }
+
     /// What weakens a guarantee here, for people.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
@@ -321,7 +365,10 @@ impl Daemon {
                 "a thread has ended by a fault of vhsmd: see the log, and report it".to_owned(),
             );
         }
-        if self.reload_failed.load(Ordering::Acquire) {
+        if self.watch.audit.is_full() {
+            warnings.push("the audit's files cannot grow: make room on their disk".to_owned());
+        }
+        if self.last_reload_failed() {
             warnings.push(
                 "the last reload was refused and the policy before it is in force: see the log"
                     .to_owned(),

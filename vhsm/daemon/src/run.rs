@@ -2,8 +2,9 @@ use crate::daemon::Daemon;
 use crate::disk::serve_volume;
 use crate::event::Event;
 use crate::manager;
+use crate::metrics::serve_metrics;
 use crate::rounds::{keep_time, receive_agents};
-use crate::serve::{accept_all, resume_all};
+use crate::serve::{MAX_THREADS, Shards, accept_all, resume_all};
 use crate::sockets::OpenSockets;
 use crate::stop::{StopSignal, Stopper, stopper};
 use crate::store::Keeping;
@@ -82,6 +83,15 @@ fn start(daemon: &Arc<Daemon>, sockets: OpenSockets) -> anyhow::Result<Machinery
             resume_all(&daemon);
         })?);
     }
+    let shards = Shards::new(daemon.processors, MAX_THREADS).context("make the workers")?;
+    let shards = Arc::new(shards);
+    for index in 0..shards.workers() {
+        let (daemon, shards) = (Arc::clone(daemon), Arc::clone(&shards));
+        let signal = copy(&signal)?;
+        threads.push(spawn(format!("worker-{index}"), move || {
+            shards.serve(&daemon, index, &signal);
+        })?);
+    }
     let listeners = [
         (sockets.application, Socket::Application, "application"),
         (sockets.admin, Socket::Admin, "admin"),
@@ -89,10 +99,18 @@ fn start(daemon: &Arc<Daemon>, sockets: OpenSockets) -> anyhow::Result<Machinery
     for (listener, socket, name) in listeners {
         if let Some(listener) = listener {
             let (daemon, signal) = (Arc::clone(daemon), copy(&signal)?);
+            let shards = Arc::clone(&shards);
             threads.push(spawn(name.to_owned(), move || {
-                accept_all(&daemon, &listener, socket, name, &signal);
+                accept_all(&daemon, &listener, socket, name, (&shards, &signal));
             })?);
         }
+    }
+    if let (Some(listener), Some(settings)) = (sockets.metrics, &daemon.config.metrics) {
+        let (daemon, signal) = (Arc::clone(daemon), copy(&signal)?);
+        let settings = settings.clone();
+        threads.push(spawn("metrics".to_owned(), move || {
+            serve_metrics(&daemon, &settings, &listener, &signal);
+        })?);
     }
     for (disk_key, listener) in sockets.disk_keys {
         let (daemon, signal) = (Arc::clone(daemon), copy(&signal)?);
@@ -186,7 +204,7 @@ async fn reload(daemon: &Arc<Daemon>) {
     manager::reloading();
     let reloading = Arc::clone(daemon);
     // What is wrong stands in the log, and in the status.
-    let _ = tokio::task::spawn_blocking(move || reloading.reload()).await;
+    let _ = tokio::task::spawn_blocking(move || reloading.reload(None)).await;
     manager::ready(&status_line(daemon));
 }
 
@@ -223,6 +241,7 @@ fn stop(daemon: &Daemon, machinery: Machinery) {
         // A thread that has panicked has said so.
         let _ = thread.join();
     }
+    daemon.watch.close();
     Event::Stopped { cut }.emit();
 }
 

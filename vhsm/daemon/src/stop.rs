@@ -41,6 +41,11 @@ impl StopSignal {
         Ok(Self { end })
     }
 
+    /// What becomes readable when it is time to stop.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.end.as_fd()
+    }
+
     /// Waits until `descriptor` can be read or accepted from, or it is time to stop.
     pub(crate) fn wait_for(&self, descriptor: BorrowedFd<'_>) -> Wait {
         loop {

@@ -1,9 +1,11 @@
 use super::conversation::Conversation;
 use super::link::Link;
 use super::perform::REFUSAL_LEN;
+use super::shard::{self, Shards};
 use crate::daemon::Daemon;
 use crate::event::Event;
 use crate::stop::{StopSignal, Wait};
+use nitride_ipc::message::ask_for_senders;
 use nitride_ipc::peer::resolve;
 use nitride_ipc::{AcceptError, Connection, Listener};
 use nitride_protocol::{Status, write_refusal};
@@ -24,17 +26,20 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Before the next try after the process or the system had no room for a connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
-/// Accepts connections until `stop`, and gives each its thread.
+/// Accepts connections until `stop`, and gives each its thread, or a place among others.
 pub(crate) fn accept_all(
     daemon: &Arc<Daemon>,
     listener: &Listener,
     socket: Socket,
     name: &'static str,
-    stop: &StopSignal,
+    (shards, stop): (&Shards, &StopSignal),
 ) {
+    // Connections inherit it. Without it, the first packet of one may have no sender, and is refused
+    // where a rule asks for that.
+    let _ = ask_for_senders(listener, true);
     while stop.wait_for(listener.as_fd()) == Wait::Ready {
         match listener.accept() {
-            Ok(connection) => admit(daemon, connection, socket, name),
+            Ok(connection) => admit(daemon, connection, socket, name, shards),
             Err(AcceptError::Closed) => return,
             Err(error) => {
                 Event::NotAccepting {
@@ -49,7 +54,13 @@ pub(crate) fn accept_all(
 }
 
 /// Finds out who it is, and whether there is room.
-fn admit(daemon: &Arc<Daemon>, connection: Connection, socket: Socket, name: &'static str) {
+fn admit(
+    daemon: &Arc<Daemon>,
+    connection: Connection,
+    socket: Socket,
+    name: &'static str,
+    shards: &Shards,
+) {
     let identity = match resolve(&connection, daemon.cgroups.as_ref()) {
         Ok(identity) => identity,
         Err(error) => {
@@ -66,7 +77,12 @@ fn admit(daemon: &Arc<Daemon>, connection: Connection, socket: Socket, name: &'s
             return turn_away(&connection);
         }
     };
-    if let Err(error) = connection.set_write_timeout(Some(WRITE_TIMEOUT)) {
+    let thread = shards.thread();
+    let write_timeout = match thread {
+        Some(_) => WRITE_TIMEOUT,
+        None => shard::WRITE_TIMEOUT,
+    };
+    if let Err(error) = connection.set_write_timeout(Some(write_timeout)) {
         let socket = name;
         let error = &error;
         return daemon.log_of(Some(identity.uid), &Event::TurnedAway { socket, error });
@@ -76,14 +92,19 @@ fn admit(daemon: &Arc<Daemon>, connection: Connection, socket: Socket, name: &'s
     daemon.note_link(&link);
     Event::Connected { link: &link }.emit();
     let conversation = Conversation::new(Arc::clone(daemon), Arc::clone(&link));
-    let spawned = thread::Builder::new()
-        .name(format!("peer-{number}"))
-        .stack_size(STACK_LEN)
-        .spawn(move || {
-            nitride_secmem::block_signals_on_this_thread();
-            conversation.run();
-        });
-    if let Err(error) = spawned {
+    let served = match thread {
+        Some(slot) => thread::Builder::new()
+            .name(format!("peer-{number}"))
+            .stack_size(STACK_LEN)
+            .spawn(move || {
+                let _slot = slot;
+                nitride_secmem::block_signals_on_this_thread();
+                conversation.run();
+            })
+            .map(drop),
+        None => shards.seat(conversation),
+    };
+    if let Err(error) = served {
         Event::NotAccepting {
             socket: name,
             error: &error,

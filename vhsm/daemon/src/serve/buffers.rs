@@ -121,6 +121,12 @@ impl Place {
         }
     }
 
+    /// Gives the own buffer back, of a connection that says nothing for now.
+    pub(crate) fn give_back(&mut self) {
+        self.own = None;
+        self.kept = None;
+    }
+
     /// Moves the first `len` bytes out, for a request that will wait.
     pub(crate) fn take(
         &mut self,

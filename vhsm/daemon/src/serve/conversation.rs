@@ -1,14 +1,17 @@
 use super::buffers::Place;
-use super::link::Link;
+use super::link::{Link, Received, SentByAnother};
 use super::parked::ParkedRequest;
 use super::perform::{Performed, Request, log_refusal, perform, refuse};
+use super::seat::Seat;
+use super::shared::{Attached, Buffers};
+use super::spin::Spin;
 use crate::daemon::Daemon;
 use crate::event::Event;
 use crate::rounds::Moment;
-use nitride_ipc::RecvError;
+use nitride_ipc::{NextPacket, Patience, RecvError};
 use nitride_protocol::limits::MAX_PACKET_LEN;
 use nitride_protocol::{Operation, Status, open_request, refusal_of};
-use nitride_vault::{Session, Want};
+use nitride_vault::Want;
 use std::error::Error;
 use std::sync::Arc;
 use std::thread;
@@ -17,14 +20,15 @@ use std::thread;
 /// three, the id and the operation. What follows may be a secret, and this is not the arena.
 const HEAD_LEN: usize = 1 + 5 + 3;
 
-/// One connection, from its first packet to its end, on a thread of its own.
+/// One connection, from its first packet to its end: on a thread of its own, or among others.
 #[derive(Debug)]
 pub(crate) struct Conversation {
     daemon: Arc<Daemon>,
     link: Arc<Link>,
-    session: Session,
+    seat: Seat,
     packet: Place,
-    reply: Place,
+    spin: Spin,
+    has_begun: bool,
     /// Whether a version was agreed on.
     is_greeted: bool,
     /// The generation of the policy under which the peer was last identified.
@@ -33,6 +37,17 @@ pub(crate) struct Conversation {
 
 /// The connection has ended, or has to.
 struct Ended;
+
+/// What one look at a connection came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// A packet was answered; there may be more.
+    Served,
+    /// Nothing is there.
+    Idle,
+    /// It is over.
+    Ended,
+}
 
 /// The peer has not agreed on a version yet.
 #[derive(Debug, thiserror::Error)]
@@ -51,35 +66,93 @@ struct PacketTooLong {
 #[error("vhsmd is stopping")]
 struct Stopping;
 
+/// The request takes no descriptors, or just one.
+#[derive(Debug, thiserror::Error)]
+#[error("the packet carries descriptors that the request does not take")]
+struct Unexpected;
+
 impl Conversation {
     pub(crate) fn new(daemon: Arc<Daemon>, link: Arc<Link>) -> Self {
         Self {
             // Before the session: a policy that comes in between has the peer identified again.
             generation: daemon.generation(),
-            session: daemon.vault.session(link.peer(), link.socket),
+            seat: Seat::new(
+                daemon.vault.session(link.peer(), link.socket),
+                Buffers::default(),
+            ),
+            spin: Spin::new(daemon.processors),
             daemon,
             link,
             packet: Place::default(),
-            reply: Place::default(),
+            has_begun: false,
             is_greeted: false,
         }
     }
 
+    /// The connection.
+    pub(super) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
     /// Answers packets until the connection ends.
     pub(crate) fn run(mut self) {
-        let _end = End {
-            daemon: Arc::clone(&self.daemon),
-            link: Arc::clone(&self.link),
-        };
-        while let Ok(Some(len)) = self.link.connection().next_len() {
-            if self.serve(len).is_err() {
+        let _end = self.when_over();
+        self.begin();
+        while let Ok(Some(next)) = self.next() {
+            if self.serve(next).is_err() {
                 break;
             }
         }
     }
 
-    /// Takes the packet of `len` bytes that is next, and answers it.
-    fn serve(&mut self, len: usize) -> Result<(), Ended> {
+    /// Answers the packet that is there, if there is one, for a worker that serves others besides.
+    pub(super) fn progress(&mut self) -> Progress {
+        if !self.has_begun {
+            self.begin();
+        }
+        match self.link.connection().next_packet(Patience::None) {
+            Ok(Some(next)) if self.serve(next).is_ok() => Progress::Served,
+            Err(RecvError::TimedOut) => {
+                // Thousands are silent at a time, and the arena is small.
+                self.packet.give_back();
+                self.seat.reply.give_back();
+                Progress::Idle
+            }
+            Ok(_) | Err(_) => Progress::Ended,
+        }
+    }
+
+    /// Ends the connection.
+    pub(super) fn end(self) {
+        drop(self.when_over());
+    }
+
+    fn when_over(&self) -> End {
+        End {
+            daemon: Arc::clone(&self.daemon),
+            link: Arc::clone(&self.link),
+        }
+    }
+
+    /// What is looked at before the first packet, and takes too long for the thread that accepts.
+    fn begin(&mut self) {
+        self.has_begun = true;
+        if self.link.look_closer(&self.daemon) {
+            self.seat.session = self
+                .daemon
+                .vault
+                .session(self.link.peer(), self.link.socket);
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<NextPacket>, RecvError> {
+        let connections = self.daemon.quota.connections();
+        self.spin.next(self.link.connection(), connections)
+    }
+
+    /// Takes the packet that is next, and answers it.
+    fn serve(&mut self, next: NextPacket) -> Result<(), Ended> {
+        let len = next.len;
         if len > MAX_PACKET_LEN {
             return self.refuse_unread(Status::TooLarge, &PacketTooLong { len });
         }
@@ -87,11 +160,12 @@ impl Conversation {
             Ok(room) => room,
             Err(no_room) => return self.refuse_unread(no_room.status(), &no_room),
         };
-        let received = self.link.connection().recv(room);
-        let Ok(Some(len)) = received else {
+        let Ok(Some(received)) = self.link.recv(next, room) else {
             return Err(Ended);
         };
-        let performed = self.answer(len);
+        let len = received.len;
+        let performed = self.answer(received);
+        self.seat.buffers.attach(Attached::Nothing);
         self.packet.clear(len);
         match performed {
             Performed::End => Err(Ended),
@@ -99,7 +173,12 @@ impl Conversation {
         }
     }
 
-    fn answer(&mut self, len: usize) -> Performed {
+    fn answer(&mut self, received: Received) -> Performed {
+        let Received {
+            len,
+            is_from_peer,
+            attached,
+        } = received;
         let link = Arc::clone(&self.link);
         let send = |reply: &[u8]| link.connection().send(reply);
         // Before looking, so that what settles meanwhile is noticed.
@@ -131,6 +210,16 @@ impl Conversation {
             );
             return refuse(head.id, Status::ShuttingDown, &send);
         }
+        if !is_from_peer {
+            log_refusal(
+                &self.daemon,
+                &link,
+                &request,
+                Status::Denied,
+                &SentByAnother,
+            );
+            return refuse(head.id, Status::Denied, &send);
+        }
         if let Err(ended) = recheck(&self.daemon, &link, &mut self.generation) {
             return ended;
         }
@@ -145,17 +234,16 @@ impl Conversation {
             );
             return refuse(head.id, Status::UnsupportedVersion, &send);
         }
-        let performed = perform(
-            &self.daemon,
-            &link,
-            &mut self.session,
-            &request,
-            &mut self.reply,
-            &send,
-        );
+        if !attached.is_expected_by(head.operation) {
+            let status = Status::Malformed;
+            log_refusal(&self.daemon, &link, &request, status, &Unexpected);
+            return refuse(head.id, status, &send);
+        }
+        self.seat.buffers.attach(attached);
+        let performed = perform(&self.daemon, &link, &mut self.seat, &request, &send);
         match performed {
             Performed::Answered => {
-                self.is_greeted |= is_hello && self.session.refusal().is_none();
+                self.is_greeted |= is_hello && self.seat.session.refusal().is_none();
                 Performed::Answered
             }
             Performed::Wants(want) => {
@@ -170,6 +258,7 @@ impl Conversation {
     /// Lets the request wait, holding no thread; this one goes on with the next.
     fn park(&mut self, id: u32, len: usize, want: Want, seen: Moment) -> Result<(), Status> {
         let wait_ms = self
+            .seat
             .session
             .wait_ms()
             .min(self.daemon.config.limits.max_wait_ms);
@@ -192,6 +281,7 @@ impl Conversation {
         let parked = ParkedRequest::new(
             Arc::clone(&self.link),
             packet,
+            self.seat.buffers.clone(),
             slot,
             now.boot_ms.saturating_add(wait_ms.into()),
         );

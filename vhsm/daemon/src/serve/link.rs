@@ -1,9 +1,25 @@
 use super::quota::{Account, ConnectionSlot};
+use super::shared::Attached;
+use crate::daemon::Daemon;
+use crate::event::Event;
+use crate::executable::NoDigest;
+use nitride_ipc::message::ask_for_senders;
 use nitride_ipc::peer::{CgroupRoot, IdentityError, PeerIdentity, resolve};
-use nitride_ipc::{Connection, SendError};
+use nitride_ipc::{Connection, NextPacket, RecvError, SendError};
 use nitride_vault::{Peer, Socket};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// A packet that was received.
+#[derive(Debug)]
+pub(super) struct Received {
+    /// Its length in bytes.
+    pub(super) len: usize,
+    /// Whether it may be looked at.
+    pub(super) is_from_peer: bool,
+    /// What came with it.
+    pub(super) attached: Attached,
+}
 
 /// A connection and who is at its other end. Its own thread reads from it; whoever has an answer
 /// writes to it, since one packet is one call.
@@ -17,6 +33,8 @@ pub(crate) struct Link {
     identity: PeerIdentity,
     slot: ConnectionSlot,
     has_parked: AtomicBool,
+    executable_digest: OnceLock<[u8; 32]>,
+    per_message: AtomicBool,
 }
 
 impl Link {
@@ -34,6 +52,8 @@ impl Link {
             identity,
             slot,
             has_parked: AtomicBool::new(false),
+            executable_digest: OnceLock::new(),
+            per_message: AtomicBool::new(false),
         }
     }
 
@@ -61,9 +81,78 @@ impl Link {
             pid: self.identity.pid,
             unit: self.identity.unit.clone(),
             cgroup: self.identity.cgroup.clone(),
-            executable_digest: None,
-            per_message: false,
+            executable_digest: self.executable_digest.get().copied(),
+            per_message: self.is_per_message(),
         }
+    }
+
+    /// Finds out what a rule asks of this peer besides who it is, and whether any does. Once, on a
+    /// thread that may wait as long as reading the peer's program takes. A rule that asks from a
+    /// later reload on is about new connections alone.
+    pub(crate) fn look_closer(&self, daemon: &Daemon) -> bool {
+        let asked = daemon.vault.asks_about(&self.peer());
+        // Asked for by the listener, so that the first packet has its sender too; what nobody asks
+        // for costs nothing from here on.
+        let told = ask_for_senders(&self.connection, asked.per_message);
+        let is_per_message = asked.per_message && told.is_ok();
+        self.per_message.store(is_per_message, Ordering::Release);
+        if asked.executable_digest {
+            let digest = match &daemon.programs {
+                Some(programs) => programs.digest_of(&self.identity),
+                None => Err(NoDigest::NoReader),
+            };
+            match digest {
+                Ok(digest) => {
+                    let _ = self.executable_digest.set(digest);
+                }
+                Err(error) => {
+                    let (link, error) = (self, &error);
+                    let undigested = Event::ProgramUnknown { link, error };
+                    daemon.log_of(Some(self.identity.uid), &undigested);
+                }
+            }
+        }
+        asked.per_message || asked.executable_digest
+    }
+
+    /// Whether every message has to come from the process that connected.
+    pub(crate) fn is_per_message(&self) -> bool {
+        self.per_message.load(Ordering::Acquire)
+    }
+
+    /// Takes `next` into `buf`, which has room for it. Where every message has to come from the
+    /// process that connected, it is asked whether this one does.
+    pub(super) fn recv(
+        &self,
+        next: NextPacket,
+        buf: &mut [u8],
+    ) -> Result<Option<Received>, RecvError> {
+        if !next.has_attachment && !self.is_per_message() {
+            let received = self.connection.recv(buf)?;
+            return Ok(received.map(|len| Received {
+                len,
+                is_from_peer: true,
+                attached: Attached::Nothing,
+            }));
+        }
+        let mut message = match self.connection.recv_message(buf, 1) {
+            Ok(Some(message)) => message,
+            Ok(None) => return Ok(None),
+            Err(RecvError::TooManyDescriptors { .. }) => {
+                return Ok(Some(Received {
+                    len: next.len,
+                    is_from_peer: !self.is_per_message(),
+                    attached: Attached::TooMany,
+                }));
+            }
+            Err(error) => return Err(error),
+        };
+        let attached = message.descriptors.pop();
+        Ok(Some(Received {
+            len: message.len,
+            is_from_peer: !self.is_per_message() || self.identity.has_sent(message.sender.as_ref()),
+            attached: attached.map_or(Attached::Nothing, Attached::One),
+        }))
     }
 
     /// Whether the peer still runs and is still who it was when it connected: a process may have
@@ -99,6 +188,12 @@ impl Link {
         self.has_parked.load(Ordering::Acquire)
     }
 }
+
+/// Somebody else than the process that connected has sent a message on its connection, which a
+/// rule asked to be looked for.
+#[derive(Debug, thiserror::Error)]
+#[error("another process than the one that connected has sent the message")]
+pub(crate) struct SentByAnother;
 
 /// Why a peer is no longer the one that was decided about.
 #[derive(Debug, thiserror::Error)]

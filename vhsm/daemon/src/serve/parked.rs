@@ -1,12 +1,15 @@
-use super::buffers::{ChargedBuf, Place};
+use super::buffers::ChargedBuf;
 use super::link::Link;
 use super::perform::{Performed, Request, perform, refuse};
 use super::quota::ParkedSlot;
+use super::seat::Seat;
+use super::shared::Buffers;
 use crate::daemon::Daemon;
 use crate::event::Event;
 use crate::rounds::{Moment, Parking, Waiter};
+use crate::watch::{Watch, key_of};
 use nitride_ipc::SendError;
-use nitride_protocol::{Status, open_request};
+use nitride_protocol::{Operation, Status, open_request};
 use nitride_vault::Want;
 use std::sync::Arc;
 
@@ -18,6 +21,7 @@ const MAX_TRIES: u8 = 8;
 pub(crate) struct ParkedRequest {
     link: Arc<Link>,
     packet: ChargedBuf,
+    buffers: Buffers,
     _slot: ParkedSlot,
     deadline_ms: u64,
     tries: u8,
@@ -30,12 +34,14 @@ impl ParkedRequest {
     pub(super) fn new(
         link: Arc<Link>,
         packet: ChargedBuf,
+        buffers: Buffers,
         slot: ParkedSlot,
         deadline_ms: u64,
     ) -> Self {
         Self {
             link,
             packet,
+            buffers,
             _slot: slot,
             deadline_ms,
             tries: 0,
@@ -91,9 +97,14 @@ impl ParkedRequest {
     }
 
     /// Answers that it waited in vain, without waiting for the peer to read it.
-    pub(crate) fn refuse(&self, status: Status) {
+    pub(crate) fn refuse(&self, status: Status, watch: &Watch) {
         // It was opened before it was parked.
-        if let Ok((head, _)) = open_request(self.packet.expose()) {
+        if let Ok((head, params)) = open_request(self.packet.expose()) {
+            let operation = Operation::from_wire(head.operation);
+            let key = operation.and_then(|operation| key_of(operation, &params));
+            let reason = "what it waited for did not come";
+            let asked = (operation, key);
+            watch.refused(&self.link, head.id, asked, status, reason);
             refuse(head.id, status, &|reply| {
                 self.link.answer_or_end(reply);
                 Ok(())
@@ -126,9 +137,9 @@ impl ParkedRequest {
             packet_len: self.packet.expose().len(),
         };
         let seen = daemon.waiting.moment();
-        let mut session = daemon.vault.session(link.peer(), link.socket);
-        let mut reply = Place::default();
-        match perform(daemon, &link, &mut session, &request, &mut reply, &send) {
+        let session = daemon.vault.session(link.peer(), link.socket);
+        let mut seat = Seat::new(session, self.buffers.clone());
+        match perform(daemon, &link, &mut seat, &request, &send) {
             Performed::Answered => {}
             Performed::End => link.connection().shutdown(),
             Performed::Wants(want) => {

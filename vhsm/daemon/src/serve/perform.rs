@@ -1,20 +1,32 @@
-use super::buffers::{NoRoom, Place};
+use super::buffers::NoRoom;
+use super::bulk::perform_bulk;
 use super::link::Link;
 use super::reply_len::{ReplyLen, reply_len};
-use crate::daemon::Daemon;
-use crate::event::Event;
+use super::seat::Seat;
+use crate::daemon::{Daemon, PolicyError};
+use crate::event::{Chain, Event};
+use crate::inquiry;
 use crate::randomness::SystemDraw;
+use crate::refusals::RecentRefusal;
+use crate::watch::{Ended, key_of};
 use nitride_ipc::SendError;
 use nitride_protocol::admin::Reloaded;
+use nitride_protocol::application::{AuditHead, Head, RegisterBuffer, Registered};
 use nitride_protocol::limits::MAX_PACKET_LEN;
 use nitride_protocol::{
-    KeyName, Operation, Reader, RequestHead, Status, write_refusal, write_reply,
+    KeyName, Message, Operation, Reader, RequestHead, Status, write_refusal, write_reply,
 };
-use nitride_vault::{Outcome, Session, Want};
+use nitride_vault::audit::is_denial;
+use nitride_vault::{Outcome, Want};
+use std::cell::{Cell, RefCell};
 use std::error::Error;
+use std::mem::take;
 
 /// Room for any refusal, in bytes.
 pub(super) const REFUSAL_LEN: usize = 32;
+
+/// Bytes of a reply without a secret that is made on the stack: a signature of any type fits.
+const SHORT_LEN: usize = 4096;
 
 /// One request, with its packet opened.
 #[derive(Debug, Clone)]
@@ -38,47 +50,102 @@ pub(crate) enum Performed {
     End,
 }
 
-/// Performs `request` for `session` and has `send` send the reply, which is made in `place`.
+/// Performs `request` and has `send` send the reply, which is made in the seat's place for it.
 pub(crate) fn perform(
     daemon: &Daemon,
     link: &Link,
-    session: &mut Session,
+    seat: &mut Seat,
     request: &Request<'_>,
-    place: &mut Place,
     send: &dyn Fn(&[u8]) -> Result<(), SendError>,
 ) -> Performed {
-    let mut act = |reply: &mut [u8]| {
-        let outcome = daemon.vault.perform(
-            session,
-            request.head,
-            request.params.clone(),
-            Daemon::now(),
-            &mut SystemDraw,
-            reply,
-        );
-        if let Some(refusal) = session.refusal() {
-            log_refusal(daemon, link, request, refusal.status(), &refusal);
-        }
-        conclude(daemon, request, outcome, reply, send)
-    };
     match reply_len(request.head.operation, &request.params, request.packet_len) {
-        ReplyLen::Public(len) => act(&mut vec![0; len]),
+        ReplyLen::Public(len) if len <= SHORT_LEN => {
+            act(daemon, link, seat, request, &mut [0; SHORT_LEN], send)
+        }
+        ReplyLen::Public(len) => act(daemon, link, seat, request, &mut vec![0; len], send),
         ReplyLen::Secret(len) => {
+            // Out of the seat while it is written to, and back: a move of three words.
+            let mut place = take(&mut seat.reply);
             let performed = match place.room(len, link.account()) {
-                Ok(reply) => act(reply),
+                Ok(reply) => act(daemon, link, seat, request, reply, send),
                 Err(no_room) => {
                     log_refusal(daemon, link, request, no_room.status(), &no_room);
                     refuse(request.head.id, no_room.status(), send)
                 }
             };
             place.clear(len);
+            seat.reply = place;
             performed
         }
     }
 }
 
+/// Performs it with the reply in `reply`. Every request of an application or an administrator ends
+/// here, with its operation, key, status and duration known.
+fn act(
+    daemon: &Daemon,
+    link: &Link,
+    seat: &mut Seat,
+    request: &Request<'_>,
+    reply: &mut [u8],
+    send: &dyn Fn(&[u8]) -> Result<(), SendError>,
+) -> Performed {
+    let id = request.head.id;
+    let ticket = match daemon.watch.begin(request.head.operation) {
+        Ok(ticket) => Cell::new(Some(ticket)),
+        Err(unaudited) => {
+            let status = Status::AuditUnavailable;
+            log_refusal(daemon, link, request, status, &unaudited);
+            return refuse(id, status, send);
+        }
+    };
+    let outcome = daemon.vault.perform(
+        &mut seat.session,
+        request.head,
+        request.params.clone(),
+        Daemon::now(),
+        &mut SystemDraw,
+        reply,
+    );
+    let outcome = match outcome {
+        Outcome::Bulk(bulk) => match perform_bulk(daemon, seat, &bulk, link.account(), reply) {
+            Ok(outcome) => outcome,
+            Err(fault) => {
+                log_refusal(daemon, link, request, fault.status(), &fault);
+                write_refusal(reply, id, fault.status()).map_or(Outcome::Close, Outcome::Reply)
+            }
+        },
+        outcome => outcome,
+    };
+    if let Some(refusal) = seat.session.refusal() {
+        log_refusal(daemon, link, request, refusal.status(), &refusal);
+    }
+    let used = seat.session.used();
+    let tally = RefCell::new(take(&mut seat.tally));
+    // Whatever is sent was recorded before it leaves.
+    let send = |reply: &[u8]| {
+        if let Some(ticket) = ticket.take() {
+            let params = &request.params;
+            let ended = Ended {
+                link,
+                id,
+                params,
+                used,
+                reply,
+            };
+            daemon.watch.end(ticket, &ended, &mut tally.borrow_mut());
+        }
+        send(reply)
+    };
+    let performed = conclude(daemon, link, seat, request, outcome, reply, &send);
+    seat.tally = tally.into_inner();
+    performed
+}
+
 fn conclude(
     daemon: &Daemon,
+    link: &Link,
+    seat: &mut Seat,
     request: &Request<'_>,
     outcome: Outcome,
     reply: &mut [u8],
@@ -89,14 +156,12 @@ fn conclude(
         Outcome::Reply(len) => sent(send(reply.get(..len).unwrap_or_default())),
         Outcome::Park(want) => Performed::Wants(want),
         Outcome::Close => Performed::End,
-        Outcome::Reload => match daemon.reload() {
+        Outcome::Reload => match daemon.reload(Some((link, id))) {
             Ok(policy_generation) => {
                 let reloaded = Reloaded { policy_generation };
-                match write_reply(reply, id, Status::Ok, &reloaded) {
-                    Ok(len) => sent(send(reply.get(..len).unwrap_or_default())),
-                    Err(_) => Performed::End,
-                }
+                answer(id, &reloaded, reply, send)
             }
+            Err(PolicyError::Unaudited(_)) => refuse(id, Status::AuditUnavailable, send),
             // What is wrong with the files stands in the log.
             Err(_) => refuse(id, Status::Internal, send),
         },
@@ -107,6 +172,61 @@ fn conclude(
                 _ => Performed::End,
             }
         }
+        Outcome::Daemon(call) if call.operation() == Operation::RegisterBuffer => {
+            let registered = RegisterBuffer::decode_last(request.params.clone());
+            let Ok(RegisterBuffer { len }) = registered else {
+                return refuse(id, Status::Malformed, send);
+            };
+            match seat.buffers.register(len, link.account()) {
+                Ok(buffer) => answer(id, &Registered { buffer }, reply, send),
+                Err(fault) => {
+                    log_refusal(daemon, link, request, fault.status(), &fault);
+                    refuse(id, fault.status(), send)
+                }
+            }
+        }
+        Outcome::Daemon(call) if call.operation() == Operation::AuditHead => {
+            if AuditHead::decode_last(request.params.clone()).is_err() {
+                return refuse(id, Status::Malformed, send);
+            }
+            let chain = daemon.watch.audit.head();
+            let head = Head {
+                sequence: chain.sequence(),
+                digest: chain.digest(),
+            };
+            answer(id, &head, reply, send)
+        }
+        Outcome::Daemon(call) if inquiry::takes(call.operation()) => {
+            let mut reply = vec![0; MAX_PACKET_LEN];
+            let asked = (id, request.params.clone());
+            match inquiry::answer(daemon, call.operation(), asked, &mut reply) {
+                Ok(len) => sent(send(reply.get(..len).unwrap_or_default())),
+                Err(no_answer) => {
+                    log_refusal(daemon, link, request, no_answer.status(), &no_answer);
+                    refuse(id, no_answer.status(), send)
+                }
+            }
+        }
+        // Taken by `act`, or done by nobody yet.
+        Outcome::Bulk(_) | Outcome::Attest(_) | Outcome::Daemon(_) => {
+            refuse(id, Status::UnknownOperation, send)
+        }
+    }
+}
+
+#[expect(
+    single_use_lifetimes,
+    reason = "an elided lifetime in impl Trait is unstable"
+)]
+fn answer<'a>(
+    id: u32,
+    result: &impl Message<'a>,
+    reply: &mut [u8],
+    send: &dyn Fn(&[u8]) -> Result<(), SendError>,
+) -> Performed {
+    match write_reply(reply, id, Status::Ok, result) {
+        Ok(len) => sent(send(reply.get(..len).unwrap_or_default())),
+        Err(_) => Performed::End,
     }
 }
 
@@ -136,41 +256,31 @@ pub(super) fn log_refusal(
     reason: &(dyn Error + 'static),
 ) {
     let operation = Operation::from_wire(request.head.operation);
+    let key = operation.and_then(|operation| key_of(operation, &request.params));
+    if is_denial(status) {
+        let reason = Chain(reason).to_string();
+        let watch = &daemon.watch;
+        watch.refused(link, request.head.id, (operation, key), status, &reason);
+    }
+    let key = key.map(KeyName::as_str);
+    let called = (link.number, request.head.id);
+    let asked = (operation, key);
+    daemon.refusals.note(RecentRefusal::new(
+        called,
+        link.peer(),
+        asked,
+        status,
+        reason,
+    ));
     let refused = Event::Refused {
         link,
         request: request.head.id,
         operation: operation.map_or("unknown", Operation::as_str),
-        key: operation.and_then(|operation| key_of(operation, &request.params)),
+        key,
         status,
         reason,
     };
     daemon.log_of(Some(link.identity().uid), &refused);
-}
-
-/// The key that a request names: the first of the params, but for the operations without one.
-fn key_of<'p>(operation: Operation, params: &Reader<'p>) -> Option<&'p str> {
-    match operation {
-        Operation::Hello
-        | Operation::List
-        | Operation::Random
-        | Operation::Status
-        | Operation::Reload
-        | Operation::Attest
-        | Operation::AuditHead
-        | Operation::Batch
-        | Operation::RegisterBuffer
-        | Operation::CheckPolicy
-        | Operation::Why
-        | Operation::Wipe
-        | Operation::Backup
-        | Operation::Restore => None,
-        _ => {
-            let mut params = params.clone();
-            params.array().ok()?;
-            let name = KeyName::parse(params.text().ok()?).ok()?;
-            Some(name.as_str())
-        }
-    }
 }
 
 impl NoRoom {

@@ -2,7 +2,7 @@
 
 use nitride_vault::Socket;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Connections that the admin socket has beyond all ceilings, so that whoever uses the applications'
@@ -20,6 +20,8 @@ pub(crate) struct Ceilings {
     pub(crate) parked_per_uid: usize,
     /// Bytes of packets and replies of one uid, beyond the buffers that every connection has.
     pub(crate) buffer_len_per_uid: usize,
+    /// Bytes of memory that one uid shares with vhsmd.
+    pub(crate) shared_len_per_uid: u64,
     /// Bytes of buffers that connections keep beyond the small ones that every connection has; one
     /// uid has half of it.
     pub(crate) kept_len: usize,
@@ -40,6 +42,9 @@ pub(crate) enum QuotaExceeded {
     /// The user's packets and replies take as much memory as they may.
     #[error("the packets of the user take as much memory as they may")]
     BuffersOfUser,
+    /// The user shares as much memory as it may.
+    #[error("the user shares as much memory as it may")]
+    SharedOfUser,
 }
 
 /// Counts the use of all uids.
@@ -58,6 +63,7 @@ pub(crate) struct Account {
     connections: AtomicUsize,
     parked: AtomicUsize,
     buffer_len: AtomicUsize,
+    shared_len: AtomicU64,
     kept_len: AtomicUsize,
     kept_len_of_all: Arc<AtomicUsize>,
 }
@@ -114,6 +120,7 @@ impl Quota {
             connections: AtomicUsize::new(0),
             parked: AtomicUsize::new(0),
             buffer_len: AtomicUsize::new(0),
+            shared_len: AtomicU64::new(0),
             kept_len: AtomicUsize::new(0),
             kept_len_of_all: Arc::clone(&self.kept_len),
         });
@@ -140,6 +147,19 @@ impl Account {
         raise(&self.buffer_len, len, self.ceilings.buffer_len_per_uid)
             .ok_or(QuotaExceeded::BuffersOfUser)?;
         Ok(BufferCharge {
+            account: Arc::clone(self),
+            len,
+        })
+    }
+
+    /// Room for `len` more bytes of shared memory.
+    pub(crate) fn share(self: &Arc<Self>, len: u64) -> Result<SharedCharge, QuotaExceeded> {
+        let most = self.ceilings.shared_len_per_uid;
+        let fits = |used: u64| used.checked_add(len).filter(|sum| *sum <= most);
+        self.shared_len
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
+            .map_err(|_| QuotaExceeded::SharedOfUser)?;
+        Ok(SharedCharge {
             account: Arc::clone(self),
             len,
         })
@@ -217,6 +237,21 @@ impl Drop for BufferCharge {
     }
 }
 
+/// Some shared memory, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct SharedCharge {
+    account: Arc<Account>,
+    len: u64,
+}
+
+impl Drop for SharedCharge {
+    fn drop(&mut self) {
+        self.account
+            .shared_len
+            .fetch_sub(self.len, Ordering::Relaxed);
+    }
+}
+
 /// A buffer that is kept, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct KeptSlot {
@@ -244,6 +279,7 @@ mod tests {
             connections_per_uid: 2,
             parked_per_uid: 1,
             buffer_len_per_uid: 100,
+            shared_len_per_uid: 100,
             kept_len: 100,
         })
     }

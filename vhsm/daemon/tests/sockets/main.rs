@@ -6,6 +6,8 @@
 mod disk_key;
 mod handed_over;
 mod hostile;
+mod many;
 mod rounds;
 mod serving;
+mod shared_memory;
 mod world;
