@@ -16,6 +16,7 @@ pub mod asker;
 pub mod binaries;
 pub mod courier;
 pub mod cryptsetup;
+pub mod descriptor_store;
 pub mod folder;
 pub mod forge;
 pub mod http;

@@ -1,6 +1,9 @@
 //! The other end of a program's NOTIFY_SOCKET, as systemd would be.
 
 use std::fs::Permissions;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -8,9 +11,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+
+use crate::descriptor_store::DescriptorStore;
 
 /// How long a look waits before the caller's own condition is asked again.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// Most descriptors with one datagram.
+const MAX_DESCRIPTORS: usize = 4;
 
 /// What one program has said so far.
 ///
@@ -40,6 +49,14 @@ impl Notifications {
     /// # Errors
     /// When the socket cannot be bound.
     pub fn listen(path: &Path) -> Result<Self> {
+        Self::listen_keeping(path, None)
+    }
+
+    /// The same, with a store for the descriptors that come along; without one they are closed.
+    ///
+    /// # Errors
+    /// When the socket cannot be bound.
+    pub fn listen_keeping(path: &Path, store: Option<Arc<DescriptorStore>>) -> Result<Self> {
         // A restarted program gets a fresh socket under the same name.
         let _ = std::fs::remove_file(path);
         let socket = UnixDatagram::bind(path).context("bind the notify socket")?;
@@ -53,14 +70,17 @@ impl Notifications {
         std::thread::spawn(move || {
             let mut datagram = [0; 4096];
             loop {
-                let received = socket.recv(&mut datagram);
+                let received = receive(&socket, &mut datagram);
                 // Nobody is left to tell.
                 let Some(heard) = listener.upgrade() else {
                     return;
                 };
                 // A time-out is a look at whether anybody is.
-                if let Ok(len) = received {
+                if let Ok((len, descriptors)) = received {
                     let text = String::from_utf8_lossy(&datagram[..len]);
+                    if let Some(store) = &store {
+                        store.take(&text, descriptors);
+                    }
                     heard.lines().extend(text.lines().map(str::to_owned));
                     heard.more.notify_all();
                 }
@@ -124,6 +144,21 @@ impl Notifications {
             reason = give_up();
         }
     }
+}
+
+/// A datagram and the descriptors that came with it.
+fn receive(socket: &UnixDatagram, datagram: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut attached = RecvAncillaryBuffer::new(&mut space);
+    let mut parts = [io::IoSliceMut::new(datagram)];
+    let received = recvmsg(socket, &mut parts, &mut attached, RecvFlags::CMSG_CLOEXEC)?;
+    let mut descriptors = Vec::new();
+    for message in attached.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            descriptors.extend(rights);
+        }
+    }
+    Ok((received.bytes, descriptors))
 }
 
 #[cfg(test)]

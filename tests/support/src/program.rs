@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::folder::Folder;
+use crate::descriptor_store::DescriptorStore;
 use crate::notify::Notifications;
 
 /// How long a program may take to become ready, and to end when it is asked to.
@@ -92,6 +93,18 @@ impl Program {
     /// # Errors
     /// When it cannot be started.
     pub fn launch(folder: &Folder, launch: &Launch) -> Result<Self> {
+        Self::launch_keeping(folder, launch, None)
+    }
+
+    /// The same, with a descriptor store: the program gets what is in it, and may add to it.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn launch_keeping(
+        folder: &Folder,
+        launch: &Launch,
+        store: Option<&Arc<DescriptorStore>>,
+    ) -> Result<Self> {
         let name = launch.name.clone();
         let log = folder.join(&format!("{name}.log"));
         let output = OpenOptions::new()
@@ -100,14 +113,26 @@ impl Program {
             .open(&log)
             .with_context(|| format!("open the log of {name}"))?;
         let errors = output.try_clone().context("share the log")?;
-        let notifications = Notifications::listen(&folder.join(&format!("{name}.notify")))?;
-        let mut child = command_as(&launch.run_as, &launch.path)
+        let socket = folder.join(&format!("{name}.notify"));
+        let notifications = Notifications::listen_keeping(&socket, store.cloned())?;
+        let handing = store.map(|store| store.handing_to(&launch.path)).transpose()?;
+        let mut command = match &handing {
+            Some(handing) => {
+                let mut command = command_as(&launch.run_as, Path::new("bash"));
+                command.args(&handing.arguments);
+                command
+            }
+            None => command_as(&launch.run_as, &launch.path),
+        };
+        let handed = handing.iter().flat_map(|handing| &handing.environment);
+        let mut child = command
             .args(&launch.arguments)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("RUST_BACKTRACE", "1")
             .env("NOTIFY_SOCKET", notifications.path())
             .envs(launch.environment.iter().map(|(key, value)| (key, value)))
+            .envs(handed.map(|(key, value)| (key, value)))
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)

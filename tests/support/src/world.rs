@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -10,6 +11,7 @@ use nitride_client::{Client, ClientError, Options};
 use nitride_protocol::Status;
 
 use crate::binaries::Binaries;
+use crate::descriptor_store::DescriptorStore;
 use crate::folder::Folder;
 use crate::owner::Owner;
 use crate::pki::Pki;
@@ -41,6 +43,8 @@ pub struct World {
     pub relay: Option<Relay>,
     /// The courier.
     pub agent: Option<Program>,
+    /// What keeps the vault's records over its end.
+    pub store: Option<Arc<DescriptorStore>>,
     /// Whether the logs are printed at the end.
     pub talkative: bool,
 }
@@ -89,6 +93,7 @@ impl World {
             service: None,
             relay: None,
             agent: None,
+            store: None,
             talkative: true,
         })
     }
@@ -182,7 +187,8 @@ impl World {
             environment: Vec::new(),
             run_as,
         };
-        let mut program = Program::launch(&self.folder, &launch)?;
+        let store = self.store.as_ref().filter(|_| name == "vhsmd");
+        let mut program = Program::launch_keeping(&self.folder, &launch, store)?;
         program.wait_ready()?;
         Ok(program)
     }

@@ -1,0 +1,436 @@
+//! vhsmd is killed at random moments under load, and the next one has every key that was
+//! acknowledged: its versions, its counters, what was disabled and what was destroyed.
+//!
+//! The test plays systemd's descriptor store. `NITRIDE_KILLS` says how often vhsmd is killed, 40
+//! times if it does not.
+#![forbid(unsafe_code)]
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use nitride_client::{Client, ClientError};
+use nitride_protocol::{KeyPolicy, KeyState, KeyType};
+use nitride_support::descriptor_store::DescriptorStore;
+use nitride_support::plan::Plan;
+use nitride_support::world::World;
+use nix::sys::signal::Signal;
+
+const CLIENTS: u64 = 3;
+const KEYS_PER_CLIENT: u64 = 12;
+const SEGMENT: &str = "vhsm-records";
+const MAX_USES: u64 = 1 << 40;
+
+/// Bytes of a ciphertext before the nonce, and of the nonce.
+const NONCE: std::ops::Range<usize> = 24..36;
+
+const ROTATE: &str = r#"
+[[rule]]
+name = "rotate"
+keys = ["**"]
+peers = [{ uid = @UID@ }]
+operations = ["rotate", "set-policy"]
+"#;
+
+/// A vault whose records are kept in segments of a quarter MiB, so many at most.
+fn world(capacity: usize) -> Result<World> {
+    let mut world = World::prepare(Plan::vault(ROTATE))?;
+    let path = world.path("vhsmd.toml");
+    let text = std::fs::read_to_string(&path)?;
+    let small = "records = \"256KiB\"\nrecords-max = \"4MiB\"";
+    world
+        .folder
+        .write("vhsmd.toml", text.replace("records = \"3MiB\"", small))?;
+    world.store = Some(Arc::new(DescriptorStore::new(capacity)));
+    world.start_quote()?;
+    world.start_vhsmd()?;
+    Ok(world)
+}
+
+fn store(world: &World) -> Result<&Arc<DescriptorStore>> {
+    world.store.as_ref().context("this world has no store")
+}
+
+fn kill(world: &mut World) -> Result<()> {
+    world.vhsmd.take().context("vhsmd is not there")?.kill()?;
+    Ok(())
+}
+
+/// Starts vhsmd where it must refuse to, and gives what it says.
+fn refused_start(world: &mut World) -> Result<String> {
+    match world.start_vhsmd() {
+        Ok(()) => bail!("vhsmd has started"),
+        Err(error) => Ok(format!("{error:#}")),
+    }
+}
+
+#[test]
+fn a_key_is_there_again_after_a_kill_and_after_an_end_in_order() -> Result<()> {
+    let mut world = world(64)?;
+    world
+        .application()?
+        .generate("app/k", KeyType::EcP256, None)?;
+    let before = world.application()?.public_key("app/k", None)?;
+    kill(&mut world)?;
+    world.start_vhsmd()?;
+    ensure!(world.application()?.public_key("app/k", None)? == before);
+    let vhsmd = world.vhsmd.take().context("vhsmd is not there")?;
+    ensure!(vhsmd.stop()?.success());
+    world.start_vhsmd()?;
+    ensure!(world.application()?.public_key("app/k", None)? == before);
+    let warnings = world.application()?.status()?.warnings;
+    ensure!(
+        !warnings.iter().any(|each| each.contains("ends with this")),
+        "{warnings:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_start_that_fails_loses_no_key() -> Result<()> {
+    let mut world = world(64)?;
+    world
+        .application()?
+        .generate("app/k", KeyType::Ed25519, None)?;
+    kill(&mut world)?;
+    let broken = world.path("policy.d/zz-broken.toml");
+    std::fs::write(&broken, "nonsense = 1\n")?;
+    refused_start(&mut world)?;
+    std::fs::remove_file(&broken)?;
+    world.start_vhsmd()?;
+    world.application()?.describe("app/k")?;
+    Ok(())
+}
+
+#[test]
+fn without_a_store_the_status_says_that_keys_end() -> Result<()> {
+    let world = World::start(Plan::vault(""))?;
+    let warnings = world.application()?.status()?.warnings;
+    ensure!(
+        warnings
+            .iter()
+            .any(|each| each.contains("no descriptor store")),
+        "{warnings:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn hostile_missing_and_doubled_descriptors_are_refused_and_nothing_is_lost() -> Result<()> {
+    let mut world = world(64)?;
+    let mut client = world.application()?;
+    // More than one segment.
+    let mut count = 0;
+    while store(&world)?.len() < 2 {
+        client.generate(&format!("app/k{count}"), KeyType::EcP256, None)?;
+        count += 1;
+    }
+    kill(&mut world)?;
+    let store = Arc::clone(store(&world)?);
+
+    let (_, doubled) = store.copy(1)?;
+    store.put(SEGMENT, doubled);
+    let said = refused_start(&mut world)?;
+    ensure!(said.contains("there are two of number 1"), "{said}");
+    store.remove(2);
+
+    let last = store.remove(1).context("a segment")?;
+    let said = refused_start(&mut world)?;
+    ensure!(said.contains("segment 1 of 2 is missing"), "{said}");
+    let first = store.remove(0).context("a segment")?;
+    store.put(&last.0, last.1);
+    let said = refused_start(&mut world)?;
+    ensure!(said.contains("segment 0 of"), "{said}");
+    store.put(&first.0, first.1);
+
+    let file = std::fs::File::open(world.path("vhsmd.toml"))?;
+    store.put(SEGMENT, file.try_clone()?.into());
+    let said = refused_start(&mut world)?;
+    ensure!(said.contains("it is no memfd_secret"), "{said}");
+    store.remove(2);
+
+    store.put("something", file.into());
+    let said = refused_start(&mut world)?;
+    ensure!(said.contains("\"something\""), "{said}");
+    store.remove(2);
+
+    world.start_vhsmd()?;
+    let mut client = world.application()?;
+    for number in 0..count {
+        client.describe(&format!("app/k{number}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_store_that_is_full_makes_the_arena_full_and_loses_nothing() -> Result<()> {
+    let mut world = world(1)?;
+    let mut client = world.application()?;
+    let mut count = 0;
+    while client
+        .generate(&format!("app/k{count}"), KeyType::Secret, None)
+        .is_ok()
+    {
+        count += 1;
+    }
+    ensure!(count > 100, "{count}");
+    ensure!(store(&world)?.len() == 1);
+    kill(&mut world)?;
+    world.start_vhsmd()?;
+    let mut client = world.application()?;
+    for number in 0..count {
+        client.describe(&format!("app/k{number}"))?;
+    }
+    Ok(())
+}
+
+/// Numbers that repeat for a seed.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 20) % bound
+    }
+}
+
+/// What is known of a key. What was asked for and not answered may be either way.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    versions: u32,
+    disabled: bool,
+    destroyed: bool,
+    has_policy: bool,
+    is_imported: bool,
+    uses: u64,
+    sealed: Vec<Vec<u8>>,
+    is_in_doubt: bool,
+}
+
+/// One client's keys, which nobody else touches.
+struct Tenant {
+    number: u64,
+    draw: Draw,
+    keys: BTreeMap<u64, Known>,
+    nonces: HashSet<(u64, Vec<u8>)>,
+    acknowledged: u64,
+}
+
+fn name(tenant: u64, key: u64) -> String {
+    format!("app/t{tenant}/k{key}")
+}
+
+/// The next key takes the place of one that was destroyed: names are not used again.
+fn generation_of(keys: &BTreeMap<u64, Known>, slot: u64) -> u64 {
+    let mut taken = keys
+        .iter()
+        .filter(|(key, _)| *key % KEYS_PER_CLIENT == slot);
+    match taken.next_back() {
+        Some((key, known)) if known.destroyed => key + KEYS_PER_CLIENT,
+        Some((key, _)) => *key,
+        None => slot,
+    }
+}
+
+impl Tenant {
+    fn new(number: u64) -> Self {
+        Self {
+            number,
+            draw: Draw(0x9e37_79b9 + number),
+            keys: BTreeMap::new(),
+            nonces: HashSet::new(),
+            acknowledged: 0,
+        }
+    }
+
+    /// Asks for one thing after the other until vhsmd is gone.
+    fn load(&mut self, client: &mut Client, admin: &mut Client, ends: &AtomicBool) -> Result<()> {
+        while !ends.load(Ordering::Relaxed) {
+            let slot = self.draw.below(KEYS_PER_CLIENT);
+            let key = generation_of(&self.keys, slot);
+            match self.ask(client, admin, key) {
+                Ok(()) => self.acknowledged += 1,
+                Err(error) if error.status().is_none() => return Ok(()),
+                Err(error) => bail!("{}: {error}", name(self.number, key)),
+            }
+        }
+        Ok(())
+    }
+
+    fn ask(
+        &mut self,
+        client: &mut Client,
+        admin: &mut Client,
+        key: u64,
+    ) -> Result<(), ClientError> {
+        let name = name(self.number, key);
+        let choice = self.draw.below(16);
+        let known = self.keys.entry(key).or_default();
+        // Until the answer is here.
+        known.is_in_doubt = true;
+        match choice {
+            _ if known.versions == 0 => {
+                if choice < 12 {
+                    known.is_imported = false;
+                    client.generate(&name, KeyType::Aes256Gcm, None)?;
+                } else {
+                    known.is_imported = true;
+                    admin.import(&name, KeyType::Aes256GcmSiv, None, &[7; 32])?;
+                }
+                known.versions = 1;
+            }
+            0 | 1 if !known.disabled && !known.is_imported && known.versions < 10 => {
+                known.versions = admin.rotate(&name)?;
+            }
+            2 | 3 if known.disabled => {
+                client.enable(&name, None)?;
+                known.disabled = false;
+            }
+            2 => {
+                client.disable(&name, None)?;
+                known.disabled = true;
+            }
+            4 => {
+                let policy = KeyPolicy {
+                    max_uses: Some(MAX_USES),
+                    ..KeyPolicy::default()
+                };
+                admin.set_policy(&name, policy)?;
+                known.has_policy = true;
+            }
+            5 => {
+                admin.destroy(&name, None)?;
+                known.destroyed = true;
+            }
+            _ if known.disabled => {}
+            _ => {
+                let sealed = client.encrypt(&name, b"plaintext", b"")?;
+                known.uses += 1;
+                // The header names cipher and version, so a nonce counts within them.
+                let is_new = self.nonces.insert((key, sealed[3..NONCE.end].to_vec()));
+                assert!(is_new, "{name}: a nonce was used twice");
+                known.sealed.truncate(20);
+                known.sealed.insert(0, sealed);
+            }
+        }
+        known.is_in_doubt = false;
+        Ok(())
+    }
+
+    /// Looks at every key, and learns which of the requests that had no answer were done.
+    fn check(&mut self, client: &mut Client) -> Result<()> {
+        let number = self.number;
+        let mut gone = Vec::new();
+        for (key, known) in &mut self.keys {
+            let name = name(number, *key);
+            let told = match client.describe(&name) {
+                Ok(told) => told,
+                Err(_) if known.is_in_doubt && known.versions == 0 => {
+                    gone.push(*key);
+                    continue;
+                }
+                Err(error) => bail!("{name} is lost: {error}: {known:?}"),
+            };
+            let doubt = u32::from(known.is_in_doubt);
+            let newest = told.versions.last().map_or(0, |last| last.version);
+            ensure!(
+                (known.versions..=known.versions + doubt).contains(&newest),
+                "{name}: {told:?} {known:?}"
+            );
+            known.versions = newest;
+            let is_destroyed = told.state == KeyState::Destroyed;
+            let is_disabled = told.state == KeyState::Disabled;
+            ensure!(
+                known.is_in_doubt
+                    || (is_destroyed == known.destroyed
+                        && (is_disabled == known.disabled || is_destroyed)),
+                "{name}: {told:?} {known:?}"
+            );
+            ensure!(
+                !known.destroyed || is_destroyed,
+                "{name} was destroyed: {told:?}"
+            );
+            (known.destroyed, known.disabled) = (is_destroyed, is_disabled);
+            ensure!(
+                !known.has_policy || told.max_uses == Some(MAX_USES),
+                "{name}: {told:?}"
+            );
+            known.has_policy = told.max_uses.is_some();
+            let uses: u64 = told.versions.iter().map(|each| each.uses).sum();
+            ensure!(
+                uses >= known.uses || is_destroyed,
+                "{name}: {uses} of {known:?}"
+            );
+            if !is_destroyed && !is_disabled {
+                for sealed in &known.sealed {
+                    let opened = client.decrypt(&name, sealed, b"")?;
+                    ensure!(opened.as_slice() == b"plaintext", "{name}");
+                }
+            } else if let Some(sealed) = known.sealed.first() {
+                ensure!(
+                    client.decrypt(&name, sealed, b"").is_err(),
+                    "{name} still opens"
+                );
+            }
+            known.is_in_doubt = false;
+        }
+        for key in gone {
+            self.keys.remove(&key);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn whatever_was_acknowledged_is_there_after_every_kill() -> Result<()> {
+    let kills: u64 = std::env::var("NITRIDE_KILLS").map_or(Ok(40), |text| text.parse())?;
+    let mut world = world(64)?;
+    world.talkative = false;
+    let mut draw = Draw(kills + 1);
+    let mut tenants: Vec<_> = (0..CLIENTS).map(Tenant::new).collect();
+    for round in 0..kills {
+        let ends = AtomicBool::new(false);
+        let patience = Duration::from_micros(draw.below(60_000));
+        let vhsmd = world.vhsmd.as_ref().context("vhsmd is not there")?;
+        thread::scope(|scope| -> Result<()> {
+            let mut loads = Vec::new();
+            for tenant in &mut tenants {
+                let (mut client, mut admin) = (world.application()?, world.admin()?);
+                let ends = &ends;
+                loads.push(scope.spawn(move || tenant.load(&mut client, &mut admin, ends)));
+            }
+            let until = Instant::now() + patience;
+            while Instant::now() < until {
+                thread::yield_now();
+            }
+            vhsmd.signal(Signal::SIGKILL)?;
+            for load in loads {
+                load.join()
+                    .map_err(|_| anyhow::anyhow!("a client panicked"))??;
+            }
+            ends.store(true, Ordering::Relaxed);
+            Ok(())
+        })?;
+        kill(&mut world)?;
+        world
+            .start_vhsmd()
+            .with_context(|| format!("after kill {round}"))?;
+        for tenant in &mut tenants {
+            tenant
+                .check(&mut world.application()?)
+                .with_context(|| format!("after kill {round}"))?;
+        }
+    }
+    let acknowledged: u64 = tenants.iter().map(|tenant| tenant.acknowledged).sum();
+    println!(
+        "{kills} kills, {acknowledged} requests acknowledged, {} segments",
+        store(&world)?.len()
+    );
+    ensure!(acknowledged > kills);
+    Ok(())
+}
