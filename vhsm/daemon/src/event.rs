@@ -3,12 +3,13 @@
 //! No event has a field that could hold a secret or a payload. Texts that a peer chose are quoted
 //! (`{:?}`), so that none can forge a line.
 
+use crate::executable::NoDigest;
 use crate::serve::{Link, PeerChanged, QuotaExceeded};
 use nitride_ipc::peer::PeerIdentity;
-use nitride_protocol::Status;
 use nitride_protocol::agent::FailureClass;
+use nitride_protocol::{KeyName, Operation, Status};
 use nitride_vault::rounds::{Order, RoundId, Settled};
-use nitride_vault::{Socket, Want};
+use nitride_vault::{Socket, Want, audit};
 use std::error::Error;
 use std::fmt;
 use tracing::{debug, error, info, warn};
@@ -58,6 +59,9 @@ pub(crate) enum Event<'a> {
         link: &'a Link,
         error: &'a PeerChanged,
     },
+    /// A rule asks for the digest of the peer's program, and there is none: the rule is not about
+    /// this peer.
+    ProgramUnknown { link: &'a Link, error: &'a NoDigest },
     /// A request was refused; `reason` is what the peer is not told.
     Refused {
         link: &'a Link,
@@ -110,6 +114,16 @@ pub(crate) enum Event<'a> {
     /// A key whose lease has run out could not be erased.
     LeasesNotEnded { error: &'a dyn Error },
 
+    /// An entry of the audit; `sequence` is `None` where it stands in no file.
+    Audited {
+        sequence: Option<u64>,
+        event: &'a audit::Event<'a>,
+    },
+    /// An entry of the audit could not be written.
+    AuditNotWritten { error: &'a dyn Error },
+    /// The audit's files cannot grow.
+    AuditFull { error: &'a dyn Error, refuses: bool },
+
     /// A volume's passphrase was handed out.
     VolumeReleased {
         volume: &'a str,
@@ -138,6 +152,7 @@ impl Event<'_> {
             | Self::NoRoom { .. }
             | Self::NotAccepting { .. }
             | Self::PeerChanged { .. }
+            | Self::ProgramUnknown { .. }
             | Self::Refused { .. }
             | Self::LinesLeftOut { .. }
             | Self::Parked { .. } => self.emit_serving(),
@@ -150,6 +165,9 @@ impl Event<'_> {
             | Self::NoEvidence { .. }
             | Self::Settled { .. }
             | Self::LeasesNotEnded { .. } => self.emit_rounds(),
+            Self::Audited { .. } | Self::AuditNotWritten { .. } | Self::AuditFull { .. } => {
+                self.emit_audit();
+            }
             Self::VolumeReleased { volume, peer } => {
                 info!(
                     volume,
@@ -219,6 +237,15 @@ impl Event<'_> {
                     "connection ended"
                 );
             }
+            Self::ProgramUnknown { link, error } => {
+                warn!(
+                    connection = link.number,
+                    uid = link.identity().uid,
+                    pid = link.identity().pid,
+                    error = %Chain(*error),
+                    "no rule with an executable-digest is about the peer"
+                );
+            }
             Self::Refused {
                 link,
                 request,
@@ -250,6 +277,43 @@ impl Event<'_> {
                 want,
             } => {
                 debug!(connection = link.number, request, want = %Wanted(want), "request waits");
+            }
+            _ => {}
+        }
+    }
+
+    fn emit_audit(&self) {
+        match self {
+            Self::Audited { sequence, event } => {
+                let (peer, request) = (event.peer, event.request);
+                // Every second of every peer is too much for a journal that is read by people.
+                let kind = event.kind.as_str();
+                if event.kind == audit::AuditKind::Uses {
+                    debug!(
+                        target: "audit", sequence, kind, uid = peer.map(|peer| peer.uid),
+                        pid = peer.map(|peer| peer.pid), unit = ?peer.and_then(|peer| peer.unit),
+                        operation = event.operation.map(Operation::as_str),
+                        key = event.key.map(KeyName::as_str), version = event.version,
+                        status = %event.status, count = event.count, "uses"
+                    );
+                    return;
+                }
+                info!(
+                    target: "audit", sequence, kind, uid = peer.map(|peer| peer.uid),
+                    pid = peer.map(|peer| peer.pid), unit = ?peer.and_then(|peer| peer.unit),
+                    operation = event.operation.map(Operation::as_str),
+                    key = event.key.map(KeyName::as_str), version = event.version,
+                    status = %event.status, count = event.count,
+                    connection = request.map(|request| request.connection),
+                    request = request.map(|request| request.request),
+                    reason = ?event.reason, "audit"
+                );
+            }
+            Self::AuditNotWritten { error } => {
+                error!(error = %Chain(*error), "entry of the audit not written");
+            }
+            Self::AuditFull { error, refuses } => {
+                error!(error = %Chain(*error), refuses, "the audit's files cannot grow");
             }
             _ => {}
         }
@@ -327,7 +391,8 @@ impl fmt::Display for Chain<'_> {
     }
 }
 
-struct Hex<'a>(&'a [u8]);
+/// Bytes in hexadecimal.
+pub(crate) struct Hex<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -12,19 +12,26 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod audit;
 mod config;
 mod daemon;
 mod disk;
 mod event;
+mod executable;
+mod hardening;
+mod inquiry;
 mod log_budget;
 mod manager;
+mod metrics;
 mod randomness;
+mod refusals;
 mod rounds;
 mod run;
 mod serve;
 mod sockets;
 mod stop;
 mod store;
+mod watch;
 
 use anyhow::Context;
 use arguments::Arguments;
@@ -32,8 +39,10 @@ use clap::Parser;
 use config::Config;
 use daemon::Daemon;
 use event::{Chain, Event};
+use hardening::{Confined, Places, confine};
 use nitride_ipc::process;
 use sockets::OpenSockets;
+use std::io::Write;
 use std::process::ExitCode;
 use store::{Arenas, Handed};
 
@@ -42,6 +51,11 @@ const OTHER_DESCRIPTORS: u64 = 256;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.config_keys {
+        // Who closed the pipe has read enough.
+        let _ = write!(std::io::stdout().lock(), "{}", config::Manual);
+        return ExitCode::SUCCESS;
+    }
     tracing_subscriber::fmt()
         .with_max_level(arguments.log_level)
         .with_writer(std::io::stderr)
@@ -70,10 +84,23 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let wanted = 2 * config.limits.connections as u64 + OTHER_DESCRIPTORS;
     let descriptors = process::raise_descriptor_limit(wanted)?;
     let sockets = OpenSockets::open(&config, handed.sockets)?;
+    let mut places = Places::of(&config, &arguments.config);
+    let metrics = config.metrics.as_ref();
+    let audit = config.audit.as_ref().map(|audit| audit.folder.as_path());
+    let metrics = metrics.and_then(|metrics| metrics.socket.parent());
+    for folder in audit.into_iter().chain(metrics) {
+        places = places.with_written(folder);
+    }
     let daemon = Daemon::new(arguments.config, config, arenas).context("read the configuration")?;
     if descriptors < wanted {
         Event::Warning {
             text: "the limit of open descriptors is too low for limits.connections",
+        }
+        .emit();
+    }
+    if confine(&places).context("give up what is not needed")? == Confined::NotInFiles {
+        Event::Warning {
+            text: "the kernel has no Landlock: which files vhsmd reaches is for its unit to say",
         }
         .emit();
     }

@@ -17,6 +17,8 @@ pub(crate) struct OpenSockets {
     pub(crate) admin: Option<Listener>,
     /// For the agent.
     pub(crate) agent: Option<Listener>,
+    /// For who reads the figures.
+    pub(crate) metrics: Option<UnixListener>,
     /// For systemd-cryptsetup.
     pub(crate) disk_keys: Vec<(Arc<DiskKey>, UnixListener)>,
     made: Vec<PathBuf>,
@@ -80,6 +82,14 @@ impl OpenSockets {
             let listener = handed.or_made_disk(disk_key, &mut made)?;
             disk_keys.push((Arc::new(disk_key.clone()), listener));
         }
+        let metrics = match &config.metrics {
+            None => None,
+            Some(metrics) => {
+                let listener = stream::bind(&metrics.socket, metrics.mode)?;
+                made.push(metrics.socket.clone());
+                Some(listener)
+            }
+        };
         handed.check_empty()?;
         if application.is_none() {
             return Err(SocketsError::NoApplicationSocket);
@@ -88,6 +98,7 @@ impl OpenSockets {
             application,
             admin,
             agent,
+            metrics,
             disk_keys,
             made,
         })

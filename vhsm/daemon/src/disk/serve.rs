@@ -1,4 +1,5 @@
 use super::address;
+use crate::audit;
 use crate::config::DiskKey;
 use crate::daemon::Daemon;
 use crate::event::Event;
@@ -57,7 +58,7 @@ pub(crate) fn serve_volume(
             refused(disk_key, "too many connections ask for it");
             continue;
         }
-        let Some(peer) = admit(disk_key, &stream, &address) else {
+        let Some(peer) = admit(daemon, disk_key, &stream, &address) else {
             continue;
         };
         open.fetch_add(1, Ordering::Relaxed);
@@ -82,7 +83,12 @@ pub(crate) fn serve_volume(
 }
 
 /// Who asks, if it may: the kernel's word authenticates, the address selects the volume.
-fn admit(disk_key: &DiskKey, stream: &UnixStream, address: &SocketAddr) -> Option<PeerIdentity> {
+fn admit(
+    daemon: &Daemon,
+    disk_key: &DiskKey,
+    stream: &UnixStream,
+    address: &SocketAddr,
+) -> Option<PeerIdentity> {
     let peer = match resolve(stream, None) {
         Ok(peer) => peer,
         Err(error) => {
@@ -95,6 +101,7 @@ fn admit(disk_key: &DiskKey, stream: &UnixStream, address: &SocketAddr) -> Optio
         }
     };
     if !disk_key.allowed_uids.contains(&peer.uid) {
+        note_denial(daemon, disk_key, Some(&peer), "its user may not ask for it");
         refused(
             disk_key,
             format_args!("uid {} may not ask for it", peer.uid),
@@ -145,6 +152,11 @@ fn hand_out(daemon: &Daemon, disk_key: &DiskKey, mut stream: UnixStream, peer: &
             Try::AtOnce => {}
             Try::Secret(_) if has_gone(&stream, peer) => return refused(disk_key, NOBODY_WAITS),
             Try::Secret(secret) => {
+                let (key, volume) = (disk_key.key.as_name(), disk_key.volume.as_str());
+                let who = audit::peer(peer);
+                if let Err(unaudited) = daemon.watch.released_to_volume(who, key, volume) {
+                    return refused(disk_key, unaudited);
+                }
                 // Straight from the arena into the socket, without a newline.
                 let written = stream
                     .set_write_timeout(Some(WRITE_TIMEOUT))
@@ -159,7 +171,10 @@ fn hand_out(daemon: &Daemon, disk_key: &DiskKey, mut stream: UnixStream, peer: &
                     Err(error) => refused(disk_key, format_args!("nobody read it: {error}")),
                 };
             }
-            Try::Never(reason) => return refused(disk_key, reason),
+            Try::Never(reason) => {
+                note_denial(daemon, disk_key, Some(peer), &reason);
+                return refused(disk_key, reason);
+            }
             Try::Later(reason) => {
                 let left = deadline.saturating_duration_since(Instant::now());
                 if left.is_zero() || daemon.is_stopping() || has_gone(&stream, peer) {
@@ -253,6 +268,12 @@ fn has_gone(stream: &UnixStream, peer: &PeerIdentity) -> bool {
         Ok(_) => watched[0].any() == Some(true),
         Err(_) => false,
     }
+}
+
+fn note_denial(daemon: &Daemon, disk_key: &DiskKey, peer: Option<&PeerIdentity>, reason: &str) {
+    let (key, volume) = (disk_key.key.as_name(), disk_key.volume.as_str());
+    let who = peer.map(audit::peer);
+    daemon.watch.refused_to_volume(who, key, volume, reason);
 }
 
 fn refused(disk_key: &DiskKey, reason: impl fmt::Display) {

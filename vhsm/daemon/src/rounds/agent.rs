@@ -324,6 +324,10 @@ impl AgentSession {
         let Some(id) = self.next_round else {
             return Ok(());
         };
+        // Without an entry nothing is fetched, and who waits for it is told at its deadline.
+        let Ok(reserved) = self.daemon.watch.before_order() else {
+            return Ok(());
+        };
         let vault = &self.daemon.vault;
         let mut order = None;
         // What is there already settles while the order is put together, and is handed out after.
@@ -336,6 +340,7 @@ impl AgentSession {
             return Ok(());
         };
         Event::Ordered { order: &order }.emit();
+        self.daemon.watch.ordered(&order, reserved);
         self.next_round = None;
         let tee = self.daemon.config.evidence.as_ref();
         let packet = reply(

@@ -9,13 +9,14 @@ use super::parking::ParkingLot;
 use crate::event::Event;
 use crate::randomness::SystemDraw;
 use crate::serve::ParkedRequest;
+use crate::watch::Watch;
 use nitride_protocol::Status;
 use nitride_vault::rounds::{RoundFailure, Settled, WantRefused};
 use nitride_vault::{Now, Vault, Want};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 /// Who waits.
@@ -46,8 +47,9 @@ pub(crate) enum Parking {
 }
 
 /// Everyone who waits for a round.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Waiting {
+    watch: Arc<Watch>,
     lot: Mutex<ParkingLot<Waiter>>,
     parked: AtomicUsize,
     settlements: AtomicU64,
@@ -66,6 +68,20 @@ struct Queue {
 }
 
 impl Waiting {
+    /// Nobody waits yet.
+    pub(crate) fn new(watch: Arc<Watch>) -> Self {
+        Self {
+            watch,
+            lot: Mutex::default(),
+            parked: AtomicUsize::new(0),
+            settlements: AtomicU64::new(0),
+            woken: Mutex::default(),
+            work: Condvar::new(),
+            order_bell: Notify::new(),
+            deadline_bell: Notify::new(),
+        }
+    }
+
     /// To be taken before one looks whether what one needs is there.
     pub(crate) fn moment(&self) -> Moment {
         Moment(self.settlements.load(Ordering::Acquire))
@@ -127,6 +143,7 @@ impl Waiting {
         self.order_bell.notify_one();
         for settled in &settled {
             Event::Settled { settled }.emit();
+            self.watch.settled(settled);
         }
         self.wake(woken);
     }
@@ -175,7 +192,7 @@ impl Waiting {
             match (waiter, outcome) {
                 // Who has stopped listening does not want to know.
                 (Waiter::Volume(told), outcome) => drop(told.send(outcome)),
-                (Waiter::Request(request), Err(status)) => request.refuse(status),
+                (Waiter::Request(request), Err(status)) => request.refuse(status, &self.watch),
                 (Waiter::Request(request), Ok(())) => requests.push(request),
             }
         }
@@ -230,7 +247,7 @@ mod tests {
 
     #[test]
     fn round_that_ends_rings_for_the_order_that_had_no_room() {
-        let waiting = Waiting::default();
+        let waiting = Waiting::new(Arc::new(Watch::without_files()));
         let is_rung = || {
             let bell = pin!(waiting.order_bell.notified());
             bell.poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(())

@@ -1,0 +1,122 @@
+//! Which files vhsmd still reaches, by Landlock: what it is configured with, who its peers are, and
+//! what it writes.
+
+use super::Confined;
+use crate::config::Config;
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset,
+    RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
+};
+use std::path::{Path, PathBuf};
+
+/// The newest set of rights that is spoken of here; an older kernel takes what it knows of it.
+const NEWEST: ABI = ABI::V6;
+
+/// The folders that stay.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Places {
+    /// Read with all that is below: configuration, policy, public keys.
+    pub(crate) read: Vec<PathBuf>,
+    /// Files below may be made, written, renamed and deleted: audit, sockets that are not
+    /// systemd's.
+    pub(crate) written: Vec<PathBuf>,
+}
+
+impl Places {
+    /// What `config`, which was read from `config_path`, speaks of. Files that a later policy names
+    /// are reached below /etc and below the folders of today's.
+    pub(crate) fn of(config: &Config, config_path: &Path) -> Self {
+        let folder = |path: &Path| path.parent().map(Path::to_owned);
+        let signers = config.signers.iter().map(|signer| &*signer.public_key);
+        let disk_keys = config.disk_keys.iter();
+        let sockets = [
+            &config.sockets.application,
+            &config.sockets.admin,
+            &config.sockets.agent,
+        ];
+        let sockets = sockets.into_iter().flatten().map(|socket| &*socket.path);
+        let sockets = sockets.chain(disk_keys.filter_map(|disk_key| disk_key.socket.as_deref()));
+        Self {
+            read: signers
+                .chain([config_path])
+                .filter_map(folder)
+                .chain([config.policy_dir.clone()])
+                .collect(),
+            written: sockets.filter_map(folder).collect(),
+        }
+    }
+
+    /// With a folder that is written.
+    pub(crate) fn with_written(mut self, folder: &Path) -> Self {
+        self.written.push(folder.to_owned());
+        self
+    }
+}
+
+/// Who the peers are, and the C library's look at users and groups.
+const ALWAYS_READ: &[&str] = &[
+    "/proc",
+    "/sys/fs/cgroup",
+    "/sys/devices/system/cpu",
+    "/etc",
+    "/usr/lib",
+    "/lib",
+    "/lib64",
+];
+
+/// Why files could not be confined.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LandlockError {
+    /// The kernel has Landlock, and not for us.
+    #[error("confine the files that can be reached")]
+    Refused(#[from] RulesetError),
+}
+
+/// Confines this thread, and every thread that it starts from now on: no file but those of
+/// `places`, no TCP, no signal to another process. Cannot be undone. A kernel without
+/// Landlock leaves it to the unit's own settings, and that is told.
+///
+/// # Errors
+/// Where the kernel has Landlock and refuses.
+pub(super) fn confine_files(places: &Places) -> Result<Confined, LandlockError> {
+    let read = AccessFs::ReadFile | AccessFs::ReadDir;
+    let written = read
+        | AccessFs::WriteFile
+        | AccessFs::Truncate
+        | AccessFs::MakeReg
+        | AccessFs::MakeDir
+        | AccessFs::MakeSock
+        | AccessFs::RemoveFile;
+    let mut rules = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(NEWEST))?
+        .handle_access(AccessNet::from_all(NEWEST))?
+        .scope(Scope::Signal)?
+        .create()?;
+    for place in ALWAYS_READ.iter().map(Path::new) {
+        rules = allow(rules, place, read)?;
+    }
+    for place in &places.read {
+        rules = allow(rules, place, read)?;
+    }
+    for place in &places.written {
+        rules = allow(rules, place, written)?;
+    }
+    let status = rules.restrict_self()?;
+    Ok(match status.ruleset {
+        RulesetStatus::NotEnforced => Confined::NotInFiles,
+        RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Confined::Wholly,
+    })
+}
+
+/// A place that is not there needs no right: what comes to be in its stead later is out of reach.
+fn allow(
+    rules: landlock::RulesetCreated,
+    place: &Path,
+    access: landlock::BitFlags<AccessFs>,
+) -> Result<landlock::RulesetCreated, RulesetError> {
+    match PathFd::new(place) {
+        Ok(place) => rules.add_rule(PathBeneath::new(place, access)),
+        Err(_) => Ok(rules),
+    }
+}

@@ -1,0 +1,105 @@
+//! Filters hold for the thread that puts them in place: each test confines one of its own.
+
+use super::*;
+use std::fs;
+use std::io::ErrorKind::PermissionDenied;
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+
+/// Runs `act` on a thread that is confined to the folders `read` and `written` below `root`.
+fn confined<T: Send + 'static>(root: &Path, act: impl FnOnce() -> T + Send + 'static) -> T {
+    let places = Places {
+        read: vec![root.join("read")],
+        written: vec![root.join("written")],
+    };
+    for folder in ["read", "written", "other"] {
+        fs::create_dir(root.join(folder)).unwrap();
+        fs::write(root.join(folder).join("file"), "text").unwrap();
+    }
+    let thread = thread::spawn(move || {
+        confine(&places).unwrap();
+        act()
+    });
+    thread.join().unwrap()
+}
+
+#[test]
+fn a_confined_thread_reaches_its_own_files_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().to_owned();
+    confined(folder.path(), move || {
+        assert_eq!(fs::read(root.join("read/file")).unwrap(), b"text");
+        assert!(fs::read_dir(root.join("read")).unwrap().count() == 1);
+        assert!(fs::read("/etc/passwd").is_ok() && fs::read("/proc/self/status").is_ok());
+        fs::write(root.join("written/new"), "text").unwrap();
+        fs::rename(root.join("written/new"), root.join("written/newer")).unwrap();
+        fs::remove_file(root.join("written/newer")).unwrap();
+        for refused in [
+            fs::read(root.join("other/file")).map(drop),
+            fs::write(root.join("read/file"), "other"),
+            fs::write(root.join("other/new"), "text"),
+            fs::remove_file(root.join("read/file")),
+            fs::write("/etc/nitride-was-here", ""),
+            fs::read_dir("/root").map(drop),
+            std::os::unix::fs::symlink("/etc/shadow", root.join("written/link")),
+        ] {
+            assert_eq!(refused.unwrap_err().kind(), PermissionDenied);
+        }
+    });
+}
+
+#[test]
+fn a_confined_thread_has_no_network() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    confined(folder.path(), move || {
+        let refused = [
+            TcpStream::connect(address).map(drop),
+            TcpListener::bind("127.0.0.1:0").map(drop),
+            UdpSocket::bind("127.0.0.1:0").map(drop),
+        ];
+        for refused in refused {
+            assert_eq!(refused.unwrap_err().kind(), PermissionDenied);
+        }
+        // Sockets of this machine are what it lives by.
+        assert!(UnixDatagram::unbound().is_ok() && UnixStream::pair().is_ok());
+    });
+}
+
+#[test]
+fn a_confined_thread_starts_threads_and_no_programs() {
+    let folder = tempfile::tempdir().unwrap();
+    confined(folder.path(), || {
+        assert_eq!(thread::spawn(|| 7).join().unwrap(), 7);
+        assert!(Command::new("/bin/true").status().is_err());
+        // Nor does a thread of its own.
+        let nested = thread::spawn(|| Command::new("/bin/true").status().is_err());
+        assert!(nested.join().unwrap());
+    });
+}
+
+/// What the child of the next test does: a call that vhsmd never makes.
+#[test]
+#[ignore = "ends its process; run by the test below"]
+fn whoever_watches_the_kernel_dies() {
+    let folder = tempfile::tempdir().unwrap();
+    confined(folder.path(), || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS).is_ok()
+    });
+}
+
+#[test]
+fn a_call_that_only_an_intruder_makes_ends_the_process() {
+    let ended = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--ignored"])
+        .arg("hardening::tests::whoever_watches_the_kernel_dies")
+        .output()
+        .unwrap();
+    let signal = ended.status.signal();
+    assert_eq!(signal, Some(nix::libc::SIGSYS), "{ended:?}");
+}
