@@ -90,7 +90,16 @@ fn keys(list: &str, heading: &str) -> Result<String> {
 
 /// Text that roff shows as it is.
 fn escaped(text: &str) -> String {
-    let text = text.replace('\\', "\\e").replace('-', "\\-");
+    let mut escaped = String::new();
+    for c in text.chars() {
+        match c {
+            '\\' => escaped.push_str("\\e"),
+            '-' => escaped.push_str("\\-"),
+            c if c.is_ascii() => escaped.push(c),
+            c => escaped.push_str(&format!("\\[u{:04X}]", u32::from(c))),
+        }
+    }
+    let text = escaped;
     match text.starts_with(['.', '\'']) {
         true => format!("\\&{text}"),
         false => text,

@@ -161,7 +161,11 @@ pub(crate) fn audit_head(head: &AuditHead) -> Answer {
 pub(crate) fn reasons(allowed: Option<bool>, because: &[String]) -> Answer {
     let word = allowed.map(|allowed| if allowed { "allowed" } else { "denied" });
     let mut text = word.map(|word| format!("{word}\n")).unwrap_or_default();
-    for reason in because {
+    // vhsmd says the decision first, in the same word.
+    for reason in because
+        .iter()
+        .filter(|reason| word != Some(reason.as_str()))
+    {
         text.push_str(&format!("{reason}\n"));
     }
     if text.is_empty() {

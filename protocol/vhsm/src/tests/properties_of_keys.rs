@@ -295,7 +295,12 @@ fn batches(parts: &Parts, key: KeyName<'_>) {
         BatchAnswer::Bytes(data),
         BatchAnswer::Done,
     ];
-    round_trips("batch-reply", &Batched { items: items.to_vec() });
+    round_trips(
+        "batch-reply",
+        &Batched {
+            items: items.to_vec(),
+        },
+    );
 }
 
 fn entries(parts: &Parts, key: KeyName<'_>) {

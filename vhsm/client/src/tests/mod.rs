@@ -3,6 +3,7 @@
 mod agent;
 mod asynchronous;
 mod blocking;
+mod keys;
 
 use crate::Options;
 use nitride_ipc::Connection;
