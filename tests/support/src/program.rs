@@ -12,8 +12,8 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::folder::Folder;
 use crate::descriptor_store::DescriptorStore;
+use crate::folder::Folder;
 use crate::notify::Notifications;
 
 /// How long a program may take to become ready, and to end when it is asked to.
@@ -115,7 +115,9 @@ impl Program {
         let errors = output.try_clone().context("share the log")?;
         let socket = folder.join(&format!("{name}.notify"));
         let notifications = Notifications::listen_keeping(&socket, store.cloned())?;
-        let handing = store.map(|store| store.handing_to(&launch.path)).transpose()?;
+        let handing = store
+            .map(|store| store.handing_to(&launch.path))
+            .transpose()?;
         let mut command = match &handing {
             Some(handing) => {
                 let mut command = command_as(&launch.run_as, Path::new("bash"));
