@@ -4,12 +4,14 @@
 //! policy, what travels with the key, its state, its validity, its lease and its gate let it too,
 //! now. What can only be refused is refused before anything is fetched or waited for.
 
-use crate::keys::{Body, ExpandedCache, Key, Lease, Live, Material, OwnPolicy, Version};
-use crate::permissions::{self, Authority, state_allows, type_allows};
-use crate::policy::{ActivePolicy, GateRule, KeyRule, ReleaseTo, Source};
+mod judgement;
+
+use crate::keys::{Body, ExpandedCache, Key, Live, Material, OwnPolicy, Version};
+use crate::permissions::{self, Authority, state_allows};
+use crate::policy::{ActivePolicy, GateRule, KeyRule, Source};
 use crate::refusal::Stop;
-use crate::{Draw, Now, Peer, Refusal, Session, Used, Vault, Want};
-use nitride_protocol::{KeyName, Operation, Origin};
+use crate::{Draw, Now, Peer, Refusal, Session, Used, Vault};
+use nitride_protocol::{KeyName, Operation};
 use nitride_secmem::Record;
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -362,188 +364,6 @@ impl<'s> Grant<'s> {
             (None, _) => Err(self.missing(vault, now)),
         }
     }
-
-    /// What the key's own policy says without the key.
-    fn rule_allows(&self, now: Now) -> Result<(), Refusal> {
-        let operation = self.operation;
-        let Some(rule) = self.rule else {
-            return Ok(());
-        };
-        match self.part {
-            Part::Does => {
-                type_allows(operation, rule.key_type)?;
-                if !rule.operations.contains(operation) {
-                    return Err(Refusal::KeyForbids { operation });
-                }
-            }
-            Part::IsWrapped { by } => {
-                let mut named = rule.wrappable_by.iter();
-                if !named.any(|key| key.as_name() == by) {
-                    return Err(Refusal::NotWrappable);
-                }
-            }
-            Part::IsMade => return Err(MADE_IS_NOT_USED),
-        }
-        if operation == Operation::Release {
-            self.is_named_by(&rule.release_to)?;
-        }
-        is_valid(rule.not_before, rule.not_after, now)
-    }
-
-    /// Why there is no key, or what it takes to have one.
-    fn missing(&self, vault: &Vault, now: Now) -> Stop {
-        match self.rule {
-            Some(rule) if matches!(rule.source, Source::Kbs { .. }) => {
-                match self.gate_allows(vault, now) {
-                    Ok(()) => self.want_key().into(),
-                    Err(stop) => stop,
-                }
-            }
-            _ => Refusal::KeyNotFound.into(),
-        }
-    }
-
-    /// What the key itself says, and whether it is the one that the policy speaks of.
-    fn body_allows<'k>(
-        &self,
-        vault: &'k Vault,
-        body: &'k Body,
-        wanted: Wanted<'_>,
-        now: Now,
-    ) -> Result<Access<'k>, Stop> {
-        let operation = self.operation;
-        // A key that is destroyed or disabled stays so, whatever its rule says now.
-        state_allows(operation, body.state)?;
-        if self.is_stale(body)? {
-            self.gate_allows(vault, now)?;
-            return Err(self.want_key().into());
-        }
-        if matches!(self.part, Part::Does) {
-            type_allows(operation, body.key_type)?;
-        }
-        let version = body.version(wanted)?;
-        state_allows(operation, version.state)?;
-        let is_believed = |rule: &Arc<KeyRule>| version.voucher.counts(self.policy, rule);
-        if !self.rule.is_none_or(is_believed) {
-            self.gate_allows(vault, now)?;
-            return Err(self.want_again(body, version, wanted, Refusal::NotVouchedFor));
-        }
-        let rule = self.rule.map(|rule| &**rule);
-        let lowest = body.min_version(version, rule);
-        if version.number < lowest {
-            return Err(Refusal::BelowMinVersion { lowest }.into());
-        }
-        match self.part {
-            Part::Does if body.own_operations(version).contains(operation) => {}
-            Part::Does => return Err(Refusal::KeyForbids { operation }.into()),
-            Part::IsWrapped { by } if body.wrappable_by(version, rule).contains(&by) => {}
-            Part::IsWrapped { .. } => return Err(Refusal::NotWrappable.into()),
-            Part::IsMade => return Err(MADE_IS_NOT_USED.into()),
-        }
-        if operation == Operation::Release {
-            // Without a key rule nobody is named: what was only generated or imported stays.
-            if self.rule.is_none() {
-                return Err(Refusal::NotReleasedToPeer.into());
-            }
-            for layer in body.layers(version) {
-                if let Some(release_to) = &layer.release_to {
-                    self.is_named_by(release_to)?;
-                }
-            }
-        }
-        for layer in body.layers(version) {
-            is_valid(layer.not_before, layer.not_after, now)?;
-        }
-        self.gate_allows(vault, now)?;
-        for gate in body.layers(version).flat_map(|layer| &layer.gates) {
-            self.own_gate_allows(vault, gate, now)?;
-        }
-        let lapsed = Lease::of(body, version, rule).has_run_out(version, now);
-        match version.material() {
-            Some(material) if !lapsed => Ok(Access {
-                body,
-                version,
-                material,
-                cache: &vault.keys.expanded,
-            }),
-            _ if body.origin != Origin::Provisioned => Err(Refusal::KeyExpired.into()),
-            _ => Err(self.want_again(body, version, wanted, Refusal::KeyExpired)),
-        }
-    }
-
-    /// What it takes to have this version again. A service has the newest: a round would bring that
-    /// and never an older one.
-    fn want_again(
-        &self,
-        body: &Body,
-        version: &Version,
-        wanted: Wanted<'_>,
-        otherwise: Refusal,
-    ) -> Stop {
-        if wanted.is_given() && version.number < body.newest_version() {
-            return otherwise.into();
-        }
-        self.want_key().into()
-    }
-
-    /// Whether the key rule now speaks of another resource than the one that is there.
-    fn is_stale(&self, body: &Body) -> Result<bool, Refusal> {
-        match (self.rule, body.origin) {
-            (None, _) if body.born_under_rule => Err(Refusal::RuleGone),
-            (None, _) => Ok(false),
-            (Some(rule), Origin::Provisioned) => match &rule.source {
-                Source::Kbs { path, .. } => {
-                    Ok(rule.key_type != body.key_type || !body.is_resource(path))
-                }
-                Source::Generate | Source::Local => Err(Refusal::RuleContradicts),
-            },
-            (Some(rule), origin) => {
-                let is_from_there = match rule.source {
-                    Source::Kbs { .. } => false,
-                    // What was imported may be known elsewhere, too.
-                    Source::Generate => origin != Origin::Imported,
-                    Source::Local => true,
-                };
-                if rule.key_type != body.key_type || !is_from_there {
-                    return Err(Refusal::RuleContradicts);
-                }
-                Ok(false)
-            }
-        }
-    }
-
-    fn gate_allows(&self, vault: &Vault, now: Now) -> Result<(), Stop> {
-        let Some(name) = self.rule.and_then(|rule| rule.gate.as_ref()) else {
-            return Ok(());
-        };
-        match self.gate {
-            Some(gate) if vault.gates.approved(gate, now) => Ok(()),
-            _ => Err(Want::Gate { name: name.clone() }.into()),
-        }
-    }
-
-    /// A gate that travels with the key. One that the policy does not know any more opens never.
-    fn own_gate_allows(&self, vault: &Vault, name: &str, now: Now) -> Result<(), Stop> {
-        match self.policy.gate_rule(name) {
-            Some(gate) if vault.gates.approved(gate, now) => Ok(()),
-            Some(_) => Err(Want::Gate { name: name.into() }.into()),
-            None => Err(Refusal::GateGone.into()),
-        }
-    }
-
-    fn is_named_by(&self, release_to: &[ReleaseTo]) -> Result<(), Refusal> {
-        let named = release_to.iter().any(|to| match self.recipient {
-            Recipient::Peer(peer) => to.is_peer(peer),
-            Recipient::Volume(volume) => to.is_volume(volume),
-        });
-        named.then_some(()).ok_or(Refusal::NotReleasedToPeer)
-    }
-
-    fn want_key(&self) -> Want {
-        Want::Key {
-            name: self.name.to_owned(),
-        }
-    }
 }
 
 /// What an operation makes is not there to be used.
@@ -562,16 +382,4 @@ fn not_granted(authority: Authority, operation: Operation) -> Refusal {
         Authority::Administrator => Refusal::NotAdmin,
         _ => Refusal::NoRule { operation },
     }
-}
-
-/// Both ends count. An unknown wall clock is inside no window.
-fn is_valid(not_before: Option<u64>, not_after: Option<u64>, now: Now) -> Result<(), Refusal> {
-    let is_stated = not_before.is_some() || not_after.is_some();
-    if is_stated && now.wall_secs == 0 || not_after.is_some_and(|last| last < now.wall_secs) {
-        return Err(Refusal::KeyExpired);
-    }
-    if not_before.is_some_and(|first| now.wall_secs < first) {
-        return Err(Refusal::NotYetValid);
-    }
-    Ok(())
 }
