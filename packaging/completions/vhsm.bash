@@ -22,6 +22,9 @@ _vhsm() {
             vhsm,attest)
                 cmd="vhsm__subcmd__attest"
                 ;;
+            vhsm,audit)
+                cmd="vhsm__subcmd__audit"
+                ;;
             vhsm,audit-head)
                 cmd="vhsm__subcmd__audit__subcmd__head"
                 ;;
@@ -73,6 +76,9 @@ _vhsm() {
             vhsm,mac)
                 cmd="vhsm__subcmd__mac"
                 ;;
+            vhsm,metrics)
+                cmd="vhsm__subcmd__metrics"
+                ;;
             vhsm,policy)
                 cmd="vhsm__subcmd__policy"
                 ;;
@@ -121,11 +127,32 @@ _vhsm() {
             vhsm,wrap)
                 cmd="vhsm__subcmd__wrap"
                 ;;
+            vhsm__subcmd__audit,help)
+                cmd="vhsm__subcmd__audit__subcmd__help"
+                ;;
+            vhsm__subcmd__audit,tail)
+                cmd="vhsm__subcmd__audit__subcmd__tail"
+                ;;
+            vhsm__subcmd__audit,verify)
+                cmd="vhsm__subcmd__audit__subcmd__verify"
+                ;;
+            vhsm__subcmd__audit__subcmd__help,help)
+                cmd="vhsm__subcmd__audit__subcmd__help__subcmd__help"
+                ;;
+            vhsm__subcmd__audit__subcmd__help,tail)
+                cmd="vhsm__subcmd__audit__subcmd__help__subcmd__tail"
+                ;;
+            vhsm__subcmd__audit__subcmd__help,verify)
+                cmd="vhsm__subcmd__audit__subcmd__help__subcmd__verify"
+                ;;
             vhsm__subcmd__help,agree)
                 cmd="vhsm__subcmd__help__subcmd__agree"
                 ;;
             vhsm__subcmd__help,attest)
                 cmd="vhsm__subcmd__help__subcmd__attest"
+                ;;
+            vhsm__subcmd__help,audit)
+                cmd="vhsm__subcmd__help__subcmd__audit"
                 ;;
             vhsm__subcmd__help,audit-head)
                 cmd="vhsm__subcmd__help__subcmd__audit__subcmd__head"
@@ -178,6 +205,9 @@ _vhsm() {
             vhsm__subcmd__help,mac)
                 cmd="vhsm__subcmd__help__subcmd__mac"
                 ;;
+            vhsm__subcmd__help,metrics)
+                cmd="vhsm__subcmd__help__subcmd__metrics"
+                ;;
             vhsm__subcmd__help,policy)
                 cmd="vhsm__subcmd__help__subcmd__policy"
                 ;;
@@ -226,6 +256,12 @@ _vhsm() {
             vhsm__subcmd__help,wrap)
                 cmd="vhsm__subcmd__help__subcmd__wrap"
                 ;;
+            vhsm__subcmd__help__subcmd__audit,tail)
+                cmd="vhsm__subcmd__help__subcmd__audit__subcmd__tail"
+                ;;
+            vhsm__subcmd__help__subcmd__audit,verify)
+                cmd="vhsm__subcmd__help__subcmd__audit__subcmd__verify"
+                ;;
             vhsm__subcmd__help__subcmd__policy,check)
                 cmd="vhsm__subcmd__help__subcmd__policy__subcmd__check"
                 ;;
@@ -257,7 +293,7 @@ _vhsm() {
 
     case "${cmd}" in
         vhsm)
-            opts="-h -V --socket --admin-socket --admin --wait --json --help --version generate import describe list public-key sign verify encrypt decrypt mac verify-mac random release enable disable destroy status reload wrap unwrap derive agree encapsulate decapsulate rotate set-policy attest audit-head why wipe backup restore policy csr help"
+            opts="-h -V --socket --admin-socket --admin --wait --json --help --version generate import describe list public-key sign verify encrypt decrypt mac verify-mac random release enable disable destroy status reload wrap unwrap derive agree encapsulate decapsulate rotate set-policy attest audit-head why wipe backup restore policy csr audit metrics help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -366,6 +402,32 @@ _vhsm() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        vhsm__subcmd__audit)
+            opts="-h --socket --admin-socket --admin --wait --json --help verify tail help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         vhsm__subcmd__audit__subcmd__head)
             opts="-h --socket --admin-socket --admin --wait --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -373,6 +435,122 @@ _vhsm() {
                 return 0
             fi
             case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vhsm__subcmd__audit__subcmd__help)
+            opts="verify tail help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vhsm__subcmd__audit__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vhsm__subcmd__audit__subcmd__help__subcmd__tail)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vhsm__subcmd__audit__subcmd__help__subcmd__verify)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vhsm__subcmd__audit__subcmd__tail)
+            opts="-h --limit --socket --admin-socket --admin --wait --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vhsm__subcmd__audit__subcmd__verify)
+            opts="-h --head --socket --admin-socket --admin --wait --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --head)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -857,7 +1035,7 @@ _vhsm() {
             return 0
             ;;
         vhsm__subcmd__help)
-            opts="generate import describe list public-key sign verify encrypt decrypt mac verify-mac random release enable disable destroy status reload wrap unwrap derive agree encapsulate decapsulate rotate set-policy attest audit-head why wipe backup restore policy csr help"
+            opts="generate import describe list public-key sign verify encrypt decrypt mac verify-mac random release enable disable destroy status reload wrap unwrap derive agree encapsulate decapsulate rotate set-policy attest audit-head why wipe backup restore policy csr audit metrics help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -898,9 +1076,51 @@ _vhsm() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        vhsm__subcmd__help__subcmd__audit)
+            opts="verify tail"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         vhsm__subcmd__help__subcmd__audit__subcmd__head)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vhsm__subcmd__help__subcmd__audit__subcmd__tail)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vhsm__subcmd__help__subcmd__audit__subcmd__verify)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1123,6 +1343,20 @@ _vhsm() {
             return 0
             ;;
         vhsm__subcmd__help__subcmd__mac)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vhsm__subcmd__help__subcmd__metrics)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1480,6 +1714,36 @@ _vhsm() {
                     return 0
                     ;;
                 --out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vhsm__subcmd__metrics)
+            opts="-h --metrics-socket --socket --admin-socket --admin --wait --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --metrics-socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -56,7 +56,7 @@ pub(crate) fn code_of(failure: &Failure) -> u8 {
     match failure {
         Failure::Vhsmd { source, .. } => of_client(source),
         Failure::Terminal { .. } | Failure::TypedMaterial | Failure::Form(_) => USAGE,
-        Failure::Segments(_) | Failure::Faults(_) => REFUSED,
+        Failure::Segments(_) | Failure::Faults(_) | Failure::Audit(_) => REFUSED,
         Failure::PublicKey(_) | Failure::Csr(_) => REFUSED,
         Failure::Read { .. }
         | Failure::TooLong { .. }

@@ -1,3 +1,4 @@
+use crate::audit::AuditFailure;
 use crate::segments::SegmentFault;
 use nitride_client::{ClientError, PublicKeyFault};
 use std::error::Error;
@@ -74,6 +75,9 @@ pub(crate) enum Failure {
     /// A policy file has faults.
     #[error("{}", .0.join("\n"))]
     Faults(Vec<String>),
+    /// The audit is not genuine, or not there.
+    #[error("the audit is not verified")]
+    Audit(#[from] AuditFailure),
 }
 
 impl Failure {
@@ -108,6 +112,9 @@ impl Failure {
             }
             Self::Segments(_) => {
                 "use the key and the additional data that it was encrypted with, and the whole file"
+            }
+            Self::Audit(_) => {
+                "keep the files as they are and compare them with a head that was witnessed elsewhere"
             }
             Self::Faults(_) => "correct the file and check it again",
             Self::NotAFile { .. } => {

@@ -12,6 +12,7 @@
 mod admin;
 mod answer;
 mod arguments;
+mod audit;
 mod bulk;
 mod caller;
 mod csr;
@@ -19,6 +20,7 @@ mod exit;
 mod failure;
 mod input;
 mod keys;
+mod metrics;
 mod output;
 #[cfg(test)]
 mod papers;

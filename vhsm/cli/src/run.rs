@@ -4,7 +4,7 @@ use crate::caller::Caller;
 use crate::failure::Failure;
 use crate::input::{self, Start};
 use crate::output::Target;
-use crate::{admin, bulk, csr, keys, present, public_form, segments};
+use crate::{admin, audit, bulk, csr, keys, metrics, present, public_form, segments};
 use nitride_client::{Client, ClientError, ListEntry};
 use nitride_protocol::admin::Import;
 use nitride_protocol::application::{Decrypt, Encrypt, Generate, Sign, Verify};
@@ -275,6 +275,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             let answer = csr::request(&Caller::application(&connection), &key.name, &wanted)?;
             (answer, target)
         }
+        Verb::Audit { verb } => return audit::run(verb, json),
+        Verb::Metrics(arguments) => return metrics::run(arguments, json),
         Verb::Reload => {
             let generation = Caller::admin(&connection).call_without_key(Client::reload)?;
             (present::reloaded(generation), Target::standard(json))

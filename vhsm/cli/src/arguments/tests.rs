@@ -178,6 +178,7 @@ fn no_argument_takes_data() {
         "subject",
         "san",
         "peer",
+        "metrics-socket",
     ];
     let command = Arguments::command();
     let globals = command.get_arguments();

@@ -1,4 +1,6 @@
 use super::parts::*;
+use crate::audit::AuditVerb;
+use crate::metrics::MetricsArguments;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Subcommand, ValueEnum};
 use nitride_protocol::{KeyType, Operation};
@@ -284,6 +286,13 @@ pub(crate) enum Verb {
         #[command(flatten)]
         output: Output,
     },
+    /// Read the audit's files: verify, tail
+    Audit {
+        #[command(subcommand)]
+        verb: AuditVerb,
+    },
+    /// Print vhsmd's figures, in OpenMetrics
+    Metrics(MetricsArguments),
 }
 
 /// What to do with policies.
