@@ -135,7 +135,7 @@ fn limits_that_nothing_could_meet_are_named() {
                 rule.rate = Some(Rate {
                     uses: 0,
                     per_secs: 1,
-                })
+                });
             },
             "rate",
         ),
@@ -144,7 +144,7 @@ fn limits_that_nothing_could_meet_are_named() {
                 rule.rate = Some(Rate {
                     uses: 1,
                     per_secs: 0,
-                })
+                });
             },
             "rate",
         ),
@@ -191,7 +191,8 @@ fn a_key_is_wrappable_by_wrapping_keys_alone() {
 
 #[test]
 fn what_there_is_too_much_of_is_named_with_its_number() {
-    let changes: [(fn(&mut PolicySet), &str, usize); 7] = [
+    type Excess = (fn(&mut PolicySet), &'static str, usize);
+    let changes: [Excess; 7] = [
         (
             |set| set.rules = vec![set.rules[0].clone(); 4097],
             "rules",
