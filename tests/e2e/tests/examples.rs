@@ -33,6 +33,7 @@ fn example(world: &World, name: &str) -> Result<String> {
         ),
         ("/etc/nitride-provisiond", &folder),
         ("/run/cryptsetup-keys.d", &folder),
+        ("/var/lib/vhsm", &folder),
         ("/etc/vhsm", &folder),
         ("/etc/nitride", &folder),
         ("/run/nitride", &folder),

@@ -4,6 +4,7 @@
 //! accepts has one spelling: encoded again, a message is the bytes it was read from.
 #![forbid(unsafe_code)]
 
+mod audit;
 mod key_files;
 mod policy;
 mod wire;
@@ -16,6 +17,7 @@ use nitride_kbs::tee_key::TeePublicKey;
 use nitride_kbs::token::UnverifiedToken;
 use nitride_verify::{AttestationPolicy, Budget, Expected, Tee, UnverifiedEvidence};
 
+pub use audit::audit;
 pub use key_files::key_files;
 pub use policy::policy;
 pub use wire::{agent_message, vhsm_reply, vhsm_request};
