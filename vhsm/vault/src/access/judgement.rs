@@ -147,8 +147,8 @@ impl Grant<'_> {
             (Some(rule), origin) => {
                 let is_from_there = match rule.source {
                     Source::Kbs { .. } => false,
-                    // What was imported may be known elsewhere, too.
-                    Source::Generate => origin != Origin::Imported,
+                    // What was imported, unwrapped or agreed on may be known elsewhere, too.
+                    Source::Generate => origin == Origin::Generated,
                     Source::Local => true,
                 };
                 if rule.key_type != body.key_type || !is_from_there {

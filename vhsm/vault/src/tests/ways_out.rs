@@ -3,7 +3,7 @@
 //! every name, and the administrator helps.
 
 use super::calls::{
-    agree, decapsulate, derive, encapsulate, encrypt, generate, import, unwrap, wrap,
+    agree, decapsulate, derive, encapsulate, encrypt, generate, import, mac, unwrap, wrap,
 };
 use super::world::{EVERYTHING, Not, World, kbs, key, name, policy, rule, secret_for};
 use crate::policy::{KeyRule, ReleaseTo, Source};
@@ -162,6 +162,21 @@ fn every_way_out_ends_in_its_refusal() {
         );
         assert!(thief.world.vault.keys.find("new").unwrap().is_none());
     }
+}
+
+/// Whoever has the other side of an agreement has the key, too.
+#[test]
+fn a_key_that_was_agreed_on_is_none_that_a_rule_says_to_generate() {
+    let mut thief = Thief::new();
+    thief.done(&agree("x25519", &[9; 32], "planted", HMAC));
+    let generated = key("planted", HMAC, Source::Generate);
+    let set = policy(vec![rule(1, "**", EVERYTHING)], vec![generated]);
+    let world = &mut thief.world;
+    world.vault.replace_policy(set, world.now).unwrap();
+    world
+        .ask(&mut thief.app, &mac("planted", b"d"))
+        .unwrap_err();
+    assert_eq!(thief.app.refusal(), Some(Refusal::RuleContradicts));
 }
 
 impl Thief {
