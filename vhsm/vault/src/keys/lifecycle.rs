@@ -140,7 +140,8 @@ impl Keys {
             return Ok(());
         }
         if let Some(rate) = body.rate(version, rule) {
-            self.buckets.take((body.record.id(), whose), rate, now)?;
+            // By the identity that copies of a key share, so that none is used faster by them.
+            self.buckets.take((body.id, whose), rate, now)?;
         }
         body.take_use(body.max_uses(version, rule))
     }

@@ -6,7 +6,7 @@ use super::calls::{
     agree, decapsulate, derive, encapsulate, encrypt, generate, import, mac, unwrap, wrap,
 };
 use super::world::{EVERYTHING, Not, World, kbs, key, name, policy, rule, secret_for};
-use crate::policy::{KeyRule, ReleaseTo, Source};
+use crate::policy::{KeyRule, Rate, ReleaseTo, Source};
 use crate::{Refusal, Session};
 use nitride_protocol::admin::{Import, SetPolicy};
 use nitride_protocol::application::{Decrypt, Release};
@@ -124,6 +124,8 @@ const WAYS_OUT: &[WayOut] = &[
     WayOut { attempt: "take a secret out of its rule by wrapping it", refusal: Refusal::NotReleasedToPeer,
         steps: |t| { let wrapped = t.wrapped("secret"); t.done(&unwrap("kek", &wrapped, "released-to-me", SECRET)); t.app(&release("released-to-me")) } },
     // Nothing comes of a key that is wider than it.
+    WayOut { attempt: "use a key faster by its copy", refusal: Refusal::RateLimited,
+        steps: |t| { let wrapped = t.wrapped("rated"); t.done(&mac("rated", b"d")); t.done(&unwrap("kek", &wrapped, "copy", HMAC)); t.app(&mac("copy", b"d")) } },
     WayOut { attempt: "derive a key that may what its parent may not", refusal: Refusal::WouldWiden,
         steps: |t| { let mut asked = derive("verifies", "new", HMAC); asked.operations = Some(OperationSet::of(&[Operation::Mac])); t.app(&asked) } },
     WayOut { attempt: "let an administrator widen a child", refusal: Refusal::WouldWiden,
@@ -198,6 +200,13 @@ impl Thief {
             wrappable(key("hmac", HMAC, Source::Generate)),
             wrappable(secret),
             wrappable(only("tags", &[Operation::Mac])),
+            wrappable(KeyRule {
+                rate: Some(Rate {
+                    uses: 2,
+                    per_secs: 3600,
+                }),
+                ..key("rated", HMAC, Source::Generate)
+            }),
             only("verifies", &[Operation::VerifyMac, Operation::Derive]),
             wrappable(KeyRule {
                 max_uses: Some(9),
