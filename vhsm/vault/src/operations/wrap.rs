@@ -123,8 +123,9 @@ pub(super) fn unwrap(
         uid,
         now: call.now,
     };
-    // A copy: the key that was wrapped may be in use elsewhere.
-    let origin = Origin::Imported;
+    // A copy: the key that was wrapped may be in use elsewhere, and what was said of it there an
+    // administrator only narrows here.
+    let origin = Origin::Derived;
     let adopted = vault.keys.adopt(
         new,
         origin,
@@ -164,7 +165,12 @@ fn wrapping_of<'l>(
 /// What travels of a key: all that is said of it here, now, so that it comes back no wider. Room
 /// for the header is left before it.
 fn typed_key(access: &Access<'_>, rule: Option<&KeyRule>, now: Now) -> Result<SecretBuf, Refusal> {
-    let terms = access.effective(rule);
+    let mut terms = access.effective(rule);
+    // Nobody named is nobody, wherever it comes back: what no rule releases here, none releases
+    // there either.
+    terms.release_to.get_or_insert_default();
+    // The copy's versions begin anew.
+    terms.min_version = None;
     let (body, version) = (access.body(), access.version());
     let lease = Lease::of(body, version, rule).left_ms(version, now);
     // A copy could outlive the one, and be used as often again as the other.

@@ -123,7 +123,13 @@ const WAYS_OUT: &[WayOut] = &[
         steps: |t| t.app(&decapsulate("kem", &[9; 1088], "released-to-me", SECRET)) },
     WayOut { attempt: "take a secret out of its rule by wrapping it", refusal: Refusal::NotReleasedToPeer,
         steps: |t| { let wrapped = t.wrapped("secret"); t.done(&unwrap("kek", &wrapped, "released-to-me", SECRET)); t.app(&release("released-to-me")) } },
+    WayOut { attempt: "take a secret that no rule releases to a rule that does", refusal: Refusal::NotReleasedToPeer,
+        steps: |t| { let mut mine = generate("mine", SECRET); mine.wrappable_by = vec![name("kek")]; t.done(&mine);
+            let wrapped = t.wrapped("mine"); t.done(&unwrap("kek", &wrapped, "released-to-me", SECRET)); t.app(&release("released-to-me")) } },
     // Nothing comes of a key that is wider than it.
+    WayOut { attempt: "let an administrator widen a copy", refusal: Refusal::WouldWiden,
+        steps: |t| { let wrapped = t.wrapped("tags"); t.done(&unwrap("kek", &wrapped, "copy", HMAC));
+            t.admin(&set_policy("copy", |policy| policy.operations = Some(OperationSet::of(&[Operation::Mac, Operation::Derive])))) } },
     WayOut { attempt: "use a key faster by its copy", refusal: Refusal::RateLimited,
         steps: |t| { let wrapped = t.wrapped("rated"); t.done(&mac("rated", b"d")); t.done(&unwrap("kek", &wrapped, "copy", HMAC)); t.app(&mac("copy", b"d")) } },
     WayOut { attempt: "derive a key that may what its parent may not", refusal: Refusal::WouldWiden,
@@ -145,6 +151,8 @@ const WAYS_OUT: &[WayOut] = &[
         steps: |t| { let wrapped = t.wrapped("chacha"); t.done(&unwrap("kek", &wrapped, "copy", KeyType::ChaCha20Poly1305)); t.app(&encrypt("copy", b"p", b"")) } },
     WayOut { attempt: "count nonces under a key that is derived twice", refusal: Refusal::SharedKey { key_type: KeyType::Aes128Gcm },
         steps: |t| { t.done(&derive("hmac", "child", KeyType::Aes128Gcm)); t.app(&encrypt("child", b"p", b"")) } },
+    WayOut { attempt: "choose the nonce under a copy of a key of the vault's", refusal: Refusal::RawUnderOwnKey,
+        steps: |t| { let wrapped = t.wrapped("gcm"); t.done(&unwrap("kek", &wrapped, "copy", KeyType::Aes256Gcm)); t.app(&Decrypt { nonce: Some(&[0; 12]), ..open("copy", &[0; 32]) }) } },
     WayOut { attempt: "choose the nonce under a key of the vault's", refusal: Refusal::RawUnderOwnKey,
         steps: |t| t.app(&Decrypt { nonce: Some(&[0; 12]), ..open("gcm", &[0; 32]) }) },
 ];

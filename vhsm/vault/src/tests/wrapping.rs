@@ -4,7 +4,7 @@ use super::calls::{decrypt, encrypt, generate, mac, sign, unwrap, verify, wrap};
 use super::world::{EVERYTHING, Not, World, kbs, key, name, policy, rule, secret_for};
 use crate::policy::{KeyRule, ReleaseTo, Source};
 use crate::{Refusal, Session};
-use nitride_protocol::admin::Import;
+use nitride_protocol::admin::{Import, Rotate};
 use nitride_protocol::application::{Describe, Generate, Release};
 use nitride_protocol::{KeyType, MaterialFormat, Operation, OperationSet, Status};
 use nitride_secmem::crypto::Kwp;
@@ -158,6 +158,31 @@ fn what_is_said_of_a_key_travels_with_it() {
     world.ask(&mut app, &mac("new", b"data")).unwrap_err();
     let operation = Operation::Mac;
     assert_eq!(app.refusal(), Some(Refusal::KeyForbids { operation }));
+}
+
+/// A copy begins with version 1, whatever the lowest version of the key was.
+#[test]
+fn a_key_whose_older_versions_are_not_used_comes_back_to_be_used() {
+    let rotated = KeyRule {
+        min_version: Some(2),
+        wrappable_by: vec!["kek".parse().unwrap()],
+        ..key("rotated", KeyType::HmacSha256, Source::Generate)
+    };
+    let kek = key("kek", KeyType::Aes256Kwp, Source::Generate);
+    let set = policy(vec![rule(1, "**", EVERYTHING)], vec![rotated, kek]);
+    let mut world = World::new(set);
+    let (mut app, mut admin) = (world.application(1), world.admin(0));
+    let _ = world.ask(&mut app, &mac("rotated", b"d"));
+    let rotate = Rotate {
+        key: name("rotated"),
+    };
+    world.ask(&mut admin, &rotate).unwrap();
+    let one = world.ask(&mut app, &mac("rotated", b"d")).unwrap();
+    let wrapped = wrapped(&mut world, &mut app, "rotated");
+    let asked = unwrap("kek", &wrapped, "new", KeyType::HmacSha256);
+    world.ask(&mut app, &asked).unwrap();
+    let other = world.ask(&mut app, &mac("new", b"d")).unwrap();
+    assert_eq!(one.result().tag, other.result().tag);
 }
 
 #[test]
