@@ -5,7 +5,7 @@ use crate::executable::ProgramReader;
 use crate::log_budget::LogBudget;
 use crate::refusals::RecentRefusals;
 use crate::rounds::Waiting;
-use crate::serve::{Ceilings, Link, Quota};
+use crate::serve::{Attesting, Ceilings, Link, Quota};
 use crate::store::{Arenas, Keeping};
 use crate::watch::Watch;
 use nitride_ipc::clock;
@@ -19,7 +19,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 /// What all threads of the process share.
 #[derive(Debug)]
@@ -38,7 +38,9 @@ pub(crate) struct Daemon {
     pub(crate) quota: Arc<Quota>,
     /// Places of those who ask nitride-quote: it serves no more at a time, and a helper that does
     /// not answer holds no more threads.
-    pub(crate) evidence_seats: Semaphore,
+    pub(crate) evidence_seats: Arc<Semaphore>,
+    /// Who waits for evidence without a round.
+    pub(crate) attesting: Attesting,
     /// Processors that the process may use.
     pub(crate) processors: usize,
     /// Whether the next process finds the keys.
@@ -59,6 +61,11 @@ pub(crate) struct Daemon {
     has_faulted: AtomicBool,
     agent_connected: AtomicBool,
     stopping: AtomicBool,
+    wiped: AtomicBool,
+    /// Rung when the process is to end since everything was wiped.
+    pub(crate) wipe_bell: Notify,
+    /// Rung when what `systemctl status` shows has changed.
+    pub(crate) status_bell: Notify,
     next_link: AtomicU64,
     links: Mutex<HashMap<u64, Weak<Link>>>,
 }
@@ -85,8 +92,6 @@ pub(crate) enum PolicyError {
 
 /// The generation of the policy that is read at the start.
 const FIRST_GENERATION: u64 = 1;
-/// Bytes of its own memory that one user may have mapped here: address space and page tables.
-const SHARED_LEN_PER_UID: u64 = 4 << 30;
 /// Which part of the heap arena the buffers of busy connections may take: an eighth.
 const KEPT_SHARE: usize = 8;
 /// Connections that nitride-quote takes at a time.
@@ -115,7 +120,7 @@ impl Daemon {
             connections_per_uid: limits.connections_per_uid,
             parked_per_uid: limits.parked_per_uid,
             buffer_len_per_uid: limits.buffer_len_per_uid,
-            shared_len_per_uid: SHARED_LEN_PER_UID,
+            shared_len_per_uid: limits.shared_len_per_uid,
             kept_len: config.arena_sizes.heap_len / KEPT_SHARE,
         });
         let watch = Arc::new(Watch::open(&config)?);
@@ -130,7 +135,8 @@ impl Daemon {
             programs,
             refusals: RecentRefusals::default(),
             quota,
-            evidence_seats: Semaphore::new(EVIDENCE_SEATS),
+            evidence_seats: Arc::new(Semaphore::new(EVIDENCE_SEATS)),
+            attesting: Attesting::default(),
             processors: std::thread::available_parallelism().map_or(1, usize::from),
             cgroups: CgroupRoot::find().ok(),
             config,
@@ -143,6 +149,9 @@ impl Daemon {
             has_faulted: AtomicBool::new(false),
             agent_connected: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            wiped: AtomicBool::new(false),
+            wipe_bell: Notify::new(),
+            status_bell: Notify::new(),
             next_link: AtomicU64::new(1),
             links: Mutex::default(),
         }))
@@ -248,6 +257,7 @@ impl Daemon {
     /// Notes that the agent has come or gone.
     pub(crate) fn set_agent_connected(&self, connected: bool) {
         self.agent_connected.store(connected, Ordering::Release);
+        self.status_bell.notify_one();
     }
 
     /// What a request learns that may not, or no longer, wait.
@@ -276,6 +286,22 @@ impl Daemon {
         for link in self.living_links() {
             link.connection().shutdown_read();
         }
+    }
+
+    /// Ends every key, whatever comes after: no later process finds one. Nothing new is begun from
+    /// then on, and the process ends, so that nothing of a key is left in its memory either.
+    pub(crate) fn wipe(&self) {
+        // First, so that whoever is answered after this has not used a key after this.
+        self.begin_stopping();
+        // One atomic store: a crash leaves every key or none.
+        nitride_secmem::wipe_all();
+        self.wiped.store(true, Ordering::Release);
+        self.wipe_bell.notify_one();
+    }
+
+    /// Whether every key was ended.
+    pub(crate) fn is_wiped(&self) -> bool {
+        self.wiped.load(Ordering::Acquire)
     }
 
     /// Ends what is left of the connections, and gives their number.

@@ -116,6 +116,11 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
     // on again, it is one for the next process.
     nitride_secmem::keep_dropped_records(false);
     let served = run::run(&daemon, sockets);
-    nitride_secmem::keep_dropped_records(true);
+    if daemon.is_wiped() {
+        // What was still being made meanwhile goes as well, and all of it is zeroed on the way out.
+        nitride_secmem::wipe_all();
+    } else {
+        nitride_secmem::keep_dropped_records(true);
+    }
     served
 }

@@ -4,7 +4,7 @@ use crate::event::Event;
 use crate::manager;
 use crate::metrics::serve_metrics;
 use crate::rounds::{keep_time, receive_agents};
-use crate::serve::{MAX_THREADS, Shards, accept_all, resume_all};
+use crate::serve::{MAX_THREADS, Shards, accept_all, attest_all, resume_all};
 use crate::sockets::OpenSockets;
 use crate::stop::{StopSignal, Stopper, stopper};
 use crate::store::Keeping;
@@ -150,12 +150,15 @@ async fn attend(
         tasks.spawn(receive_agents(Arc::clone(daemon), listener));
     }
     tasks.spawn(keep_time(Arc::clone(daemon)));
+    tasks.spawn(attest_all(Arc::clone(daemon)));
     let mut watchdog = watchdog();
     manager::ready(&status_line(daemon));
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => return Ok(()),
             _ = signals.interrupt.recv() => return Ok(()),
+            () = daemon.wipe_bell.notified() => return Ok(()),
+            () = daemon.status_bell.notified() => manager::status(&status_line(daemon)),
             _ = signals.hang_up.recv() => reload(daemon).await,
             _ = watchdog.tick() => check(daemon, machinery).await?,
             fault = first_to_end(&mut tasks) => return Err(fault),

@@ -95,6 +95,7 @@ pub(crate) const KEYS: &[ConfigKey] = &[
     key(LIMITS, "connections-per-uid", "of these, of one user; 1024 if left out"),
     key(LIMITS, "parked-per-uid", "requests of one user that wait for a round; 1024 if left out"),
     key(LIMITS, "buffers-per-uid", "memory for packets of one user, as \"512KiB\"; a quarter of the heap arena if left out"),
+    key(LIMITS, "shared-per-uid", "memory that one user may share with vhsmd for bulk data, registered buffers included, as \"512MiB\"; 4GiB if left out"),
     key(LIMITS, "keys", "keys that no key rule speaks of; 100000 if left out"),
     key(LIMITS, "keys-per-uid", "of these, of one user; 10000 if left out"),
     key(LIMITS, "max-wait-ms", "longest that a request may wait for a round; 60000 if left out"),

@@ -15,6 +15,9 @@ pub(crate) struct Limits {
     /// Bytes of the heap arena that packets and replies of one uid may take beyond the small
     /// buffers that every connection has.
     pub(crate) buffer_len_per_uid: usize,
+    /// Bytes of its own memory that one uid may share with vhsmd: address space and page tables
+    /// here.
+    pub(crate) shared_len_per_uid: u64,
     /// Keys in the vault.
     pub(crate) keys: u64,
     /// Keys that one uid has generated.
@@ -32,6 +35,7 @@ pub(super) struct RawLimits {
     connections_per_uid: Option<Spanned<usize>>,
     parked_per_uid: Option<Spanned<usize>>,
     buffers_per_uid: Option<Spanned<String>>,
+    shared_per_uid: Option<Spanned<String>>,
     keys: Option<u64>,
     keys_per_uid: Option<u64>,
     max_wait_ms: Option<u32>,
@@ -39,6 +43,8 @@ pub(super) struct RawLimits {
 
 /// More threads than this are a mistake in the file.
 const MAX_CONNECTIONS: usize = 32_768;
+/// Memory that one uid shares, unless the file says otherwise.
+const DEFAULT_SHARED_LEN: u64 = 4 << 30;
 
 impl RawLimits {
     /// `heap_len` is the size of the heap arena in bytes.
@@ -53,19 +59,18 @@ impl RawLimits {
         let buffers = match self.buffers_per_uid {
             // A quarter: three greedy users leave room for a fourth, and for the keys.
             None => heap_len / 4,
-            Some(text) => quantity::size_len(text.get_ref()).ok_or_else(|| {
-                document.fault(
-                    text.span(),
-                    format_args!("{:?} is not a size", text.get_ref()),
-                    "write a number with B, KiB, MiB or GiB, as in \"512KiB\"",
-                )
-            })?,
+            Some(text) => size(document, &text)?,
+        };
+        let shared = match self.shared_per_uid {
+            None => DEFAULT_SHARED_LEN,
+            Some(text) => size(document, &text)? as u64,
         };
         Ok(Limits {
             connections: count(self.connections, 2048, MAX_CONNECTIONS)?,
             connections_per_uid: count(self.connections_per_uid, 1024, MAX_CONNECTIONS)?,
             parked_per_uid: count(self.parked_per_uid, 1024, usize::MAX)?,
             buffer_len_per_uid: buffers,
+            shared_len_per_uid: shared,
             keys: self.keys.unwrap_or(100_000),
             keys_per_uid: self.keys_per_uid.unwrap_or(10_000),
             // The other half is for packets, calls and rounds.
@@ -84,6 +89,16 @@ impl Limits {
             expanded_len: self.expanded_len,
         }
     }
+}
+
+fn size(document: &Document, text: &Spanned<String>) -> Result<usize, ConfigError> {
+    quantity::size_len(text.get_ref()).ok_or_else(|| {
+        document.fault(
+            text.span(),
+            format_args!("{:?} is not a size", text.get_ref()),
+            "write a number with B, KiB, MiB or GiB, as in \"512KiB\"",
+        )
+    })
 }
 
 fn bounded(

@@ -8,16 +8,16 @@ use nitride_protocol::{
 
 /// What nitride-quote made. Nothing in it is secret: it is made to be sent to the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct MadeEvidence {
+pub(crate) struct MadeEvidence {
     /// Of the CPU, as JSON.
-    pub(super) primary: String,
+    pub(crate) primary: String,
     /// Of devices, as JSON; empty is none.
-    pub(super) additional: String,
+    pub(crate) additional: String,
 }
 
 /// Why there is no evidence.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NoEvidence {
+pub(crate) enum NoEvidence {
     /// No TEE is configured.
     #[error("no [evidence] is configured")]
     NotConfigured,
@@ -60,7 +60,7 @@ const ID: u32 = 1;
 
 /// Asks nitride-quote for evidence over `report_data`. Blocks for as long as is configured, at each
 /// step.
-pub(super) fn ask(from: &Evidence, report_data: &[u8; 48]) -> Result<MadeEvidence, NoEvidence> {
+pub(crate) fn ask(from: &Evidence, report_data: &[u8; 48]) -> Result<MadeEvidence, NoEvidence> {
     let connection = Connection::connect_within(&from.quote_socket, from.timeout)
         .map_err(NoEvidence::Unreachable)?;
     let request = EvidenceRequest {

@@ -14,6 +14,7 @@ mod reception;
 mod timer;
 mod waiting;
 
+pub(crate) use evidence::{MadeEvidence, NoEvidence, ask};
 pub(crate) use reception::receive_agents;
 pub(crate) use timer::keep_time;
 pub(crate) use waiting::{Moment, Parking, Waiter, Waiting, Woken};

@@ -1,4 +1,5 @@
 use super::conversation::Conversation;
+use super::leaving::leave;
 use super::link::Link;
 use super::perform::REFUSAL_LEN;
 use super::shard::{self, Shards};
@@ -10,6 +11,7 @@ use nitride_ipc::peer::resolve;
 use nitride_ipc::{AcceptError, Connection, Listener};
 use nitride_protocol::{Status, write_refusal};
 use nitride_vault::Socket;
+use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread;
@@ -66,7 +68,8 @@ fn admit(
         Err(error) => {
             let socket = name;
             let error = &error;
-            return daemon.log_of(None, &Event::TurnedAway { socket, error });
+            daemon.log_of(None, &Event::TurnedAway { socket, error });
+            return leave(&connection, ());
         }
     };
     let slot = match daemon.quota.connect(identity.uid, socket) {
@@ -74,7 +77,8 @@ fn admit(
         Err(error) => {
             let peer = &identity;
             daemon.log_of(Some(peer.uid), &Event::NoRoom { peer, error });
-            return turn_away(&connection);
+            turn_away(&connection);
+            return leave(&connection, ());
         }
     };
     let thread = shards.thread();
@@ -85,7 +89,8 @@ fn admit(
     if let Err(error) = connection.set_write_timeout(Some(write_timeout)) {
         let socket = name;
         let error = &error;
-        return daemon.log_of(Some(identity.uid), &Event::TurnedAway { socket, error });
+        daemon.log_of(Some(identity.uid), &Event::TurnedAway { socket, error });
+        return leave(&connection, slot);
     }
     let number = daemon.next_link_number();
     let link = Arc::new(Link::new(number, socket, connection, identity, slot));
@@ -93,15 +98,7 @@ fn admit(
     Event::Connected { link: &link }.emit();
     let conversation = Conversation::new(Arc::clone(daemon), Arc::clone(&link));
     let served = match thread {
-        Some(slot) => thread::Builder::new()
-            .name(format!("peer-{number}"))
-            .stack_size(STACK_LEN)
-            .spawn(move || {
-                let _slot = slot;
-                nitride_secmem::block_signals_on_this_thread();
-                conversation.run();
-            })
-            .map(drop),
+        Some(slot) => run_alone(conversation, slot),
         None => shards.seat(conversation),
     };
     if let Err(error) = served {
@@ -113,6 +110,19 @@ fn admit(
         turn_away(link.connection());
         daemon.forget_link(&link);
     }
+}
+
+/// Serves a connection on a thread of its own, which holds `held` as long.
+pub(super) fn run_alone(conversation: Conversation, held: impl Send + 'static) -> io::Result<()> {
+    thread::Builder::new()
+        .name(format!("peer-{}", conversation.link().number))
+        .stack_size(STACK_LEN)
+        .spawn(move || {
+            let _held = held;
+            nitride_secmem::block_signals_on_this_thread();
+            conversation.run();
+        })
+        .map(drop)
 }
 
 /// The one packet that a connection gets for which there is no room.

@@ -45,6 +45,8 @@ pub(super) enum Progress {
     Served,
     /// Nothing is there.
     Idle,
+    /// The next packet has something attached, which may take long to close.
+    Attached,
     /// It is over.
     Ended,
 }
@@ -111,6 +113,7 @@ impl Conversation {
             self.begin();
         }
         match self.link.connection().next_packet(Patience::None) {
+            Ok(Some(next)) if next.has_attachment => Progress::Attached,
             Ok(Some(next)) if self.serve(next).is_ok() => Progress::Served,
             Err(RecvError::TimedOut) => {
                 // Thousands are silent at a time, and the arena is small.
@@ -137,6 +140,7 @@ impl Conversation {
     /// What is looked at before the first packet, and takes too long for the thread that accepts.
     fn begin(&mut self) {
         self.has_begun = true;
+        self.link.take_descriptors();
         if self.link.look_closer(&self.daemon) {
             self.seat.session = self
                 .daemon
@@ -169,7 +173,7 @@ impl Conversation {
         self.packet.clear(len);
         match performed {
             Performed::End => Err(Ended),
-            Performed::Answered | Performed::Wants(_) => Ok(()),
+            Performed::Answered | Performed::Wants(_) | Performed::Attests(_) => Ok(()),
         }
     }
 
@@ -251,6 +255,17 @@ impl Conversation {
                 self.park(id, len, want, seen)
                     .map_or_else(|status| refuse(id, status, &send), |()| Performed::Answered)
             }
+            Performed::Attests(call) => {
+                let kept = self.keep(len, self.daemon.config.limits.max_wait_ms);
+                let asked = kept
+                    .map_err(|status| (status, status.as_str().into()))
+                    .and_then(|request| request.attest(&self.daemon, &call));
+                if let Err((status, error)) = asked {
+                    self.log_unopened(head.id, "attest", status, &*error);
+                    return refuse(head.id, status, &send);
+                }
+                Performed::Answered
+            }
             Performed::End => Performed::End,
         }
     }
@@ -265,6 +280,18 @@ impl Conversation {
         if wait_ms == 0 {
             return Err(self.daemon.waited_in_vain());
         }
+        let parked = self.keep(len, wait_ms)?;
+        Event::Parked {
+            link: &self.link,
+            request: id,
+            want: &want,
+        }
+        .emit();
+        parked.wait_for(&self.daemon, want, seen)
+    }
+
+    /// Takes the request out of this connection's hands, until a later moment.
+    fn keep(&mut self, len: usize, wait_ms: u32) -> Result<ParkedRequest, Status> {
         let account = self.link.account();
         let slot = account.park().map_err(|_| Status::QuotaExceeded)?;
         let packet = self
@@ -272,12 +299,6 @@ impl Conversation {
             .take(len, account)
             .map_err(super::buffers::NoRoom::status)?;
         let now = Daemon::now();
-        Event::Parked {
-            link: &self.link,
-            request: id,
-            want: &want,
-        }
-        .emit();
         let parked = ParkedRequest::new(
             Arc::clone(&self.link),
             packet,
@@ -286,7 +307,7 @@ impl Conversation {
             now.boot_ms.saturating_add(wait_ms.into()),
         );
         self.link.note_parked();
-        parked.wait_for(&self.daemon, want, seen)
+        Ok(parked)
     }
 
     /// Writes to the log why a packet was refused whose params nobody looked at.

@@ -1,9 +1,11 @@
+use super::leaving::leave;
 use super::quota::{Account, ConnectionSlot};
 use super::shared::Attached;
 use crate::daemon::Daemon;
 use crate::event::Event;
 use crate::executable::NoDigest;
-use nitride_ipc::message::ask_for_senders;
+use nitride_ipc::memory::SharedMemory;
+use nitride_ipc::message::{ask_for_senders, take_descriptors};
 use nitride_ipc::peer::{CgroupRoot, IdentityError, PeerIdentity, resolve};
 use nitride_ipc::{Connection, NextPacket, RecvError, SendError};
 use nitride_vault::{Peer, Socket};
@@ -31,7 +33,8 @@ pub(crate) struct Link {
     pub(crate) socket: Socket,
     connection: Connection,
     identity: PeerIdentity,
-    slot: ConnectionSlot,
+    /// Given back when it is closed, which may be later than this is dropped.
+    slot: Arc<ConnectionSlot>,
     has_parked: AtomicBool,
     executable_digest: OnceLock<[u8; 32]>,
     per_message: AtomicBool,
@@ -50,11 +53,17 @@ impl Link {
             socket,
             connection,
             identity,
-            slot,
+            slot: Arc::new(slot),
             has_parked: AtomicBool::new(false),
             executable_digest: OnceLock::new(),
             per_message: AtomicBool::new(false),
         }
+    }
+
+    /// Takes descriptors from now on, of a peer for which there is room.
+    pub(super) fn take_descriptors(&self) {
+        // Where that fails, the peer is told so when it sends one.
+        let _ = take_descriptors(&self.connection, true);
     }
 
     /// The packets.
@@ -147,11 +156,16 @@ impl Link {
             }
             Err(error) => return Err(error),
         };
-        let attached = message.descriptors.pop();
+        let attached = match message.descriptors.pop() {
+            None => Attached::Nothing,
+            Some(descriptor) if SharedMemory::is_memory(&descriptor) => Attached::One(descriptor),
+            // Closed here: anywhere else, others might wait for it.
+            Some(_) => Attached::Foreign,
+        };
         Ok(Some(Received {
             len: message.len,
             is_from_peer: !self.is_per_message() || self.identity.has_sent(message.sender.as_ref()),
-            attached: attached.map_or(Attached::Nothing, Attached::One),
+            attached,
         }))
     }
 
@@ -186,6 +200,12 @@ impl Link {
     /// Whether requests of this connection may be parked.
     pub(crate) fn has_parked(&self) -> bool {
         self.has_parked.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        leave(&self.connection, Arc::clone(&self.slot));
     }
 }
 

@@ -13,9 +13,11 @@
 //! stand in the arena (`buffers`); what a user takes of it is counted (`quota`).
 
 mod accept;
+mod attest;
 mod buffers;
 mod bulk;
 mod conversation;
+mod leaving;
 mod link;
 mod parked;
 mod perform;
@@ -27,6 +29,7 @@ mod shared;
 mod spin;
 
 pub(crate) use accept::accept_all;
+pub(crate) use attest::{Attesting, attest_all};
 pub(crate) use link::{Link, PeerChanged};
 pub(crate) use parked::{ParkedRequest, resume_all};
 pub(crate) use quota::{Ceilings, Quota, QuotaExceeded};

@@ -1,3 +1,4 @@
+use super::attest::Attestation;
 use super::buffers::ChargedBuf;
 use super::link::Link;
 use super::perform::{Performed, Request, perform, refuse};
@@ -10,7 +11,8 @@ use crate::rounds::{Moment, Parking, Waiter};
 use crate::watch::{Watch, key_of};
 use nitride_ipc::SendError;
 use nitride_protocol::{Operation, Status, open_request};
-use nitride_vault::Want;
+use nitride_vault::{AttestCall, Want};
+use std::error::Error;
 use std::sync::Arc;
 
 /// How often a request is parked. Two are natural: first the gate, then the key.
@@ -96,6 +98,22 @@ impl ParkedRequest {
         Ok(())
     }
 
+    /// Has evidence made for it, and is performed again with that.
+    ///
+    /// # Errors
+    /// The status to refuse the request with, and why, where none is made.
+    pub(super) fn attest(
+        self,
+        daemon: &Daemon,
+        call: &AttestCall,
+    ) -> Result<(), (Status, Box<dyn Error>)> {
+        let uid = self.link.identity().uid;
+        let place = daemon.attesting.place(uid);
+        let place = place.map_err(|error| (Status::QuotaExceeded, error.into()))?;
+        let asked = daemon.attesting.ask(self, *call.report_data(), place);
+        asked.map_err(|status| (status, status.as_str().into()))
+    }
+
     /// Answers that it waited in vain, without waiting for the peer to read it.
     pub(crate) fn refuse(&self, status: Status, watch: &Watch) {
         // It was opened before it was parked.
@@ -112,8 +130,9 @@ impl ParkedRequest {
         }
     }
 
-    /// Performs it again. The peer is identified anew first, and the policy is that of this moment.
-    pub(crate) fn resume(self, daemon: &Daemon) {
+    /// Performs it again, with what nitride-quote said where that was waited for. The peer is
+    /// identified anew first, and the policy is that of this moment.
+    pub(crate) fn resume(self, daemon: &Daemon, attestation: Option<Attestation>) {
         let link = Arc::clone(&self.link);
         let send = |reply: &[u8]| -> Result<(), SendError> {
             link.answer_or_end(reply);
@@ -139,6 +158,7 @@ impl ParkedRequest {
         let seen = daemon.waiting.moment();
         let session = daemon.vault.session(link.peer(), link.socket);
         let mut seat = Seat::new(session, self.buffers.clone());
+        seat.attestation = attestation;
         match perform(daemon, &link, &mut seat, &request, &send) {
             Performed::Answered => {}
             Performed::End => link.connection().shutdown(),
@@ -148,6 +168,11 @@ impl ParkedRequest {
                     refuse(id, status, &send);
                 }
             }
+            Performed::Attests(call) => {
+                if let Err((status, _)) = self.attest(daemon, &call) {
+                    refuse(head.id, status, &send);
+                }
+            }
         }
     }
 }
@@ -155,6 +180,6 @@ impl ParkedRequest {
 /// Performs woken requests until the line is closed. Runs on a few threads of its own.
 pub(crate) fn resume_all(daemon: &Daemon) {
     while let Some(request) = daemon.waiting.next_woken() {
-        request.resume(daemon);
+        request.resume(daemon, None);
     }
 }

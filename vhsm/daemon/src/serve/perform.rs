@@ -1,3 +1,4 @@
+use super::attest::Attestation;
 use super::buffers::NoRoom;
 use super::bulk::perform_bulk;
 use super::link::Link;
@@ -10,14 +11,14 @@ use crate::randomness::SystemDraw;
 use crate::refusals::RecentRefusal;
 use crate::watch::{Ended, key_of};
 use nitride_ipc::SendError;
-use nitride_protocol::admin::Reloaded;
-use nitride_protocol::application::{AuditHead, Head, RegisterBuffer, Registered};
+use nitride_protocol::admin::{Reloaded, Wipe};
+use nitride_protocol::application::{Attested, AuditHead, Head, RegisterBuffer, Registered};
 use nitride_protocol::limits::MAX_PACKET_LEN;
 use nitride_protocol::{
-    KeyName, Message, Operation, Reader, RequestHead, Status, write_refusal, write_reply,
+    Empty, KeyName, Message, Operation, Reader, RequestHead, Status, write_refusal, write_reply,
 };
 use nitride_vault::audit::is_denial;
-use nitride_vault::{Outcome, Want};
+use nitride_vault::{AttestCall, Outcome, Want};
 use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::mem::take;
@@ -46,6 +47,8 @@ pub(crate) enum Performed {
     Answered,
     /// Nothing has happened yet, since this is missing.
     Wants(Want),
+    /// Nothing has happened yet, since evidence has to be made.
+    Attests(AttestCall),
     /// The connection is to end.
     End,
 }
@@ -163,7 +166,7 @@ fn conclude(
             }
             Err(PolicyError::Unaudited(_)) => refuse(id, Status::AuditUnavailable, send),
             // What is wrong with the files stands in the log.
-            Err(_) => refuse(id, Status::Internal, send),
+            Err(_) => refuse(id, Status::PolicyInvalid, send),
         },
         Outcome::Status(asked) => {
             let mut reply = vec![0; MAX_PACKET_LEN];
@@ -207,10 +210,40 @@ fn conclude(
                 }
             }
         }
-        // Taken by `act`, or done by nobody yet.
-        Outcome::Bulk(_) | Outcome::Attest(_) | Outcome::Daemon(_) => {
-            refuse(id, Status::UnknownOperation, send)
+        Outcome::Attest(call) => {
+            let Some(Attestation { report_data, made }) = seat.attestation.take() else {
+                return Performed::Attests(call);
+            };
+            match made {
+                // It is made of the same packet, so this is so; evidence over other data would be
+                // somebody else's.
+                Ok(_) if report_data != *call.report_data() => refuse(id, Status::Internal, send),
+                Ok(evidence) => {
+                    let tee = daemon.config.evidence.as_ref();
+                    let attested = Attested {
+                        tee: tee.map_or("none", |from| &from.tee),
+                        report_data: &report_data,
+                        primary_evidence: &evidence.primary,
+                        additional_evidence: &evidence.additional,
+                    };
+                    answer(id, &attested, reply, send)
+                }
+                Err(error) => {
+                    let status = Status::EvidenceUnavailable;
+                    log_refusal(daemon, link, request, status, &error);
+                    refuse(id, status, send)
+                }
+            }
         }
+        Outcome::Daemon(call) if call.operation() == Operation::Wipe => {
+            if Wipe::decode_last(request.params.clone()).is_err() {
+                return refuse(id, Status::Malformed, send);
+            }
+            daemon.wipe();
+            answer(id, &Empty, reply, send)
+        }
+        // Taken by `act`, or done by nobody yet.
+        Outcome::Bulk(_) | Outcome::Daemon(_) => refuse(id, Status::UnknownOperation, send),
     }
 }
 

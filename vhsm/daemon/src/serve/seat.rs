@@ -1,3 +1,4 @@
+use super::attest::Attestation;
 use super::buffers::Place;
 use super::shared::Buffers;
 use crate::watch::Tally;
@@ -14,6 +15,8 @@ pub(crate) struct Seat {
     pub(crate) buffers: Buffers,
     /// What was used, until it is written down.
     pub(crate) tally: Tally,
+    /// What nitride-quote said to the request that is performed again with it.
+    pub(super) attestation: Option<Attestation>,
 }
 
 impl Seat {
@@ -23,6 +26,7 @@ impl Seat {
             reply: Place::default(),
             buffers,
             tally: Tally::default(),
+            attestation: None,
         }
     }
 }

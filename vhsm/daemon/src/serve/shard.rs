@@ -4,6 +4,7 @@
 //! switching than they serve. What a worker does for a connection is what its thread would do; it
 //! only never waits for one peer alone.
 
+use super::accept::run_alone;
 use super::conversation::{Conversation, Progress};
 use crate::daemon::Daemon;
 use crate::stop::StopSignal;
@@ -152,17 +153,26 @@ impl Shard {
             for _ in 0..PACKETS_AT_A_TIME {
                 match conversation.progress() {
                     Progress::Served => {}
-                    Progress::Idle => return true,
-                    Progress::Ended => return false,
+                    other => return other,
                 }
             }
-            true
+            Progress::Served
         }));
         match served {
-            Ok(true) => {
+            Ok(Progress::Served | Progress::Idle) => {
                 self.seated().insert(number, conversation);
             }
-            Ok(false) | Err(_) => {
+            // Others would wait as long as that does. So who shares memory has a thread after all;
+            // there are no more of these than connections.
+            Ok(Progress::Attached) => {
+                let link = Arc::clone(conversation.link());
+                let _ = self.epoll.delete(link.connection());
+                if run_alone(conversation, ()).is_err() {
+                    link.connection().shutdown();
+                    daemon.forget_link(&link);
+                }
+            }
+            Ok(Progress::Ended) | Err(_) => {
                 if served.is_err() {
                     daemon.note_fault();
                 }

@@ -40,8 +40,10 @@ pub(crate) enum Attached {
     Nothing,
     /// One descriptor.
     One(OwnedFd),
-    /// More than any request takes; the kernel has closed them.
+    /// More than any request takes; they are closed.
     TooMany,
+    /// Something that is no memory; it is closed.
+    Foreign,
 }
 
 impl Attached {
@@ -54,7 +56,7 @@ impl Attached {
                 Operation::from_wire(operation),
                 Some(Op::RegisterBuffer | Op::EncryptBuffer | Op::DecryptBuffer | Op::Restore)
             ),
-            Self::TooMany => false,
+            Self::TooMany | Self::Foreign => false,
         }
     }
 }
@@ -100,7 +102,7 @@ impl Buffers {
     pub(crate) fn attach(&mut self, attached: Attached) {
         self.attached = match attached {
             Attached::One(memfd) => Some(Arc::new(memfd)),
-            Attached::Nothing | Attached::TooMany => None,
+            Attached::Nothing | Attached::TooMany | Attached::Foreign => None,
         };
     }
 
