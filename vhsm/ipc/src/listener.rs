@@ -74,7 +74,8 @@ pub enum AcceptError {
     System(#[source] Errno),
 }
 
-/// A listening `SOCK_SEQPACKET` socket.
+/// A listening `SOCK_SEQPACKET` socket. Its connections take no descriptors until they are told to
+/// ([`take_descriptors`](crate::message::take_descriptors)), where the kernel can see to that.
 #[derive(Debug)]
 pub struct Listener {
     socket: OwnedFd,
@@ -176,6 +177,7 @@ pub(crate) fn bind_at(
     })?;
     fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o777))
         .map_err(|error| system(sys::errno_of(&error)))?;
+    sys::pass_rights(socket.as_fd(), false).map_err(system)?;
     let backlog = Backlog::new(BACKLOG_LEN).map_err(system)?;
     listen(socket, backlog).map_err(system)
 }
@@ -221,7 +223,7 @@ pub(crate) fn check_listening(
         .is_ok_and(|address| address.family() == Some(AddressFamily::Unix));
     let of_kind = getsockopt(socket, sockopt::SockType).is_ok_and(|found| found == kind);
     let listening = getsockopt(socket, sockopt::AcceptConn).unwrap_or(false);
-    if local && of_kind && listening {
+    if local && of_kind && listening && sys::pass_rights(socket.as_fd(), false).is_ok() {
         Ok(())
     } else {
         Err(BindError::WrongKind { wanted })

@@ -78,6 +78,13 @@ impl SharedMemory {
         Self::map(memfd.as_fd(), len)
     }
 
+    /// Whether `descriptor` is memory of some kind. Of all that a peer may send, that alone can be
+    /// looked at, and closed, without waiting for anybody.
+    #[must_use]
+    pub fn is_memory(descriptor: &impl AsFd) -> bool {
+        fcntl(descriptor.as_fd(), FcntlArg::F_GET_SEALS).is_ok()
+    }
+
     /// The length in bytes of the memory that [`SharedMemory::adopt`] would take.
     ///
     /// # Errors
@@ -150,16 +157,18 @@ impl SharedMemory {
 /// The length of the memory, once it is what the module's documentation asks for.
 fn check(memfd: BorrowedFd<'_>, said: Option<u64>) -> Result<usize, MemoryError> {
     let system = |action| move |errno| MemoryError::System { action, errno };
+    // Seals first, since the kernel answers that itself: anything else may ask a file system that is
+    // the peer's own program, which need not answer. And seals before the length: what is sealed
+    // stays as it is then seen.
+    let seals = match fcntl(memfd, FcntlArg::F_GET_SEALS) {
+        Ok(seals) => SealFlag::from_bits_retain(seals),
+        Err(_) => return Err(MemoryError::NotMemfd),
+    };
     let kind = fstatfs(memfd).map_err(system("look at"))?.filesystem_type();
     // Of huge pages and of memfd_secret, too, there are memfds; neither can be relied on like this.
     if kind != TMPFS_MAGIC {
         return Err(MemoryError::NotMemfd);
     }
-    // Seals before the length: what is sealed stays as it is then seen.
-    let seals = match fcntl(memfd, FcntlArg::F_GET_SEALS) {
-        Ok(seals) => SealFlag::from_bits_retain(seals),
-        Err(_) => return Err(MemoryError::NotMemfd),
-    };
     if !seals.contains(SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW) {
         return Err(MemoryError::NotSealed);
     }

@@ -3,8 +3,8 @@
 use crate::connection::{Connection, RecvError};
 use crate::sys;
 use nix::errno::Errno;
-use nix::sys::socket::{setsockopt, sockopt};
-use std::os::fd::{AsFd, OwnedFd};
+use nix::sys::socket::{MsgFlags, recvmsg, setsockopt, sockopt};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// Most descriptors that one packet can carry to us.
 pub const MAX_DESCRIPTORS: usize = 4;
@@ -41,7 +41,55 @@ pub fn ask_for_senders(socket: &impl AsFd, asks: bool) -> Result<(), RecvError> 
     setsockopt(&socket.as_fd(), sockopt::PassCred, &asks).map_err(RecvError::System)
 }
 
+/// Whether packets to `socket` may carry descriptors; connections inherit it from their listener.
+/// Before Linux 6.16 they always may.
+///
+/// A descriptor that came is closed some time, and closing may take as long as whoever sent it
+/// likes: a socket that lingers, a file whose file system is the sender's program. The kernel closes
+/// what nobody takes on the thread that takes the packet, or that closes the connection. So
+/// descriptors are taken only from those, and on threads, that may wait.
+///
+/// # Errors
+/// [`RecvError::System`].
+pub fn take_descriptors(socket: &impl AsFd, takes: bool) -> Result<(), RecvError> {
+    sys::pass_rights(socket.as_fd(), takes).map_err(RecvError::System)
+}
+
 impl Connection {
+    /// Whether there are packets that nobody has taken, empty ones included. After
+    /// [`Connection::shutdown`] there come no more.
+    ///
+    /// # Errors
+    /// [`RecvError::System`].
+    pub fn has_unread(&self) -> Result<bool, RecvError> {
+        // Every packet has something attached then, which tells an empty one from the end.
+        ask_for_senders(self, true)?;
+        self.is_next(MsgFlags::MSG_PEEK)
+    }
+
+    /// Takes away all packets that are there, which takes as long as closing what is attached does;
+    /// see [`take_descriptors`].
+    ///
+    /// # Errors
+    /// [`RecvError::System`].
+    pub fn discard_all(&self) -> Result<(), RecvError> {
+        ask_for_senders(self, true)?;
+        while self.is_next(MsgFlags::empty())? {}
+        Ok(())
+    }
+
+    fn is_next(&self, flags: MsgFlags) -> Result<bool, RecvError> {
+        let flags = flags | MsgFlags::MSG_DONTWAIT;
+        loop {
+            match recvmsg::<()>(self.as_fd().as_raw_fd(), &mut [], None, flags) {
+                Ok(next) => return Ok(next.flags.contains(MsgFlags::MSG_CTRUNC)),
+                Err(Errno::EAGAIN | Errno::ECONNRESET) => return Ok(false),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(RecvError::System(errno)),
+            }
+        }
+    }
+
     /// As [`Connection::recv`], with the sender; see [`ask_for_senders`].
     ///
     /// # Errors
@@ -93,10 +141,10 @@ impl Connection {
 mod tests {
     use super::*;
     use crate::Listener;
-    use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+    use nix::sys::socket::{ControlMessage, sendmsg};
     use nix::unistd::{getgid, getuid, pipe};
     use std::io::{IoSlice, Read};
-    use std::os::fd::{AsRawFd, RawFd};
+    use std::os::fd::RawFd;
 
     fn send_with(connection: &Connection, packet: &[u8], descriptors: &[RawFd]) {
         let attached = [ControlMessage::ScmRights(descriptors)];
@@ -199,5 +247,46 @@ mod tests {
         assert!(matches!(cut, Err(RecvError::Truncated { len: 9, room: 8 })));
         assert_eq!(ours.recv_message(&mut [0; 8], 1).unwrap().unwrap().len, 8);
         assert!(ours.recv_message(&mut [0; 8], 1).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_connection_takes_no_descriptors_until_it_is_told_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let listener = Listener::bind(&path, 0o600).unwrap();
+        let adopted = Listener::from_fd(listener.into()).unwrap();
+        // Before Linux 6.16 there is no such thing.
+        let is_known =
+            |connection: &Connection| connection.send_with(b"x", &[connection.as_fd()]).is_err();
+        let theirs = Connection::connect(&path).unwrap();
+        let is_refused = is_known(&theirs);
+        let ours = adopted.accept().unwrap();
+        assert_eq!(ours.has_unread().unwrap(), !is_refused);
+        ours.discard_all().unwrap();
+        take_descriptors(&ours, true).unwrap();
+        assert!(!is_known(&theirs));
+        let message = ours.recv_message(&mut [0; 8], 1).unwrap().unwrap();
+        assert_eq!(message.descriptors.len(), 1);
+        take_descriptors(&ours, false).unwrap();
+        assert_eq!(is_known(&theirs), is_refused);
+    }
+
+    #[test]
+    fn what_is_unread_is_seen_and_taken_away_even_if_it_is_empty() {
+        let (ours, theirs) = Connection::pair().unwrap();
+        assert!(!ours.has_unread().unwrap());
+        let (read, write) = pipe().unwrap();
+        theirs.send(b"").unwrap();
+        send_with(&theirs, b"", &[write.as_raw_fd()]);
+        theirs.send(b"x").unwrap();
+        drop(write);
+        assert!(ours.has_unread().unwrap());
+        ours.shutdown();
+        assert!(theirs.send(b"y").is_err());
+        assert!(ours.has_unread().unwrap());
+        ours.discard_all().unwrap();
+        assert!(!ours.has_unread().unwrap());
+        let mut rest = Vec::new();
+        std::fs::File::from(read).read_to_end(&mut rest).unwrap();
     }
 }

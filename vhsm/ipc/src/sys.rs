@@ -69,6 +69,30 @@ pub(crate) fn peer_groups(socket: BorrowedFd<'_>) -> Result<Vec<u32>, Errno> {
     }
 }
 
+/// Whether packets to `socket` may carry descriptors, which they may unless this says otherwise:
+/// `SO_PASSRIGHTS` (Linux 6.16; before it, nothing keeps them away). Whoever attaches one to a
+/// packet that may not is told EPERM.
+pub(crate) fn pass_rights(socket: BorrowedFd<'_>, passes: bool) -> Result<(), Errno> {
+    /// asm-generic/socket.h; libc does not name it yet.
+    const SO_PASSRIGHTS: libc::c_int = 83;
+    let value = libc::c_int::from(passes);
+    let value_len = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or(0);
+    // SAFETY: the pointer is to a live local integer and the length is its own; the kernel reads it.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_PASSRIGHTS,
+            (&raw const value).cast(),
+            value_len,
+        )
+    };
+    match Errno::result(result) {
+        Ok(_) | Err(Errno::ENOPROTOOPT) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// What `PIDFD_GET_INFO` says of a process.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PidfdInfo {
