@@ -34,7 +34,7 @@ impl Buckets {
     /// What is kept of a bucket is when it will be full again: each use moves that by one share,
     /// and is refused if it would be later than an empty bucket takes to fill (GCRA).
     pub(super) fn take(&self, whose: impl Hash, rate: Rate, now: Now) -> Result<(), Refusal> {
-        if rate.uses == 0 {
+        if rate.uses == 0 || rate.per_secs == 0 {
             return Err(Refusal::RateLimited);
         }
         let span_nanos = u64::from(rate.per_secs).saturating_mul(NANOS_IN_SEC);
@@ -135,6 +135,8 @@ mod tests {
     fn a_rate_of_none_lets_nobody() {
         assert_eq!(taken(&Buckets::default(), 1, rate(0, 60), 1_000, 9), 0);
         assert_eq!(taken(&Buckets::default(), 1, rate(0, 0), 1_000, 9), 0);
+        // No policy states it, but whoever owns a wrapping key may write it into what it wraps.
+        assert_eq!(taken(&Buckets::default(), 1, rate(5, 0), 1_000, 9), 0);
     }
 
     #[test]
