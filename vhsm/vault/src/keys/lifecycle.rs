@@ -228,7 +228,7 @@ impl Body {
     ) -> Result<u32, Refusal> {
         let newest = self.newest_version();
         let number = newest.checked_add(1).ok_or(Refusal::TooManyVersions)?;
-        self.make_room()?;
+        let place = self.make_room()?;
         let version = NewVersion {
             number,
             state: KeyState::Enabled,
@@ -241,15 +241,15 @@ impl Body {
             now,
         };
         let version = version.write(self.family, None, draw)?;
-        self.versions.push(version);
+        self.put(version, place);
         Ok(number)
     }
 
     /// What has no material any more cannot come back beside a newer version, and gives it its
-    /// place. What it took from the versions before it stays taken.
-    pub(super) fn make_room(&mut self) -> Result<(), Refusal> {
+    /// place: gives which, for [`Body::put`]. What it took from the versions before it stays taken.
+    pub(super) fn make_room(&mut self) -> Result<Option<usize>, Refusal> {
         if self.versions.len() < MAX_VERSIONS_LEN {
-            return Ok(());
+            return Ok(None);
         }
         let mut versions = self.versions.iter();
         let gone = versions
@@ -260,7 +260,15 @@ impl Body {
         {
             before.rewrite()?;
         }
-        record::erase(self.versions.remove(gone));
-        Ok(())
+        Ok(Some(gone))
+    }
+
+    /// Adds a version that is written. Only now does the one before go whose place it takes: were
+    /// that the newest, and this one not to come, its number would be free again.
+    pub(super) fn put(&mut self, version: Version, place: Option<usize>) {
+        self.versions.push(version);
+        if let Some(gone) = place {
+            record::erase(self.versions.remove(gone));
+        }
     }
 }

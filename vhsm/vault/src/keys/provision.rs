@@ -199,11 +199,11 @@ fn merge(
         return Err(CommitRefused::OlderVersion { held });
     }
     if delivered.version > held {
-        body.make_room()?;
+        let place = body.make_room()?;
         let version = delivered.version(material, KeyState::Enabled, now);
         let version = version.write(body.family, None, draw)?;
         narrow(&mut body.versions, version.own.as_deref());
-        body.versions.push(version);
+        body.put(version, place);
         return Ok(());
     }
     renew(body, delivered, material, now, draw)

@@ -1,5 +1,7 @@
 use super::codec::CodecFault;
-use super::{Family, KEY, KeyFields, VERSION, VersionFields, erase_material, set_state, state_of};
+use super::{
+    Family, KEY, KeyFields, VERSION, VersionFields, erase, erase_material, set_state, state_of,
+};
 use crate::keys::Material;
 use crate::keys::key::{Body, Version};
 use crate::keys::terms::Voucher;
@@ -129,7 +131,9 @@ fn check(
     if own.is_empty() {
         return Err(RecordFault::NoVersion);
     }
-    if own.len() > MAX_VERSIONS_LEN {
+    // One more, while a new one takes the place of one that is gone.
+    let has_place = own.iter().any(|(_, record)| record.is_empty());
+    if own.len() > MAX_VERSIONS_LEN + usize::from(has_place) {
         let len = own.len();
         return Err(RecordFault::TooManyVersions { len });
     }
@@ -192,6 +196,12 @@ fn whole(
         let (before, from) = versions.split_at_mut(newest);
         if let (Some(older), Some(newer)) = (before.last_mut(), from.first()) {
             older.narrow_by(newer.own.as_deref());
+        }
+    }
+    if versions.len() > MAX_VERSIONS_LEN {
+        let mut gone = versions.iter();
+        if let Some(gone) = gone.position(|version| version.material().is_none()) {
+            erase(versions.remove(gone));
         }
     }
     let is_gone = |version: &Version| version.state == KeyState::Destroyed;

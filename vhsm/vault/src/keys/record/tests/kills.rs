@@ -319,3 +319,31 @@ fn a_version_that_gives_up_its_place_leaves_its_narrowing() {
         assert_eq!(body.own_operations(first), left);
     }
 }
+
+/// The number of a version that was destroyed is nobody's again, whenever it ends: its ciphertexts
+/// name it, and a service may have it still.
+#[test]
+fn a_kill_while_the_newest_version_gives_up_its_place_does_not_free_its_number() {
+    let last = u32::try_from(MAX_VERSIONS_LEN).unwrap();
+    for key in ["tag", "made"] {
+        let mut world = World::new(everything(stated()));
+        trace::begin();
+        changes()[1](&mut world);
+        deliver(&mut world, 1, |_| {});
+        let more = |world: &mut World, number| match key {
+            "tag" => deliver(world, number, |_| {}),
+            _ => rotate(world, key).unwrap(),
+        };
+        (2..=last).for_each(|number| more(&mut world, number));
+        destroy(&mut world, key, Some(last));
+        let first = trace::steps().len();
+        more(&mut world, last + 1);
+        for (step, store) in trace::steps().iter().enumerate().skip(first - 1) {
+            let keys = found(store);
+            let key = keys.find(key).unwrap().unwrap();
+            let body = key.read().unwrap();
+            assert!(body.newest_version() >= last, "step {step}");
+            assert_eq!(body.versions.len(), MAX_VERSIONS_LEN, "step {step}");
+        }
+    }
+}
