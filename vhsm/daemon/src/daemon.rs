@@ -6,7 +6,7 @@ use crate::log_budget::LogBudget;
 use crate::refusals::RecentRefusals;
 use crate::rounds::Waiting;
 use crate::serve::{Attesting, Ceilings, Link, Quota};
-use crate::store::{Arenas, Keeping};
+use crate::store::{Arenas, Keeping, growth_warning};
 use crate::watch::Watch;
 use nitride_ipc::clock;
 use nitride_ipc::peer::CgroupRoot;
@@ -47,6 +47,8 @@ pub(crate) struct Daemon {
     pub(crate) keeping: Keeping,
     /// Records of the earlier process that are no keys, and why.
     not_recovered: Vec<String>,
+    /// That the records cannot grow as configured.
+    growth_warning: Option<String>,
     /// As it was at the start.
     pub(crate) config: Config,
     /// Where units are found; `None` where there is no cgroup2.
@@ -109,6 +111,7 @@ impl Daemon {
             keeping,
             recovered,
         } = arenas.into();
+        let lock_limit = nitride_ipc::process::lock_limit().unwrap_or_default();
         let policy = load_policy(&config, FIRST_GENERATION)?;
         let programs = match policy.asks_about_programs() {
             true => Some(ProgramReader::start().map_err(PolicyError::Programs)?),
@@ -130,6 +133,7 @@ impl Daemon {
             vault,
             keeping,
             not_recovered: recovery.refused,
+            growth_warning: growth_warning(config.arena_sizes, lock_limit),
             waiting: Waiting::new(Arc::clone(&watch)),
             watch,
             programs,
@@ -295,6 +299,7 @@ impl Daemon {
         self.begin_stopping();
         // One atomic store: a crash leaves every key or none.
         nitride_secmem::wipe_all();
+        Event::Wiped.emit();
         self.wiped.store(true, Ordering::Release);
         self.wipe_bell.notify_one();
     }
@@ -378,6 +383,7 @@ impl Daemon {
             warnings.push(format!("every key ends with this process: {reason}"));
         }
         warnings.extend(self.not_recovered.iter().cloned());
+        warnings.extend(self.growth_warning.clone());
         if self.backing == Backing::Locked {
             warnings.push(
                 "the arenas are locked memory, which root and the kernel can read".to_owned(),

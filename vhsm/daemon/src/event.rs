@@ -23,6 +23,8 @@ pub(crate) enum Event<'a> {
     Warning { text: &'a str },
     /// The service manager was told, or asked, to stop.
     Stopping,
+    /// Every key was ended, and the process ends.
+    Wiped,
     /// Everything has ended; so many connections had to be cut.
     Stopped { cut: usize },
     /// A new policy is in force.
@@ -142,6 +144,7 @@ impl Event<'_> {
             Self::Serving { .. }
             | Self::Warning { .. }
             | Self::Stopping
+            | Self::Wiped
             | Self::Stopped { .. }
             | Self::Reloaded { .. }
             | Self::ReloadRefused { .. }
@@ -190,6 +193,7 @@ impl Event<'_> {
             Self::Serving { arenas, generation } => info!(arenas, generation, "serving"),
             Self::Warning { text } => warn!("{text}"),
             Self::Stopping => info!("stopping"),
+            Self::Wiped => warn!("every key wiped, ending"),
             Self::Stopped { cut } => info!(cut, "stopped"),
             Self::Reloaded { generation, digest } => {
                 info!(generation, digest = %Hex(*digest), "policy reloaded");

@@ -55,10 +55,22 @@ pub(crate) enum SocketsError {
     #[error("open a socket")]
     Bind(#[from] BindError),
     /// A volume is to be served and nothing says where.
-    #[error("volume {volume} has no socket: state one, or have systemd hand over disk-{volume}")]
+    #[error(
+        "volume {volume} has no socket: enable vhsm-disk@{volume}.socket, or state one in its \
+         [[disk-key]]"
+    )]
     NoDiskSocket {
         /// The volume.
         volume: String,
+    },
+    /// A volume's socket cannot be made here; systemd would make it.
+    #[error("open the socket of volume {volume}: enable vhsm-disk@{volume}.socket")]
+    DiskSocket {
+        /// The volume.
+        volume: String,
+        /// What is in the way.
+        #[source]
+        error: BindError,
     },
     /// Neither configured nor handed over.
     #[error("there is no application socket: state one in [sockets] or have systemd hand it over")]
@@ -183,7 +195,10 @@ impl Handed {
             let volume = disk_key.volume.clone();
             return Err(SocketsError::NoDiskSocket { volume });
         };
-        let listener = stream::bind(path, DISK_KEY_MODE)?;
+        let listener = stream::bind(path, DISK_KEY_MODE).map_err(|error| {
+            let volume = disk_key.volume.clone();
+            SocketsError::DiskSocket { volume, error }
+        })?;
         made.push(path.clone());
         Ok(listener)
     }

@@ -6,7 +6,9 @@
 use crate::config::Config;
 use anyhow::Context;
 use nitride_ipc::listen_fds::{self, ListenFdsError};
-use nitride_secmem::{Backing, Installed, Record, keep_dropped_records, on_new_segment};
+use nitride_secmem::{
+    ArenaSizes, Backing, Installed, Record, keep_dropped_records, on_new_segment,
+};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use std::ffi::OsString;
@@ -88,6 +90,19 @@ impl From<Backing> for Arenas {
             recovered: Vec::new(),
         }
     }
+}
+
+/// What to say where the records cannot grow as far as they are configured to: vhsmd would serve,
+/// and refuse new keys long before `records-max`.
+pub(crate) fn growth_warning(sizes: ArenaSizes, lock_limit: Option<u64>) -> Option<String> {
+    let records = sizes.records_max_len.max(sizes.records_len) as u64;
+    let heap = sizes.heap_len as u64;
+    let needed = records.saturating_add(heap);
+    let limit = lock_limit.filter(|limit| *limit < needed)?;
+    Some(format!(
+        "the records cannot grow to arena.records-max: RLIMIT_MEMLOCK is {limit} bytes, and with the \
+         heap that takes {needed}; raise LimitMEMLOCK= of the unit, or lower records-max"
+    ))
 }
 
 fn keep(installed: &Installed) -> anyhow::Result<Keeping> {
@@ -206,6 +221,22 @@ mod tests {
             let told = reason(persists, variables).unwrap_err();
             assert!(told.contains(part), "{told}");
         }
+    }
+
+    #[test]
+    fn growth_that_the_limit_of_locked_memory_forbids_is_told_at_the_start() {
+        let sizes = ArenaSizes {
+            records_len: 1 << 20,
+            records_max_len: 8 << 20,
+            heap_len: 2 << 20,
+        };
+        assert_eq!(growth_warning(sizes, None), None);
+        assert_eq!(growth_warning(sizes, Some(10 << 20)), None);
+        let told = growth_warning(sizes, Some((10 << 20) - 1)).unwrap();
+        assert!(
+            told.contains("10485759") && told.contains("LimitMEMLOCK="),
+            "{told}"
+        );
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub enum ProcessError {
     /// `RLIMIT_NOFILE` could not be read or raised.
     #[error("raise the limit of open descriptors")]
     Descriptors(#[source] Errno),
+    /// `RLIMIT_MEMLOCK` could not be read.
+    #[error("read the limit of locked memory")]
+    LockedMemory(#[source] Errno),
 }
 
 /// Forbids debuggers and `/proc/PID/mem` of the same uid, and core dumps.
@@ -55,6 +58,27 @@ pub fn no_new_privs() -> Result<(), ProcessError> {
     }
 }
 
+/// How many bytes this process may lock; `None` where nothing limits that: no `RLIMIT_MEMLOCK`, or
+/// CAP_IPC_LOCK.
+///
+/// # Errors
+/// [`ProcessError::LockedMemory`].
+pub fn lock_limit() -> Result<Option<u64>, ProcessError> {
+    let (soft, _) = getrlimit(Resource::RLIMIT_MEMLOCK).map_err(ProcessError::LockedMemory)?;
+    // Where it cannot be read, the limit is taken to hold.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let is_free = soft == libc::RLIM_INFINITY || has_ipc_lock(&status);
+    Ok((!is_free).then_some(soft))
+}
+
+/// Whether the effective capabilities in `/proc/PID/status` have CAP_IPC_LOCK.
+fn has_ipc_lock(status: &str) -> bool {
+    const CAP_IPC_LOCK: u32 = 14;
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = line.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
+    effective.is_some_and(|bits| bits >> CAP_IPC_LOCK & 1 == 1)
+}
+
 /// Raises the soft limit of open descriptors to `wanted`, or to the hard limit if that is lower,
 /// and returns the limit that then holds. It is never lowered.
 ///
@@ -68,4 +92,18 @@ pub fn raise_descriptor_limit(wanted: u64) -> Result<u64, ProcessError> {
     }
     setrlimit(Resource::RLIMIT_NOFILE, target, hard).map_err(ProcessError::Descriptors)?;
     Ok(target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capability_to_lock_is_read_from_the_effective_set() {
+        assert!(has_ipc_lock("Name:\tx\nCapEff:\t0000000000004000\n"));
+        assert!(!has_ipc_lock(
+            "CapPrm:\t0000000000004000\nCapEff:\t0000000000000000\n"
+        ));
+        assert!(!has_ipc_lock("CapEff:\tno number"));
+    }
 }

@@ -44,7 +44,7 @@ pub(crate) enum TooManyAttestations {
 struct Asked {
     request: ParkedRequest,
     report_data: [u8; 48],
-    _place: AttestPlace,
+    place: AttestPlace,
 }
 
 /// Those who wait for evidence.
@@ -104,7 +104,7 @@ impl Attesting {
         let asked = Asked {
             request,
             report_data,
-            _place: place,
+            place,
         };
         self.line.send(asked).map_err(|_| Status::ShuttingDown)
     }
@@ -136,14 +136,15 @@ pub(crate) async fn attest_all(daemon: Arc<Daemon>) {
         let evidence_seat = Arc::clone(&daemon.evidence_seats).acquire_owned().await;
         let daemon = Arc::clone(&daemon);
         tokio::task::spawn_blocking(move || {
-            let from = daemon.config.evidence.as_ref();
-            let made = make(from, &asked.report_data);
-            drop((seat, evidence_seat));
-            let attestation = Attestation {
-                report_data: asked.report_data,
-                made,
-            };
-            asked.request.resume(&daemon, Some(attestation));
+            let Asked {
+                request,
+                report_data,
+                place,
+            } = asked;
+            let made = make(daemon.config.evidence.as_ref(), &report_data);
+            drop((seat, evidence_seat, place));
+            let attestation = Attestation { report_data, made };
+            request.resume(&daemon, Some(attestation));
         });
     }
 }

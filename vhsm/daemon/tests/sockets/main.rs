@@ -3,9 +3,11 @@
 #![cfg(test)]
 #![forbid(unsafe_code)]
 
+mod completed;
 mod disk_key;
 mod handed_over;
 mod hostile;
+mod lingering;
 mod many;
 mod rounds;
 mod serving;
