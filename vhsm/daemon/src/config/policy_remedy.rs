@@ -10,6 +10,7 @@ pub(super) fn part(fault: &PolicyFault) -> String {
         | PolicyFault::NeverReleased { key, .. }
         | PolicyFault::NotProvisioned { key, .. }
         | PolicyFault::NoSigner { key }
+        | PolicyFault::UnsignedWrappingKey { key }
         | PolicyFault::NeverValid { key }
         | PolicyFault::Zero { key, .. }
         | PolicyFault::RotatedElsewhere { key, .. }
@@ -39,6 +40,7 @@ pub(super) fn remedy(fault: &PolicyFault) -> &'static str {
         PolicyFault::NoSigner { .. } => {
             "name a signer, or state unsigned = \"accept\" and read what that means"
         }
+        PolicyFault::UnsignedWrappingKey { .. } => "remove unsigned, and have its owner sign it",
         PolicyFault::NeverValid { .. } => "correct one of the two",
         PolicyFault::Zero { .. } => "state one or more, or leave it out",
         PolicyFault::RotatedElsewhere { .. } => "remove it, and have its owner store a new version",

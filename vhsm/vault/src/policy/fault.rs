@@ -62,6 +62,12 @@ pub enum PolicyFault {
         /// The key.
         key: KeyNameBuf,
     },
+    /// A wrapping key that the courier may choose: it could read all that is wrapped under it.
+    #[error("key {key} wraps others and takes unsigned resources: its bringer could read them all")]
+    UnsignedWrappingKey {
+        /// The key.
+        key: KeyNameBuf,
+    },
     /// `not-before` lies after `not-after`.
     #[error("key {key} is never valid: not-before lies after not-after")]
     NeverValid {
@@ -236,6 +242,9 @@ impl PolicySet {
                 }
                 if rule.signer.is_empty() && rule.unsigned == Unsigned::Refuse {
                     return Err(PolicyFault::NoSigner { key: key() });
+                }
+                if rule.key_type == KeyType::Aes256Kwp && rule.unsigned == Unsigned::Accept {
+                    return Err(PolicyFault::UnsignedWrappingKey { key: key() });
                 }
             }
             Source::Generate | Source::Local => {

@@ -117,6 +117,11 @@ fn what_could_never_hold_is_named() {
     let fault = fault_of(|set| set.keys[0].signer.clear());
     assert_eq!(fault, PolicyFault::NoSigner { key: key() });
     let fault = fault_of(|set| {
+        set.keys[0] = crate::tests::world::key("k", KeyType::Aes256Kwp, kbs("r/t/k"));
+        set.keys[0].unsigned = Unsigned::Accept;
+    });
+    assert_eq!(fault, PolicyFault::UnsignedWrappingKey { key: key() });
+    let fault = fault_of(|set| {
         set.keys[0].not_before = Some(2);
         set.keys[0].not_after = Some(1);
     });
