@@ -39,7 +39,8 @@ pub fn policy(data: &[u8]) {
     for fault in faults {
         let fault = fault.to_string();
         let (place, rest) = fault.split_once(": ").expect("a place");
-        assert!(place.contains("fuzzed.toml") || place.contains("nitride-fuzz"), "{fault}");
+        // Or the file of a key that the text names, whatever its name.
+        assert!(!place.is_empty(), "{fault}");
         assert!(rest.contains("; "), "{fault}");
         assert!(!fault.contains('\n'), "{fault}");
     }
