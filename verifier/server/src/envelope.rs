@@ -18,37 +18,59 @@ use zeroize::Zeroizing;
 const EC_P256: &str = "ec-p256";
 
 /// The types of keys that vaults take, with the lengths of their material in bytes.
-const KEY_TYPES: [(&str, RangeInclusive<usize>); 6] = [
+/// Raw bytes, a scalar or a seed; of RSA a PKCS#8 file.
+const KEY_TYPES: [(&str, RangeInclusive<usize>); 19] = [
+    ("aes-128-gcm", 16..=16),
     ("aes-256-gcm", 32..=32),
     ("aes-256-gcm-siv", 32..=32),
+    ("aes-256-kwp", 32..=32),
+    ("chacha20-poly1305", 32..=32),
     ("hmac-sha256", 16..=1024),
+    ("hmac-sha384", 16..=1024),
+    ("hmac-sha512", 16..=1024),
     (EC_P256, 32..=32),
+    ("ec-p384", 48..=48),
+    ("ec-p521", 66..=66),
     ("ed25519", 32..=32),
+    ("x25519", 32..=32),
+    ("rsa-2048", 1024..=4096),
+    ("rsa-3072", 1024..=4096),
+    ("rsa-4096", 1024..=4096),
+    ("ml-dsa-65", 32..=32),
+    ("ml-kem-768", 64..=64),
     ("secret", 1..=MAX_MATERIAL_LEN),
 ];
 
 /// The operations that an envelope may allow.
-const OPERATIONS: [&str; 14] = [
+const OPERATIONS: [&str; 22] = [
+    "agree",
+    "decapsulate",
     "decrypt",
+    "decrypt-buffer",
+    "derive",
     "describe",
     "destroy",
     "disable",
     "enable",
+    "encapsulate",
     "encrypt",
+    "encrypt-buffer",
     "list",
     "mac",
     "public-key",
     "release",
     "sign",
+    "unwrap",
     "verify",
     "verify-mac",
+    "wrap",
     "generate",
 ];
 
 /// What is said about a resource besides its name and material.
 #[derive(Debug, Clone)]
 pub(crate) struct SealSpec {
-    /// The key's type: secret, ec-p256, ed25519, aes-256-gcm, aes-256-gcm-siv, hmac-sha256.
+    /// The key's type, as vhsmd names it: secret, ec-p256, aes-256-gcm, …
     pub(crate) key_type: String,
     /// The version of the material, from 1; a new one for each change.
     pub(crate) version: u32,

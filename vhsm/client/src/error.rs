@@ -128,7 +128,7 @@ impl ClientError {
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Connect { .. } => {
-                "check that vhsmd runs, that the socket's path is right and that you may connect to it"
+                "check that vhsmd runs and that the socket's path is right; where permission is denied, have your user or unit added to the group vhsm-clients"
             }
             Self::Register(_) => "call from within a tokio runtime with I/O enabled",
             Self::Closed { .. }
@@ -138,6 +138,18 @@ impl ClientError {
                 "vhsmd may have restarted or reached its limit of connections: connect again, and read its log"
             }
             Self::Unusable { .. } => "connect again",
+            Self::Refused {
+                operation: "encrypt-buffer",
+                status: Status::Denied,
+            } => {
+                "grant encrypt-buffer beside encrypt to this peer and key: more than 64 KiB goes through shared memory"
+            }
+            Self::Refused {
+                operation: "decrypt-buffer",
+                status: Status::Denied,
+            } => {
+                "grant decrypt-buffer beside decrypt to this peer and key: more than 64 KiB goes through shared memory"
+            }
             Self::Refused { status, .. } => remedy_for(*status),
             Self::Timeout { .. } => {
                 "allow more time to wait, or read vhsmd's log for what it waits for"

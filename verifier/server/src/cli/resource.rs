@@ -75,7 +75,7 @@ pub(crate) struct Sealing {
     /// The material, taken byte for byte. `-` is standard input.
     #[arg(long, value_name = "PATH", requires = "owner_key")]
     material: Option<PathBuf>,
-    /// The key's type: secret, ec-p256, ed25519, aes-256-gcm, aes-256-gcm-siv, hmac-sha256.
+    /// The key's type, as vhsmd names it: secret, ec-p256, aes-256-gcm, …
     #[arg(long = "type", value_name = "TYPE", requires = "owner_key")]
     key_type: Option<String>,
     /// The version of the material, from 1; a new one for each change.

@@ -248,7 +248,7 @@ pub(crate) enum Verb {
         #[arg(value_name = "REQUEST")]
         request: u32,
     },
-    /// Erase every key, for good
+    /// Erase every key, for good; vhsmd ends, and a service manager starts it anew
     Wipe {
         /// Really
         #[arg(long, required = true)]
