@@ -45,6 +45,8 @@ fn send_lingering(client: &Client) -> TcpStream {
     let len = write_request(&mut packet, 1, operation, &RegisterBuffer { len: 4096 }).unwrap();
     let (ours, other) = lingering();
     let _ = client.connection.send_with(&packet[..len], &[ours.as_fd()]);
+    // If it was not sent, or vhsmd was first, this one is the last, and it is we who wait.
+    std::thread::spawn(move || drop(ours));
     other
 }
 
