@@ -211,7 +211,7 @@ fn look_at(position: usize, descriptor: &OwnedFd) -> Result<Looked, SegmentFault
     };
     let mapping = Mapping::of_descriptor(descriptor, len).map_err(SegmentFault::NotMapped)?;
     let (head, fields) = SegmentHead::read(&mapping).map_err(|bad| match bad {
-        BadHead::Magic => SegmentFault::Foreign,
+        BadHead::Magic | BadHead::Wiped => SegmentFault::Foreign,
         BadHead::Layout(layout) => SegmentFault::UnknownLayout { layout },
         BadHead::Length => wrong_size,
     })?;

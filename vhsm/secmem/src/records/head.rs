@@ -1,6 +1,6 @@
 //! The first pages of a segment: what it is, and what its other pages are used for.
 
-use super::slot::LAYOUT;
+use super::slot::{LAYOUT, MAX_SEQUENCE};
 use crate::arena::{ENTRY_LEN, PageTable, Segment};
 use crate::mapping::{Mapping, PAGE_LEN};
 use std::io;
@@ -51,6 +51,8 @@ pub(crate) enum BadHead {
     Layout(u32),
     /// Its lengths are not those of its mapping.
     Length,
+    /// It says that more was committed than ever is.
+    Wiped,
 }
 
 /// The head of a segment that stays mapped: arenas are never unmapped.
@@ -121,11 +123,16 @@ impl SegmentHead {
         if !has_lengths {
             return Err(BadHead::Length);
         }
+        let wiped_through = head.wiped_through.load(Ordering::Acquire);
+        // The next commit has a higher number, which must be one, and not 0 by wrapping.
+        if wiped_through > MAX_SEQUENCE {
+            return Err(BadHead::Wiped);
+        }
         let fields = HeadFields {
             index: head.index,
             store: StoreId(head.store),
             kept_count: head.kept_count.load(Ordering::Acquire),
-            wiped_through: head.wiped_through.load(Ordering::Acquire),
+            wiped_through,
         };
         Ok((found, fields))
     }

@@ -48,6 +48,17 @@ fn what_is_no_secret_memory_is_refused() {
 }
 
 #[test]
+fn a_head_that_leaves_no_number_for_the_next_commit_is_refused() {
+    let (store, kept) = two();
+    // The upper half of `wiped_through`.
+    let upper = word(&store, 0, 60);
+    let was = poke(upper, u32::MAX);
+    assert!(matches!(fault(&kept), (0, SegmentFault::Foreign)));
+    poke(upper, was);
+    assert!(adopted(&kept, 2).is_ok());
+}
+
+#[test]
 fn foreign_and_wrongly_sized_memory_is_refused() {
     let (_store, kept) = two();
     let (_mapping, foreign) = Mapping::secret_with_descriptor(4 * PAGE_LEN).unwrap();
