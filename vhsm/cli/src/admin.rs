@@ -133,12 +133,15 @@ fn check(caller: &Caller<'_>, path: &Path) -> Result<(), Failure> {
 fn backup(caller: &Caller<'_>, recipient: &str, target: &Target) -> Result<(), Failure> {
     let mut client = caller.connect()?;
     let mut pending = target.pending()?;
-    pending.write(BACKUP_MAGIC)?;
     let mut cursor: Option<Vec<u8>> = None;
     loop {
         let part = client
             .backup(recipient, cursor.as_deref())
             .map_err(|source| Failure::Vhsmd { key: None, source })?;
+        if cursor.is_none() {
+            // Not before there is something: a refusal leaves nothing behind.
+            pending.write(BACKUP_MAGIC)?;
+        }
         let len = u32::try_from(part.sealed.len()).unwrap_or(u32::MAX);
         pending.write(&len.to_be_bytes())?;
         pending.write(&part.sealed)?;

@@ -12,6 +12,7 @@ use nitride_ipc::clock;
 use nitride_ipc::peer::CgroupRoot;
 use nitride_protocol::Status;
 use nitride_secmem::Backing;
+use nitride_vault::backup::Recipient;
 use nitride_vault::policy::PolicyFault;
 use nitride_vault::{Now, Outcome, StatusRequest, Surroundings, Vault};
 use std::collections::HashMap;
@@ -49,6 +50,8 @@ pub(crate) struct Daemon {
     not_recovered: Vec<String>,
     /// That the records cannot grow as configured.
     growth_warning: Option<String>,
+    /// Who may read backups.
+    pub(crate) recipients: Vec<Recipient>,
     /// As it was at the start.
     pub(crate) config: Config,
     /// Where units are found; `None` where there is no cgroup2.
@@ -113,6 +116,8 @@ impl Daemon {
         } = arenas.into();
         let lock_limit = nitride_ipc::process::lock_limit().unwrap_or_default();
         let policy = load_policy(&config, FIRST_GENERATION)?;
+        let recipients = config.recipients.iter().map(|file| file.read());
+        let recipients = recipients.collect::<Result<_, _>>()?;
         let programs = match policy.asks_about_programs() {
             true => Some(ProgramReader::start().map_err(PolicyError::Programs)?),
             false => None,
@@ -143,6 +148,7 @@ impl Daemon {
             attesting: Attesting::default(),
             processors: std::thread::available_parallelism().map_or(1, usize::from),
             cgroups: CgroupRoot::find().ok(),
+            recipients,
             config,
             log_budget: LogBudget::default(),
             config_path,

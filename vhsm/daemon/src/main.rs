@@ -13,6 +13,7 @@
 
 mod arguments;
 mod audit;
+mod backup;
 mod config;
 mod daemon;
 mod disk;

@@ -41,6 +41,7 @@
 
 mod access;
 pub mod audit;
+pub mod backup;
 mod ciphertext;
 mod explain;
 mod figures;

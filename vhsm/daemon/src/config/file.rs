@@ -3,6 +3,7 @@ use super::disk_key::{DiskKey, RawDiskKey, duration};
 use super::limits::{Limits, RawLimits};
 use super::metrics::{MetricsSettings, RawMetrics};
 use super::peers::{Accounts, RawPeer, peer_match, unit_of};
+use super::recipient::{RawRecipient, RecipientFile, recipients};
 use super::sockets::{RawSockets, Sockets};
 use super::{ConfigError, Document, quantity};
 use nitride_protocol::{KeyName, limits::MAX_LABEL_LEN};
@@ -42,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) services: Vec<String>,
     /// Owners of resources that the policy may name.
     pub(crate) signers: Vec<SignerFile>,
+    /// Who may read backups.
+    pub(crate) recipients: Vec<RecipientFile>,
 }
 
 /// Where evidence comes from.
@@ -96,6 +99,8 @@ struct RawConfig {
     service: Vec<RawService>,
     #[serde(default)]
     signer: Vec<RawSigner>,
+    #[serde(default)]
+    backup_recipient: Vec<RawRecipient>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -211,6 +216,7 @@ impl Config {
                 .into_iter()
                 .map(|signer| signer_file(document, signer))
                 .collect::<Result<_, _>>()?,
+            recipients: recipients(document, raw.backup_recipient)?,
         };
         Ok(config)
     }

@@ -56,6 +56,7 @@ const AUDIT: Place = Table("audit");
 const METRICS: Place = Table("metrics");
 const DISK_KEY: Place = Table("disk-key");
 const SIGNER: Place = Table("signer");
+const RECIPIENT: Place = Table("backup-recipient");
 const RULE: Place = Policy("rule");
 const KEY: Place = Policy("key");
 const GATE: Place = Policy("gate");
@@ -122,6 +123,10 @@ pub(crate) const KEYS: &[ConfigKey] = &[
     key(SIGNER, "name", "its name; required"),
     key(SIGNER, "public-key", "PEM file of its P-256 public key; required"),
     key(SIGNER, "kid", "the `kid` of its envelopes; the digest of the public key if left out"),
+    table(Top, "backup-recipient", "who may read backups; fixed until a restart"),
+    key(RECIPIENT, "name", "what `vhsm backup` calls it; required"),
+    key(RECIPIENT, "public-key", "PEM file of its P-256 or X25519 public key; required"),
+    key(RECIPIENT, "key", "the key of this vault that has the private half, if the recipient's backups may be restored here"),
 
     table(PolicyTop, "rule", "grants operations on names to peers; what no rule grants is denied"),
     key(RULE, "name", "for the log and for `vhsm policy explain`; required"),

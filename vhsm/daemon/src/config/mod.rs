@@ -23,6 +23,7 @@ mod policy_folder;
 mod policy_remedy;
 mod public_key;
 mod quantity;
+mod recipient;
 mod sockets;
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,9 @@
-//! P-256 public keys out of PEM files. Public data: nothing here is secret.
+//! Public keys out of PEM files. Public data: nothing here is secret.
 
 use super::{ConfigError, Document};
 use base64ct::{Base64, Encoding};
 use nitride_secmem::crypto::parse_p256_spki;
+use nitride_vault::backup::RecipientKey;
 use std::path::Path;
 
 const BEGIN: &str = "-----BEGIN PUBLIC KEY-----";
@@ -16,6 +17,17 @@ pub(crate) fn read(path: &Path) -> Result<[u8; 65], ConfigError> {
     let fault = |reason| ConfigError::of_file(path, reason, REMEDY);
     let der = der_of(document.text()).ok_or_else(|| fault("is not one PEM public key"))?;
     parse_p256_spki(&der).ok_or_else(|| fault("is not a public key on the curve P-256"))
+}
+
+/// The one P-256 or X25519 public key in the PEM file at `path`.
+pub(super) fn read_recipient(path: &Path) -> Result<RecipientKey, ConfigError> {
+    const REMEDY: &str = "give a PEM file with one P-256 or X25519 public key, as `openssl pkey \
+                          -pubout` and `vhsm public-key` write it";
+    let document = Document::read(path)?;
+    let fault = |reason| ConfigError::of_file(path, reason, REMEDY);
+    let der = der_of(document.text()).ok_or_else(|| fault("is not one PEM public key"))?;
+    RecipientKey::from_spki(&der)
+        .ok_or_else(|| fault("is not a public key on the curve P-256 or X25519"))
 }
 
 /// What stands between the two lines of RFC 7468; text before the first is a comment.

@@ -4,6 +4,7 @@ use super::bulk::perform_bulk;
 use super::link::Link;
 use super::reply_len::{ReplyLen, reply_len};
 use super::seat::Seat;
+use crate::backup;
 use crate::daemon::{Daemon, PolicyError};
 use crate::event::{Chain, Event};
 use crate::inquiry;
@@ -198,6 +199,17 @@ fn conclude(
                 digest: chain.digest(),
             };
             answer(id, &head, reply, send)
+        }
+        Outcome::Daemon(call) if backup::takes(call.operation()) => {
+            let uid = seat.session.peer().uid;
+            let passage = (&mut seat.passage, uid);
+            match backup::answer(daemon, passage, &call, request.params.clone(), reply) {
+                Ok(len) => sent(send(reply.get(..len).unwrap_or_default())),
+                Err(fault) => {
+                    log_refusal(daemon, link, request, fault.status(), &fault);
+                    refuse(id, fault.status(), send)
+                }
+            }
         }
         Outcome::Daemon(call) if inquiry::takes(call.operation()) => {
             let mut reply = vec![0; MAX_PACKET_LEN];

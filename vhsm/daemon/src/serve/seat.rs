@@ -1,6 +1,7 @@
 use super::attest::Attestation;
 use super::buffers::Place;
 use super::shared::Buffers;
+use crate::backup::Passage;
 use crate::watch::Tally;
 use nitride_vault::Session;
 
@@ -17,6 +18,8 @@ pub(crate) struct Seat {
     pub(crate) tally: Tally,
     /// What nitride-quote said to the request that is performed again with it.
     pub(super) attestation: Option<Attestation>,
+    /// The backup that goes out or comes in.
+    pub(crate) passage: Passage,
 }
 
 impl Seat {
@@ -27,6 +30,7 @@ impl Seat {
             buffers,
             tally: Tally::default(),
             attestation: None,
+            passage: Passage::default(),
         }
     }
 }

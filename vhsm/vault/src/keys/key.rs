@@ -463,6 +463,11 @@ impl Lease {
         Self(own.chain(stated).min())
     }
 
+    /// Whether there is none.
+    pub(super) fn is_endless(self) -> bool {
+        self.0.is_none()
+    }
+
     pub(crate) fn has_run_out(self, version: &Version, now: Now) -> bool {
         self.left_ms(version, now) == Some(0)
     }

@@ -1,5 +1,6 @@
 //! The key table: who has which name, how many there may be, and how keys come in.
 
+mod image;
 mod key;
 mod lifecycle;
 mod material;
@@ -10,6 +11,7 @@ mod rate;
 pub(crate) mod record;
 mod terms;
 
+pub(crate) use image::KeyImage;
 pub(crate) use key::{Body, Key, Lease, Version};
 pub(crate) use material::{Expanded, ExpandedCache, Live, Material, Wrapping, curve_of};
 pub(crate) use new_key::NewKey;

@@ -39,6 +39,10 @@ fn every_key_that_is_read_is_listed_and_no_other() {
         (Place::Table("disk-key"), "[[disk-key]]\nsurprise = 1\n"),
         (Place::Table("service"), "[[service]]\nsurprise = 1\n"),
         (Place::Table("signer"), "[[signer]]\nsurprise = 1\n"),
+        (
+            Place::Table("backup-recipient"),
+            "[[backup-recipient]]\nsurprise = 1\n",
+        ),
     ] {
         let error = parse(text).unwrap_err();
         assert_eq!(taken(&error), listed(place), "{place:?}");

@@ -71,7 +71,7 @@ pub(crate) enum CodecFault {
 }
 
 /// A field whose value is none of its values.
-fn bad(at: usize, field: &'static str) -> DecodeError {
+pub(crate) fn bad(at: usize, field: &'static str) -> DecodeError {
     DecodeError::OutOfRange { at, field }
 }
 
@@ -286,7 +286,7 @@ fn read_former(reader: &mut Reader<'_>) -> Result<Former, DecodeError> {
     }
 }
 
-fn key_name(reader: &mut Reader<'_>) -> Result<KeyNameBuf, DecodeError> {
+pub(crate) fn key_name(reader: &mut Reader<'_>) -> Result<KeyNameBuf, DecodeError> {
     let at = reader.position();
     reader.text()?.parse().map_err(|_| bad(at, "key"))
 }
@@ -304,7 +304,7 @@ fn text(
     Ok(text.to_owned())
 }
 
-fn write_list<T>(
+pub(crate) fn write_list<T>(
     writer: &mut Writer<'_>,
     list: &[T],
     mut write: impl FnMut(&mut Writer<'_>, &T) -> Result<(), EncodeError>,
@@ -313,7 +313,7 @@ fn write_list<T>(
     list.iter().try_for_each(|entry| write(writer, entry))
 }
 
-fn read_list<'b, T>(
+pub(crate) fn read_list<'b, T>(
     reader: &mut Reader<'b>,
     max_len: usize,
     field: &'static str,

@@ -27,7 +27,10 @@ pub(crate) mod tests;
 #[cfg(test)]
 pub(crate) mod trace;
 
-pub(crate) use codec::{KeyFields, MAX_FORMER_LEN, VersionFields, read_policy, write_policy};
+pub(crate) use codec::{
+    KeyFields, MAX_FORMER_LEN, VersionFields, bad, key_name, read_list, read_policy, write_list,
+    write_policy,
+};
 pub use recover::record_written_again;
 pub(super) use recover::recover;
 
@@ -147,13 +150,26 @@ impl KeyFields {
         versions: Vec<Version>,
         draw: &mut dyn Draw,
     ) -> Result<(KeyNameBuf, Body), Refusal> {
+        self.write_in(KeyState::Enabled, 0, versions, draw)
+    }
+
+    /// The same, in a state of its own, after uses that were taken elsewhere.
+    pub(super) fn write_in(
+        self,
+        state: KeyState,
+        uses_taken: u64,
+        versions: Vec<Version>,
+        draw: &mut dyn Draw,
+    ) -> Result<(KeyNameBuf, Body), Refusal> {
         let public = self.encode()?;
         let mut id = [0; 16];
         draw.fill(&mut id);
         let mut draft = Draft::new(KEY, RecordId(id), public.len(), 0)?;
         draft.public_mut().copy_from_slice(&public);
+        draft.set_counter(TAKEN, uses_taken);
+        draft.set_state(word_of(state));
         let record = commit(draft);
-        Ok(Body::new(self, KeyState::Enabled, versions, record))
+        Ok(Body::new(self, state, versions, record))
     }
 }
 
