@@ -60,13 +60,13 @@ impl Form<'_> {
     }
 }
 
-/// Every 32 bytes at a multiple of 8 that could be a random key: for finding one that the vault
-/// has made, by trying each.
+/// Every 32 bytes that could be a random key, at whatever address, since a record's secret follows
+/// its public part: for finding one that the vault has made, by trying each.
 pub fn candidates(regions: &[Region]) -> impl Iterator<Item = &[u8; 32]> {
     regions.iter().flat_map(|region| {
-        let starts = (0..region.bytes.len().saturating_sub(31)).step_by(8);
-        starts
-            .filter_map(|start| region.bytes[start..].first_chunk::<32>())
+        let windows = region.bytes.windows(32);
+        windows
+            .filter_map(|window| window.first_chunk::<32>())
             .filter(|bytes| looks_random(bytes))
     })
 }
