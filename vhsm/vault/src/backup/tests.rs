@@ -176,7 +176,7 @@ fn keys_come_back_in_another_vault_and_open_what_they_sealed() {
         assert_eq!(first.result().ciphertext[3], 1);
         assert_eq!(sealed.result().ciphertext[3], 3);
         let key = to.world.vault.keys.find("k").unwrap().unwrap();
-        assert_eq!(key.read().unwrap().origin, Origin::Imported);
+        assert_eq!(key.read().unwrap().origin, Origin::Derived);
         // Once more changes nothing: they are there.
         assert_eq!(to.restore(&[recipient], &parts), Ok(0));
     }
@@ -400,4 +400,25 @@ fn whatever_comes_is_refused_or_read() {
         assert!(to.restore(&ours, &changed).is_err(), "{at}");
     }
     assert_eq!(to.count(), before);
+}
+
+#[test]
+fn a_secret_that_nobody_was_named_for_comes_back_for_nobody() {
+    let (recipient, half) = pair(KeyType::X25519);
+    let mut from = Site::made(&[("k", KeyType::HmacSha256)]);
+    let import = nitride_protocol::admin::Import {
+        key: name("held"),
+        key_type: KeyType::Secret,
+        operations: None,
+        material: b"held back",
+        format: nitride_protocol::MaterialFormat::Raw,
+        wrapping_key: None,
+        wrappable_by: Vec::new(),
+    };
+    from.world.ask(&mut from.admin, &import).unwrap();
+    let parts = from.back_up(&recipient);
+    let mut to = Site::new(Vec::new()).with_half(&half, KeyType::X25519);
+    assert_eq!(to.restore(std::slice::from_ref(&recipient), &parts), Ok(2));
+    let key = to.world.vault.keys.find("held").unwrap().unwrap();
+    assert_eq!(key.read().unwrap().terms.release_to, Some(Vec::new()));
 }

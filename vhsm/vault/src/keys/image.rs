@@ -72,10 +72,12 @@ impl Body {
         if self.key_type == KeyType::Aes256Kwp {
             return Err(LeftOut::Wrapping);
         }
-        let terms = match rule {
+        let mut terms = match rule {
             Some(rule) => self.terms.narrowed_by(&OwnPolicy::of_rule(rule)),
             None => self.terms.clone(),
         };
+        // Nobody was named, so nobody it is: where it comes back, a rule may name somebody.
+        terms.release_to.get_or_insert_default();
         let is_leased = |version| !Lease::of(self, version, rule).is_endless();
         if terms.max_uses.is_some() || self.versions.iter().any(is_leased) {
             return Err(LeftOut::Counted);
@@ -89,14 +91,11 @@ impl Body {
         terms: &OwnPolicy,
         writer: &mut Writer<'_>,
     ) -> Result<(), EncodeError> {
-        let origin = match self.origin {
-            Origin::Derived => Origin::Derived,
-            _ => Origin::Imported,
-        };
         writer.array(10)?;
         writer.text(name.as_str())?;
         writer.text(self.key_type.as_str())?;
-        writer.u64(origin.to_wire())?;
+        // A copy is nobody's to widen, and nobody's to open with nonces of his choice.
+        writer.u64(Origin::Derived.to_wire())?;
         writer.bytes(&self.id)?;
         writer.u64(self.created_secs)?;
         writer.bool(self.born_under_rule)?;
@@ -140,7 +139,7 @@ impl<'i> KeyImage<'i> {
     fn check(&self, at: usize) -> Result<(), DecodeError> {
         let fault = |field| Err(DecodeError::OutOfRange { at, field });
         let lives = |state| matches!(state, KeyState::Enabled | KeyState::Disabled);
-        if !matches!(self.origin, Origin::Imported | Origin::Derived) {
+        if self.origin != Origin::Derived {
             return fault("origin");
         }
         if !lives(self.state) {
