@@ -13,6 +13,10 @@ use nitride_protocol::KeyType;
 use nitride_secmem::Record;
 use std::sync::Arc;
 
+/// From how many erased bytes on a record moves to a smaller place. The records of symmetric keys,
+/// scalars and seeds would fit into no smaller one.
+const WORTH_MOVING_LEN: usize = 256;
+
 /// A version's key: the canonical bytes in the records arena. What the library makes of them
 /// lives in the heap arena and is kept for as long as the [`ExpandedCache`] has room, so that a
 /// use seldom has to expand it again.
@@ -55,8 +59,15 @@ impl Material {
     }
 
     /// Zeroes the canonical bytes and drops what was made of them; what else the record has stays.
+    /// The room of a large secret is given back: the record moves to a smaller place, or stays
+    /// where it is if there is none.
     pub(super) fn erase(&mut self) {
+        let erased_len = self.record.len();
         self.slot = Arc::default();
         self.record.erase_secret();
+        if erased_len >= WORTH_MOVING_LEN {
+            let public = self.record.public().to_vec();
+            let _ = self.record.replace_public(&public);
+        }
     }
 }
