@@ -169,7 +169,7 @@ fn reload_is_whole_or_not_at_all() {
     let mut admin = vhsmd.greeted("admin.sock", 0);
     client.call(&Random { len: 8 }).unwrap();
     vhsmd.write_policy(&format!("{POLICY}\n[[rule]]\nname = 1\n"));
-    assert_eq!(admin.call(&Reload), Err(Status::Internal));
+    assert_eq!(admin.call(&Reload), Err(Status::PolicyInvalid));
     client.call(&Random { len: 8 }).unwrap();
     let status = admin.call(&StatusRequest).unwrap();
     let status: VaultStatus<'_> = read(&status);
