@@ -406,12 +406,12 @@ fn whatever_comes_is_refused_or_read() {
 fn a_secret_that_nobody_was_named_for_comes_back_for_nobody() {
     let (recipient, half) = pair(KeyType::X25519);
     let mut from = Site::made(&[("k", KeyType::HmacSha256)]);
-    let import = nitride_protocol::admin::Import {
+    let import = Import {
         key: name("held"),
         key_type: KeyType::Secret,
         operations: None,
         material: b"held back",
-        format: nitride_protocol::MaterialFormat::Raw,
+        format: MaterialFormat::Raw,
         wrapping_key: None,
         wrappable_by: Vec::new(),
     };
