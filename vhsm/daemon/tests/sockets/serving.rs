@@ -96,8 +96,11 @@ fn malformed_packets_are_refused_by_id_and_strangers_are_cut_off() {
     client.connection.send(b"GET / HTTP/1.1").unwrap();
     assert_eq!(client.receive().1, Status::Malformed);
     assert_eq!(client.connection.next_len().unwrap(), None);
-    // Each is in the log, with what is wrong.
-    assert_eq!(vhsmd.log().matches("status=malformed").count(), 3);
+    // Each is in the log, with what is wrong. What the audit mirrors there comes when it likes.
+    let log = vhsmd.log();
+    let refused = log.lines().filter(|line| line.contains("request refused"));
+    let malformed = refused.filter(|line| line.contains("status=malformed"));
+    assert_eq!(malformed.count(), 3);
 }
 
 #[test]
