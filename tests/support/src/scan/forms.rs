@@ -98,7 +98,8 @@ mod tests {
         };
         let found: Vec<_> = candidates(std::slice::from_ref(&region)).collect();
         assert!(found.contains(&&key));
-        assert!(found.len() <= 5, "{}", found.len());
+        // Those that overlap the key by twenty bytes and more, and none of the rest.
+        assert!(found.len() <= 26, "{}", found.len());
     }
 
     #[test]
