@@ -86,6 +86,8 @@ fn descriptor_that_is_slow_to_close_holds_up_nobody_who_connects() {
     let refused: Vec<_> = (0..3).map(|_| vhsmd.connect("vhsm.sock")).collect();
     let _others: Vec<_> = refused.iter().map(send_lingering).collect();
     vhsmd.signal(Signal::SIGCONT);
+    // One of them would take the place that is given up, were it given up before they are refused.
+    std::thread::sleep(Duration::from_secs(1));
     drop(clients.pop());
     let deadline = Instant::now() + Duration::from_secs(8);
     let mut served = loop {
