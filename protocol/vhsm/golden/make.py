@@ -143,6 +143,9 @@ MESSAGES = {
 
 
 ENTRY = [
+    "platform-key": (2, ["tpm", b""], [bytes(range(32)), b"params"]),
+    "counter": (3, ["tpm", b"params", True], [2**33]),
+    "forget": (4, ["tpm"], []),
     9,
     12_345,
     1_700_000_000,

@@ -54,6 +54,10 @@ pub const MAX_PATH_LEN: usize = 512;
 pub const MAX_REASON_LEN: usize = 512;
 /// What evidence is asked over: SHA-384.
 pub const REPORT_DATA_LEN: usize = 48;
+/// What tells a platform which of its sealing keys is meant.
+pub const MAX_PLATFORM_PARAMS_LEN: usize = 4096;
+/// A platform's part of the sealing key.
+pub const PLATFORM_SECRET_LEN: usize = 32;
 /// A round's id.
 pub const ROUND_ID_LEN: usize = 16;
 /// A wrapped key: what travels with it, its material and the padding.

@@ -6,7 +6,10 @@ use nitride_protocol::agent::{
     RoundOrder,
 };
 use nitride_protocol::application::*;
-use nitride_protocol::quote::{EvidenceReply, EvidenceRequest};
+use nitride_protocol::quote::{
+    CounterReply, CounterRequest, EvidenceReply, EvidenceRequest, ForgetRequest, PlatformKeyReply,
+    PlatformKeyRequest,
+};
 use nitride_protocol::{
     Empty, Message, Operation, Reader, open_reply, open_request, write_reply, write_request,
 };
@@ -126,11 +129,16 @@ pub fn vhsm_reply(packet: &[u8]) {
 
 /// Every message of the agent's and the quote helper's sockets, in both directions.
 pub fn agent_message(packet: &[u8]) {
+    reply::<PlatformKeyReply>(packet);
+    reply::<CounterReply>(packet);
     reply::<RoundOrder>(packet);
     reply::<Evidence>(packet);
     reply::<EvidenceReply>(packet);
     let Ok((head, params)) = open_request(packet) else {
         return;
+    request::<PlatformKeyRequest>(packet, id, number, params.clone());
+    request::<CounterRequest>(packet, id, number, params.clone());
+    request::<ForgetRequest>(packet, id, number, params.clone());
     };
     let (id, number) = (head.id, head.operation);
     request::<EvidenceRequest>(packet, id, number, params.clone());

@@ -1,10 +1,16 @@
 //! The quote socket: nitride-quote listens, and vhsmd alone connects.
 
+pub mod counter;
 pub mod evidence;
+pub mod forget;
+pub mod platform_key;
 
 use std::fmt;
 
+pub use counter::{CounterReply, CounterRequest};
 pub use evidence::{EvidenceReply, EvidenceRequest};
+pub use forget::ForgetRequest;
+pub use platform_key::{PlatformKeyReply, PlatformKeyRequest};
 
 /// An operation of the quote socket, under its number on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -12,16 +18,30 @@ pub use evidence::{EvidenceReply, EvidenceRequest};
 pub enum QuoteOperation {
     /// Ask for evidence over report data.
     Evidence = 1,
+    /// Ask for the platform's part of the sealing key.
+    PlatformKey = 2,
+    /// Read or step the platform's counter.
+    Counter = 3,
+    /// Remove the platform's counter.
+    Forget = 4,
 }
 
 impl QuoteOperation {
     /// Every operation.
-    pub const ALL: [Self; 1] = [Self::Evidence];
+    pub const ALL: [Self; 4] = [
+        Self::Evidence,
+        Self::PlatformKey,
+        Self::Counter,
+        Self::Forget,
+    ];
 
     /// The operation's verb.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Evidence => "evidence",
+            Self::PlatformKey => "platform-key",
+            Self::Counter => "counter",
+            Self::Forget => "forget",
         }
     }
 

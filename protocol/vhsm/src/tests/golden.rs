@@ -8,7 +8,7 @@ use crate::agent::{
     NextRound, Resource, RoundOrder,
 };
 use crate::application::*;
-use crate::quote::{EvidenceReply, EvidenceRequest, QuoteOperation};
+use crate::quote::*;
 use crate::{
     Call, Empty, KeyName, KeyState, KeyType, MaterialFormat, Message, Operation, OperationSet,
     Origin, SignScheme, Status, open_reply, open_request, write_reply, write_request,
@@ -299,4 +299,16 @@ golden! {
             primary_evidence: r#"{"svn":"1"}"#,
             additional_evidence: "",
         };
+    platform_key_is_golden, "platform-key", QuoteOperation::PlatformKey,
+        PlatformKeyRequest { platform: "tpm", params: b"" },
+        PlatformKeyReply {
+            secret: COUNT[..32].try_into().unwrap(),
+            params: b"params",
+        };
+    counter_is_golden, "counter", QuoteOperation::Counter,
+        CounterRequest { platform: "tpm", params: b"params", increment: true },
+        CounterReply { value: 1 << 33 };
+    forget_is_golden, "forget", QuoteOperation::Forget,
+        ForgetRequest { platform: "tpm" },
+        Empty;
 }

@@ -91,6 +91,9 @@ shapes! {
     "failure" => agent::Failure<'_>, crate::Empty;
     "finish" => agent::Finish, crate::Empty;
     "evidence" => quote::EvidenceRequest<'_>, quote::EvidenceReply<'_>;
+    "platform-key" => quote::PlatformKeyRequest<'_>, quote::PlatformKeyReply<'_>;
+    "counter" => quote::CounterRequest<'_>, quote::CounterReply;
+    "forget" => quote::ForgetRequest<'_>, crate::Empty;
 }
 
 /// The text of a file of this crate.

@@ -338,6 +338,32 @@ fn every_message_round_trips(parts: &Parts) {
             additional_evidence: line,
         },
     );
+    let params = &data[..data.len().min(4096)];
+    round_trips(
+        "platform-key",
+        &PlatformKeyRequest {
+            platform: line,
+            params,
+        },
+    );
+    round_trips(
+        "platform-key-reply",
+        &PlatformKeyReply {
+            secret: &parts.digest.0,
+            params,
+        },
+    );
+    round_trips(
+        "counter",
+        &CounterRequest {
+            platform: line,
+            params,
+            increment: flag,
+        },
+    );
+    round_trips("counter-reply", &CounterReply { value: long });
+    round_trips("forget", &ForgetRequest { platform: line });
+    round_trips("forget-reply", &Empty);
 }
 
 /// Decodes, and holds the decoder against the CDDL: what one accepts the other accepts.
