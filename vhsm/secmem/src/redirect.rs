@@ -106,7 +106,8 @@ unsafe extern "C" fn release(start: *mut c_void, _file: *const c_char, _line: c_
     }
 }
 
-/// Lets a test refuse the n-th allocation from now on, and count what is held.
+/// Lets a test refuse the n-th allocation from now on, AWS-LC's or a secret's, and count what is
+/// held.
 #[cfg(test)]
 pub(crate) mod sabotage {
     use super::{DRAW, Draw};
@@ -122,7 +123,7 @@ pub(crate) mod sabotage {
         HELD.get()
     }
 
-    pub(super) fn count(change: isize) {
+    pub(crate) fn count(change: isize) {
         HELD.set(HELD.get() + change);
     }
 
@@ -131,7 +132,7 @@ pub(crate) mod sabotage {
         LEFT.set(count);
     }
 
-    pub(super) fn strikes() -> bool {
+    pub(crate) fn strikes() -> bool {
         match LEFT.get() {
             None => false,
             // What draws on the reserve is promised its memory.

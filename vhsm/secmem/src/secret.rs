@@ -3,6 +3,8 @@
 use crate::arena::Draw;
 use crate::arenas::arenas;
 use crate::mapping::wipe;
+#[cfg(test)]
+use crate::redirect::sabotage;
 use std::fmt;
 use std::ptr::NonNull;
 
@@ -124,10 +126,16 @@ unsafe impl Sync for ArenaBytes {}
 
 impl ArenaBytes {
     fn allocate(len: usize) -> Result<Self, ArenaFull> {
+        #[cfg(test)]
+        if sabotage::strikes() {
+            return Err(ArenaFull);
+        }
         // A slice may be no longer than isize::MAX; an arena never is.
         let start = arenas()
             .and_then(|arenas| arenas.heap.allocate(len, Draw::Ordinary))
             .ok_or(ArenaFull)?;
+        #[cfg(test)]
+        sabotage::count(1);
         Ok(Self { start, len })
     }
 
@@ -156,6 +164,8 @@ impl Drop for ArenaBytes {
         if let Some(arenas) = arenas() {
             // SAFETY: the owner goes away, and every borrow with it.
             unsafe { arenas.heap.release(self.start) };
+            #[cfg(test)]
+            sabotage::count(-1);
         }
     }
 }

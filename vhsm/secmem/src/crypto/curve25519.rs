@@ -1,7 +1,7 @@
 //! Ed25519 (RFC 8032).
 
 use super::copy::copy_secret;
-use super::owned::succeeded;
+use super::owned::{judged, succeeded};
 use super::{CryptoError, KeyAlgorithm, parse_pkcs8};
 use crate::door;
 use crate::secret::SecretBuf;
@@ -105,9 +105,15 @@ impl fmt::Debug for Ed25519 {
 }
 
 /// Whether `signature` over `message` is of the key `public`.
-#[must_use]
-pub fn verify_ed25519(public: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
-    door::enter(|| {
+///
+/// # Errors
+/// [`CryptoError::ArenaFull`].
+pub fn verify_ed25519(
+    public: &[u8; 32],
+    message: &[u8],
+    signature: &[u8; 64],
+) -> Result<bool, CryptoError> {
+    judged(door::enter(|| {
         // SAFETY: the function reads 64 and 32 bytes, which are the lengths of both arrays; the
         // message goes with its own.
         let result = unsafe {
@@ -119,6 +125,5 @@ pub fn verify_ed25519(public: &[u8; 32], message: &[u8], signature: &[u8; 64]) -
             )
         };
         succeeded(result, CryptoError::NotAuthentic)
-    })
-    .is_ok()
+    }))
 }

@@ -1,7 +1,7 @@
 //! ECDSA and ECDH on P-256, P-384 and P-521 (FIPS 186-5, SP 800-56A).
 
 use super::hash::Digest;
-use super::owned::{Owned, succeeded};
+use super::owned::{Owned, judged, succeeded};
 use super::{CryptoError, HashAlgorithm, Input, KeyAlgorithm, parse_pkcs8};
 use crate::door;
 use crate::secret::SecretBuf;
@@ -305,12 +305,18 @@ impl Ec {
     }
 
     /// Whether `signature` (in its fixed form) is of this key.
-    #[must_use]
-    pub fn verify(&self, hash: HashAlgorithm, input: Input<'_>, signature: &[u8]) -> bool {
-        enter_verifying(self.curve, || {
+    ///
+    /// # Errors
+    /// [`CryptoError::ArenaFull`].
+    pub fn verify(
+        &self,
+        hash: HashAlgorithm,
+        input: Input<'_>,
+        signature: &[u8],
+    ) -> Result<bool, CryptoError> {
+        judged(enter_verifying(self.curve, || {
             verify_with(self.curve, &self.key, Digest::of(hash, input)?, signature)
-        })
-        .is_ok()
+        }))
     }
 
     /// The x coordinate shared with the holder of `peer_point` (uncompressed): raw, to be fed to
@@ -353,14 +359,16 @@ impl fmt::Debug for Ec {
 }
 
 /// Whether `signature` (in its fixed form) is of the key `point` (uncompressed).
-#[must_use]
+///
+/// # Errors
+/// [`CryptoError::ArenaFull`].
 pub fn verify_ecdsa(
     curve: Curve,
     hash: HashAlgorithm,
     point: &[u8],
     input: Input<'_>,
     signature: &[u8],
-) -> bool {
+) -> Result<bool, CryptoError> {
     verify_by(curve, point, signature, || Digest::of(hash, input))
 }
 
@@ -370,8 +378,8 @@ pub(super) fn verify_by(
     point: &[u8],
     signature: &[u8],
     digest: impl FnOnce() -> Result<Digest, CryptoError>,
-) -> bool {
-    enter_verifying(curve, || {
+) -> Result<bool, CryptoError> {
+    judged(enter_verifying(curve, || {
         let digest = digest()?;
         let mut key = empty_key(curve)?;
         let point = point_on(curve, group_of(&key), point)?;
@@ -379,8 +387,7 @@ pub(super) fn verify_by(
         let set = unsafe { aws_lc_sys::EC_KEY_set_public_key(key.as_mut_ptr(), point.as_ptr()) };
         succeeded(set, CryptoError::InvalidPoint)?;
         verify_with(curve, &key, digest, signature)
-    })
-    .is_ok()
+    }))
 }
 
 /// On the longer curves, verifying goes deeper than all else: 9.2 KiB.

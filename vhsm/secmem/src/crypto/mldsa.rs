@@ -1,7 +1,7 @@
 //! ML-DSA-65 (FIPS 204), with an empty context.
 
 use super::copy::{copy_secret, into_arena};
-use super::owned::{Owned, succeeded};
+use super::owned::{Owned, judged, succeeded};
 use super::{CryptoError, KeyAlgorithm, fill_random, parse_pkcs8};
 use crate::door;
 use crate::secret::SecretBuf;
@@ -156,9 +156,13 @@ impl MlDsa65 {
     }
 
     /// Whether `signature` over `message` is of this key.
-    #[must_use]
-    pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
-        door::enter_deep(|| verify_with(&self.key, message, signature)).is_ok()
+    ///
+    /// # Errors
+    /// [`CryptoError::ArenaFull`].
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<bool, CryptoError> {
+        judged(door::enter_deep(|| {
+            verify_with(&self.key, message, signature)
+        }))
     }
 }
 
@@ -169,12 +173,18 @@ impl fmt::Debug for MlDsa65 {
 }
 
 /// Whether `signature` over `message` is of the key `public` (1952 bytes).
-#[must_use]
-pub fn verify_ml_dsa_65(public: &[u8], message: &[u8], signature: &[u8]) -> bool {
+///
+/// # Errors
+/// [`CryptoError::ArenaFull`].
+pub fn verify_ml_dsa_65(
+    public: &[u8],
+    message: &[u8],
+    signature: &[u8],
+) -> Result<bool, CryptoError> {
     if public.len() != PUBLIC_LEN {
-        return false;
+        return Ok(false);
     }
-    door::enter_deep(|| {
+    judged(door::enter_deep(|| {
         // SAFETY: the key goes with its length; the library gives an object that we alone own.
         let key = unsafe {
             Owned::new(aws_lc_sys::EVP_PKEY_pqdsa_new_raw_public_key(
@@ -184,8 +194,7 @@ pub fn verify_ml_dsa_65(public: &[u8], message: &[u8], signature: &[u8]) -> bool
             ))?
         };
         verify_with(&key, message, signature)
-    })
-    .is_ok()
+    }))
 }
 
 /// To be called behind the door, where it is deep.

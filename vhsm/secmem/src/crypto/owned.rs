@@ -88,6 +88,16 @@ free_with! {
     RSA: RSA_free,
 }
 
+/// What a verification says. That a signature is wrong is an answer; that it could not be looked
+/// at is none.
+pub(super) fn judged(verified: Result<(), CryptoError>) -> Result<bool, CryptoError> {
+    match verified {
+        Ok(()) => Ok(true),
+        Err(error @ (CryptoError::ArenaFull | CryptoError::NotInstalled)) => Err(error),
+        Err(_) => Ok(false),
+    }
+}
+
 /// Turns AWS-LC's "1 is success" into a result.
 pub(super) fn succeeded(
     result: std::ffi::c_int,

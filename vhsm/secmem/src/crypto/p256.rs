@@ -67,7 +67,8 @@ impl fmt::Debug for EcP256 {
     }
 }
 
-/// Whether `signature` over the concatenation of `message_parts` is of the key `point`.
+/// Whether `signature` over the concatenation of `message_parts` is of the key `point`. Where that
+/// cannot be told, since the arena is full, it is not.
 #[must_use]
 pub fn verify_p256_sha256(
     point: &[u8; 65],
@@ -77,6 +78,7 @@ pub fn verify_p256_sha256(
     verify_by(Curve::P256, point, signature, || {
         Ok(Digest::of_parts(HashAlgorithm::Sha256, message_parts))
     })
+    .unwrap_or(false)
 }
 
 /// `bytes` as an array; they have its length on this curve.

@@ -112,7 +112,8 @@ impl Rsa {
     }
 
     /// The key of this size in a PKCS#8 file, which should lie in an arena. Its exponent is 65537
-    /// or more, and its numbers fit each other; whether its factors are primes is not asked.
+    /// or more, its factors are both half as long as the modulus (FIPS 186-5 A.1.1), and its
+    /// numbers fit each other; whether the factors are primes is not asked.
     ///
     /// # Errors
     /// [`CryptoError::BadEncoding`], [`CryptoError::WrongAlgorithm`] for another type or size,
@@ -128,18 +129,12 @@ impl Rsa {
                 Owned::new(aws_lc_sys::RSA_parse_private_key(bytes.as_mut_ptr()))
                     .map_err(|_| CryptoError::InvalidKey)?
             };
-            // SAFETY: the key is live, and its numbers live as long; both are public. An exponent
-            // that does not fit a word is the largest.
-            let (bits, exponent) = unsafe {
-                let exponent = aws_lc_sys::BN_get_word(aws_lc_sys::RSA_get0_e(key.as_ptr()));
-                (aws_lc_sys::RSA_bits(key.as_ptr()), exponent)
-            };
+            // SAFETY: the key is live, and has a modulus by construction.
+            let bits = unsafe { aws_lc_sys::RSA_bits(key.as_ptr()) };
             if bits != u32::from(size.bits()) {
                 return Err(CryptoError::WrongAlgorithm);
             }
-            if exponent < MIN_EXPONENT {
-                return Err(CryptoError::InvalidKey);
-            }
+            check_numbers(&key, bits)?;
             Self::with_key(size, key)
         })?;
         let public = parse_spki(&key.spki).ok_or(CryptoError::Refused)?;
@@ -219,8 +214,15 @@ impl Rsa {
     }
 
     /// Whether `signature` is of this key.
-    #[must_use]
-    pub fn verify(&self, scheme: RsaScheme, input: Input<'_>, signature: &[u8]) -> bool {
+    ///
+    /// # Errors
+    /// [`CryptoError::ArenaFull`].
+    pub fn verify(
+        &self,
+        scheme: RsaScheme,
+        input: Input<'_>,
+        signature: &[u8],
+    ) -> Result<bool, CryptoError> {
         verify(&self.key, scheme, input, signature)
     }
 
@@ -278,6 +280,29 @@ impl fmt::Debug for Rsa {
     }
 }
 
+/// Whether a key that the library took for one, of `bits` bits, has an exponent and factors that
+/// we take.
+fn check_numbers(key: &Owned<RSA>, bits: u32) -> Result<(), CryptoError> {
+    // SAFETY: the key is live, and its numbers, where it has them, live as long; only their
+    // lengths are read, and what is public. An exponent that does not fit a word is the largest.
+    unsafe {
+        let key = key.as_ptr();
+        let exponent = aws_lc_sys::RSA_get0_e(key);
+        let factors = [aws_lc_sys::RSA_get0_p(key), aws_lc_sys::RSA_get0_q(key)];
+        // The library takes a file whose numbers are all zero but the modulus and the private
+        // exponent, as some programs write it, and gives a key that has none of the others.
+        let is_whole = !exponent.is_null() && !factors.iter().any(|factor| factor.is_null());
+        let is_good = is_whole
+            && aws_lc_sys::BN_get_word(exponent) >= MIN_EXPONENT
+            && factors.map(|factor| aws_lc_sys::BN_num_bits(factor)) == [bits / 2; 2];
+        if is_good {
+            Ok(())
+        } else {
+            Err(CryptoError::InvalidKey)
+        }
+    }
+}
+
 /// A public key of one of the sizes, expanded and kept.
 pub struct RsaPublic {
     size: RsaSize,
@@ -319,8 +344,15 @@ impl RsaPublic {
     }
 
     /// Whether `signature` is of this key.
-    #[must_use]
-    pub fn verify(&self, scheme: RsaScheme, input: Input<'_>, signature: &[u8]) -> bool {
+    ///
+    /// # Errors
+    /// [`CryptoError::ArenaFull`].
+    pub fn verify(
+        &self,
+        scheme: RsaScheme,
+        input: Input<'_>,
+        signature: &[u8],
+    ) -> Result<bool, CryptoError> {
         verify(&self.key, scheme, input, signature)
     }
 

@@ -2,6 +2,7 @@
 
 mod asymmetric;
 mod files;
+mod hostile_rsa;
 mod published;
 mod symmetric;
 

@@ -3,160 +3,216 @@
 use super::sabotage::{held, refuse_after};
 use crate::SecretBuf;
 use crate::crypto::{
-    AeadAlgorithm, AeadKey, CryptoError, Curve, Ec, Ed25519, HashAlgorithm, Hmac, Input, Kwp,
-    MlDsa65, MlKem768, Rsa, RsaPadding, RsaPublic, RsaScheme, RsaSize, X25519, Xaes256Gcm,
-    aes256_key_unwrap, concat_kdf_sha256, encapsulate_ml_kem_768, fill_random, hkdf, verify_ecdsa,
-    verify_ed25519, verify_ml_dsa_65,
+    AeadAlgorithm, AeadKey, CryptoError, Curve, Ec, EcP256, Ed25519, HashAlgorithm, Hmac, Input,
+    Kwp, MlDsa65, MlKem768, Rsa, RsaPadding, RsaPublic, RsaScheme, RsaSize, X25519, Xaes256Gcm,
+    aes256_key_unwrap, concat_kdf_sha256, encapsulate_ml_kem_768, fill_random, hkdf, hkdf_expand,
+    verify_ecdsa, verify_ed25519, verify_ml_dsa_65,
 };
-use crate::testing::installed;
+use crate::testing::{installed, refuse_each};
 
-/// A verification that was not made is a refusal.
-fn as_result(verified: bool) -> Result<(), CryptoError> {
-    verified.then_some(()).ok_or(CryptoError::ArenaFull)
+/// As [`refuse_each`], of what takes at least one allocation.
+fn refuse<R>(name: &str, work: impl Fn() -> Result<R, CryptoError>) -> R {
+    let (count, result) = refuse_each(name, work);
+    assert!(count > 0, "{name} allocates nothing");
+    result
 }
 
-/// Refuses the first, second, third … allocation within `work` until it succeeds; gives how
-/// many there are.
-fn refuse_each<R>(name: &str, work: impl Fn() -> Result<R, CryptoError>) -> usize {
-    fill_random(&mut [0]);
-    for count in 0..200 {
-        let before = held();
-        refuse_after(Some(count));
-        let result = work();
-        refuse_after(None);
-        match result {
-            Ok(_) => {
-                println!("{name}: {count} allocations");
-                return count;
-            }
-            Err(error) => assert_eq!(error, CryptoError::ArenaFull, "{name} {count}"),
-        }
-        assert_eq!(held(), before, "{name} {count} leaks");
+/// A verification, of a signature that is right and of one that is not: a full arena is neither.
+fn refuse_verdict(
+    name: &str,
+    signature: &[u8],
+    verify: impl Fn(&[u8]) -> Result<bool, CryptoError>,
+) {
+    let (_, is_taken) = refuse_each(name, || verify(signature));
+    assert!(is_taken, "{name}");
+    for place in [0, signature.len() / 2, signature.len() - 1] {
+        let mut wrong = signature.to_vec();
+        wrong[place] ^= 1;
+        let (_, is_taken) = refuse_each(name, || verify(&wrong));
+        assert!(!is_taken, "{name} {place}");
     }
-    panic!("{name} never succeeds");
 }
 
 #[test]
-fn every_refused_allocation_is_an_error_and_leaks_nothing() {
+fn every_refused_allocation_on_a_curve_is_an_error_and_leaks_nothing() {
     installed();
     for curve in Curve::ALL {
-        assert!(refuse_each("ec generate", || Ec::generate(curve)) > 0);
+        refuse("ec generate", || Ec::generate(curve));
         let mut scalar = vec![1; curve.scalar_len()];
         scalar[0] = 0;
-        assert!(refuse_each("ec import", || Ec::from_scalar(curve, &scalar)) > 0);
+        refuse("ec import", || Ec::from_scalar(curve, &scalar));
         let key = Ec::generate(curve).unwrap();
-        let (hash, input) = (HashAlgorithm::Sha384, Input::Message(b"x"));
-        assert!(refuse_each("ec sign", || key.sign(hash, input)) > 0);
-        // On the reserve, where nothing is refused.
-        let point = key.public_point();
-        refuse_each("ec agree", || key.ecdh(point.as_bytes()));
-        let signature = key.sign(hash, input).unwrap();
-        refuse_each("ec verify", || {
-            let (point, signature) = (point.as_bytes(), signature.as_bytes());
-            as_result(verify_ecdsa(curve, hash, point, input, signature))
+        refuse_each("ec export", || {
+            key.scalar_into(&mut vec![0; curve.scalar_len()])
         });
+        let (hash, input) = (HashAlgorithm::Sha384, Input::Message(b"x"));
+        let signature = refuse("ec sign", || key.sign(hash, input));
+        let point = key.public_point();
+        let signature = signature.as_bytes();
+        refuse_verdict("ec verify", signature, |signature| {
+            verify_ecdsa(curve, hash, point.as_bytes(), input, signature)
+        });
+        refuse_verdict("ec verify with the private key", signature, |signature| {
+            key.verify(hash, input, signature)
+        });
+        // On the reserve, where AWS-LC is refused nothing.
+        refuse("ec agree", || key.ecdh(point.as_bytes()));
     }
-    refuse_each("ed25519 generate", Ed25519::generate);
+    refuse("p-256", || EcP256::generate()?.sign(b"x"));
+    refuse("ed25519 generate", Ed25519::generate);
+    refuse("ed25519 import", || Ed25519::from_seed(&[1; 32]));
     let key = Ed25519::generate().unwrap();
-    refuse_each("ed25519 sign", || key.sign(b"x"));
-    let (public, signature) = (key.public(), key.sign(b"x").unwrap());
-    refuse_each("ed25519 verify", || {
-        as_result(verify_ed25519(&public, b"x", &signature))
+    let (_, signature) = refuse_each("ed25519 sign", || key.sign(b"x"));
+    refuse_verdict("ed25519 verify", &signature, |signature| {
+        verify_ed25519(&key.public(), b"x", signature.try_into().unwrap())
     });
-    refuse_each("x25519", || X25519::from_private(&[1; 32])?.agree(&[9; 32]));
+    refuse("x25519 generate", X25519::generate);
+    refuse("x25519", || X25519::from_private(&[1; 32])?.agree(&[9; 32]));
+}
+
+#[test]
+fn every_refused_allocation_of_a_symmetric_key_is_an_error_and_leaks_nothing() {
+    installed();
     for algorithm in AeadAlgorithm::ALL {
         let raw = vec![1; algorithm.key_len()];
-        assert!(refuse_each("aead expand", || AeadKey::new(algorithm, &raw)) > 0);
-        let key = AeadKey::new(algorithm, &raw).unwrap();
-        let mut sealed = [0; 116];
-        key.seal(&[1; 12], &[b"a"], &[7; 100], &mut sealed).unwrap();
-        refuse_each("seal", || {
-            key.seal(&[1; 12], &[b"a"], &[7; 100], &mut [0; 116])
-        });
-        refuse_each("open", || {
-            key.open(&[1; 12], &[b"a"], &sealed, &mut [0; 100])
-        });
+        let key = refuse("aead expand", || AeadKey::new(algorithm, &raw));
+        // Additional data that is joined in the arena, too.
+        for aad in [&[&b"a"[..]][..], &[&[7; 300], &[8; 300]]] {
+            let sealed = || {
+                let mut sealed = [0; 116];
+                key.seal(&[1; 12], aad, &[7; 100], &mut sealed)?;
+                Ok(sealed)
+            };
+            let (_, sealed) = refuse_each("seal", sealed);
+            let mut wrong = sealed;
+            wrong[7] ^= 1;
+            refuse_each("open", || {
+                let mut opened = [9; 100];
+                let result = key.open(&[1; 12], aad, &sealed, &mut opened);
+                assert!(opened == if result.is_ok() { [7; 100] } else { [0; 100] });
+                result
+            });
+            refuse_each("open what is changed", || {
+                match key.open(&[1; 12], aad, &wrong, &mut [0; 100]) {
+                    Err(CryptoError::NotAuthentic) => Ok(()),
+                    other => other.map(|_| panic!("it is not authentic")),
+                }
+            });
+        }
     }
     for hash in HashAlgorithm::ALL {
-        assert!(refuse_each("hmac key", || Hmac::new(hash, &[1; 200])) > 0);
-        let key = Hmac::new(hash, &[1; 32]).unwrap();
-        assert!(refuse_each("hmac tag", || key.tag(b"x", &mut [0; 64])) > 0);
-        assert!(refuse_each("hmac verify", || key.verify(b"x", b"y")) > 0);
-        refuse_each("hkdf", || hkdf(hash, &[1; 32], b"salt", b"info", 100));
+        let key = refuse("hmac key", || Hmac::new(hash, &[1; 200]));
+        let tag = refuse("hmac tag", || {
+            let mut tag = [0; 64];
+            let len = key.tag(b"x", &mut tag)?;
+            Ok(tag[..len].to_vec())
+        });
+        refuse_verdict("hmac verify", &tag, |tag| key.verify(b"x", tag));
+        refuse("hkdf", || hkdf(hash, &[1; 32], b"salt", b"info", 100));
+        refuse("hkdf expand", || hkdf_expand(hash, &[1; 64], b"info", 100));
     }
-    let xaes = Xaes256Gcm::new(&[1; 32]).unwrap();
-    refuse_each("xaes", || {
-        xaes.seal(&[1; 24], &[b"a"], &[7; 100], &mut [0; 116])
+    let xaes = refuse("xaes expand", || Xaes256Gcm::new(&[1; 32]));
+    let sealed = refuse("xaes", || {
+        let mut sealed = [0; 116];
+        xaes.seal(&[1; 24], &[b"a"], &[7; 100], &mut sealed)?;
+        Ok(sealed)
     });
-    refuse_each("kwp", || {
+    refuse("xaes open", || {
+        let mut opened = [9; 100];
+        let result = xaes.open(&[1; 24], &[b"a"], &sealed, &mut opened);
+        assert!(opened == if result.is_ok() { [7; 100] } else { [0; 100] });
+        result
+    });
+    let kwp = refuse("kwp expand", || Kwp::new(&[1; 32]));
+    let (_, wrapped) = refuse_each("kwp wrap", || {
         let mut wrapped = [0; 40];
-        Kwp::new(&[1; 32])?.wrap(&[2; 32], &mut wrapped)?;
-        Kwp::new(&[1; 32])?.unwrap(&wrapped)
+        kwp.wrap(&[2; 32], &mut wrapped)?;
+        Ok(wrapped)
     });
+    refuse("kwp unwrap", || kwp.unwrap(&wrapped));
     let z = SecretBuf::copy_of(&[1; 32]).unwrap();
-    refuse_each("kdf", || concat_kdf_sha256(&z, b"x"));
+    refuse("kdf", || concat_kdf_sha256(&z, b"x"));
     let wrapped = [
         0x28, 0xc9, 0xf4, 0x04, 0xc4, 0xb8, 0x10, 0xf4, 0xcb, 0xcc, 0xb3, 0x5c, 0xfb, 0x87, 0xf8,
         0x26, 0x3f, 0x57, 0x86, 0xe2, 0xd8, 0x0e, 0xd3, 0x26, 0xcb, 0xc7, 0xf0, 0xe7, 0x1a, 0x99,
         0xf4, 0x3b, 0xfb, 0x98, 0x8b, 0x9b, 0x7a, 0x02, 0xdd, 0x21,
     ];
     let kek: Vec<u8> = (0..32).collect();
-    refuse_each("unwrap", || aes256_key_unwrap(&kek, &wrapped));
+    refuse("unwrap", || aes256_key_unwrap(&kek, &wrapped));
 }
 
 #[test]
 fn a_refused_allocation_in_a_lattice_is_an_error_and_leaks_nothing() {
     installed();
-    assert!(refuse_each("ml-dsa expand", || MlDsa65::from_seed(&[1; 32])) > 0);
-    let key = MlDsa65::from_seed(&[1; 32]).unwrap();
-    assert!(refuse_each("ml-dsa sign", || key.sign(b"x")) > 0);
-    let signature = key.sign(b"x").unwrap();
-    refuse_each("ml-dsa verify", || {
-        as_result(verify_ml_dsa_65(key.public(), b"x", &signature))
+    refuse("ml-dsa generate", MlDsa65::generate);
+    let key = refuse("ml-dsa expand", || MlDsa65::from_seed(&[1; 32]));
+    let signature = refuse("ml-dsa sign", || key.sign(b"x"));
+    refuse_verdict("ml-dsa verify", &signature, |signature| {
+        verify_ml_dsa_65(key.public(), b"x", signature)
     });
-    assert!(refuse_each("ml-kem expand", || MlKem768::from_seed(&[1; 64])) > 0);
-    let key = MlKem768::from_seed(&[1; 64]).unwrap();
-    refuse_each("ml-kem encapsulate", || {
+    refuse_verdict("ml-dsa verify with the key", &signature, |signature| {
+        key.verify(b"x", signature)
+    });
+    refuse("ml-kem generate", MlKem768::generate);
+    let key = refuse("ml-kem expand", || MlKem768::from_seed(&[1; 64]));
+    refuse("ml-kem encapsulate", || {
         encapsulate_ml_kem_768(key.public())
     });
-    let (ciphertext, _) = key.encapsulate().unwrap();
-    assert!(refuse_each("ml-kem decapsulate", || key.decapsulate(&ciphertext)) > 0);
+    let (ciphertext, shared) = refuse("ml-kem encapsulate with the key", || key.encapsulate());
+    let same = refuse("ml-kem decapsulate", || key.decapsulate(&ciphertext));
+    assert_eq!(same.expose(), shared.expose());
 }
 
 #[test]
 fn a_refused_allocation_in_rsa_is_an_error_and_leaks_nothing() {
     installed();
-    let size = RsaSize::Bits2048;
-    let key = Rsa::generate(size).unwrap();
-    let file = key.pkcs8().unwrap();
-    assert!(refuse_each("rsa import", || Rsa::from_pkcs8(size, file.expose())) > 0);
-    assert!(refuse_each("rsa export", || key.pkcs8()) > 0);
-    let (hash, input) = (HashAlgorithm::Sha256, Input::Message(b"x"));
-    for padding in [RsaPadding::Pss, RsaPadding::Pkcs1] {
-        let scheme = RsaScheme { padding, hash };
-        // The first use of a key keeps something: each is of a new one.
-        let fresh = || Rsa::from_pkcs8(size, file.expose());
-        refuse_each("rsa first sign", || fresh()?.sign(scheme, input));
-        let signature = key.sign(scheme, input).unwrap();
-        assert!(refuse_each("rsa sign", || key.sign(scheme, input)) > 0);
-        refuse_each("rsa verify", || {
-            let public = RsaPublic::from_spki(key.spki())?;
-            as_result(public.verify(scheme, input, &signature))
+    for size in RsaSize::ALL {
+        let key = Rsa::generate(size).unwrap();
+        let file = refuse("rsa export", || key.pkcs8());
+        refuse("rsa import", || Rsa::from_pkcs8(size, file.expose()));
+        let hash = HashAlgorithm::Sha256;
+        let input = Input::Message(b"x");
+        for padding in [RsaPadding::Pss, RsaPadding::Pkcs1] {
+            let scheme = RsaScheme { padding, hash };
+            // The first use of a key keeps something: each is of a new one, or a later one.
+            key.sign(scheme, input).unwrap();
+            let fresh = || Rsa::from_pkcs8(size, file.expose());
+            refuse("rsa first sign", || fresh()?.sign(scheme, input));
+            let signature = refuse("rsa sign", || key.sign(scheme, input));
+            refuse_verdict("rsa verify", &signature, |signature| {
+                RsaPublic::from_spki(key.spki())?.verify(scheme, input, signature)
+            });
+            refuse_verdict("rsa verify with the private key", &signature, |signature| {
+                key.verify(scheme, input, signature)
+            });
+        }
+        let public = || RsaPublic::from_spki(key.spki());
+        let ciphertext = refuse("rsa encrypt", || {
+            public()?.encrypt_oaep(hash, b"label", b"x")
+        });
+        let opened = refuse("rsa decrypt", || {
+            key.decrypt_oaep(hash, b"label", &ciphertext)
+        });
+        assert_eq!(opened.expose(), b"x");
+        refuse("rsa decrypt what is changed", || {
+            match key.decrypt_oaep(hash, b"other", &ciphertext) {
+                Err(CryptoError::NotAuthentic) => Ok(()),
+                other => other.map(|_| panic!("it is not authentic")),
+            }
         });
     }
-    let public = || RsaPublic::from_spki(key.spki());
-    refuse_each("rsa encrypt", || {
-        public()?.encrypt_oaep(hash, b"label", b"x")
-    });
-    let ciphertext = key.encrypt_oaep(hash, b"label", b"x").unwrap();
-    refuse_each("rsa decrypt", || {
-        key.decrypt_oaep(hash, b"label", &ciphertext)
-    });
-    // Making one takes thousands: some of them, the last ones included.
+}
+
+#[test]
+fn a_refused_allocation_while_an_rsa_key_is_made_is_an_error_and_leaks_nothing() {
+    installed();
+    // The thread's generator is seeded once, and stays.
+    fill_random(&mut [0]);
+    // It takes thousands: some of them, the last ones included.
     for count in (0..60).chain((60..6000).step_by(331)) {
         let before = held();
         refuse_after(Some(count));
-        let result = Rsa::generate(size).map(drop);
+        let result = Rsa::generate(RsaSize::Bits2048).map(drop);
         refuse_after(None);
         if let Err(error) = result {
             assert_eq!(error, CryptoError::ArenaFull, "{count}");

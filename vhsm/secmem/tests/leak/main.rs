@@ -26,8 +26,10 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 use worker::{Kind, with_workers};
 
-/// How long the memory is sampled while operations run.
+/// How long the memory is sampled while operations run, and at most where the machine has others
+/// to serve and it takes longer to have seen enough.
 const SAMPLING: Duration = Duration::from_secs(8);
+const LONGEST_SAMPLING: Duration = Duration::from_secs(60);
 /// How long at most until the samples find what is not behind the door.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Samples of the workers' stacks for each scan of everything.
@@ -93,7 +95,10 @@ fn during_operations(scanner: &mut Scanner, needles: &Needles, secrets: &Secrets
     };
     with_workers(kinds, &work, &rounds, |workers| {
         let start = Instant::now();
-        while start.elapsed() < SAMPLING {
+        let enough = |samples, scans| samples >= 2000 && scans >= 5;
+        while start.elapsed() < SAMPLING
+            || (!enough(samples, scans) && start.elapsed() < LONGEST_SAMPLING)
+        {
             for _ in 0..SAMPLES_PER_SCAN {
                 for worker in workers {
                     worker.interrupt();

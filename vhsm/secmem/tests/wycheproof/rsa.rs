@@ -29,7 +29,9 @@ fn pkcs1_signatures_are_taken_if_valid_and_not_else() {
                 hash: ours(group.hash).unwrap(),
             };
             for test in &group.tests {
-                let is_taken = key.verify(scheme, Input::Message(&test.msg), &test.sig);
+                let is_taken = key
+                    .verify(scheme, Input::Message(&test.msg), &test.sig)
+                    .unwrap();
                 let vector = format!("{scheme:?} {}: {}", test.tc_id, test.comment);
                 tally.judge(test.result, is_taken, &vector);
             }
@@ -61,7 +63,9 @@ fn pss_signatures_are_taken_if_valid_and_not_else() {
                 hash: ours(group.hash).unwrap(),
             };
             for test in &group.tests {
-                let is_taken = key.verify(scheme, Input::Message(&test.msg), &test.sig);
+                let is_taken = key
+                    .verify(scheme, Input::Message(&test.msg), &test.sig)
+                    .unwrap();
                 let vector = format!("{scheme:?} {}: {}", test.tc_id, test.comment);
                 if is_ours {
                     tally.judge(test.result, is_taken, &vector);

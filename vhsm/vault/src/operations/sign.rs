@@ -152,20 +152,25 @@ fn verify_under(
             let input = subject.input(hash)?;
             if is_der {
                 let fixed = FixedSig::from_der(key.curve(), signature);
-                fixed.is_some_and(|fixed| key.verify(hash, input, fixed.as_bytes()))
+                match fixed {
+                    Some(fixed) => key.verify(hash, input, fixed.as_bytes())?,
+                    None => false,
+                }
             } else {
-                key.verify(hash, input, signature)
+                key.verify(hash, input, signature)?
             }
         }
         (Expanded::Ed25519 { public, .. }, Way::Ed25519) => {
             let message = subject.message()?;
-            let fixed = signature.try_into();
-            fixed.is_ok_and(|fixed| verify_ed25519(public, message, fixed))
+            match signature.try_into() {
+                Ok(fixed) => verify_ed25519(public, message, fixed)?,
+                Err(_) => false,
+            }
         }
         (Expanded::Rsa(key), Way::Rsa(scheme)) => {
-            key.verify(scheme, subject.input(scheme.hash)?, signature)
+            key.verify(scheme, subject.input(scheme.hash)?, signature)?
         }
-        (Expanded::MlDsa65(key), Way::MlDsa65) => key.verify(subject.message()?, signature),
+        (Expanded::MlDsa65(key), Way::MlDsa65) => key.verify(subject.message()?, signature)?,
         _ => return Err(Refusal::WrongScheme),
     })
 }

@@ -2,7 +2,7 @@
 
 use super::{RsaPadding, RsaScheme, RsaSize};
 use crate::crypto::hash::Digest;
-use crate::crypto::owned::{Owned, succeeded};
+use crate::crypto::owned::{Owned, judged, succeeded};
 use crate::crypto::{CryptoError, HashAlgorithm, Input};
 use crate::door;
 use aws_lc_sys::{EVP_PKEY, EVP_PKEY_CTX, RSA};
@@ -86,8 +86,8 @@ pub(super) fn verify(
     scheme: RsaScheme,
     input: Input<'_>,
     signature: &[u8],
-) -> bool {
-    door::enter(|| {
+) -> Result<bool, CryptoError> {
+    judged(door::enter(|| {
         let digest = Digest::of(scheme.hash, input)?;
         let digest = digest.as_bytes();
         let md = scheme.hash.evp();
@@ -117,8 +117,7 @@ pub(super) fn verify(
             }
         };
         succeeded(verified, CryptoError::NotAuthentic)
-    })
-    .is_ok()
+    }))
 }
 
 pub(super) fn encrypt(

@@ -5,17 +5,17 @@ use crate::crypto::{
     CryptoError, Curve, Ec, Ed25519, KeyAlgorithm, MAX_PKCS8_LEN, MlDsa65, MlKem768, Rsa, RsaSize,
     X25519, parse_pkcs8,
 };
-use crate::testing::{installed, unhex};
+use crate::testing::{installed, refuse_each, unhex};
 
 /// A DER value.
-fn value(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+pub(super) fn value(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let contents = parts.concat();
     let head = crate::crypto::der::Head::new(tag, contents.len()).unwrap();
     [head.as_bytes(), &contents].concat()
 }
 
 /// A file of version 0, or of version 1 with a public key.
-fn file(algorithm: KeyAlgorithm, key: &[u8], public: Option<&[u8]>) -> Vec<u8> {
+pub(super) fn file(algorithm: KeyAlgorithm, key: &[u8], public: Option<&[u8]>) -> Vec<u8> {
     let identifier = value(0x30, &[algorithm.identifier()]);
     let key = value(4, &[key]);
     match public {
@@ -264,6 +264,16 @@ fn a_lattice_key_has_its_seed_and_nothing_that_is_not_its() {
             let file = file(algorithm, &key, None);
             assert_eq!(read(algorithm, &file), Err(expected), "{algorithm:?}");
         }
+    }
+}
+
+#[test]
+fn a_file_is_read_whole_or_refused_when_the_arena_is_full() {
+    installed();
+    for (algorithm, key, public) in keys() {
+        let file = file(algorithm, &key, Some(&public));
+        let (count, ()) = refuse_each("file", || read(algorithm, &file));
+        assert!(count > 0, "{algorithm:?}");
     }
 }
 

@@ -61,7 +61,7 @@ impl Lattices {
 
     pub(super) fn sign(&self, round: usize) {
         let signature = self.dsa.sign(&message(round)).unwrap();
-        assert!(self.dsa.verify(&message(round), &signature));
+        assert!(self.dsa.verify(&message(round), &signature).unwrap());
     }
 
     pub(super) fn encapsulate(&self) {
