@@ -84,6 +84,10 @@ impl Mapping {
         })?;
         mapping.advise(libc::MADV_DONTDUMP)?;
         mapping.advise(libc::MADV_DONTFORK)?;
+        // The kernel would copy small pages into a huge one, and merge those that are equal, and
+        // leave what it copied from as it is. A kernel that can do neither refuses the advice.
+        let _ = mapping.advise(libc::MADV_NOHUGEPAGE);
+        let _ = mapping.advise(libc::MADV_UNMERGEABLE);
         // SAFETY: the range is mapped and ours; mlock changes no contents.
         if !unsafe { memsec::mlock(mapping.base.as_ptr(), len) } {
             return Err(io::Error::last_os_error());
@@ -285,6 +289,7 @@ mod tests {
     use super::*;
     use crate::testing::{case, in_child};
     use std::os::unix::process::ExitStatusExt;
+    use std::path::Path;
 
     type Make = fn(usize) -> io::Result<Mapping>;
 
@@ -322,6 +327,13 @@ mod tests {
                 // memfd_secret is never dumped, flag or not.
                 assert!(has || (flag == "dd" && name == "secret"), "{name}: {flags}");
             }
+            // No copies by khugepaged; memfd_secret has no huge pages.
+            let has_huge_pages = Path::new("/sys/kernel/mm/transparent_hugepage").exists();
+            let is_kept_small = flags.split(' ').any(|each| each == "nh");
+            assert!(
+                is_kept_small || name == "secret" || !has_huge_pages,
+                "{flags}"
+            );
         }
     }
 

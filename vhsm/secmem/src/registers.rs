@@ -1,6 +1,6 @@
 //! Vector registers, which a call leaves as they are.
 
-/// Zeroes the vector registers, where ciphers keep round keys and hashes keep state.
+/// Zeroes the vector registers, where ciphers keep round keys and hashes keep state, and the masks.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn scrub() {
     if std::is_x86_feature_detected!("avx512f") {
@@ -25,6 +25,15 @@ pub(crate) fn scrub() {
                 "vpxorq zmm29, zmm29, zmm29",
                 "vpxorq zmm30, zmm30, zmm30",
                 "vpxorq zmm31, zmm31, zmm31",
+                // Masks, by which tables of multiples are searched: where the secret index was.
+                "kxorw k0, k0, k0",
+                "kxorw k1, k1, k1",
+                "kxorw k2, k2, k2",
+                "kxorw k3, k3, k3",
+                "kxorw k4, k4, k4",
+                "kxorw k5, k5, k5",
+                "kxorw k6, k6, k6",
+                "kxorw k7, k7, k7",
                 clobber_abi("sysv64"),
                 options(nomem, nostack, preserves_flags),
             );
@@ -148,6 +157,94 @@ mod tests {
             );
         }
         found
+    }
+
+    /// The same for the upper half of each, where the processor has one.
+    #[inline(never)]
+    fn upper_halves_after(work: fn()) -> [[u8; 16]; 16] {
+        use std::arch::asm;
+        let pattern = [0xc3_u8; 32];
+        let mut found = [[0_u8; 16]; 16];
+        // SAFETY: reads the 32 bytes of the pattern; says that it changes the registers.
+        unsafe {
+            asm!(
+                "vmovdqu ymm0, [{from}]", "vmovdqa ymm1, ymm0", "vmovdqa ymm2, ymm0",
+                "vmovdqa ymm3, ymm0", "vmovdqa ymm4, ymm0", "vmovdqa ymm5, ymm0",
+                "vmovdqa ymm6, ymm0", "vmovdqa ymm7, ymm0", "vmovdqa ymm8, ymm0",
+                "vmovdqa ymm9, ymm0", "vmovdqa ymm10, ymm0", "vmovdqa ymm11, ymm0",
+                "vmovdqa ymm12, ymm0", "vmovdqa ymm13, ymm0", "vmovdqa ymm14, ymm0",
+                "vmovdqa ymm15, ymm0",
+                from = in(reg) pattern.as_ptr(),
+                clobber_abi("sysv64"),
+                options(nostack, readonly),
+            );
+        }
+        work();
+        // SAFETY: writes 16 times 16 bytes, as the array has.
+        unsafe {
+            asm!(
+                "vextractf128 [{to}], ymm0, 1", "vextractf128 [{to} + 16], ymm1, 1",
+                "vextractf128 [{to} + 32], ymm2, 1", "vextractf128 [{to} + 48], ymm3, 1",
+                "vextractf128 [{to} + 64], ymm4, 1", "vextractf128 [{to} + 80], ymm5, 1",
+                "vextractf128 [{to} + 96], ymm6, 1", "vextractf128 [{to} + 112], ymm7, 1",
+                "vextractf128 [{to} + 128], ymm8, 1", "vextractf128 [{to} + 144], ymm9, 1",
+                "vextractf128 [{to} + 160], ymm10, 1", "vextractf128 [{to} + 176], ymm11, 1",
+                "vextractf128 [{to} + 192], ymm12, 1", "vextractf128 [{to} + 208], ymm13, 1",
+                "vextractf128 [{to} + 224], ymm14, 1", "vextractf128 [{to} + 240], ymm15, 1",
+                to = in(reg) found.as_mut_ptr(),
+                options(nostack),
+            );
+        }
+        found
+    }
+
+    /// The masks, where the processor has any.
+    #[inline(never)]
+    fn masks_after(work: fn()) -> [u32; 8] {
+        use std::arch::asm;
+        let mut found = [0_u32; 8];
+        // SAFETY: says that it changes the registers.
+        unsafe {
+            asm!(
+                "kmovw k0, {all:e}", "kmovw k1, {all:e}", "kmovw k2, {all:e}",
+                "kmovw k3, {all:e}", "kmovw k4, {all:e}", "kmovw k5, {all:e}",
+                "kmovw k6, {all:e}", "kmovw k7, {all:e}",
+                all = in(reg) 0xffff_u32,
+                clobber_abi("sysv64"),
+                options(nostack, nomem),
+            );
+        }
+        work();
+        // SAFETY: writes eight words, as the array has, by way of a register that it names.
+        unsafe {
+            asm!(
+                "kmovw {by:e}, k0", "mov [{to}], {by:e}",
+                "kmovw {by:e}, k1", "mov [{to} + 4], {by:e}",
+                "kmovw {by:e}, k2", "mov [{to} + 8], {by:e}",
+                "kmovw {by:e}, k3", "mov [{to} + 12], {by:e}",
+                "kmovw {by:e}, k4", "mov [{to} + 16], {by:e}",
+                "kmovw {by:e}, k5", "mov [{to} + 20], {by:e}",
+                "kmovw {by:e}, k6", "mov [{to} + 24], {by:e}",
+                "kmovw {by:e}, k7", "mov [{to} + 28], {by:e}",
+                to = in(reg) found.as_mut_ptr(),
+                by = out(reg) _,
+                options(nostack),
+            );
+        }
+        found
+    }
+
+    #[test]
+    fn nothing_is_left_in_the_upper_halves_or_the_masks() {
+        if std::is_x86_feature_detected!("avx") {
+            let untouched = upper_halves_after(|| {});
+            assert!(untouched.contains(&[0xc3; 16]), "the test sees registers");
+            assert_eq!(upper_halves_after(scrub), [[0; 16]; 16]);
+        }
+        if std::is_x86_feature_detected!("avx512f") {
+            assert!(masks_after(|| {}).contains(&0xffff), "the test sees masks");
+            assert_eq!(masks_after(scrub), [0; 8]);
+        }
     }
 
     #[test]
