@@ -169,6 +169,23 @@ pub(crate) fn key<'a>(reader: &mut Reader<'a>) -> Result<KeyName<'a>, DecodeErro
     KeyName::read(reader, "key")
 }
 
+/// A key and its version, or `null` for the version: what many params begin with.
+pub(crate) fn key_and_version<'a>(
+    reader: &mut Reader<'a>,
+) -> Result<(KeyName<'a>, Option<u32>), DecodeError> {
+    Ok((key(reader)?, version(reader)?))
+}
+
+/// Writes a key and its version.
+pub(crate) fn write_key_and_version(
+    writer: &mut Writer<'_>,
+    key: KeyName<'_>,
+    version: Option<u32>,
+) -> Result<(), EncodeError> {
+    key.write(writer)?;
+    write_version(writer, version)
+}
+
 /// An array of at most `max` entries, each read by `read`.
 ///
 /// The announced count is checked first, so what is reserved is bounded by `max`, not by the peer.

@@ -109,17 +109,14 @@ pub fn vhsm_reply(packet: &[u8]) {
     reply::<Reloaded>(packet);
     reply::<Wrapped>(packet);
     reply::<Unwrapped>(packet);
-    reply::<Derived>(packet);
-    reply::<Agreed>(packet);
+    reply::<ChildMade>(packet);
     reply::<Encapsulated>(packet);
-    reply::<Decapsulated>(packet);
     reply::<Rotated>(packet);
     reply::<Attested>(packet);
     reply::<Head>(packet);
     reply::<Batched>(packet);
     reply::<Registered>(packet);
-    reply::<BufferEncrypted>(packet);
-    reply::<BufferDecrypted>(packet);
+    reply::<BufferDone>(packet);
     reply::<PolicyChecked>(packet);
     reply::<Explained>(packet);
     reply::<Reasons>(packet);
@@ -129,19 +126,19 @@ pub fn vhsm_reply(packet: &[u8]) {
 
 /// Every message of the agent's and the quote helper's sockets, in both directions.
 pub fn agent_message(packet: &[u8]) {
-    reply::<PlatformKeyReply>(packet);
-    reply::<CounterReply>(packet);
     reply::<RoundOrder>(packet);
     reply::<Evidence>(packet);
     reply::<EvidenceReply>(packet);
+    reply::<PlatformKeyReply>(packet);
+    reply::<CounterReply>(packet);
     let Ok((head, params)) = open_request(packet) else {
         return;
-    request::<PlatformKeyRequest>(packet, id, number, params.clone());
-    request::<CounterRequest>(packet, id, number, params.clone());
-    request::<ForgetRequest>(packet, id, number, params.clone());
     };
     let (id, number) = (head.id, head.operation);
     request::<EvidenceRequest>(packet, id, number, params.clone());
+    request::<PlatformKeyRequest>(packet, id, number, params.clone());
+    request::<CounterRequest>(packet, id, number, params.clone());
+    request::<ForgetRequest>(packet, id, number, params.clone());
     let Some(operation) = AgentOperation::from_wire(number) else {
         return;
     };

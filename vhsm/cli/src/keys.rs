@@ -8,7 +8,7 @@ use crate::output::Target;
 use crate::run::{name, set_of, target};
 use crate::{input, present};
 use base64ct::{Base64, Decoder};
-use nitride_protocol::application::{Agree, Decapsulate, Derive, Encapsulate};
+use nitride_protocol::application::{Agree, Child, Decapsulate, Derive, Encapsulate};
 use nitride_protocol::limits::{
     MAX_ENCAPSULATED_LEN, MAX_INFO_LEN, MAX_PUBLIC_KEY_LEN, MAX_SALT_LEN, MAX_WRAPPED_LEN,
 };
@@ -51,11 +51,8 @@ pub(crate) fn run(verb: Verb, connection: &ConnectionArguments) -> Result<(), Fa
             let request = Derive {
                 key: name(&key.name)?,
                 version: key.key_version,
-                new_key: name(&new.new_key)?,
-                key_type: new.key_type,
-                operations: set_of(new.operations.as_deref()),
+                child: child(&new, &info)?,
                 salt: &salt,
-                info: &info,
             };
             let made = caller.call(&key.name, |client| client.derive(&request))?;
             (of(&new, made.version), Target::standard(json))
@@ -76,11 +73,8 @@ pub(crate) fn run(verb: Verb, connection: &ConnectionArguments) -> Result<(), Fa
                 key: name(&key.name)?,
                 version: key.key_version,
                 peer_public: peer_public.as_deref().unwrap_or(&file),
-                new_key: name(&new.new_key)?,
-                key_type: new.key_type,
-                operations: set_of(new.operations.as_deref()),
+                child: child(&new, &info)?,
                 salt: &salt,
-                info: &info,
             };
             let made = caller.call(&key.name, |client| client.agree(&request))?;
             (of(&new, made.version), Target::standard(json))
@@ -92,10 +86,7 @@ pub(crate) fn run(verb: Verb, connection: &ConnectionArguments) -> Result<(), Fa
             let request = Encapsulate {
                 key: name(&key.name)?,
                 version: key.key_version,
-                new_key: name(&new.new_key)?,
-                key_type: new.key_type,
-                operations: set_of(new.operations.as_deref()),
-                info: &info,
+                child: child(&new, &info)?,
             };
             let made = caller.call(&key.name, |client| client.encapsulate(&request))?;
             let answer = Answer::public("ciphertext", Some(made.key_version), made.ciphertext);
@@ -109,10 +100,7 @@ pub(crate) fn run(verb: Verb, connection: &ConnectionArguments) -> Result<(), Fa
                 key: name(&key.name)?,
                 version: key.key_version,
                 ciphertext: &ciphertext,
-                new_key: name(&new.new_key)?,
-                key_type: new.key_type,
-                operations: set_of(new.operations.as_deref()),
-                info: &info,
+                child: child(&new, &info)?,
             };
             let made = caller.call(&key.name, |client| client.decapsulate(&request))?;
             (of(&new, made.version), Target::standard(json))
@@ -124,6 +112,15 @@ pub(crate) fn run(verb: Verb, connection: &ConnectionArguments) -> Result<(), Fa
 
 fn of(new: &MadeKey, version: u32) -> Answer {
     present::version(&new.new_key, version)
+}
+
+fn child<'a>(new: &'a MadeKey, info: &'a [u8]) -> Result<Child<'a>, Failure> {
+    Ok(Child {
+        name: name(&new.new_key)?,
+        key_type: new.key_type,
+        operations: set_of(new.operations.as_deref()),
+        info,
+    })
 }
 
 fn info(new: &MadeKey) -> Result<Zeroizing<Vec<u8>>, Failure> {

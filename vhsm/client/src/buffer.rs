@@ -1,7 +1,7 @@
 use crate::{Client, ClientError};
 use nitride_ipc::memory::{MemoryError, OutOfBounds, SharedMemory};
-use nitride_protocol::application::{DecryptBuffer, EncryptBuffer, RegisterBuffer};
-use nitride_protocol::{Call, KeyName};
+use nitride_protocol::application::{DecryptBuffer, EncryptBuffer, RegisterBuffer, Window};
+use nitride_protocol::{Call, KeyName, NameError};
 use std::os::fd::AsFd;
 
 /// Memory that this process and vhsmd share, registered on one connection.
@@ -24,6 +24,24 @@ pub struct Span {
     pub input_len: u64,
     /// Where the output goes.
     pub output_offset: u64,
+}
+
+impl Span {
+    fn window<'a>(
+        self,
+        key: &'a str,
+        buffer: &Buffer,
+        aad: &'a [u8],
+    ) -> Result<Window<'a>, NameError> {
+        Ok(Window {
+            key: KeyName::parse(key)?,
+            buffer: Some(buffer.number),
+            input_offset: self.input_offset,
+            input_len: self.input_len,
+            output_offset: self.output_offset,
+            aad,
+        })
+    }
 }
 
 impl Buffer {
@@ -93,14 +111,7 @@ impl Client {
         span: Span,
         aad: &[u8],
     ) -> Result<u64, ClientError> {
-        let request = EncryptBuffer {
-            key: KeyName::parse(key)?,
-            buffer: Some(buffer.number),
-            input_offset: span.input_offset,
-            input_len: span.input_len,
-            output_offset: span.output_offset,
-            aad,
-        };
+        let request = EncryptBuffer(span.window(key, buffer, aad)?);
         self.call(&request, |reply| reply.output_len)
     }
 
@@ -116,14 +127,7 @@ impl Client {
         span: Span,
         aad: &[u8],
     ) -> Result<u64, ClientError> {
-        let request = DecryptBuffer {
-            key: KeyName::parse(key)?,
-            buffer: Some(buffer.number),
-            input_offset: span.input_offset,
-            input_len: span.input_len,
-            output_offset: span.output_offset,
-            aad,
-        };
+        let request = DecryptBuffer(span.window(key, buffer, aad)?);
         self.call(&request, |reply| reply.output_len)
     }
 }

@@ -103,7 +103,7 @@ macro_rules! typed_calls_of_keys {
             pub $($asynchronous)? fn derive(
                 & $($mutable)? $me,
                 request: &application::Derive<'_>,
-            ) -> Result<application::Derived, ClientError> {
+            ) -> Result<application::ChildMade, ClientError> {
                 $me.call(request, |reply| reply) $($wait)*
             }
 
@@ -111,7 +111,7 @@ macro_rules! typed_calls_of_keys {
             pub $($asynchronous)? fn agree(
                 & $($mutable)? $me,
                 request: &application::Agree<'_>,
-            ) -> Result<application::Agreed, ClientError> {
+            ) -> Result<application::ChildMade, ClientError> {
                 $me.call(request, |reply| reply) $($wait)*
             }
 
@@ -127,7 +127,7 @@ macro_rules! typed_calls_of_keys {
             pub $($asynchronous)? fn decapsulate(
                 & $($mutable)? $me,
                 request: &application::Decapsulate<'_>,
-            ) -> Result<application::Decapsulated, ClientError> {
+            ) -> Result<application::ChildMade, ClientError> {
                 $me.call(request, |reply| reply) $($wait)*
             }
         }

@@ -15,16 +15,13 @@ pub struct Disable<'a> {
 impl<'a> Message<'a> for Disable<'a> {
     fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
         writer.array(2)?;
-        self.key.write(writer)?;
-        field::write_version(writer, self.version)
+        field::write_key_and_version(writer, self.key, self.version)
     }
 
     fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
         reader.array_of(2)?;
-        Ok(Self {
-            key: field::key(reader)?,
-            version: field::version(reader)?,
-        })
+        let (key, version) = field::key_and_version(reader)?;
+        Ok(Self { key, version })
     }
 }
 

@@ -1,7 +1,8 @@
 //! The message `encapsulate`.
 
-use crate::limits::{MAX_ENCAPSULATED_LEN, MAX_INFO_LEN};
-use crate::{Call, KeyName, KeyType, Message, Operation, OperationSet, field};
+use super::Child;
+use crate::limits::MAX_ENCAPSULATED_LEN;
+use crate::{Call, KeyName, Message, Operation, field};
 use nitride_cbor::{DecodeError, EncodeError, Reader, Writer};
 
 /// `encapsulate`: makes a key of a fresh shared secret under a key's public half, and the ciphertext
@@ -12,37 +13,24 @@ pub struct Encapsulate<'a> {
     pub key: KeyName<'a>,
     /// The version; `None` is the newest that is not destroyed.
     pub version: Option<u32>,
-    /// The key that is made of it; its name must be free.
-    pub new_key: KeyName<'a>,
-    /// What the new key is.
-    pub key_type: KeyType,
-    /// What the new key may be used for; `None` is all that its type can do. It can never do more
-    /// than its parent allows.
-    pub operations: Option<OperationSet>,
-    /// What tells this new key from others of the same parent (HKDF's `info`).
-    pub info: &'a [u8],
+    /// The key that is made of it.
+    pub child: Child<'a>,
 }
 
 impl<'a> Message<'a> for Encapsulate<'a> {
     fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
         writer.array(6)?;
-        self.key.write(writer)?;
-        field::write_version(writer, self.version)?;
-        self.new_key.write(writer)?;
-        writer.text(self.key_type.as_str())?;
-        field::write_operations(writer, self.operations)?;
-        writer.bytes(self.info)
+        field::write_key_and_version(writer, self.key, self.version)?;
+        self.child.write(writer)
     }
 
     fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
         reader.array_of(6)?;
+        let (key, version) = field::key_and_version(reader)?;
         Ok(Self {
-            key: KeyName::read(reader, "key")?,
-            version: field::version(reader)?,
-            new_key: KeyName::read(reader, "new-key")?,
-            key_type: KeyType::read(reader)?,
-            operations: reader.optional(OperationSet::read)?,
-            info: field::bytes(reader, MAX_INFO_LEN, "info")?,
+            key,
+            version,
+            child: Child::read(reader)?,
         })
     }
 }

@@ -1,73 +1,28 @@
 //! The message `encrypt-buffer`.
 
-use crate::limits::MAX_AAD_LEN;
-use crate::{Call, KeyName, Message, Operation, field};
+use super::{BufferDone, Window};
+use crate::{Call, Message, Operation};
 use nitride_cbor::{DecodeError, EncodeError, Reader, Writer};
 
 /// `encrypt-buffer`: encrypts shared memory in the chunked format (see the CDDL).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EncryptBuffer<'a> {
-    /// The key.
-    pub key: KeyName<'a>,
-    /// A registered buffer; `None` is the one memfd that is attached to this packet.
-    pub buffer: Option<u32>,
-    /// Where the input begins, in bytes.
-    pub input_offset: u64,
-    /// How long the input is, in bytes.
-    pub input_len: u64,
-    /// Where the output goes, in bytes; it may not overlap the input.
-    pub output_offset: u64,
-    /// Authenticated and not kept in the output.
-    pub aad: &'a [u8],
-}
+pub struct EncryptBuffer<'a>(
+    /// The key, and where the data is.
+    pub Window<'a>,
+);
 
 impl<'a> Message<'a> for EncryptBuffer<'a> {
     fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
-        writer.array(6)?;
-        self.key.write(writer)?;
-        writer.optional(self.buffer, |writer, value| writer.u64(value.into()))?;
-        writer.u64(self.input_offset)?;
-        writer.u64(self.input_len)?;
-        writer.u64(self.output_offset)?;
-        writer.bytes(self.aad)
+        self.0.encode(writer)
     }
 
     fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        reader.array_of(6)?;
-        Ok(Self {
-            key: KeyName::read(reader, "key")?,
-            buffer: reader.optional(|reader| reader.u32("buffer"))?,
-            input_offset: reader.u64()?,
-            input_len: reader.u64()?,
-            output_offset: reader.u64()?,
-            aad: field::bytes(reader, MAX_AAD_LEN, "aad")?,
-        })
+        Window::decode(reader).map(Self)
     }
 }
 
 impl Call for EncryptBuffer<'_> {
     const OPERATION: u16 = Operation::EncryptBuffer.to_wire();
     const VERB: &'static str = Operation::EncryptBuffer.as_str();
-    type Reply<'r> = BufferEncrypted;
-}
-
-/// The answer to [`EncryptBuffer`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BufferEncrypted {
-    /// How long the output is, in bytes.
-    pub output_len: u64,
-}
-
-impl<'a> Message<'a> for BufferEncrypted {
-    fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
-        writer.array(1)?;
-        writer.u64(self.output_len)
-    }
-
-    fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        reader.array_of(1)?;
-        Ok(Self {
-            output_len: reader.u64()?,
-        })
-    }
+    type Reply<'r> = BufferDone;
 }

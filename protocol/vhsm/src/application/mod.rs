@@ -4,6 +4,7 @@ pub mod agree;
 pub mod attest;
 pub mod audit_head;
 pub mod batch;
+pub mod child;
 pub mod decapsulate;
 pub mod decrypt;
 pub mod decrypt_buffer;
@@ -27,24 +28,26 @@ pub mod status;
 pub mod unwrap;
 pub mod verify;
 pub mod verify_mac;
+pub mod window;
 pub mod wrap;
 
 use crate::{Operation, OperationSet};
 
-pub use agree::{Agree, Agreed};
+pub use agree::Agree;
 pub use attest::{Attest, Attested};
 pub use audit_head::{AuditHead, Head};
 pub use batch::{Batch, BatchAnswer, BatchItem, Batched};
-pub use decapsulate::{Decapsulate, Decapsulated};
+pub use child::{Child, ChildMade};
+pub use decapsulate::Decapsulate;
 pub use decrypt::{Decrypt, Plaintext};
-pub use decrypt_buffer::{BufferDecrypted, DecryptBuffer};
-pub use derive::{Derive, Derived};
+pub use decrypt_buffer::DecryptBuffer;
+pub use derive::Derive;
 pub use describe::{Describe, Description, VersionInfo};
 pub use disable::Disable;
 pub use enable::Enable;
 pub use encapsulate::{Encapsulate, Encapsulated};
 pub use encrypt::{Ciphertext, Encrypt};
-pub use encrypt_buffer::{BufferEncrypted, EncryptBuffer};
+pub use encrypt_buffer::EncryptBuffer;
 pub use generate::{Generate, Generated};
 pub use hello::{Hello, Welcome};
 pub use list::{List, ListEntry, Listing};
@@ -58,6 +61,7 @@ pub use status::{GateStatus, StatusRequest, VaultStatus};
 pub use unwrap::{Unwrap, Unwrapped};
 pub use verify::Verify;
 pub use verify_mac::VerifyMac;
+pub use window::{BufferDone, Window};
 pub use wrap::{Wrap, Wrapped};
 
 /// What this socket accepts; anything else is `unknown-operation`.

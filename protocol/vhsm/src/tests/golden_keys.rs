@@ -38,33 +38,39 @@ golden! {
         Derive {
             key: name("app/mac"),
             version: None,
-            new_key: name("app/child"),
-            key_type: KeyType::Aes256Gcm,
-            operations: Some(OperationSet::of(&[Operation::Encrypt, Operation::Decrypt])),
+            child: Child {
+                name: name("app/child"),
+                key_type: KeyType::Aes256Gcm,
+                operations: Some(OperationSet::of(&[Operation::Encrypt, Operation::Decrypt])),
+                info: b"child 1",
+            },
             salt: b"salt",
-            info: b"child 1",
         },
-        Derived { parent_version: 3, version: 1 };
+        ChildMade { parent_version: 3, version: 1 };
     agree_is_golden, "agree", Operation::Agree,
         Agree {
             key: name("app/dh"),
             version: Some(1),
             peer_public: &COUNT[..32],
-            new_key: name("app/shared"),
-            key_type: KeyType::HmacSha512,
-            operations: None,
+            child: Child {
+                name: name("app/shared"),
+                key_type: KeyType::HmacSha512,
+                operations: None,
+                info: b"info",
+            },
             salt: b"",
-            info: b"info",
         },
-        Agreed { parent_version: 1, version: 1 };
+        ChildMade { parent_version: 1, version: 1 };
     encapsulate_is_golden, "encapsulate", Operation::Encapsulate,
         Encapsulate {
             key: name("app/kem"),
             version: None,
-            new_key: name("app/session"),
-            key_type: KeyType::ChaCha20Poly1305,
-            operations: None,
-            info: b"info",
+            child: Child {
+                name: name("app/session"),
+                key_type: KeyType::ChaCha20Poly1305,
+                operations: None,
+                info: b"info",
+            },
         },
         Encapsulated { key_version: 1, ciphertext: CAPSULE, version: 1 };
     decapsulate_is_golden, "decapsulate", Operation::Decapsulate,
@@ -72,12 +78,14 @@ golden! {
             key: name("app/kem"),
             version: Some(1),
             ciphertext: CAPSULE,
-            new_key: name("app/session"),
-            key_type: KeyType::ChaCha20Poly1305,
-            operations: None,
-            info: b"info",
+            child: Child {
+                name: name("app/session"),
+                key_type: KeyType::ChaCha20Poly1305,
+                operations: None,
+                info: b"info",
+            },
         },
-        Decapsulated { key_version: 1, version: 1 };
+        ChildMade { parent_version: 1, version: 1 };
     rotate_is_golden, "rotate", Operation::Rotate,
         Rotate { key: name("app/sign") },
         Rotated { version: 25 };
@@ -124,25 +132,25 @@ golden! {
         RegisterBuffer { len: 1 << 20 },
         Registered { buffer: 0 };
     encrypt_buffer_is_golden, "encrypt-buffer", Operation::EncryptBuffer,
-        EncryptBuffer {
+        EncryptBuffer(Window {
             key: name("app/seal"),
             buffer: Some(0),
             input_offset: 0,
             input_len: 524_288,
             output_offset: 524_288,
             aad: b"context",
-        },
-        BufferEncrypted { output_len: 524_472 };
+        }),
+        BufferDone { output_len: 524_472 };
     decrypt_buffer_is_golden, "decrypt-buffer", Operation::DecryptBuffer,
-        DecryptBuffer {
+        DecryptBuffer(Window {
             key: name("app/seal"),
             buffer: None,
             input_offset: 524_288,
             input_len: 524_472,
             output_offset: 0,
             aad: b"context",
-        },
-        BufferDecrypted { output_len: 524_288 };
+        }),
+        BufferDone { output_len: 524_288 };
     check_policy_is_golden, "check-policy", Operation::CheckPolicy,
         CheckPolicy { name: "web.toml", text: "[[rule]]\n" },
         PolicyChecked { faults: vec!["web.toml line 1: keys is missing"] };

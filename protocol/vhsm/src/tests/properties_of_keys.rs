@@ -49,16 +49,18 @@ pub(super) fn every_message_of_keys_round_trips(parts: &Parts) {
         &Derive {
             key,
             version,
-            new_key: key,
-            key_type,
-            operations,
+            child: Child {
+                name: key,
+                key_type,
+                operations,
+                info: more,
+            },
             salt: data,
-            info: more,
         },
     );
     round_trips(
         "derive-reply",
-        &Derived {
+        &ChildMade {
             parent_version: number,
             version: !number,
         },
@@ -69,16 +71,18 @@ pub(super) fn every_message_of_keys_round_trips(parts: &Parts) {
             key,
             version,
             peer_public: data,
-            new_key: key,
-            key_type,
-            operations,
+            child: Child {
+                name: key,
+                key_type,
+                operations,
+                info: more,
+            },
             salt: data,
-            info: more,
         },
     );
     round_trips(
         "agree-reply",
-        &Agreed {
+        &ChildMade {
             parent_version: number,
             version: !number,
         },
@@ -88,10 +92,12 @@ pub(super) fn every_message_of_keys_round_trips(parts: &Parts) {
         &Encapsulate {
             key,
             version,
-            new_key: key,
-            key_type,
-            operations,
-            info: more,
+            child: Child {
+                name: key,
+                key_type,
+                operations,
+                info: more,
+            },
         },
     );
     round_trips(
@@ -108,16 +114,18 @@ pub(super) fn every_message_of_keys_round_trips(parts: &Parts) {
             key,
             version,
             ciphertext: data,
-            new_key: key,
-            key_type,
-            operations,
-            info: more,
+            child: Child {
+                name: key,
+                key_type,
+                operations,
+                info: more,
+            },
         },
     );
     round_trips(
         "decapsulate-reply",
-        &Decapsulated {
-            key_version: number,
+        &ChildMade {
+            parent_version: number,
             version: !number,
         },
     );
@@ -157,36 +165,30 @@ pub(super) fn every_message_of_keys_round_trips(parts: &Parts) {
     round_trips("register-buffer-reply", &Registered { buffer: number });
     round_trips(
         "encrypt-buffer",
-        &EncryptBuffer {
+        &EncryptBuffer(Window {
             key,
             buffer: version,
             input_offset: long,
             input_len: !long,
             output_offset: long / 3,
             aad: data,
-        },
-    );
-    round_trips(
-        "encrypt-buffer-reply",
-        &BufferEncrypted { output_len: long },
+        }),
     );
     round_trips(
         "decrypt-buffer",
-        &DecryptBuffer {
+    round_trips("encrypt-buffer-reply", &BufferDone { output_len: long });
+        &DecryptBuffer(Window {
             key,
             buffer: version,
             input_offset: long,
             input_len: !long,
             output_offset: long / 3,
             aad: data,
-        },
-    );
-    round_trips(
-        "decrypt-buffer-reply",
-        &BufferDecrypted { output_len: long },
+        }),
     );
     let text = lines.join("\n");
     let check = CheckPolicy {
+    round_trips("decrypt-buffer-reply", &BufferDone { output_len: long });
         name: line,
         text: &text,
     };

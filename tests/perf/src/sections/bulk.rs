@@ -5,7 +5,7 @@ use crate::report::{Bound, Report};
 use crate::vault::{Raw, Vault};
 use anyhow::Result;
 use nitride_ipc::memory::SharedMemory;
-use nitride_protocol::application::{EncryptBuffer, RegisterBuffer};
+use nitride_protocol::application::{EncryptBuffer, RegisterBuffer, Window};
 use nitride_protocol::{KeyName, KeyType};
 use std::cell::RefCell;
 use std::os::fd::AsFd;
@@ -33,14 +33,14 @@ pub(super) fn run(report: &mut Report) -> Result<()> {
         .borrow_mut()
         .call(&register, &[memfd.as_fd()], |reply| reply.buffer)?;
     let key = KeyName::parse("perf/sealing")?;
-    let asked = |buffer| EncryptBuffer {
+    let asked = |buffer| EncryptBuffer(Window {
         key,
         buffer,
         input_offset: 0,
         input_len: LEN as u64,
         output_offset: LEN as u64,
         aad: b"",
-    };
+    });
     let steps: &mut [Step<'_>] = &mut [
         &mut || bare.seal(&plaintext),
         &mut || raw.borrow_mut().call(&asked(Some(buffer)), &[], |_| ()),

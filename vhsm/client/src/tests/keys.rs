@@ -4,7 +4,7 @@ use super::{against, options};
 use crate::{Answer, Client, ClientError, Span};
 use nitride_ipc::memory::SharedMemory;
 use nitride_protocol::application::{
-    Batch, BatchAnswer, BatchItem, Batched, BufferEncrypted, EncryptBuffer, Random, RegisterBuffer,
+    Batch, BatchAnswer, BatchItem, Batched, BufferDone, EncryptBuffer, Random, RegisterBuffer,
     Registered,
 };
 use nitride_protocol::{Call, Message, Status, open_request, write_reply};
@@ -57,13 +57,13 @@ fn a_buffer_is_the_same_memory_on_both_sides() {
 
         let (head, packet) = peer.next();
         let (_, params) = open_request(&packet).unwrap();
-        let call = EncryptBuffer::decode_last(params).unwrap();
+        let EncryptBuffer(call) = EncryptBuffer::decode_last(params).unwrap();
         assert_eq!((call.buffer, call.aad), (Some(3), &b"aad"[..]));
         let mut input = [0; 5];
         memory.read_at(call.input_offset, &mut input).unwrap();
         input.reverse();
         memory.write_at(call.output_offset, &input).unwrap();
-        peer.reply(head.id, &BufferEncrypted { output_len: 5 });
+        peer.reply(head.id, &BufferDone { output_len: 5 });
         let (head, _) = peer.next();
         peer.refuse(head.id, Status::VerificationFailed);
     });

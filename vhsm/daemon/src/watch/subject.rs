@@ -57,10 +57,14 @@ pub(super) fn subject(
     let other = match operation {
         Operation::Wrap => read(params, |asked: Wrap<'_>| Some(text("wraps", asked.key))),
         Operation::Unwrap => read(params, |asked: Unwrap<'_>| Some(makes(asked.new_key))),
-        Operation::Derive => read(params, |asked: Derive<'_>| Some(makes(asked.new_key))),
-        Operation::Agree => read(params, |asked: Agree<'_>| Some(makes(asked.new_key))),
-        Operation::Encapsulate => read(params, |asked: Encapsulate<'_>| Some(makes(asked.new_key))),
-        Operation::Decapsulate => read(params, |asked: Decapsulate<'_>| Some(makes(asked.new_key))),
+        Operation::Derive => read(params, |asked: Derive<'_>| Some(makes(asked.child.name))),
+        Operation::Agree => read(params, |asked: Agree<'_>| Some(makes(asked.child.name))),
+        Operation::Encapsulate => read(params, |asked: Encapsulate<'_>| {
+            Some(makes(asked.child.name))
+        }),
+        Operation::Decapsulate => read(params, |asked: Decapsulate<'_>| {
+            Some(makes(asked.child.name))
+        }),
         _ => None,
     };
     Subject {

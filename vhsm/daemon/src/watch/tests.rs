@@ -1,6 +1,6 @@
 use super::subject::{Subject, subject};
 use super::*;
-use nitride_protocol::application::{Derive, Disable, Generated, Wrap};
+use nitride_protocol::application::{Child, Derive, Disable, Generated, Wrap};
 use nitride_protocol::{Call, KeyType, open_request, write_reply, write_request};
 
 fn name(text: &str) -> KeyName<'_> {
@@ -36,11 +36,13 @@ fn an_entry_names_both_keys_of_an_act_and_the_version_that_it_is_about() {
     let derive = Derive {
         key: name("parent"),
         version: None,
-        new_key: name("child"),
-        key_type: KeyType::HmacSha256,
-        operations: None,
+        child: Child {
+            name: name("child"),
+            key_type: KeyType::HmacSha256,
+            operations: None,
+            info: b"",
+        },
         salt: b"",
-        info: b"",
     };
     let (key, about) = told(Operation::Derive, &packet(&derive), 7);
     let expected = (Some("parent"), "makes child");

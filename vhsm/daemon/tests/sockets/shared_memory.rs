@@ -3,8 +3,7 @@
 use crate::world::{Client, Vhsmd, read, sign};
 use nitride_ipc::memory::SharedMemory;
 use nitride_protocol::application::{
-    BufferDecrypted, BufferEncrypted, DecryptBuffer, EncryptBuffer, Generate, RegisterBuffer,
-    Registered,
+    BufferDone, DecryptBuffer, EncryptBuffer, Generate, RegisterBuffer, Registered, Window,
 };
 use nitride_protocol::{Call, KeyName, KeyType, Message, Status, write_request};
 use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
@@ -65,18 +64,15 @@ fn register(client: &Client, memfd: &OwnedFd, len: u64) -> Result<u32, Status> {
 }
 
 fn encrypt(buffer: Option<u32>, input: (u64, u64), output_offset: u64) -> EncryptBuffer<'static> {
-    EncryptBuffer {
-        key: KeyName::parse(KEY).unwrap(),
-        buffer,
-        input_offset: input.0,
-        input_len: input.1,
-        output_offset,
-        aad: b"aad",
-    }
+    EncryptBuffer(window(buffer, input, output_offset))
 }
 
 fn decrypt(buffer: Option<u32>, input: (u64, u64), output_offset: u64) -> DecryptBuffer<'static> {
-    DecryptBuffer {
+    DecryptBuffer(window(buffer, input, output_offset))
+}
+
+fn window(buffer: Option<u32>, input: (u64, u64), output_offset: u64) -> Window<'static> {
+    Window {
         key: KeyName::parse(KEY).unwrap(),
         buffer,
         input_offset: input.0,
@@ -105,12 +101,12 @@ fn what_is_encrypted_in_a_buffer_decrypts_to_itself_at_every_length() {
         let plaintext = pattern(len);
         memory.write_at(0, &plaintext).unwrap();
         let done = call_with(&client, &encrypt(Some(buffer), (0, len), LEN), &[]).unwrap();
-        let sealed_len = read::<BufferEncrypted>(&done).output_len;
+        let sealed_len = read::<BufferDone>(&done).output_len;
         assert_eq!(sealed_len, 56 + len + 16 * len.div_ceil(65_536).max(1));
         // One-shot, over the same memory.
         let back = decrypt(None, (LEN, sealed_len), 3 * LEN);
         let done = call_with(&client, &back, &[memfd.as_fd()]).unwrap();
-        assert_eq!(read::<BufferDecrypted>(&done).output_len, len);
+        assert_eq!(read::<BufferDone>(&done).output_len, len);
         assert!(bytes_at(&memory, 3 * LEN, len) == plaintext, "{len}");
     }
 }
@@ -122,7 +118,7 @@ fn nothing_is_left_of_a_message_that_is_not_whole() {
     let buffer = register(&client, &memfd, 4 * LEN).unwrap();
     memory.write_at(0, &pattern(LEN)).unwrap();
     let done = call_with(&client, &encrypt(Some(buffer), (0, LEN), LEN), &[]).unwrap();
-    let sealed_len = read::<BufferEncrypted>(&done).output_len;
+    let sealed_len = read::<BufferDone>(&done).output_len;
     // The last byte of all: every chunk but the last was fine, and released.
     let last = LEN + sealed_len - 1;
     let byte = bytes_at(&memory, last, 1)[0];
@@ -154,7 +150,7 @@ fn peer_that_changes_the_memory_meanwhile_gets_nothing_but_its_own_data() {
         for _ in 0..20 {
             // Whatever was encrypted is what is authenticated: it was read once.
             let done = call_with(&client, &encrypt(Some(buffer), (0, LEN), LEN), &[]).unwrap();
-            let sealed_len = read::<BufferEncrypted>(&done).output_len;
+            let sealed_len = read::<BufferDone>(&done).output_len;
             let back = decrypt(Some(buffer), (LEN, sealed_len), 3 * LEN);
             call_with(&client, &back, &[]).unwrap();
         }

@@ -11,22 +11,20 @@ use crate::permissions::uses_of;
 use crate::policy::KeyRule;
 use crate::refusal::Stop;
 use crate::{Now, Outcome, Refusal, Session, Vault};
-use nitride_protocol::application::{
-    Agree, Agreed, Decapsulate, Decapsulated, Derive, Derived, Encapsulate, Encapsulated,
-};
-use nitride_protocol::{KeyName, KeyType, Message, Operation, OperationSet, Reader};
+use nitride_protocol::application::{Agree, Child, Decapsulate, Derive, Encapsulate, Encapsulated};
+use nitride_protocol::{KeyType, Message, Operation, OperationSet, Reader};
 use nitride_secmem::SecretBuf;
 use nitride_secmem::crypto::{CryptoError, HashAlgorithm, KeyAlgorithm, hkdf, parse_spki, sha256};
 use std::cell::OnceCell;
 
-/// What is asked of a child.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Child<'c> {
-    pub(super) name: KeyName<'c>,
-    pub(super) key_type: KeyType,
-    operations: Option<OperationSet>,
-    salt: &'c [u8],
-    info: &'c [u8],
+/// What a child comes of.
+struct Shared<'s> {
+    /// How it came to be shared.
+    verb: &'static [u8],
+    secret: &'s [u8],
+    salt: &'s [u8],
+    /// What else tells this secret from others.
+    context: &'s [&'s [u8]],
 }
 
 /// A child before it has its name.
@@ -46,37 +44,24 @@ pub(super) fn derive(
     params: Reader<'_>,
     call: Call<'_>,
 ) -> Result<Outcome, Stop> {
-    let asked = Derive::decode_last(params)?;
-    let child = Child {
-        name: asked.new_key,
-        key_type: asked.key_type,
-        operations: asked.operations,
-        salt: asked.salt,
-        info: asked.info,
-    };
-    let on = (Operation::Derive, asked.key, asked.version);
+    let Derive {
+        key,
+        version,
+        child,
+        salt,
+    } = Derive::decode_last(params)?;
+    let on = (Operation::Derive, key, version);
     let now = call.now;
-    with_parent(
-        vault,
-        session,
-        on,
-        &child,
-        call,
-        |access, rule| {
-            let parent = access.version().number.to_be_bytes();
-            let context = [
-                &access.body().id[..],
-                &parent,
-                child.name.as_str().as_bytes(),
-            ];
-            let secret = access.record().expose();
-            child.make(b"derive", secret, &context, access, rule, now)
-        },
-        |parent_version, version| Derived {
-            parent_version,
-            version,
-        },
-    )
+    with_parent(vault, session, on, &child, call, |access, rule| {
+        let parent = access.version().number.to_be_bytes();
+        let shared = Shared {
+            verb: b"derive",
+            secret: access.record().expose(),
+            salt,
+            context: &[&access.body().id, &parent, child.name.as_str().as_bytes()],
+        };
+        shared.make(&child, access, rule, now)
+    })
 }
 
 pub(super) fn agree(
@@ -85,38 +70,31 @@ pub(super) fn agree(
     params: Reader<'_>,
     call: Call<'_>,
 ) -> Result<Outcome, Stop> {
-    let asked = Agree::decode_last(params)?;
-    let child = Child {
-        name: asked.new_key,
-        key_type: asked.key_type,
-        operations: asked.operations,
-        salt: asked.salt,
-        info: asked.info,
-    };
-    let on = (Operation::Agree, asked.key, asked.version);
+    let Agree {
+        key,
+        version,
+        peer_public,
+        child,
+        salt,
+    } = Agree::decode_last(params)?;
+    let on = (Operation::Agree, key, version);
     let now = call.now;
-    with_parent(
-        vault,
-        session,
-        on,
-        &child,
-        call,
-        |access, rule| {
-            let (secret, ours, theirs) = agree_with(access, asked.peer_public)?;
-            // In the same order on both sides.
-            let (first, second) = if ours <= theirs {
-                (&ours, &theirs)
-            } else {
-                (&theirs, &ours)
-            };
-            let context = [&first[..], second];
-            child.make(b"agree", secret.expose(), &context, access, rule, now)
-        },
-        |parent_version, version| Agreed {
-            parent_version,
-            version,
-        },
-    )
+    with_parent(vault, session, on, &child, call, |access, rule| {
+        let (secret, ours, theirs) = agree_with(access, peer_public)?;
+        // In the same order on both sides.
+        let (first, second) = if ours <= theirs {
+            (&ours, &theirs)
+        } else {
+            (&theirs, &ours)
+        };
+        let shared = Shared {
+            verb: b"agree",
+            secret: secret.expose(),
+            salt,
+            context: &[first, second],
+        };
+        shared.make(&child, access, rule, now)
+    })
 }
 
 pub(super) fn encapsulate(
@@ -125,15 +103,12 @@ pub(super) fn encapsulate(
     params: Reader<'_>,
     call: Call<'_>,
 ) -> Result<Outcome, Stop> {
-    let asked = Encapsulate::decode_last(params)?;
-    let child = Child {
-        name: asked.new_key,
-        key_type: asked.key_type,
-        operations: asked.operations,
-        salt: &[],
-        info: asked.info,
-    };
-    let on = (Operation::Encapsulate, asked.key, asked.version);
+    let Encapsulate {
+        key,
+        version,
+        child,
+    } = Encapsulate::decode_last(params)?;
+    let on = (Operation::Encapsulate, key, version);
     let now = call.now;
     let ciphertext = OnceCell::new();
     with_parent_then(
@@ -148,17 +123,11 @@ pub(super) fn encapsulate(
                 return Err(access.wrong_type(Operation::Encapsulate));
             };
             let (sealed, secret) = key.encapsulate()?;
-            let digest = sha256(&[&sealed]);
+            let made =
+                Shared::encapsulated(&secret, &sha256(&[&sealed]), &child, access, rule, now);
             // Set here alone, and once.
             let _ = ciphertext.set(sealed);
-            child.make(
-                b"encapsulate",
-                secret.expose(),
-                &[&digest],
-                access,
-                rule,
-                now,
-            )
+            made
         },
         |key_version, version, call| {
             call.answer(&Encapsulated {
@@ -176,114 +145,109 @@ pub(super) fn decapsulate(
     params: Reader<'_>,
     call: Call<'_>,
 ) -> Result<Outcome, Stop> {
-    let asked = Decapsulate::decode_last(params)?;
-    let child = Child {
-        name: asked.new_key,
-        key_type: asked.key_type,
-        operations: asked.operations,
-        salt: &[],
-        info: asked.info,
-    };
-    let on = (Operation::Decapsulate, asked.key, asked.version);
+    let Decapsulate {
+        key,
+        version,
+        ciphertext,
+        child,
+    } = Decapsulate::decode_last(params)?;
+    let on = (Operation::Decapsulate, key, version);
     let now = call.now;
-    with_parent(
-        vault,
-        session,
-        on,
-        &child,
-        call,
-        |access, rule| {
-            let live = access.live()?;
-            let Expanded::MlKem768(key) = live.expanded() else {
-                return Err(access.wrong_type(Operation::Decapsulate));
-            };
-            let opened = key.decapsulate(asked.ciphertext);
-            let secret = opened.map_err(|error| match error {
-                CryptoError::BadLength => Refusal::NotACiphertext,
-                error => error.into(),
-            })?;
-            let digest = sha256(&[asked.ciphertext]);
-            child.make(
-                b"encapsulate",
-                secret.expose(),
-                &[&digest],
-                access,
-                rule,
-                now,
-            )
-        },
-        |key_version, version| Decapsulated {
-            key_version,
-            version,
-        },
-    )
+    with_parent(vault, session, on, &child, call, |access, rule| {
+        let live = access.live()?;
+        let Expanded::MlKem768(key) = live.expanded() else {
+            return Err(access.wrong_type(Operation::Decapsulate));
+        };
+        let opened = key.decapsulate(ciphertext);
+        let secret = opened.map_err(|error| match error {
+            CryptoError::BadLength => Refusal::NotACiphertext,
+            error => error.into(),
+        })?;
+        Shared::encapsulated(&secret, &sha256(&[ciphertext]), &child, access, rule, now)
+    })
 }
 
-impl Child<'_> {
-    /// Whether a key of this type may come of another one at all.
-    pub(super) fn check(&self) -> Result<usize, Refusal> {
-        match self.key_type {
-            KeyType::Secret => Err(Refusal::SecretNotOurs),
-            KeyType::Aes256Kwp => Err(Refusal::WrappingKeyNotOurs),
-            key_type => Material::derived_len(key_type).ok_or(Refusal::NotDerived { key_type }),
-        }
+/// Whether a key of this type may come of another one at all; its length, if so.
+pub(super) fn derived_len(key_type: KeyType) -> Result<usize, Refusal> {
+    match key_type {
+        KeyType::Secret => Err(Refusal::SecretNotOurs),
+        KeyType::Aes256Kwp => Err(Refusal::WrappingKeyNotOurs),
+        key_type => Material::derived_len(key_type).ok_or(Refusal::NotDerived { key_type }),
+    }
+}
+
+impl Shared<'_> {
+    /// The child of an encapsulated secret, the same on both sides.
+    fn encapsulated(
+        secret: &SecretBuf,
+        ciphertext_digest: &[u8; 32],
+        child: &Child<'_>,
+        access: &Access<'_>,
+        rule: Option<&KeyRule>,
+        now: Now,
+    ) -> Result<Made, Refusal> {
+        let shared = Shared {
+            verb: b"encapsulate",
+            secret: secret.expose(),
+            salt: &[],
+            context: &[ciphertext_digest],
+        };
+        shared.make(child, access, rule, now)
     }
 
     /// The child of what is shared. Each field that tells children apart has its length before it
     /// or is the last, so that no two of them spell one info.
     fn make(
         &self,
-        verb: &[u8],
-        secret: &[u8],
-        context: &[&[u8]],
+        child: &Child<'_>,
         access: &Access<'_>,
         rule: Option<&KeyRule>,
         now: Now,
     ) -> Result<Made, Refusal> {
-        let len = self.check()?;
+        let len = derived_len(child.key_type)?;
         let mut info = b"nitride child v1\0".to_vec();
-        let fields = [verb, self.key_type.as_str().as_bytes()];
-        for field in fields.iter().chain(context) {
+        let fields = [self.verb, child.key_type.as_str().as_bytes()];
+        for field in fields.iter().chain(self.context) {
             let len = u16::try_from(field.len()).map_err(|_| Refusal::TooLarge)?;
             info.extend(len.to_be_bytes());
             info.extend_from_slice(field);
         }
-        info.extend_from_slice(self.info);
-        let material = hkdf(HashAlgorithm::Sha256, secret, self.salt, &info, len)?;
+        info.extend_from_slice(child.info);
+        let material = hkdf(HashAlgorithm::Sha256, self.secret, self.salt, &info, len)?;
         Ok(Made {
             parent_version: access.version().number,
-            terms: self.terms(access, rule, now)?,
+            terms: terms(child, access, rule, now)?,
             material,
             id: identity(&info, self.salt),
         })
     }
+}
 
-    /// No wider than everything that is said of the parent, now.
-    fn terms(
-        &self,
-        access: &Access<'_>,
-        rule: Option<&KeyRule>,
-        now: Now,
-    ) -> Result<OwnPolicy, Refusal> {
-        let (body, version) = (access.body(), access.version());
-        let mut parent = access.effective(rule);
-        parent.max_uses = parent
-            .max_uses
-            .map(|max_uses| max_uses.saturating_sub(body.uses_taken()));
-        // The child's lease counts from now.
-        let left_ms = Lease::of(body, version, rule).left_ms(version, now);
-        parent.lease_secs = left_ms.map(|left_ms| left_ms / 1000);
-        let terms = OwnPolicy::child_of(&parent, body.key_type, self.operations, self.key_type)?;
-        let asked = self.operations.unwrap_or(OperationSet::EMPTY);
-        let uses = asked.intersection(uses_of(self.key_type));
-        if uses
-            .iter()
-            .any(|operation| !terms.operations.contains(operation))
-        {
-            return Err(Refusal::WouldWiden);
-        }
-        Ok(terms)
+/// No wider than everything that is said of the parent, now.
+fn terms(
+    child: &Child<'_>,
+    access: &Access<'_>,
+    rule: Option<&KeyRule>,
+    now: Now,
+) -> Result<OwnPolicy, Refusal> {
+    let (body, version) = (access.body(), access.version());
+    let mut parent = access.effective(rule);
+    parent.max_uses = parent
+        .max_uses
+        .map(|max_uses| max_uses.saturating_sub(body.uses_taken()));
+    // The child's lease counts from now.
+    let left_ms = Lease::of(body, version, rule).left_ms(version, now);
+    parent.lease_secs = left_ms.map(|left_ms| left_ms / 1000);
+    let terms = OwnPolicy::child_of(&parent, body.key_type, child.operations, child.key_type)?;
+    let asked = child.operations.unwrap_or(OperationSet::EMPTY);
+    let uses = asked.intersection(uses_of(child.key_type));
+    if uses
+        .iter()
+        .any(|operation| !terms.operations.contains(operation))
+    {
+        return Err(Refusal::WouldWiden);
     }
+    Ok(terms)
 }
 
 /// The shared secret, our public key and theirs.

@@ -31,7 +31,7 @@ use crate::outcome::DaemonCall;
 use crate::policy::KeyRule;
 use crate::refusal::Stop;
 use crate::{Draw, Now, Outcome, Refusal, Session, StatusRequest, Vault};
-use child::{Child, Made};
+use child::Made;
 use nitride_protocol::application;
 use nitride_protocol::{
     EncodeError, KeyName, Message, Operation, Origin, Reader, Status, Writer, admin,
@@ -195,21 +195,22 @@ fn with_key(
 }
 
 /// Makes a key out of another one: asks the rules for `operation` on both names, lets `make` use
-/// the parent, and gives what came of it its name. `answer` makes the reply of both versions.
-fn with_parent<M>(
+/// the parent, gives what came of it its name, and answers with both versions.
+fn with_parent(
     vault: &Vault,
     session: &mut Session,
     on: (Operation, KeyName<'_>, Option<u32>),
-    child: &Child<'_>,
+    child: &application::Child<'_>,
     call: Call<'_>,
     make: impl FnOnce(&Access<'_>, Option<&KeyRule>) -> Result<Made, Refusal>,
-    answer: impl FnOnce(u32, u32) -> M,
-) -> Result<Outcome, Stop>
-where
-    M: for<'a> Message<'a>,
-{
-    let whole = |parent, version, call: Call<'_>| call.answer(&answer(parent, version));
-    with_parent_then(vault, session, on, child, call, make, whole)
+) -> Result<Outcome, Stop> {
+    let answer = |parent_version, version, call: Call<'_>| {
+        call.answer(&application::ChildMade {
+            parent_version,
+            version,
+        })
+    };
+    with_parent_then(vault, session, on, child, call, make, answer)
 }
 
 /// The same, where `answer` writes the reply.
@@ -217,14 +218,14 @@ fn with_parent_then(
     vault: &Vault,
     session: &mut Session,
     (operation, name, version): (Operation, KeyName<'_>, Option<u32>),
-    child: &Child<'_>,
+    child: &application::Child<'_>,
     call: Call<'_>,
     make: impl FnOnce(&Access<'_>, Option<&KeyRule>) -> Result<Made, Refusal>,
     answer: impl FnOnce(u32, u32, Call<'_>) -> Result<Outcome, Stop>,
 ) -> Result<Outcome, Stop> {
     let uid = session.peer().uid;
     let (parent, named) = Grant::to_make(session, vault, operation, name, child.name)?;
-    child.check()?;
+    child::derived_len(child.key_type)?;
     let key = parent.ensure_key(vault, call.now, &mut *call.draw)?;
     let rule = parent.rule().map(|rule| &**rule);
     // The parent's lock is let go before the table's is taken, in which others wait for keys.

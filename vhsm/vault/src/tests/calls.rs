@@ -3,8 +3,8 @@
 use super::world::name;
 use nitride_protocol::admin::Import;
 use nitride_protocol::application::{
-    Agree, Decapsulate, Decrypt, Derive, Encapsulate, Encrypt, Generate, Mac, Sign, Unwrap, Verify,
-    Wrap,
+    Agree, Child, Decapsulate, Decrypt, Derive, Encapsulate, Encrypt, Generate, Mac, Sign, Unwrap,
+    Verify, Wrap,
 };
 use nitride_protocol::{KeyType, MaterialFormat, SignScheme};
 
@@ -103,15 +103,21 @@ pub(crate) fn unwrap<'a>(
     }
 }
 
+fn child(new_key: &str, key_type: KeyType) -> Child<'_> {
+    Child {
+        name: name(new_key),
+        key_type,
+        operations: None,
+        info: b"",
+    }
+}
+
 pub(crate) fn derive<'a>(key: &'a str, new_key: &'a str, key_type: KeyType) -> Derive<'a> {
     Derive {
         key: name(key),
         version: None,
-        new_key: name(new_key),
-        key_type,
-        operations: None,
+        child: child(new_key, key_type),
         salt: b"",
-        info: b"",
     }
 }
 
@@ -125,11 +131,8 @@ pub(crate) fn agree<'a>(
         key: name(key),
         version: None,
         peer_public,
-        new_key: name(new_key),
-        key_type,
-        operations: None,
+        child: child(new_key, key_type),
         salt: b"",
-        info: b"",
     }
 }
 
@@ -141,10 +144,7 @@ pub(crate) fn encapsulate<'a>(
     Encapsulate {
         key: name(key),
         version: None,
-        new_key: name(new_key),
-        key_type,
-        operations: None,
-        info: b"",
+        child: child(new_key, key_type),
     }
 }
 
@@ -158,9 +158,6 @@ pub(crate) fn decapsulate<'a>(
         key: name(key),
         version: None,
         ciphertext,
-        new_key: name(new_key),
-        key_type,
-        operations: None,
-        info: b"",
+        child: child(new_key, key_type),
     }
 }

@@ -56,14 +56,14 @@ fn the_same_derivation_gives_the_same_key_everywhere_and_any_other_another() {
     assert_eq!(tag(&mut other, &mut other_app, "child"), expected);
 
     let mut named = asked;
-    named.new_key = name("named");
+    named.child.name = name("named");
     let (mut salted, mut informed) = (asked, asked);
-    (salted.new_key, salted.salt) = (name("salted"), b"salt");
-    (informed.new_key, informed.info) = (name("informed"), b"info");
+    (salted.child.name, salted.salt) = (name("salted"), b"salt");
+    (informed.child.name, informed.child.info) = (name("informed"), b"info");
     let mut seen = vec![expected];
     for asked in [named, salted, informed] {
         one.ask(&mut app, &asked).unwrap();
-        let tag = tag(&mut one, &mut app, asked.new_key.as_str());
+        let tag = tag(&mut one, &mut app, asked.child.name.as_str());
         assert!(!seen.contains(&tag));
         seen.push(tag);
     }
@@ -134,7 +134,7 @@ fn both_sides_agree_on_a_key_and_open_each_others_ciphertexts() {
         let open = decrypt("raw", sealed.result().ciphertext, b"");
         one.ask(&mut app, &open).unwrap();
         let mut informed = agree("k", raw, "informed", child);
-        informed.info = b"info";
+        informed.child.info = b"info";
         one.ask(&mut app, &informed).unwrap();
         let open = decrypt("informed", sealed.result().ciphertext, b"");
         one.ask(&mut app, &open).unwrap_err();
@@ -229,7 +229,7 @@ fn a_child_has_what_narrows_its_parent() {
     let operation = Operation::Mac;
     assert_eq!(app.refusal(), Some(Refusal::KeyForbids { operation }));
     let mut asked = derive("parent", "wider", KeyType::HmacSha256);
-    asked.operations = Some(OperationSet::of(&[Operation::Mac]));
+    asked.child.operations = Some(OperationSet::of(&[Operation::Mac]));
     let refused = world.ask(&mut app, &asked).unwrap_err();
     assert_eq!(refused, Not::Done(Status::Denied));
     assert_eq!(app.refusal(), Some(Refusal::WouldWiden));

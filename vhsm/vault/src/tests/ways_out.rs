@@ -133,7 +133,7 @@ const WAYS_OUT: &[WayOut] = &[
     WayOut { attempt: "use a key faster by its copy", refusal: Refusal::RateLimited,
         steps: |t| { let wrapped = t.wrapped("rated"); t.done(&mac("rated", b"d")); t.done(&unwrap("kek", &wrapped, "copy", HMAC)); t.app(&mac("copy", b"d")) } },
     WayOut { attempt: "derive a key that may what its parent may not", refusal: Refusal::WouldWiden,
-        steps: |t| { let mut asked = derive("verifies", "new", HMAC); asked.operations = Some(OperationSet::of(&[Operation::Mac])); t.app(&asked) } },
+        steps: |t| { let mut asked = derive("verifies", "new", HMAC); asked.child.operations = Some(OperationSet::of(&[Operation::Mac])); t.app(&asked) } },
     WayOut { attempt: "let an administrator widen a child", refusal: Refusal::WouldWiden,
         steps: |t| { t.done(&derive("verifies", "child", HMAC)); t.admin(&set_policy("child", |policy| policy.operations = Some(OperationSet::of(&[Operation::Mac, Operation::VerifyMac])))) } },
     WayOut { attempt: "derive of a key that may not", refusal: forbids(Operation::Derive),

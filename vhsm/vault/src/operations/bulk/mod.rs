@@ -13,11 +13,9 @@ use crate::ciphertext::{Algorithm, UnverifiedHeader};
 use crate::refusal::Stop;
 use crate::{Draw, Now, Outcome, Refusal, Session, Vault};
 use chunks::{Bound, Chunks, digest_of, plaintext_len};
-use nitride_protocol::application::{
-    BufferDecrypted, BufferEncrypted, DecryptBuffer, EncryptBuffer,
-};
+use nitride_protocol::application::{BufferDone, DecryptBuffer, EncryptBuffer, Window};
 use nitride_protocol::limits::chunked_len;
-use nitride_protocol::{KeyName, KeyNameBuf, KeyType, Message, Operation, Reader, write_refusal};
+use nitride_protocol::{KeyNameBuf, KeyType, Message, Operation, Reader, write_refusal};
 use nitride_secmem::crypto::AeadAlgorithm;
 
 /// An operation on shared memory that a rule grants, and that waits for the daemon to find the
@@ -41,19 +39,8 @@ pub struct BulkRequest {
 #[derive(Debug)]
 pub struct Bulk {
     id: u32,
-    is_sealing: bool,
     output_len: u64,
     chunks: Chunks,
-}
-
-/// What is said of the memory; the rest of the params goes into the [`BulkRequest`].
-struct Window<'w> {
-    key: KeyName<'w>,
-    buffer: Option<u32>,
-    input_offset: u64,
-    input_len: u64,
-    output_offset: u64,
-    aad: &'w [u8],
 }
 
 pub(super) fn encrypt_buffer(
@@ -62,31 +49,11 @@ pub(super) fn encrypt_buffer(
     params: Reader<'_>,
     call: &Call<'_>,
 ) -> Result<Outcome, Stop> {
-    let EncryptBuffer {
-        key,
-        buffer,
-        input_offset,
-        input_len,
-        output_offset,
-        aad,
-    } = EncryptBuffer::decode_last(params)?;
-    let lens = chunked_len(input_len).map(|output_len| (input_len, output_len));
-    let window = Window {
-        key,
-        buffer,
-        input_offset,
-        input_len,
-        output_offset,
-        aad,
-    };
-    ask(
-        vault,
-        session,
-        Operation::EncryptBuffer,
-        &window,
-        lens.ok_or(Refusal::TooLarge)?,
-        call,
-    )
+    let EncryptBuffer(window) = EncryptBuffer::decode_last(params)?;
+    let len = window.input_len;
+    let output_len = chunked_len(len).ok_or(Refusal::TooLarge)?;
+    let operation = Operation::EncryptBuffer;
+    ask(vault, session, operation, &window, (len, output_len), call)
 }
 
 pub(super) fn decrypt_buffer(
@@ -95,31 +62,10 @@ pub(super) fn decrypt_buffer(
     params: Reader<'_>,
     call: &Call<'_>,
 ) -> Result<Outcome, Stop> {
-    let DecryptBuffer {
-        key,
-        buffer,
-        input_offset,
-        input_len,
-        output_offset,
-        aad,
-    } = DecryptBuffer::decode_last(params)?;
-    let len = plaintext_len(input_len).ok_or(Refusal::NotACiphertext)?;
-    let window = Window {
-        key,
-        buffer,
-        input_offset,
-        input_len,
-        output_offset,
-        aad,
-    };
-    ask(
-        vault,
-        session,
-        Operation::DecryptBuffer,
-        &window,
-        (len, len),
-        call,
-    )
+    let DecryptBuffer(window) = DecryptBuffer::decode_last(params)?;
+    let len = plaintext_len(window.input_len).ok_or(Refusal::NotACiphertext)?;
+    let operation = Operation::DecryptBuffer;
+    ask(vault, session, operation, &window, (len, len), call)
 }
 
 /// Asks the rules, so that nobody has memory looked at for nothing.
@@ -259,7 +205,6 @@ impl BulkRequest {
         };
         Ok(Bulk {
             id: self.id,
-            is_sealing: self.is_sealing(),
             output_len: self.output_len,
             chunks,
         })
@@ -317,16 +262,14 @@ impl Bulk {
 
     /// Answers the request.
     pub fn write_reply(&self, reply: &mut [u8]) -> Outcome {
-        let output_len = self.output_len;
+        let done = BufferDone {
+            output_len: self.output_len,
+        };
         let reply = Reply {
             form: Form::Packet { id: self.id },
             buffer: reply,
         };
-        let written = if self.is_sealing {
-            reply.write(&BufferEncrypted { output_len })
-        } else {
-            reply.write(&BufferDecrypted { output_len })
-        };
+        let written = reply.write(&done);
         written.map_or(Outcome::Close, Outcome::Reply)
     }
 }

@@ -4,10 +4,12 @@ use super::*;
 use crate::Socket;
 use crate::ciphertext::TAG_LEN;
 use crate::policy::Source;
-use crate::tests::calls::{generate, import};
-use crate::tests::world::{EVERYTHING, World, key, name, peer, policy, rule};
+use crate::tests::calls::{encrypt, generate, import};
+use crate::tests::world::{EVERYTHING, Not, World, key, name, peer, policy, rule};
+use nitride_protocol::application::Describe;
 use nitride_protocol::limits::MAX_PACKET_LEN;
-use nitride_protocol::{Call as _, Status, open_reply, open_request, write_request};
+use nitride_protocol::{Call as _, OperationSet, Status, open_reply, open_request, write_request};
+use nitride_secmem::crypto::{AeadKey, HashAlgorithm, hkdf, sha256};
 use proptest::prelude::*;
 
 const TYPES: [(KeyType, u8); 3] = [
@@ -72,25 +74,25 @@ fn start(
 }
 
 fn to_encrypt<'a>(key: &'a str, input_len: usize, aad: &'a [u8]) -> EncryptBuffer<'a> {
-    EncryptBuffer {
+    EncryptBuffer(Window {
         key: name(key),
         buffer: Some(1),
         input_offset: 3,
         input_len: input_len as u64,
         output_offset: 4,
         aad,
-    }
+    })
 }
 
 fn to_decrypt<'a>(key: &'a str, input_len: usize, aad: &'a [u8]) -> DecryptBuffer<'a> {
-    DecryptBuffer {
+    DecryptBuffer(Window {
         key: name(key),
         buffer: None,
         input_offset: 0,
         input_len: input_len as u64,
         output_offset: 0,
         aad,
-    }
+    })
 }
 
 fn seal(world: &mut World, app: &mut Session, key: &str, plaintext: &[u8], aad: &[u8]) -> Vec<u8> {
@@ -243,10 +245,11 @@ fn lengths_that_no_message_has_are_refused_before_any_memory_is_looked_at() {
         assert_eq!(refused, Status::Malformed, "{len}");
     }
     for input_len in [u64::MAX, 1 << 60] {
-        let asked = EncryptBuffer {
+        let EncryptBuffer(window) = to_encrypt("aes-256-gcm", 0, b"");
+        let asked = EncryptBuffer(Window {
             input_len,
-            ..to_encrypt("aes-256-gcm", 0, b"")
-        };
+            ..window
+        });
         // Past 2^32 chunks the numbers of the nonces would not do.
         let refused = match ask(&mut world, &mut app, &asked) {
             Ok(request) => start(&mut world, &mut app, &request, &[]).unwrap_err(),
