@@ -27,3 +27,4 @@ pub mod trusted_file;
 
 pub use connection::{ConnectError, Connection, NextPacket, Patience, RecvError, SendError};
 pub use listener::{AcceptError, BindError, Listener};
+pub use sys::PIDFD_GET_INFO;

@@ -120,10 +120,12 @@ const _: () = assert!(size_of::<RawPidfdInfo>() == 64);
 const PIDFD_INFO_PID: u64 = 1;
 const PIDFD_INFO_CGROUPID: u64 = 1 << 2;
 
+/// The one request that this crate makes by ioctl (pidfd_getinfo of linux/pidfd.h).
+pub const PIDFD_GET_INFO: libc::Ioctl = libc::_IOWR::<RawPidfdInfo>(0xFF, 11);
+
 /// Number and cgroup of the process behind `pidfd`; `None` where the kernel has no such request
 /// (before Linux 6.13).
 pub(crate) fn pidfd_info(pidfd: BorrowedFd<'_>) -> Result<Option<PidfdInfo>, Errno> {
-    const REQUEST: libc::Ioctl = libc::_IOWR::<RawPidfdInfo>(0xFF, 11);
     let mut info = RawPidfdInfo {
         mask: PIDFD_INFO_PID | PIDFD_INFO_CGROUPID,
         ..RawPidfdInfo::default()
@@ -131,7 +133,7 @@ pub(crate) fn pidfd_info(pidfd: BorrowedFd<'_>) -> Result<Option<PidfdInfo>, Err
     // SAFETY: the request's number carries the structure's length, of which the kernel reads and
     // writes no more; the structure is a live local of plain integers without padding (checked
     // above), so any bytes written are valid, and it is not aliased during the call.
-    let result = unsafe { libc::ioctl(pidfd.as_raw_fd(), REQUEST, &raw mut info) };
+    let result = unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_INFO, &raw mut info) };
     match Errno::result(result) {
         Ok(_) => Ok(Some(PidfdInfo {
             pid: info.pid,

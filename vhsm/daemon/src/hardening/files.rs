@@ -7,10 +7,17 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset,
     RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// The newest set of rights that is spoken of here; an older kernel takes what it knows of it.
+/// The newest set of rights that is spoken of here; an older kernel takes what it knows of it. Of
+/// the ones after it, V7 is about the kernel's log, V8 about threads that are there already, and
+/// the right to find sockets (V9) is for a kernel that this could not be tried on.
 const NEWEST: ABI = ABI::V6;
+
+/// Where systemd says how it is told things; a name that begins so is no file's.
+const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
+const ABSTRACT: &[u8] = b"@";
 
 /// The folders that stay.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +27,9 @@ pub(crate) struct Places {
     /// Files below may be made, written, renamed and deleted: audit, sockets that are not
     /// systemd's.
     pub(crate) written: Vec<PathBuf>,
+    /// Whether sockets without a file stay too: a service manager in another namespace listens on
+    /// one.
+    pub(crate) abstract_sockets: bool,
 }
 
 impl Places {
@@ -36,7 +46,10 @@ impl Places {
         ];
         let sockets = sockets.into_iter().flatten().map(|socket| &*socket.path);
         let sockets = sockets.chain(disk_keys.filter_map(|disk_key| disk_key.socket.as_deref()));
+        let notified = std::env::var_os(NOTIFY_SOCKET);
+        let is_abstract = |name: std::ffi::OsString| name.as_bytes().starts_with(ABSTRACT);
         Self {
+            abstract_sockets: notified.is_some_and(is_abstract),
             read: signers
                 .chain([config_path])
                 .filter_map(folder)
@@ -73,8 +86,9 @@ pub(crate) enum LandlockError {
 }
 
 /// Confines this thread, and every thread that it starts from now on: no file but those of
-/// `places`, no TCP, no signal to another process. Cannot be undone. A kernel without
-/// Landlock leaves it to the unit's own settings, and that is told.
+/// `places`, no device's own requests, no TCP, no signal to another process, no abstract socket of
+/// another process. Cannot be undone. What a kernel does not know of this it leaves to the unit's
+/// own settings, and that is told.
 ///
 /// # Errors
 /// Where the kernel has Landlock and refuses.
@@ -91,7 +105,10 @@ pub(super) fn confine_files(places: &Places) -> Result<Confined, LandlockError> 
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(NEWEST))?
         .handle_access(AccessNet::from_all(NEWEST))?
-        .scope(Scope::Signal)?
+        .scope(match places.abstract_sockets {
+            true => Scope::Signal.into(),
+            false => Scope::Signal | Scope::AbstractUnixSocket,
+        })?
         .create()?;
     for place in ALWAYS_READ.iter().map(Path::new) {
         rules = allow(rules, place, read)?;
@@ -105,7 +122,8 @@ pub(super) fn confine_files(places: &Places) -> Result<Confined, LandlockError> 
     let status = rules.restrict_self()?;
     Ok(match status.ruleset {
         RulesetStatus::NotEnforced => Confined::NotInFiles,
-        RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Confined::Wholly,
+        RulesetStatus::PartiallyEnforced => Confined::AsFarAsKnown,
+        RulesetStatus::FullyEnforced => Confined::Wholly,
     })
 }
 

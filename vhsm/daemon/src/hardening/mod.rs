@@ -27,8 +27,26 @@ pub(crate) enum ConfineError {
 pub(crate) enum Confined {
     /// In files and in system calls.
     Wholly,
+    /// The same, as far as the kernel's Landlock goes: it is older than Linux 6.12.
+    AsFarAsKnown,
     /// In system calls alone: the kernel has no Landlock.
     NotInFiles,
+}
+
+impl Confined {
+    /// What is missing, for people.
+    pub(crate) fn warning(self) -> Option<&'static str> {
+        match self {
+            Self::Wholly => None,
+            Self::AsFarAsKnown => Some(
+                "the kernel's Landlock is older than Linux 6.12: abstract sockets of other \
+                 processes and requests to devices are for the unit of vhsmd to forbid",
+            ),
+            Self::NotInFiles => Some(
+                "the kernel has no Landlock: which files vhsmd reaches is for its unit to say",
+            ),
+        }
+    }
 }
 
 /// Confines this thread and every thread that it starts from now on, for good. To be called once

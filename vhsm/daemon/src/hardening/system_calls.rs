@@ -28,18 +28,34 @@ enum When {
     Always,
     /// If this argument is one of these values.
     Is(u8, &'static [u64]),
+    /// If this argument, of which the kernel heeds the lower half alone, is one of these values.
+    IsInt(u8, &'static [u64]),
+    /// If this argument is the number of this process.
+    IsSelf(u8),
     /// If this argument has all of these bits.
     Has(u8, u64),
     /// If this argument has none of these bits.
     HasNot(u8, u64),
 }
-use When::{Always, Has, HasNot, Is};
+use When::{Always, Has, HasNot, Is, IsInt, IsSelf};
 
 const EXECUTABLE: u64 = libc::PROT_EXEC as u64;
 const A_THREAD: u64 = (libc::CLONE_THREAD | libc::CLONE_VM | libc::CLONE_SIGHAND) as u64;
 const LOCAL: &[u64] = &[libc::AF_UNIX as u64];
 /// Names of threads, and of the allocator's mappings.
 const NAMING: &[u64] = &[libc::PR_SET_NAME as u64, libc::PR_SET_VMA as u64];
+/// What devices, terminals, namespaces and file systems are asked goes by this one call: two
+/// requests of it are ours. One tells a socket not to block.
+const REQUESTS: &[u64] = &[nitride_ipc::PIDFD_GET_INFO, libc::FIONBIO];
+/// Not among these: to be sent a signal about a descriptor, or another process in our stead.
+const OF_DESCRIPTORS: &[u64] = &[
+    libc::F_DUPFD_CLOEXEC as u64,
+    libc::F_GETFD as u64,
+    libc::F_SETFD as u64,
+    libc::F_GETFL as u64,
+    libc::F_SETFL as u64,
+    libc::F_GET_SEALS as u64,
+];
 
 #[rustfmt::skip]
 const ALLOWED: &[(c_long, When, &str)] = &[
@@ -72,7 +88,7 @@ const ALLOWED: &[(c_long, When, &str)] = &[
     (libc::SYS_rt_sigprocmask,    Always, "signals are blocked while keys are on a stack"),
     (libc::SYS_rt_sigaction,      Always, "abort gives a signal its default back"),
     (libc::SYS_rt_sigreturn,      Always, "a handler returns"),
-    (libc::SYS_tgkill,            Always, "abort, by a signal to itself"),
+    (libc::SYS_tgkill,            IsSelf(0), "abort, by a signal to itself; to no other process"),
     (libc::SYS_restart_syscall,   Always, "the kernel goes on with a sleep that was interrupted"),
 
     // Time and randomness.
@@ -133,9 +149,9 @@ const ALLOWED: &[(c_long, When, &str)] = &[
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_access,            Always, "the C library looks users up"),
     (libc::SYS_faccessat,         Always, "the same"),
-    (libc::SYS_fcntl,             Always, "not to block; seals of shared memory"),
+    (libc::SYS_fcntl,             IsInt(1, OF_DESCRIPTORS), "not to block; seals of shared memory"),
     (libc::SYS_dup3,              Always, "a second handle on a socket"),
-    (libc::SYS_ioctl,             Always, "who is behind a pidfd, by PIDFD_GET_INFO"),
+    (libc::SYS_ioctl,             IsInt(1, REQUESTS), "who is behind a pidfd; not to block"),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_unlink,            Always, "sockets of its own at the end, the oldest audit file"),
     (libc::SYS_unlinkat,          Always, "the same"),
@@ -148,8 +164,6 @@ const ALLOWED: &[(c_long, When, &str)] = &[
     (libc::SYS_mkdirat,           Always, "the same"),
     (libc::SYS_umask,             Always, "a socket is nobody's until it has its mode"),
     (libc::SYS_flock,             Always, "one process writes the audit"),
-    (libc::SYS_pidfd_send_signal, Is(1, &[0]), "whether a peer still lives, by signal 0"),
-    (libc::SYS_pidfd_open,        Always, "a peer, where its socket gives no pidfd"),
 
     // What it is itself.
     (libc::SYS_getuid,            Always, "the C library looks users up"),
@@ -247,17 +261,26 @@ fn compile(
 impl When {
     /// One of these rules has to match; none at all is a match.
     fn rules(self) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
-        let one = |argument, operator, value| {
-            let condition =
-                SeccompCondition::new(argument, SeccompCmpArgLen::Qword, operator, value)?;
+        use SeccompCmpArgLen::{Dword, Qword};
+        let of_len = |len, argument, operator, value| {
+            let condition = SeccompCondition::new(argument, len, operator, value)?;
             SeccompRule::new(vec![condition])
         };
+        let one = |argument, operator, value| of_len(Qword, argument, operator, value);
         match self {
             Always => Ok(Vec::new()),
             Is(argument, values) => values
                 .iter()
                 .map(|value| one(argument, SeccompCmpOp::Eq, *value))
                 .collect(),
+            IsInt(argument, values) => values
+                .iter()
+                .map(|value| of_len(Dword, argument, SeccompCmpOp::Eq, *value))
+                .collect(),
+            IsSelf(argument) => {
+                let own = u64::from(std::process::id());
+                Ok(vec![of_len(Dword, argument, SeccompCmpOp::Eq, own)?])
+            }
             Has(argument, bits) => Ok(vec![one(argument, SeccompCmpOp::MaskedEq(bits), bits)?]),
             HasNot(argument, bits) => Ok(vec![one(argument, SeccompCmpOp::MaskedEq(bits), 0)?]),
         }
@@ -265,27 +288,4 @@ impl When {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::HashSet;
-
-    #[test]
-    fn every_call_is_named_once_and_has_a_reason() {
-        let mut calls = HashSet::new();
-        for (call, _, why) in ALLOWED {
-            assert!(calls.insert(*call), "call {call} stands twice");
-            assert!(!why.is_empty());
-        }
-        for (call, why) in FATAL {
-            assert!(calls.insert(*call), "call {call} is allowed and fatal");
-            assert!(!why.is_empty());
-        }
-    }
-
-    #[test]
-    fn the_filters_fit_into_the_kernel() {
-        for program in programs().unwrap() {
-            assert!(program.len() <= 4096, "BPF_MAXINSNS");
-        }
-    }
-}
+mod tests;

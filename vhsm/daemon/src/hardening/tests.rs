@@ -1,10 +1,13 @@
 //! Filters hold for the thread that puts them in place: each test confines one of its own.
 
 use super::*;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, SealFlag};
 use std::fs;
 use std::io::ErrorKind::PermissionDenied;
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
@@ -15,7 +18,16 @@ fn confined<T: Send + 'static>(root: &Path, act: impl FnOnce() -> T + Send + 'st
     let places = Places {
         read: vec![root.join("read")],
         written: vec![root.join("written")],
+        abstract_sockets: false,
     };
+    confined_to(places, root, act)
+}
+
+fn confined_to<T: Send + 'static>(
+    places: Places,
+    root: &Path,
+    act: impl FnOnce() -> T + Send + 'static,
+) -> T {
     for folder in ["read", "written", "other"] {
         fs::create_dir(root.join(folder)).unwrap();
         fs::write(root.join(folder).join("file"), "text").unwrap();
@@ -80,6 +92,54 @@ fn a_confined_thread_starts_threads_and_no_programs() {
         // Nor does a thread of its own.
         let nested = thread::spawn(|| Command::new("/bin/true").status().is_err());
         assert!(nested.join().unwrap());
+    });
+}
+
+/// Abstract sockets have names and no files: no right to a folder is about them.
+#[test]
+fn a_confined_thread_reaches_no_abstract_socket_of_others() {
+    let name = format!("nitride-test-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let theirs = UnixDatagram::bind_addr(&address).unwrap();
+    let send = move || UnixDatagram::unbound()?.send_to_addr(b"READY=1", &address);
+    send().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let notified = Places {
+        abstract_sockets: true,
+        ..Places::default()
+    };
+    let again = send.clone();
+    confined_to(notified, folder.path(), again).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let sent = confined_to(Places::default(), folder.path(), send);
+    drop(theirs);
+    if before_scopes() {
+        eprintln!("not tried: Landlock before Linux 6.12 knows no abstract sockets");
+        return;
+    }
+    assert_eq!(sent.unwrap_err().kind(), PermissionDenied);
+}
+
+/// Whether the kernel's Landlock is too old to keep from abstract sockets.
+fn before_scopes() -> bool {
+    let confined = thread::spawn(|| confine(&Places::default()).unwrap());
+    confined.join().unwrap() != Confined::Wholly
+}
+
+/// Requests to devices, over what a terminal, a disk or a TPM is asked.
+#[test]
+fn a_confined_thread_asks_devices_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    confined(folder.path(), || {
+        // Seccomp: not even of a socket, but for the request that it has a reason for.
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        assert!(nix::fcntl::fcntl(&ours, FcntlArg::F_GETFL).is_ok());
+        let sealed = nix::fcntl::fcntl(&ours, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_WRITE));
+        assert_eq!(sealed, Err(Errno::EPERM));
+        for device in ["/dev/null", "/dev/zero", "/dev/tpmrm0", "/dev/sev-guest"] {
+            assert!(fs::File::open(device).is_err(), "{device}");
+        }
     });
 }
 
