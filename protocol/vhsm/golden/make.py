@@ -90,7 +90,11 @@ MESSAGES = {
     "decapsulate": (24, ["app/kem", 1, b"c" * 40, "app/session", "chacha20-poly1305", None, b"info"], [1, 1]),
     "rotate": (25, ["app/sign"], [25]),
     "set-policy": (26, ["app/sign", [["sign"], 1000, None, 1_800_000_000, [10, 60], ["app/kek"], 2]], []),
-    "attest": (27, [b"a challenge"], ["sample", bytes(range(48)), '{"svn":"1"}', ""]),
+    "attest": (
+        27,
+        [b"a challenge", True],
+        ["sample", bytes(range(48)), '{"svn":"1"}', "", [2**40, DIGEST]],
+    ),
     "audit-head": (28, [], [2**40, DIGEST]),
     "batch": (
         29,

@@ -33,11 +33,14 @@ pub(crate) fn run(verb: Verb, connection: &ConnectionArguments) -> Result<(), Fa
             caller.call(&key.name, |client| client.set_policy(&key.name, changes))?;
             present::done("changed")
         }
-        Verb::Attest { input } => {
+        Verb::Attest { input, audit_head } => {
             let path = input.path.as_deref();
             let data = input::read("the data", path, MAX_ATTEST_DATA_LEN)?;
             let caller = Caller::application(connection);
-            let found = caller.call_without_key(|client| client.attest(&data))?;
+            let found = caller.call_without_key(|client| match audit_head {
+                true => client.attest_audit_head(&data),
+                false => client.attest(&data),
+            })?;
             present::evidence(&found)
         }
         Verb::AuditHead => {

@@ -84,7 +84,8 @@ fn of_status(status: Status) -> u8 {
         | Status::ServiceUnreachable
         | Status::AgentAbsent
         | Status::ShuttingDown
-        | Status::EvidenceUnavailable => NOT_NOW,
+        | Status::EvidenceUnavailable
+        | Status::AuditUnavailable => NOT_NOW,
         Status::Internal | Status::UnsupportedVersion => FAULT,
         _ => REFUSED,
     }
@@ -115,7 +116,8 @@ mod tests {
                 | "service-unreachable"
                 | "agent-absent"
                 | "shutting-down"
-                | "evidence-unavailable" => 6,
+                | "evidence-unavailable"
+                | "audit-unavailable" => 6,
                 "internal" | "unsupported-version" => 7,
                 _ => 1,
             };

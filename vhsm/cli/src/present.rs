@@ -140,11 +140,16 @@ pub(crate) fn evidence(found: &Attested) -> Answer {
     if !found.additional_evidence.is_empty() {
         text.push_str(&format!("additional  {}\n", found.additional_evidence));
     }
+    let head = found.audit_head.as_ref().map(head_text);
+    if let Some(head) = &head {
+        text.push_str(&format!("audit head  {head}\n"));
+    }
     let json = json!({
         "tee": found.tee,
         "report_data": report_data,
         "primary_evidence": found.primary_evidence,
         "additional_evidence": found.additional_evidence,
+        "audit_head": head,
     });
     Answer::Text { text, json }
 }
@@ -152,9 +157,14 @@ pub(crate) fn evidence(found: &Attested) -> Answer {
 pub(crate) fn audit_head(head: &AuditHead) -> Answer {
     let digest = hex(&head.digest);
     Answer::Text {
-        text: format!("{} {digest}\n", head.sequence),
+        text: format!("{}\n", head_text(head)),
         json: json!({ "sequence": head.sequence, "digest": digest }),
     }
+}
+
+/// As `audit verify --head` takes it.
+fn head_text(head: &AuditHead) -> String {
+    format!("{}:{}", head.sequence, hex(&head.digest))
 }
 
 /// A decision, if there was one, and why.

@@ -136,7 +136,14 @@ macro_rules! typed_calls_of_keys {
         impl $client {
             /// Fresh evidence over at most 64 bytes of the caller's.
             pub $($asynchronous)? fn attest(& $($mutable)? $me, data: &[u8]) -> Result<owned::Attested, ClientError> {
-                $me.call(&application::Attest { data }, |reply| reply.into()) $($wait)*
+                let request = application::Attest { data, audit_head: false };
+                $me.call(&request, |reply| reply.into()) $($wait)*
+            }
+
+            /// Fresh evidence over the newest entry of the audit, and at most 64 bytes of the caller's.
+            pub $($asynchronous)? fn attest_audit_head(& $($mutable)? $me, data: &[u8]) -> Result<owned::Attested, ClientError> {
+                let request = application::Attest { data, audit_head: true };
+                $me.call(&request, |reply| reply.into()) $($wait)*
             }
 
             /// The newest entry of the audit's chain.

@@ -27,12 +27,14 @@ pub struct Encapsulated {
 pub struct Attested {
     /// Where it comes from; `sample` proves nothing.
     pub tee: String,
-    /// SHA-384 over the domain's label and the caller's data.
+    /// SHA-384 over the domain's label and the caller's data, and the head where one was asked for.
     pub report_data: [u8; 48],
     /// JSON.
     pub primary_evidence: String,
     /// JSON; may be empty.
     pub additional_evidence: String,
+    /// The head of the audit that it is over, if that was asked for.
+    pub audit_head: Option<AuditHead>,
 }
 
 /// The newest entry of the audit.
@@ -134,6 +136,7 @@ impl From<application::Attested<'_>> for Attested {
             report_data: *reply.report_data,
             primary_evidence: reply.primary_evidence.to_owned(),
             additional_evidence: reply.additional_evidence.to_owned(),
+            audit_head: reply.audit_head.map(AuditHead::from),
         }
     }
 }

@@ -72,4 +72,4 @@ pub use refusal::Refusal;
 pub use session::{BatchRefusal, Session, Socket, Used};
 pub use surroundings::{Draw, Now, Surroundings};
 pub use vault::{Recovery, Vault, VaultLimits};
-pub use volume::VolumeRefusal;
+pub use volume::{ForVolume, VolumeRefusal};

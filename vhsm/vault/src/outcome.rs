@@ -1,5 +1,11 @@
 use crate::BulkRequest;
+use crate::audit::Chain;
+use nitride_protocol::audit::head_report;
 use nitride_protocol::{KeyNameBuf, Operation};
+use nitride_secmem::crypto::sha384;
+
+/// What stands before the caller's data. A round hashes an object of JSON, which begins otherwise.
+const ATTEST_LABEL: &[u8] = b"nitride attest v1\0";
 
 /// What [`crate::Vault::perform`] came to.
 #[derive(Debug)]
@@ -45,7 +51,8 @@ pub enum Want {
 #[derive(Debug)]
 pub struct AttestCall {
     pub(crate) id: u32,
-    pub(crate) report_data: [u8; 48],
+    pub(crate) data: Vec<u8>,
+    pub(crate) binds_head: bool,
 }
 
 impl AttestCall {
@@ -54,9 +61,18 @@ impl AttestCall {
         self.id
     }
 
-    /// SHA-384 over a fixed label and the caller's data, so that it is never a round's.
-    pub fn report_data(&self) -> &[u8; 48] {
-        &self.report_data
+    /// Whether the head of the audit is part of the report data.
+    pub fn binds_head(&self) -> bool {
+        self.binds_head
+    }
+
+    /// SHA-384 over a fixed label and the caller's data, so that it is never a round's; with `head`
+    /// in it under another label, if that was asked for.
+    pub fn report_data(&self, head: &Chain) -> [u8; 48] {
+        match self.binds_head {
+            true => head_report(head.sequence(), head.digest(), &self.data, sha384),
+            false => sha384(&[ATTEST_LABEL, &self.data]),
+        }
     }
 }
 

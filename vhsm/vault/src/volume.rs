@@ -19,6 +19,15 @@ pub enum VolumeRefusal {
     Refused(#[source] Refusal),
 }
 
+/// A volume's passphrase.
+#[derive(Debug)]
+pub struct ForVolume {
+    /// The passphrase.
+    pub secret: SecretBuf,
+    /// Which version of the key it is.
+    pub version: u32,
+}
+
 impl From<Refusal> for VolumeRefusal {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
@@ -42,12 +51,15 @@ impl Vault {
     ///
     /// # Errors
     /// [`VolumeRefusal`].
-    pub fn release_to_volume(&self, volume: &str, now: Now) -> Result<SecretBuf, VolumeRefusal> {
+    pub fn release_to_volume(&self, volume: &str, now: Now) -> Result<ForVolume, VolumeRefusal> {
         let policy = self.policy();
         let grant = Grant::for_volume(&policy, self, volume)?.ok_or(VolumeRefusal::Denied)?;
         let key = grant.present_key(self, now)?;
         Ok(grant.use_key(self, key, Wanted::Newest, now, |access| {
-            Ok(SecretBuf::copy_of(access.record().expose())?)
+            Ok(ForVolume {
+                secret: SecretBuf::copy_of(access.record().expose())?,
+                version: access.version().number,
+            })
         })?)
     }
 }

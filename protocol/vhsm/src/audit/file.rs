@@ -90,6 +90,22 @@ impl<'f, H: Fn(&[&[u8]]) -> Digest> AuditFile<'f, H> {
         })
     }
 
+    /// The rest of a file of which what stands before `at` was read earlier; `head` is the entry
+    /// that was read last, in this file or in the one before it. Nothing is looked at before `at`.
+    pub fn resume(bytes: &'f [u8], at: usize, head: Option<(u64, Digest)>, sha256: H) -> Self {
+        Self {
+            bytes,
+            at,
+            head,
+            sha256,
+        }
+    }
+
+    /// The number and the digest of the entry that was read last.
+    pub fn head(&self) -> Option<(u64, Digest)> {
+        self.head
+    }
+
     /// Where the next entry begins: after the last one, where it would be written.
     pub fn position(&self) -> usize {
         self.at

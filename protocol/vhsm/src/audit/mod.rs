@@ -17,7 +17,7 @@ pub use entry::{AuditEntry, AuditKind, AuditPeer, AuditRequest};
 pub use file::{AuditFault, AuditFile, Linked};
 pub use trail::{CUT_OFF, Trail, TrailFault, Verified};
 
-use crate::limits::AUDIT_DIGEST_LEN;
+use crate::limits::{AUDIT_DIGEST_LEN, REPORT_DATA_LEN};
 
 /// A digest in the chain.
 pub type Digest = [u8; AUDIT_DIGEST_LEN];
@@ -36,4 +36,19 @@ pub const MAX_ENTRY_LEN: usize = 2048;
 /// `sha256` hashes its parts one after the other.
 pub fn chain(previous: &Digest, entry: &[u8], sha256: impl FnOnce(&[&[u8]]) -> Digest) -> Digest {
     sha256(&[b"nitride audit v1\0", previous, entry])
+}
+
+/// What evidence is over that binds the entry `sequence` with `digest` and the caller's `data`, by
+/// which whoever witnesses it knows that it is fresh (`attest` with the head).
+///
+/// `sha384` hashes its parts one after the other. The head has one length, so where it ends and the
+/// data begins is never in question; and no other report of ours begins so.
+pub fn head_report(
+    sequence: u64,
+    digest: &Digest,
+    data: &[u8],
+    sha384: impl FnOnce(&[&[u8]]) -> [u8; REPORT_DATA_LEN],
+) -> [u8; REPORT_DATA_LEN] {
+    let sequence = sequence.to_be_bytes();
+    sha384(&[b"nitride audit head v1\0", &sequence, digest, data])
 }

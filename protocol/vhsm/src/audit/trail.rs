@@ -1,9 +1,13 @@
 use super::{AuditFault, AuditFile, Digest, ENTRY_HEAD_LEN, Linked, MAX_ENTRY_LEN};
+use crate::limits::AUDIT_DIGEST_LEN;
 use thiserror::Error;
 
 /// How the reason of an entry begins that follows one that was cut off by a crash. It is the first
 /// of its file, and what was cut off is the end of the file before.
 pub const CUT_OFF: &str = "the end of the file before was cut off";
+
+/// What the first entry of all follows.
+const NO_ENTRY: Digest = [0; AUDIT_DIGEST_LEN];
 
 /// Files of one audit, oldest first, each checked against the ones before it.
 #[derive(Debug, Clone)]
@@ -28,11 +32,12 @@ pub struct Verified {
     pub head: Option<(u64, Digest)>,
 }
 
-/// What is wrong with the files together. Files are counted from 0, the oldest.
+/// What is wrong with the files together. Files are counted from 0, the oldest; which one it is that
+/// has the fault says [`TrailFault::file`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum TrailFault {
     /// A file has a fault.
-    #[error("file {file} has a fault")]
+    #[error("the file has a fault")]
     File {
         /// Which.
         file: usize,
@@ -40,9 +45,9 @@ pub enum TrailFault {
         #[source]
         fault: AuditFault,
     },
-    /// A file does not go on where the one before it ended.
-    #[error("file {file} begins with entry {found}, which does not follow entry {last}")]
-    Gap {
+    /// Between a file and the one before it entries are missing.
+    #[error("the file begins with entry {found}, and between it and entry {last} there is nothing")]
+    Missing {
         /// Which.
         file: usize,
         /// The number of the newest entry before it.
@@ -50,9 +55,27 @@ pub enum TrailFault {
         /// The number it begins with.
         found: u64,
     },
+    /// A file is doubled, or in another's place.
+    #[error("the file begins with entry {found}, though entry {last} stands before it")]
+    OutOfOrder {
+        /// Which.
+        file: usize,
+        /// The number of the newest entry before it.
+        last: u64,
+        /// The number it begins with.
+        found: u64,
+    },
+    /// A file goes on with the right number, and not from the entry before it.
+    #[error("the file begins with entry {sequence} of another chain")]
+    Foreign {
+        /// Which.
+        file: usize,
+        /// The number it begins with.
+        sequence: u64,
+    },
     /// The end of a file is cut off, and no entry says so: vhsmd crashed and has not been started
     /// since, or somebody has changed it.
-    #[error("the end of file {file} is cut off, and no entry says so")]
+    #[error("the end of the file is cut off, and no entry says so")]
     CutOff {
         /// Which.
         file: usize,
@@ -60,6 +83,19 @@ pub enum TrailFault {
         #[source]
         fault: AuditFault,
     },
+}
+
+impl TrailFault {
+    /// Which file has it, counted from 0, the oldest.
+    pub fn file(&self) -> usize {
+        match self {
+            Self::File { file, .. }
+            | Self::Missing { file, .. }
+            | Self::OutOfOrder { file, .. }
+            | Self::Foreign { file, .. }
+            | Self::CutOff { file, .. } => *file,
+        }
+    }
 }
 
 impl<H: Fn(&[&[u8]]) -> Digest + Copy> Trail<H> {
@@ -127,10 +163,19 @@ impl<H: Fn(&[&[u8]]) -> Digest + Copy> Trail<H> {
 
     fn follows(&mut self, file: usize, linked: &Linked<'_>) -> Result<(), TrailFault> {
         let found = linked.entry.sequence;
-        if let Some((last, digest)) = self.head
-            && (last.checked_add(1) != Some(found) || *linked.entry.previous != digest)
-        {
-            return Err(TrailFault::Gap { file, last, found });
+        // Before the first entry of all there is none, and that has a digest too.
+        let first = (found == 1).then_some((0, NO_ENTRY));
+        if let Some((last, digest)) = self.head.or(first) {
+            if found <= last {
+                return Err(TrailFault::OutOfOrder { file, last, found });
+            }
+            if found - last > 1 {
+                return Err(TrailFault::Missing { file, last, found });
+            }
+            if *linked.entry.previous != digest {
+                let sequence = found;
+                return Err(TrailFault::Foreign { file, sequence });
+            }
         }
         match self.cut_off.take() {
             Some(fault) if !linked.entry.reason.starts_with(CUT_OFF) => Err(TrailFault::CutOff {
@@ -151,7 +196,9 @@ impl<H: Fn(&[&[u8]]) -> Digest + Copy> Trail<H> {
     ) -> Result<(), TrailFault> {
         let after = at.saturating_add(ENTRY_HEAD_LEN + MAX_ENTRY_LEN);
         let rest = bytes.get(after..).unwrap_or_default();
-        if self.cut_off.is_some() || rest.iter().any(|byte| *byte != 0) {
+        // Half of an entry may have a wrong digest, which stands at its end, and no wrong number.
+        let is_whole = matches!(fault, AuditFault::Sequence { .. });
+        if self.cut_off.is_some() || is_whole || rest.iter().any(|byte| *byte != 0) {
             return Err(TrailFault::File { file, fault });
         }
         self.cut_off = Some(fault);

@@ -190,15 +190,95 @@ fn files_of_one_chain_are_verified_together() {
 }
 
 #[test]
-fn a_missing_a_doubled_and_a_misplaced_file_are_found() {
+fn a_missing_a_doubled_and_a_misplaced_file_are_named() {
     let [one, two, three] = trail().try_into().unwrap();
-    for files in [
-        vec![one.clone(), three.clone()],
-        vec![one.clone(), two.clone(), two.clone()],
-        vec![two.clone(), one.clone(), three.clone()],
-    ] {
-        assert!(matches!(verified(&files), Err(TrailFault::Gap { .. })));
+    let fault = |files: &[&Vec<u8>]| {
+        let files: Vec<Vec<u8>> = files.iter().copied().cloned().collect();
+        verified(&files).unwrap_err()
+    };
+    let missing = TrailFault::Missing {
+        file: 1,
+        last: 4,
+        found: 7,
+    };
+    assert_eq!(fault(&[&one, &three]), missing);
+    let out_of_order = |file, last, found| TrailFault::OutOfOrder { file, last, found };
+    assert_eq!(fault(&[&one, &two, &two, &three]), out_of_order(2, 6, 5));
+    assert_eq!(fault(&[&two, &one, &three]), out_of_order(1, 6, 1));
+    assert_eq!(fault(&[&two, &one, &three]).file(), 1);
+}
+
+#[test]
+fn a_file_that_is_spliced_in_is_named() {
+    let [one, two, three] = trail().try_into().unwrap();
+    // Of a chain with the same numbers, whose first entry was another.
+    let mut other = MAGIC.to_vec();
+    let mut previous = [7; 32];
+    for sequence in 5..=6 {
+        let mut buffer = [0; ENTRY_HEAD_LEN + MAX_ENTRY_LEN];
+        let len = entry(sequence, &previous).write(&mut buffer).unwrap();
+        previous = chain(&previous, &buffer[ENTRY_HEAD_LEN..len], mix);
+        other.extend_from_slice(&buffer[..len]);
     }
+    let foreign = |file, sequence| Err(TrailFault::Foreign { file, sequence });
+    let spliced = [one.clone(), other.clone(), three.clone()];
+    assert_eq!(verified(&spliced), foreign(1, 5));
+    // The other way round as well: what was ours does not follow from it.
+    assert_eq!(verified(&[other, three]), foreign(1, 7));
+    // Nothing comes before the first entry.
+    let mut first = MAGIC.to_vec();
+    let mut buffer = [0; ENTRY_HEAD_LEN + MAX_ENTRY_LEN];
+    let len = entry(1, &[1; 32]).write(&mut buffer).unwrap();
+    first.extend_from_slice(&buffer[..len]);
+    assert_eq!(verified(&[first]), foreign(0, 1));
+    assert!(verified(&[one, two]).is_ok());
+}
+
+#[test]
+fn entries_in_another_order_or_cut_out_are_named() {
+    let (bytes, starts) = file(4);
+    let mut swapped = bytes[..starts[1]].to_vec();
+    swapped.extend_from_slice(&bytes[starts[2]..starts[3]]);
+    swapped.extend_from_slice(&bytes[starts[1]..starts[2]]);
+    swapped.extend_from_slice(&bytes[starts[3]..]);
+    let sequence = AuditFault::Sequence {
+        at: starts[1],
+        expected: 2,
+        found: 3,
+    };
+    assert_eq!(fault(&swapped), Some(sequence));
+    let in_a_trail = Err(TrailFault::File {
+        file: 0,
+        fault: sequence,
+    });
+    assert_eq!(verified(&[swapped]), in_a_trail);
+}
+
+#[test]
+fn a_file_is_read_on_from_where_it_was_left() {
+    let (bytes, starts) = file(5);
+    let mut first = AuditFile::new(&bytes[..starts[3]], mix).unwrap();
+    assert_eq!(first.by_ref().filter_map(Result::ok).count(), 3);
+    let (at, head) = (first.position(), first.head());
+    assert_eq!(at, starts[3]);
+    let rest = AuditFile::resume(&bytes, at, head, mix);
+    let numbers: Vec<u64> = rest.map(|linked| linked.unwrap().entry.sequence).collect();
+    assert_eq!(numbers, [4, 5]);
+    // What was read before decides what may follow.
+    let mut other = AuditFile::resume(&bytes, at, Some((3, [0; 32])), mix);
+    let sequence = 4;
+    assert_eq!(other.next(), Some(Err(AuditFault::Chain { at, sequence })));
+    let mut later = AuditFile::resume(&bytes, at, Some((9, [0; 32])), mix);
+    assert!(matches!(
+        later.next(),
+        Some(Err(AuditFault::Sequence { .. }))
+    ));
+    // Past the end there is nothing, and no fault.
+    assert!(
+        AuditFile::resume(&bytes, bytes.len() + 9, None, mix)
+            .next()
+            .is_none()
+    );
 }
 
 #[test]

@@ -104,12 +104,13 @@ golden! {
         },
         Empty;
     attest_is_golden, "attest", Operation::Attest,
-        Attest { data: b"a challenge" },
+        Attest { data: b"a challenge", audit_head: true },
         Attested {
             tee: "sample",
             report_data: COUNT[..48].try_into().unwrap(),
             primary_evidence: r#"{"svn":"1"}"#,
             additional_evidence: "",
+            audit_head: Some(Head { sequence: 1 << 40, digest: &DIGEST }),
         };
     audit_head_is_golden, "audit-head", Operation::AuditHead,
         AuditHead,

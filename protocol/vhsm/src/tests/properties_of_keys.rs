@@ -144,7 +144,12 @@ pub(super) fn every_message_of_keys_round_trips(parts: &Parts) {
         min_version: version,
     };
     round_trips("set-policy", &SetPolicy { key, policy });
-    round_trips("attest", &Attest { data });
+    let audit_head = flag;
+    round_trips("attest", &Attest { data, audit_head });
+    let head = Head {
+        sequence: long,
+        digest,
+    };
     round_trips(
         "attest-reply",
         &Attested {
@@ -152,13 +157,10 @@ pub(super) fn every_message_of_keys_round_trips(parts: &Parts) {
             report_data: &report_data,
             primary_evidence: line,
             additional_evidence: "",
+            audit_head: flag.then_some(head),
         },
     );
     round_trips("audit-head", &AuditHead);
-    let head = Head {
-        sequence: long,
-        digest,
-    };
     round_trips("audit-head-reply", &head);
     batches(parts, key);
     round_trips("register-buffer", &RegisterBuffer { len: long });
@@ -174,9 +176,9 @@ pub(super) fn every_message_of_keys_round_trips(parts: &Parts) {
             aad: data,
         }),
     );
+    round_trips("encrypt-buffer-reply", &BufferDone { output_len: long });
     round_trips(
         "decrypt-buffer",
-    round_trips("encrypt-buffer-reply", &BufferDone { output_len: long });
         &DecryptBuffer(Window {
             key,
             buffer: version,
@@ -186,9 +188,9 @@ pub(super) fn every_message_of_keys_round_trips(parts: &Parts) {
             aad: data,
         }),
     );
+    round_trips("decrypt-buffer-reply", &BufferDone { output_len: long });
     let text = lines.join("\n");
     let check = CheckPolicy {
-    round_trips("decrypt-buffer-reply", &BufferDone { output_len: long });
         name: line,
         text: &text,
     };

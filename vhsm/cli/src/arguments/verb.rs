@@ -236,6 +236,10 @@ pub(crate) enum Verb {
     Attest {
         #[command(flatten)]
         input: Input,
+        /// Over the newest entry of the audit too, which takes the right to audit-head; audit
+        /// verify --attested checks it
+        #[arg(long)]
+        audit_head: bool,
     },
     /// Print the newest entry of the audit's chain
     AuditHead,

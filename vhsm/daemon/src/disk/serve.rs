@@ -7,8 +7,7 @@ use crate::rounds::{Parking, Waiter, Woken};
 use crate::stop::{StopSignal, Wait};
 use nitride_ipc::peer::{PeerIdentity, resolve};
 use nitride_protocol::Status;
-use nitride_secmem::SecretBuf;
-use nitride_vault::{Refusal, VolumeRefusal, Want};
+use nitride_vault::{ForVolume, Refusal, VolumeRefusal, Want};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fmt;
 use std::io::Write;
@@ -124,7 +123,7 @@ const MAX_AT_ONCE: u8 = 4;
 
 /// What one try came to.
 enum Try {
-    Secret(SecretBuf),
+    Secret(ForVolume),
     /// Something has just arrived.
     AtOnce,
     /// Not there yet; the wait is over, or there is none, so try again after a pause.
@@ -151,10 +150,11 @@ fn hand_out(daemon: &Daemon, disk_key: &DiskKey, mut stream: UnixStream, peer: &
         match tried {
             Try::AtOnce => {}
             Try::Secret(_) if has_gone(&stream, peer) => return refused(disk_key, NOBODY_WAITS),
-            Try::Secret(secret) => {
+            Try::Secret(ForVolume { secret, version }) => {
                 let (key, volume) = (disk_key.key.as_name(), disk_key.volume.as_str());
                 let who = audit::peer(peer);
-                if let Err(unaudited) = daemon.watch.released_to_volume(who, key, volume) {
+                let released = (key, version);
+                if let Err(unaudited) = daemon.watch.released_to_volume(who, released, volume) {
                     return refused(disk_key, unaudited);
                 }
                 // Straight from the arena into the socket, without a newline.
@@ -195,8 +195,13 @@ fn hand_out(daemon: &Daemon, disk_key: &DiskKey, mut stream: UnixStream, peer: &
 fn attempt(daemon: &Daemon, disk_key: &DiskKey, client: Client<'_>, deadline: Instant) -> Try {
     let seen = daemon.waiting.moment();
     let now = Daemon::now();
+    let unchanged = daemon.vault.seal_changes();
     let want = match daemon.vault.release_to_volume(&disk_key.volume, now) {
-        Ok(secret) => return Try::Secret(secret),
+        // Its use counts after a reboot, too.
+        Ok(secret) => match daemon.settle_seal(unchanged) {
+            Ok(()) => return Try::Secret(secret),
+            Err(error) => return Try::Later(error.to_string()),
+        },
         Err(VolumeRefusal::Want(want)) => want,
         Err(VolumeRefusal::Refused(refusal @ Refusal::ArenaFull)) => {
             return Try::Later(refusal.to_string());

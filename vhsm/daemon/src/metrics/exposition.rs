@@ -1,4 +1,4 @@
-use super::shards::{BOUNDS_NS, Counted};
+use super::shards::{BOUNDS_NS, Counted, Named};
 use super::text::{Family, Text};
 use super::{Metrics, NamedUse};
 use crate::daemon::Daemon;
@@ -22,17 +22,18 @@ pub(super) fn exposition(daemon: &Daemon) -> String {
 }
 
 fn write_operations(text: &mut Text, metrics: &Metrics) {
-    let operations: Vec<(&str, Counted)> = metrics.shards.collect().collect();
+    let operations: Vec<(Named, Counted)> = metrics.shards.collect().collect();
     let name = "vhsm_operations";
     text.family(
         name,
         Family::Counter,
-        "Requests that were answered, by operation and outcome.",
+        "Requests that were answered, by operation, type of the key that was used and outcome.",
     );
-    for (operation, counted) in &operations {
+    for (named, counted) in &operations {
+        let [operation, key_type] = labels(named);
         for (status, count) in Status::ALL.iter().zip(counted.statuses) {
             if count > 0 {
-                let labels = [("operation", *operation), ("outcome", status.as_str())];
+                let labels = [operation, key_type, ("outcome", status.as_str())];
                 text.sample("vhsm_operations_total", &labels, count);
             }
         }
@@ -43,20 +44,25 @@ fn write_operations(text: &mut Text, metrics: &Metrics) {
         Family::Histogram,
         "Time from a whole request to its reply, waiting for a round not counted.",
     );
-    for (operation, counted) in &operations {
-        write_histogram(text, name, operation, counted);
+    for (named, counted) in &operations {
+        write_histogram(text, name, named, counted);
     }
 }
 
-fn write_histogram(text: &mut Text, name: &str, operation: &str, counted: &Counted) {
+fn labels(named: &Named) -> [(&'static str, &'static str); 2] {
+    [("operation", named.operation), ("key_type", named.key_type)]
+}
+
+fn write_histogram(text: &mut Text, name: &str, named: &Named, counted: &Counted) {
+    let [operation, key_type] = labels(named);
     let bounds = BOUNDS_NS.iter().map(|bound| seconds(*bound));
     let mut count = 0_u64;
     for (bound, more) in bounds.chain(["+Inf".to_owned()]).zip(counted.buckets) {
         count += more;
-        let labels = [("operation", operation), ("le", bound.as_str())];
+        let labels = [operation, key_type, ("le", bound.as_str())];
         text.sample(&format!("{name}_bucket"), &labels, count);
     }
-    let labels = [("operation", operation)];
+    let labels = [operation, key_type];
     text.sample(&format!("{name}_count"), &labels, count);
     text.sample(&format!("{name}_sum"), &labels, seconds(counted.sum_ns));
 }

@@ -10,7 +10,7 @@ mod text;
 
 pub(crate) use serve::serve_metrics;
 
-use nitride_protocol::{Operation, Status};
+use nitride_protocol::{KeyType, Operation, Status};
 use nitride_vault::audit::{Use, Uses};
 use shards::Shards;
 use std::collections::BTreeMap;
@@ -50,15 +50,16 @@ impl Metrics {
         }
     }
 
-    /// Counts a request of the connection `link`.
+    /// Counts a request of the connection `link`: what was asked, and the type of the key that was
+    /// used for it.
     pub(crate) fn count(
         &self,
         link: u64,
-        operation: Option<Operation>,
+        asked: (Option<Operation>, Option<KeyType>),
         status: Status,
         took: Duration,
     ) {
-        self.shards.count(link, operation, status, took);
+        self.shards.count(link, asked, status, took);
     }
 
     /// Counts a round that was ordered.

@@ -8,6 +8,7 @@ use crate::config::Evidence;
 use crate::daemon::Daemon;
 use crate::rounds::{MadeEvidence, NoEvidence, ask};
 use nitride_protocol::Status;
+use nitride_vault::audit::Chain;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, mpsc};
@@ -22,6 +23,8 @@ const MAX_REQUESTS_PER_UID: usize = 4;
 /// What nitride-quote said, and what it was asked.
 #[derive(Debug)]
 pub(crate) struct Attestation {
+    /// The head of the audit when it was asked.
+    pub(super) head: Chain,
     /// What the evidence is over.
     pub(super) report_data: [u8; 48],
     /// The evidence, or why there is none.
@@ -43,7 +46,7 @@ pub(crate) enum TooManyAttestations {
 #[derive(Debug)]
 struct Asked {
     request: ParkedRequest,
-    report_data: [u8; 48],
+    over: (Chain, [u8; 48]),
     place: AttestPlace,
 }
 
@@ -94,16 +97,17 @@ impl Attesting {
         })
     }
 
-    /// Has evidence made for `request`, which is answered then.
+    /// Has evidence made for `request`, which is answered then; `over` report data, and the head
+    /// of the audit that may be part of it.
     pub(super) fn ask(
         &self,
         request: ParkedRequest,
-        report_data: [u8; 48],
+        over: (Chain, [u8; 48]),
         place: AttestPlace,
     ) -> Result<(), Status> {
         let asked = Asked {
             request,
-            report_data,
+            over,
             place,
         };
         self.line.send(asked).map_err(|_| Status::ShuttingDown)
@@ -138,12 +142,16 @@ pub(crate) async fn attest_all(daemon: Arc<Daemon>) {
         tokio::task::spawn_blocking(move || {
             let Asked {
                 request,
-                report_data,
+                over: (head, report_data),
                 place,
             } = asked;
             let made = make(daemon.config.evidence.as_ref(), &report_data);
             drop((seat, evidence_seat, place));
-            let attestation = Attestation { report_data, made };
+            let attestation = Attestation {
+                head,
+                report_data,
+                made,
+            };
             request.resume(&daemon, Some(attestation));
         });
     }

@@ -110,7 +110,11 @@ impl ParkedRequest {
         let uid = self.link.identity().uid;
         let place = daemon.attesting.place(uid);
         let place = place.map_err(|error| (Status::QuotaExceeded, error.into()))?;
-        let asked = daemon.attesting.ask(self, *call.report_data(), place);
+        // The audit goes on meanwhile: the head is the one of this moment.
+        let head = daemon.watch.audit.head();
+        let asked = daemon
+            .attesting
+            .ask(self, (head, call.report_data(&head)), place);
         asked.map_err(|status| (status, status.as_str().into()))
     }
 

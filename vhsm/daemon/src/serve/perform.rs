@@ -223,13 +223,18 @@ fn conclude(
             }
         }
         Outcome::Attest(call) => {
-            let Some(Attestation { report_data, made }) = seat.attestation.take() else {
+            let Some(attestation) = seat.attestation.take() else {
                 return Performed::Attests(call);
             };
+            let Attestation {
+                head,
+                report_data,
+                made,
+            } = attestation;
             match made {
                 // It is made of the same packet, so this is so; evidence over other data would be
                 // somebody else's.
-                Ok(_) if report_data != *call.report_data() => refuse(id, Status::Internal, send),
+                Ok(_) if report_data != call.report_data(&head) => refuse(id, Status::Internal, send),
                 Ok(evidence) => {
                     let tee = daemon.config.evidence.as_ref();
                     let attested = Attested {
@@ -237,6 +242,10 @@ fn conclude(
                         report_data: &report_data,
                         primary_evidence: &evidence.primary,
                         additional_evidence: &evidence.additional,
+                        audit_head: call.binds_head().then(|| Head {
+                            sequence: head.sequence(),
+                            digest: head.digest(),
+                        }),
                     };
                     answer(id, &attested, reply, send)
                 }

@@ -116,12 +116,13 @@ impl Watch {
             return;
         };
         let status = head.status;
-        self.metrics.count(
-            link.number,
-            ticket.operation,
-            status,
-            ticket.began.elapsed(),
-        );
+        // The items of a batch have keys of their own.
+        let used = ended
+            .used
+            .filter(|_| ticket.operation != Some(Operation::Batch));
+        let asked = (ticket.operation, used.map(|used| used.key_type));
+        let took = ticket.began.elapsed();
+        self.metrics.count(link.number, asked, status, took);
         // A denial has its entry where its reason is known.
         let Some(operation) = ticket.operation.filter(|_| !is_denial(status)) else {
             return;
@@ -217,7 +218,7 @@ impl Watch {
     pub(crate) fn released_to_volume(
         &self,
         peer: AuditPeer<'_>,
-        key: KeyName<'_>,
+        (key, version): (KeyName<'_>, u32),
         volume: &str,
     ) -> Result<(), Unaudited> {
         let mut reserved = self.audit.set_aside(1)?;
@@ -225,6 +226,7 @@ impl Watch {
         let event = Event {
             peer: Some(peer),
             key: Some(key),
+            version: Some(version),
             operation: Some(Operation::Release),
             ..Event::own(AuditKind::Release, &reason)
         };

@@ -75,12 +75,20 @@ fn generate(client: &mut Client, key: &str) -> Result<Vec<u8>, Status> {
 fn who_waits_for_evidence_holds_nobody_up_and_no_user_has_more_than_its_part() {
     let (_vhsmd, quote, mut client) = world(POLICY, "");
     let ids: Vec<u32> = (0..4)
-        .map(|_| client.send(&Attest { data: b"mine" }))
+        .map(|_| {
+            client.send(&Attest {
+                data: b"mine",
+                audit_head: false,
+            })
+        })
         .collect();
     // The connection goes on, nitride-quote is asked twice at a time, and a fifth is refused.
     client.call(&Random { len: 1 }).unwrap();
     assert_eq!(
-        client.call(&Attest { data: b"mine" }),
+        client.call(&Attest {
+            data: b"mine",
+            audit_head: false
+        }),
         Err(Status::QuotaExceeded)
     );
     let first = [question(&quote), question(&quote)];
@@ -106,7 +114,10 @@ fn who_waits_for_evidence_holds_nobody_up_and_no_user_has_more_than_its_part() {
     answered.sort_unstable();
     assert_eq!(answered, ids);
     // Their places are free again.
-    let id = client.send(&Attest { data: b"" });
+    let id = client.send(&Attest {
+        data: b"",
+        audit_head: false,
+    });
     assert!(id > 0);
 }
 
@@ -115,7 +126,10 @@ fn evidence_is_over_a_label_and_the_callers_data_and_goes_to_who_may_have_it() {
     let (vhsmd, quote, mut client) = world(POLICY, "");
     let mut seen = Vec::new();
     for data in [&b"a"[..], b"b"] {
-        client.send(&Attest { data });
+        client.send(&Attest {
+            data,
+            audit_head: false,
+        });
         let asked = question(&quote);
         assert!(!asked.report_data.starts_with(data));
         seen.push(asked.report_data);
@@ -124,25 +138,40 @@ fn evidence_is_over_a_label_and_the_callers_data_and_goes_to_who_may_have_it() {
     }
     assert_ne!(seen[0], seen[1]);
     // Taken away while evidence is made: judged again before it leaves.
-    client.send(&Attest { data: b"a" });
+    client.send(&Attest {
+        data: b"a",
+        audit_head: false,
+    });
     let asked = question(&quote);
     vhsmd.write_policy("");
     vhsmd.greeted("admin.sock", 0).call(&Reload).unwrap();
     asked.answer();
     assert_eq!(client.receive().1, Status::Denied);
-    assert_eq!(client.call(&Attest { data: b"a" }), Err(Status::Denied));
+    assert_eq!(
+        client.call(&Attest {
+            data: b"a",
+            audit_head: false
+        }),
+        Err(Status::Denied)
+    );
 }
 
 #[test]
 fn evidence_that_there_is_none_of_is_told_as_that() {
     let (vhsmd, quote, mut client) = world(POLICY, "");
-    client.send(&Attest { data: b"" });
+    client.send(&Attest {
+        data: b"",
+        audit_head: false,
+    });
     // It hangs up.
     drop(question(&quote));
     assert_eq!(client.receive().1, Status::EvidenceUnavailable);
     drop(quote);
     assert_eq!(
-        client.call(&Attest { data: b"" }),
+        client.call(&Attest {
+            data: b"",
+            audit_head: false
+        }),
         Err(Status::EvidenceUnavailable)
     );
     assert!(vhsmd.log().contains("nitride-quote cannot be reached"));
@@ -150,7 +179,15 @@ fn evidence_that_there_is_none_of_is_told_as_that() {
     let long = [0; 65];
     let id = 5;
     let operation = <Attest<'_> as nitride_protocol::Call>::OPERATION;
-    let len = write_request(&mut packet, id, operation, &Attest { data: &long });
+    let len = write_request(
+        &mut packet,
+        id,
+        operation,
+        &Attest {
+            data: &long,
+            audit_head: false,
+        },
+    );
     // What the writer does not refuse, the vault does.
     if let Ok(len) = len {
         let (_, status, _) = client.receive_after(&packet[..len]);

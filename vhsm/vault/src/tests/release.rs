@@ -157,7 +157,8 @@ fn a_volume_gets_its_secret_and_no_peer_does() {
     let mut world = World::new(policy(everything(), keys));
     world.deliver("s", b"passphrase");
     let released = world.vault.release_to_volume("root", world.now).unwrap();
-    assert_eq!(released.expose(), b"passphrase");
+    assert_eq!(released.secret.expose(), b"passphrase");
+    assert_eq!(released.version, 1);
     let mut app = world.application(1);
     assert_eq!(world.ask(&mut app, &release("s")).unwrap_err(), DENIED);
 }
