@@ -403,9 +403,7 @@ impl Daemon {
                 "a thread has ended by a fault of vhsmd: see the log, and report it".to_owned(),
             );
         }
-        if self.watch.audit.is_full() {
-            warnings.push("the audit's files cannot grow: make room on their disk".to_owned());
-        }
+        warnings.extend(self.watch.audit.warning().map(str::to_owned));
         if self.last_reload_failed() {
             warnings.push(
                 "the last reload was refused and the policy before it is in force: see the log"

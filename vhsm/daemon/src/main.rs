@@ -40,7 +40,7 @@ use clap::Parser;
 use config::Config;
 use daemon::Daemon;
 use event::{Chain, Event};
-use hardening::{Confined, Places, confine};
+use hardening::{Places, confine};
 use nitride_ipc::process;
 use sockets::OpenSockets;
 use std::io::Write;
@@ -99,11 +99,9 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
         }
         .emit();
     }
-    if confine(&places).context("give up what is not needed")? == Confined::NotInFiles {
-        Event::Warning {
-            text: "the kernel has no Landlock: which files vhsmd reaches is for its unit to say",
-        }
-        .emit();
+    let confined = confine(&places).context("give up what is not needed")?;
+    if let Some(text) = confined.warning() {
+        Event::Warning { text }.emit();
     }
     for text in &daemon.warnings() {
         Event::Warning { text }.emit();

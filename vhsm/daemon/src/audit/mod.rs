@@ -286,9 +286,16 @@ impl Audit {
         }
     }
 
-    /// Whether entries are missing room now, for the status.
-    pub(crate) fn is_full(&self) -> bool {
-        !self.has_for_uses.load(Ordering::Relaxed)
+    /// What is weaker than it could be, for the status.
+    pub(crate) fn warning(&self) -> Option<&'static str> {
+        if self.sink.is_none() {
+            return Some(
+                "no [audit] is configured: what happens to keys stands in the log alone, where \
+                 nothing shows that it was changed",
+            );
+        }
+        let is_full = !self.has_for_uses.load(Ordering::Relaxed);
+        is_full.then_some("the audit's files cannot grow: make room on their disk")
     }
 
     fn sink(&self) -> Option<MutexGuard<'_, Sink>> {

@@ -164,12 +164,13 @@ fn a_full_disk_refuses_the_act_before_it_is_done() {
         assert!(acts < 10_000, "never full");
     }
     audit.make_room(NOW);
-    assert!(audit.is_full());
+    assert!(audit.warning().is_some());
     assert_eq!(audit.may_add_up(), Err(Unaudited));
     assert_eq!(verified(folder.path()).unwrap().0.entries, acts);
     unblock(folder.path());
     audit.make_room(NOW);
     assert_eq!(audit.may_add_up(), Ok(()));
+    assert_eq!(audit.warning(), None);
     act(&audit, "again").unwrap();
     assert_eq!(audit.figures().lost(), 0);
     assert_eq!(verified(folder.path()).unwrap().0.entries, acts + 1);
@@ -270,4 +271,12 @@ fn denials_and_uses_are_written_when_their_second_is_over() {
         (AuditKind::Uses, 5),
     ];
     assert_eq!(counts, expected);
+}
+
+#[test]
+fn without_files_the_status_says_so() {
+    let audit = Audit::open(None, NOW).unwrap();
+    assert!(audit.warning().unwrap().contains("[audit]"));
+    act(&audit, "one").unwrap();
+    assert_eq!(audit.figures().lost(), 0);
 }
