@@ -71,11 +71,23 @@ pub enum Status {
     BufferNotFound = 30,
     /// The policy is not one.
     PolicyInvalid = 31,
+    /// What is sealed is not here, or a change of it could not be sealed.
+    SealUnavailable = 32,
+    /// An older sealed file would take it back: without a counter it is not promised.
+    NotDurable = 33,
+    /// The sealing platform is not there, is another, or does not work.
+    PlatformAbsent = 34,
+    /// The machine is not in the state that its secret was sealed in.
+    PlatformChanged = 35,
+    /// The sealing platform did not make what it was given.
+    PlatformForeign = 36,
+    /// The platform has no counter any more, or has one that counts something else.
+    CounterLost = 37,
 }
 
 impl Status {
     /// Every status, at the index of its number.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 38] = [
         Self::Ok,
         Self::Malformed,
         Self::UnsupportedVersion,
@@ -108,6 +120,12 @@ impl Status {
         Self::WrongParameters,
         Self::BufferNotFound,
         Self::PolicyInvalid,
+        Self::SealUnavailable,
+        Self::NotDurable,
+        Self::PlatformAbsent,
+        Self::PlatformChanged,
+        Self::PlatformForeign,
+        Self::CounterLost,
     ];
 
     /// The status's word.
@@ -145,6 +163,12 @@ impl Status {
             Self::WrongParameters => "wrong-parameters",
             Self::BufferNotFound => "buffer-not-found",
             Self::PolicyInvalid => "policy-invalid",
+            Self::SealUnavailable => "seal-unavailable",
+            Self::NotDurable => "not-durable",
+            Self::PlatformAbsent => "platform-absent",
+            Self::PlatformChanged => "platform-changed",
+            Self::PlatformForeign => "platform-foreign",
+            Self::CounterLost => "counter-lost",
         }
     }
 
@@ -175,6 +199,6 @@ mod tests {
             assert_eq!(status.to_wire(), number);
             assert_eq!(Status::from_wire(number), Some(status));
         }
-        assert_eq!(Status::from_wire(32), None);
+        assert_eq!(Status::from_wire(38), None);
     }
 }

@@ -229,6 +229,20 @@ fn remedy_for(status: Status) -> &'static str {
             "use a scheme, a public key or a form that the key's type has: see describe"
         }
         Status::BufferNotFound => "register the buffer on this connection first",
+        Status::SealUnavailable => {
+            "see what vhsm status says of the seal; what was changed holds, and is sealed as soon as it can be"
+        }
+        Status::NotDurable => {
+            "state counter = true under [seal], or seal = false at the key: an older sealed file would take it back"
+        }
+        Status::PlatformAbsent => {
+            "see [seal] of quote.toml, the device that it names and nitride-quote's log"
+        }
+        Status::PlatformChanged => {
+            "start what was measured when the key was sealed, or wipe and begin anew"
+        }
+        Status::PlatformForeign => "bring back this machine's own file, or wipe and begin anew",
+        Status::CounterLost => "nothing tells a newer file from an older one: wipe and begin anew",
         Status::PolicyInvalid => "correct the policy: vhsm policy check FILE says what is wrong",
         Status::Internal => "this is a fault of vhsmd: its log has the reason",
         _ => "read vhsmd's log",

@@ -195,6 +195,12 @@ fn every_status_of_the_vault_is_reachable() {
         Status::AuditUnavailable,
         Status::BufferNotFound,
         Status::PolicyInvalid,
+        Status::PlatformAbsent,
+        Status::PlatformChanged,
+        Status::PlatformForeign,
+        Status::CounterLost,
+        Status::SealUnavailable,
+        Status::NotDurable,
     ];
     for status in Status::ALL {
         assert!(
