@@ -21,6 +21,7 @@ mod event;
 mod executable;
 mod hardening;
 mod inquiry;
+mod log;
 mod log_budget;
 mod manager;
 mod metrics;
@@ -57,11 +58,7 @@ fn main() -> ExitCode {
         let _ = write!(std::io::stdout().lock(), "{}", config::Manual);
         return ExitCode::SUCCESS;
     }
-    tracing_subscriber::fmt()
-        .with_max_level(arguments.log_level)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
+    log::start(arguments.log_level);
     match serve(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

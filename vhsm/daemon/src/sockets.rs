@@ -1,4 +1,4 @@
-use crate::config::{Config, DiskKey, SocketPath};
+use crate::config::{Config, DiskKey, MetricsSettings, SocketPath};
 use nitride_ipc::{BindError, Listener, stream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
@@ -38,8 +38,9 @@ pub(crate) enum SocketsError {
     },
     /// One of them has a name that means nothing here.
     #[error(
-        "systemd handed over a socket named {name:?}; name it application, admin, agent or \
-         disk-VOLUME (FileDescriptorName=), the volume being one of a [[disk-key]]"
+        "systemd handed over a socket named {name:?}; name it application, admin, agent, \
+         metrics where there is a [metrics], or disk-VOLUME, the volume being one of a [[disk-key]] \
+         (FileDescriptorName=)"
     )]
     UnknownName {
         /// The name.
@@ -72,6 +73,13 @@ pub(crate) enum SocketsError {
         #[source]
         error: BindError,
     },
+    /// The metrics' socket cannot be made here; systemd would make it.
+    #[error("open the socket of [metrics]: enable vhsm-metrics.socket, or state another path")]
+    MetricsSocket {
+        /// What is in the way.
+        #[source]
+        error: BindError,
+    },
     /// Neither configured nor handed over.
     #[error("there is no application socket: state one in [sockets] or have systemd hand it over")]
     NoApplicationSocket,
@@ -96,11 +104,7 @@ impl OpenSockets {
         }
         let metrics = match &config.metrics {
             None => None,
-            Some(metrics) => {
-                let listener = stream::bind(&metrics.socket, metrics.mode)?;
-                made.push(metrics.socket.clone());
-                Some(listener)
-            }
+            Some(metrics) => Some(handed.or_made_metrics(metrics, &mut made)?),
         };
         handed.check_empty()?;
         if application.is_none() {
@@ -200,6 +204,21 @@ impl Handed {
             SocketsError::DiskSocket { volume, error }
         })?;
         made.push(path.clone());
+        Ok(listener)
+    }
+
+    fn or_made_metrics(
+        &mut self,
+        metrics: &MetricsSettings,
+        made: &mut Vec<PathBuf>,
+    ) -> Result<UnixListener, SocketsError> {
+        const NAME: &str = "metrics";
+        if let Some(socket) = self.find(NAME) {
+            return stream::from_fd(socket).map_err(|error| wrong(NAME, error));
+        }
+        let listener = stream::bind(&metrics.socket, metrics.mode)
+            .map_err(|error| SocketsError::MetricsSocket { error })?;
+        made.push(metrics.socket.clone());
         Ok(listener)
     }
 

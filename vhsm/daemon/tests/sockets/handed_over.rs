@@ -3,15 +3,20 @@
 use crate::world::{BINARY, Client, Vhsmd};
 use nitride_ipc::{Connection, Listener};
 use nix::sys::signal::Signal;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// A shell that hands its standard input over under `name`.
+/// A shell that hands a socket at `path` over under `name`.
 fn handing_over(path: &Path, name: &str) -> Command {
-    let socket: OwnedFd = Listener::bind(path, 0o600).unwrap().into();
+    handing(Listener::bind(path, 0o600).unwrap().into(), name)
+}
+
+/// A shell that hands its standard input over under `name`.
+fn handing(socket: OwnedFd, name: &str) -> Command {
     let mut command = Command::new("sh");
     command
         .arg("-c")
@@ -45,6 +50,23 @@ fn socket_with_an_unknown_name_ends_the_start() {
     });
     assert!(!vhsmd.child.wait().unwrap().success());
     assert!(vhsmd.log().contains("\"aplication\"; name it application"));
+}
+
+#[test]
+fn metrics_are_served_on_a_socket_of_systemd() {
+    let mut path = PathBuf::new();
+    // The unit may not write where its sockets are: here, too, none could be made.
+    let tables = "[metrics]\nsocket = \"DIR/no-folder/metrics.sock\"\nallowed-uids = [UID]\n";
+    let vhsmd = Vhsmd::start_by("", tables, |dir| {
+        path = dir.join("handed.sock");
+        handing(UnixListener::bind(&path).unwrap().into(), "metrics")
+    });
+    vhsmd.connect("vhsm.sock").hello(0).unwrap();
+    let mut stream = UnixStream::connect(&path).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("# EOF\n"), "{answer}{}", vhsmd.log());
 }
 
 #[test]
