@@ -13,10 +13,14 @@
 //!   [`Collector::is_simulated`].
 //! * What `report_data` means is not known here: the vault makes it (`SHA-384` over nonce and the
 //!   round's public key), and a collector only has it covered.
-#![forbid(unsafe_code)]
+//! * Sealing is the other thing that a platform does ([`seal`]): it gives a secret again in the
+//!   state that it was made in. The one file with unsafe code is `device.rs`, the guest device's
+//!   ioctls.
 
 mod collector;
+mod device;
 mod sample;
+pub mod seal;
 mod tee;
 
 pub use collector::{CollectError, Collector, Evidence, OpenError, REPORT_DATA_LEN};

@@ -20,12 +20,18 @@ pub(crate) struct Sample {
 
 impl Sample {
     pub(crate) fn new(svn: &str) -> Result<Self, InvalidSvn> {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        if svn.is_empty() || svn.len() > MAX_SVN_LEN || !svn.bytes().all(allowed) {
-            return Err(InvalidSvn);
-        }
-        Ok(Self { svn: svn.into() })
+        let svn = checked_svn(svn)?.into();
+        Ok(Self { svn })
     }
+}
+
+/// The svn, if it is one.
+pub(crate) fn checked_svn(svn: &str) -> Result<&str, InvalidSvn> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if svn.is_empty() || svn.len() > MAX_SVN_LEN || !svn.bytes().all(allowed) {
+        return Err(InvalidSvn);
+    }
+    Ok(svn)
 }
 
 /// Trustee's form: `report_data` is the bare 48 bytes, unlike SNP and TDX without padding to 64.

@@ -1,9 +1,15 @@
 //! The configuration file: strict TOML, read once.
 
+mod seal;
+#[cfg(test)]
+mod tests;
+
 use crate::caller::Caller;
+use crate::sealing::Seal;
 use nitride_evidence::Tee;
 use nitride_ipc::trusted_file::{self, TrustError};
 use nix::unistd::User;
+use seal::SealTable;
 use serde::Deserialize;
 use std::io::Read;
 use std::ops::Range;
@@ -22,6 +28,7 @@ pub(crate) struct Config {
     pub(crate) socket: Option<PathBuf>,
     pub(crate) caller: Caller,
     pub(crate) source: Source,
+    pub(crate) seal: Option<Seal>,
     pub(crate) device_timeout: Duration,
     /// After how long without a connection to exit, if systemd started us by its socket.
     pub(crate) idle_exit: Option<Duration>,
@@ -61,6 +68,7 @@ struct Document {
     caller: Spanned<CallerTable>,
     tee: Spanned<String>,
     sample: Option<Spanned<SampleTable>>,
+    seal: Option<Spanned<SealTable>>,
     device_timeout_ms: Option<Spanned<u64>>,
     idle_exit_secs: Option<Spanned<u64>>,
 }
@@ -128,6 +136,7 @@ impl Config {
             socket: file.socket.map(absolute).transpose()?,
             caller: caller(file.caller)?,
             source: source(&file.tee, file.sample)?,
+            seal: file.seal.map(seal::seal).transpose()?,
             device_timeout: Duration::from_millis(within(
                 file.device_timeout_ms,
                 10_000,
@@ -230,121 +239,5 @@ fn source(tee: &Spanned<String>, sample: Option<Spanned<SampleTable>>) -> Result
             format!("[sample] has no meaning with `tee = \"{kind}\"`: remove it"),
         ),
         (_, None) => Ok(Source::Tee(kind)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write;
-
-    const GOOD: &str = r#"
-tee = "sample"
-socket = "/run/nitride/quote.sock"
-
-[caller]
-uid = 990
-unit = "vhsmd.service"
-
-[sample]
-svn = "1"
-danger-simulated = true
-"#;
-
-    fn refused(text: &str) -> String {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(text.as_bytes()).unwrap();
-        let error = Config::load(file.path()).unwrap_err().to_string();
-        let folder = file.path().parent().unwrap().display().to_string();
-        let (_, located) = error.split_at(folder.len());
-        located.split_once(':').unwrap().1.to_owned()
-    }
-
-    #[test]
-    fn a_whole_configuration_is_read() {
-        let config = Config::parse(GOOD).ok().unwrap();
-        assert_eq!(config.caller.uid, 990);
-        assert_eq!(config.caller.unit.as_deref(), Some("vhsmd.service"));
-        assert_eq!(config.device_timeout, Duration::from_secs(10));
-        assert_eq!(config.idle_exit, None);
-        let svn = "1".to_owned();
-        assert_eq!(config.source, Source::DangerSimulated { svn });
-    }
-
-    #[test]
-    fn a_file_that_everybody_can_write_is_refused() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-        file.as_file().set_permissions(everybody).unwrap();
-        assert!(matches!(
-            Config::load(file.path()),
-            Err(ConfigError::Untrusted {
-                source: TrustError::EverybodyWrites,
-                ..
-            })
-        ));
-    }
-
-    #[test]
-    fn an_unknown_key_is_an_error_with_its_line() {
-        let error = refused(&GOOD.replace("svn", "danger-fast = 1\nsvn"));
-        assert!(
-            error.starts_with("10: unknown field `danger-fast`"),
-            "{error}"
-        );
-        assert!(
-            error.contains("expected `svn` or `danger-simulated`"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn simulation_must_be_stated() {
-        let error = refused(&GOOD.replace("danger-simulated = true", ""));
-        assert!(
-            error.starts_with("9: sample evidence proves nothing"),
-            "{error}"
-        );
-        let error = refused("tee = \"sample\"\n[caller]\nuid = 1\n");
-        assert!(error.starts_with("1: sample evidence needs"), "{error}");
-    }
-
-    #[test]
-    fn sample_settings_beside_a_real_tee_are_refused() {
-        let error = refused(&GOOD.replace("\"sample\"", "\"snp\""));
-        assert!(error.contains("has no meaning"), "{error}");
-    }
-
-    #[test]
-    fn a_real_tee_needs_no_simulation() {
-        let config = Config::parse("tee = \"tdx\"\n[caller]\nuid = 1\n")
-            .ok()
-            .unwrap();
-        assert_eq!(config.source, Source::Tee(Tee::Tdx));
-    }
-
-    #[test]
-    fn somebody_must_be_the_caller() {
-        assert!(refused("tee = \"snp\"\n[caller]\n").starts_with("2: nobody may call"));
-        assert!(refused("tee = \"snp\"\n").contains("missing field `caller`"));
-        let error = refused("tee = \"snp\"\n[caller]\nuser = \"nobody-of-that-name\"\n");
-        assert!(error.starts_with("3: there is no user"), "{error}");
-    }
-
-    #[test]
-    fn a_user_is_resolved_to_its_uid() {
-        let config = Config::parse("tee = \"snp\"\n[caller]\nuser = \"root\"\n");
-        assert_eq!(config.ok().unwrap().caller.uid, 0);
-    }
-
-    #[test]
-    fn values_out_of_range_name_the_range() {
-        let error = refused(&GOOD.replace("tee =", "device-timeout-ms = 1\ntee ="));
-        assert!(
-            error.starts_with("2: the value is out of range: give 100 to"),
-            "{error}"
-        );
-        let error = refused(&GOOD.replace("/run/nitride/", ""));
-        assert!(error.contains("relative"), "{error}");
     }
 }

@@ -1,6 +1,5 @@
-//! The device behind a queue: one call at a time, and nobody waits for ever.
+//! The devices behind a queue: one call at a time, and nobody waits for ever.
 
-use nitride_evidence::{CollectError, Evidence, REPORT_DATA_LEN, Tee};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -9,7 +8,7 @@ use thiserror::Error;
 /// Requests that may wait for the device. One caller has one or two under way.
 const MAX_QUEUE_LEN: usize = 8;
 
-/// Why the device gave no evidence.
+/// Why a device gave no answer.
 #[derive(Debug, Error)]
 pub(crate) enum DeviceError {
     #[error("too many requests wait for the device")]
@@ -18,82 +17,67 @@ pub(crate) enum DeviceError {
     TimedOut,
     #[error("the device's thread has ended")]
     Stopped,
-    #[error("the collector gave no evidence")]
-    Collect(#[source] CollectError),
 }
 
-/// Asks the device from a thread of its own: a call into firmware cannot be interrupted, and the
-/// interfaces (configfs-tsm, /dev/sev-guest) do not bear two at once.
+/// Asks the devices `D` from a thread of its own: a call into firmware cannot be interrupted, and
+/// the interfaces (configfs-tsm, /dev/sev-guest, a TPM) do not bear two at once.
 #[derive(Debug)]
-pub(crate) struct Device {
-    tee: Tee,
+pub(crate) struct Device<D> {
     timeout: Duration,
-    queue: SyncSender<Job>,
+    queue: SyncSender<Job<D>>,
     thread: JoinHandle<()>,
 }
 
-struct Job {
-    report_data: [u8; REPORT_DATA_LEN],
+struct Job<D> {
     deadline: Instant,
-    answer: SyncSender<Result<Evidence, CollectError>>,
+    call: Box<dyn FnOnce(&mut D) + Send>,
 }
 
-impl Device {
-    /// `collect` is called on the device's thread. A request, its wait in the queue included, may
-    /// take `timeout`.
-    pub(crate) fn start(
-        tee: Tee,
-        timeout: Duration,
-        mut collect: impl FnMut(&[u8; REPORT_DATA_LEN]) -> Result<Evidence, CollectError>
-        + Send
-        + 'static,
-    ) -> std::io::Result<Self> {
-        let (queue, jobs) = sync_channel::<Job>(MAX_QUEUE_LEN);
+impl<D: Send + 'static> Device<D> {
+    /// Calls are made on the device's thread. A request, its wait in the queue included, may take
+    /// `timeout`.
+    pub(crate) fn start(timeout: Duration, mut devices: D) -> std::io::Result<Self> {
+        let (queue, jobs) = sync_channel::<Job<D>>(MAX_QUEUE_LEN);
         let thread = std::thread::Builder::new()
             .name("device".to_owned())
             .spawn(move || {
                 for job in jobs {
                     // Whoever asked has given up: the device is for those who still wait.
                     if Instant::now() < job.deadline {
-                        // Nobody takes the answer when they gave up during the call.
-                        let _ = job.answer.send(collect(&job.report_data));
+                        (job.call)(&mut devices);
                     }
                 }
             })?;
         Ok(Self {
-            tee,
             timeout,
             queue,
             thread,
         })
     }
 
-    /// Whether the thread has ended, which it does by a fault alone: nothing will be collected any
+    /// Whether the thread has ended, which it does by a fault alone: nothing will be answered any
     /// more.
     pub(crate) fn has_ended(&self) -> bool {
         self.thread.is_finished()
     }
 
-    pub(crate) fn tee(&self) -> Tee {
-        self.tee
-    }
-
-    pub(crate) fn collect(
+    /// What `call` answers. An answer that comes too late is dropped, and erases what it holds.
+    pub(crate) fn ask<R: Send + 'static>(
         &self,
-        report_data: &[u8; REPORT_DATA_LEN],
-    ) -> Result<Evidence, DeviceError> {
+        call: impl FnOnce(&mut D) -> R + Send + 'static,
+    ) -> Result<R, DeviceError> {
         let (answer, answered) = sync_channel(1);
         let job = Job {
-            report_data: *report_data,
             deadline: Instant::now() + self.timeout,
-            answer,
+            // Nobody takes the answer when they gave up during the call.
+            call: Box::new(move |devices| drop(answer.send(call(devices)))),
         };
         self.queue.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => DeviceError::Busy,
             TrySendError::Disconnected(_) => DeviceError::Stopped,
         })?;
         match answered.recv_timeout(self.timeout) {
-            Ok(result) => result.map_err(DeviceError::Collect),
+            Ok(answer) => Ok(answer),
             Err(RecvTimeoutError::Timeout) => Err(DeviceError::TimedOut),
             // The thread skips a job at its deadline, and drops every job when it ends.
             Err(RecvTimeoutError::Disconnected) => Err(DeviceError::TimedOut),
@@ -108,40 +92,28 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use std::thread;
 
-    fn evidence() -> Evidence {
-        Evidence {
-            tee: Tee::Sample,
-            primary_evidence: "{}".to_owned(),
-            additional_evidence: String::new(),
+    /// Devices that are nothing but their number of calls.
+    fn device(timeout_ms: u64) -> Device<u8> {
+        Device::start(Duration::from_millis(timeout_ms), 0).unwrap()
+    }
+
+    #[test]
+    fn a_call_reaches_the_devices_and_its_answer_comes_back() {
+        let device = device(5000);
+        for number in 1..3 {
+            let answer = device.ask(|calls| {
+                *calls += 1;
+                *calls
+            });
+            assert_eq!(answer.unwrap(), number);
         }
     }
 
-    fn device(
-        timeout_ms: u64,
-        mut collect: impl FnMut(&[u8; REPORT_DATA_LEN]) + Send + 'static,
-    ) -> Device {
-        Device::start(
-            Tee::Sample,
-            Duration::from_millis(timeout_ms),
-            move |data| {
-                collect(data);
-                Ok(evidence())
-            },
-        )
-        .unwrap()
-    }
-
     #[test]
-    fn report_data_reaches_the_device() {
-        let device = device(5000, |data| assert_eq!(data, &[7; REPORT_DATA_LEN]));
-        assert_eq!(device.collect(&[7; REPORT_DATA_LEN]).unwrap(), evidence());
-    }
-
-    #[test]
-    fn a_collector_that_faults_is_seen_to_have_ended() {
-        let device = device(5000, |_| panic!("of the test"));
+    fn a_device_that_faults_is_seen_to_have_ended() {
+        let device = device(5000);
         assert!(!device.has_ended());
-        assert!(device.collect(&[0; REPORT_DATA_LEN]).is_err());
+        assert!(device.ask(|_| panic!("of the test")).is_err());
         let deadline = Instant::now() + Duration::from_secs(10);
         while !device.has_ended() {
             assert!(Instant::now() < deadline);
@@ -151,47 +123,51 @@ mod tests {
 
     #[test]
     fn a_device_that_hangs_times_out_its_caller() {
-        let device = device(50, |_| thread::sleep(Duration::from_secs(3600)));
+        let device = device(50);
         for _ in 0..2 {
-            assert!(matches!(
-                device.collect(&[0; REPORT_DATA_LEN]),
-                Err(DeviceError::TimedOut)
-            ));
+            let answer = device.ask(|_| thread::sleep(Duration::from_secs(3600)));
+            assert!(matches!(answer, Err(DeviceError::TimedOut)));
         }
     }
 
     #[test]
     fn a_request_that_was_given_up_in_the_queue_does_not_reach_the_device() {
         let (release, held) = sync_channel::<()>(0);
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let noted = Arc::clone(&seen);
-        let device = device(300, move |data| {
-            noted.lock().unwrap().push(data[0]);
-            let _ = held.recv();
-        });
+        let held = Arc::new(Mutex::new(held));
+        let seen = Arc::new(AtomicUsize::new(0));
+        let device = device(300);
         thread::scope(|scope| {
-            for number in 0..3 {
-                let device = &device;
-                scope.spawn(move || assert!(device.collect(&[number; REPORT_DATA_LEN]).is_err()));
+            for _ in 0..3 {
+                let (device, seen, held) = (&device, Arc::clone(&seen), Arc::clone(&held));
+                scope.spawn(move || {
+                    let answer = device.ask(move |_| {
+                        seen.fetch_add(1, Ordering::SeqCst);
+                        let _ = held.lock().unwrap().recv();
+                    });
+                    assert!(answer.is_err());
+                });
             }
         });
         drop(release);
-        while device.collect(&[9; REPORT_DATA_LEN]).is_err() {}
-        let seen = seen.lock().unwrap();
-        assert_eq!(seen.iter().filter(|number| **number < 3).count(), 1);
+        while device.ask(|_| ()).is_err() {}
+        assert_eq!(seen.load(Ordering::SeqCst), 1);
     }
 
     #[test]
     fn the_queue_is_bounded() {
         let (release, held) = sync_channel::<()>(0);
-        let device = device(60_000, move |_| {
-            let _ = held.recv();
-        });
+        let held = Arc::new(Mutex::new(held));
+        let device = device(60_000);
         let busy = AtomicUsize::new(0);
         thread::scope(|scope| {
             for _ in 0..MAX_QUEUE_LEN + 4 {
-                scope.spawn(|| {
-                    if let Err(DeviceError::Busy) = device.collect(&[0; REPORT_DATA_LEN]) {
+                let held = Arc::clone(&held);
+                let (device, busy) = (&device, &busy);
+                scope.spawn(move || {
+                    let answer = device.ask(move |_| {
+                        let _ = held.lock().unwrap().recv();
+                    });
+                    if let Err(DeviceError::Busy) = answer {
                         busy.fetch_add(1, Ordering::SeqCst);
                     }
                 });
@@ -207,15 +183,18 @@ mod tests {
     #[test]
     fn calls_do_not_overlap() {
         let inside = Arc::new(AtomicUsize::new(0));
-        let seen = Arc::clone(&inside);
-        let device = device(5000, move |_| {
-            assert_eq!(seen.fetch_add(1, Ordering::SeqCst), 0);
-            thread::sleep(Duration::from_millis(10));
-            seen.fetch_sub(1, Ordering::SeqCst);
-        });
+        let device = device(5000);
         thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| assert!(device.collect(&[0; REPORT_DATA_LEN]).is_ok()));
+                let (device, inside) = (&device, Arc::clone(&inside));
+                scope.spawn(move || {
+                    let answer = device.ask(move |_| {
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                        thread::sleep(Duration::from_millis(10));
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                    });
+                    assert!(answer.is_ok());
+                });
             }
         });
     }

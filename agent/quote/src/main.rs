@@ -1,28 +1,34 @@
 //! nitride-quote: the one process that opens attestation devices, for vhsmd alone.
 //!
 //! ```text
-//! vhsmd ──SEQPACKET──> caller ──> serve ──> device ──> nitride-evidence's collector
-//!                      uid, unit, pidfd     one call at a time, with a time limit
+//! vhsmd ──SEQPACKET──> caller ──> serve, answer ──> device ──> nitride-evidence's collector
+//!                      uid, unit, pidfd             │          and sealing platform
+//!                                                   └ one call at a time, with a time limit
 //! ```
 //!
 //! It runs as root, since the kernel's interfaces belong to root, and so it does nothing else: no
-//! network, no keys, no state. Whoever can have report data of their choosing signed can bind a
+//! network, no state, and of keys only the platform's part of one, for as long as it takes to hand it
+//! over, in locked memory. Whoever can have report data of their choosing signed can bind a
 //! key of their own and read every secret of this machine, so exactly one caller is served.
 #![forbid(unsafe_code)]
 
+mod answer;
 mod arguments;
 mod caller;
 mod config;
 mod device;
 mod listen;
+mod sealing;
 mod serve;
 
+use answer::{Desk, Devices};
 use anyhow::Context;
 use arguments::Arguments;
 use clap::Parser;
 use config::Config;
 use device::Device;
 use nitride_evidence::Collector;
+use nitride_evidence::seal::Sealer;
 use nitride_ipc::process;
 use sd_notify::NotifyState;
 use std::process::ExitCode;
@@ -47,25 +53,29 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = Config::load(&arguments.config)?;
     let gate = caller::Gate::new(config.caller.clone())?;
     let collector = open(&config)?;
-    let (tee, simulated) = (collector.tee(), collector.is_simulated());
+    let sealer = config.seal.as_ref().map(sealing::open).transpose()?;
+    let (tee, platform) = (collector.tee(), sealer.as_ref().map(Sealer::name));
+    let status = format!("{}; {}", serving(&collector), sealing::serving(platform));
     let (listener, activated) = listen::listener(&config)?;
-    let mut collector = collector;
-    let device = Device::start(tee, config.device_timeout, move |report_data| {
-        collector.collect(report_data)
-    })
-    .context("cannot start the device's thread")?;
-    let status = match simulated {
-        true => "serving SIMULATED evidence, which proves nothing".to_owned(),
-        false => format!("serving {tee} evidence"),
+    let devices = Devices { collector, sealer };
+    let device = Device::start(config.device_timeout, devices)
+        .context("cannot start the device's thread")?;
+    let desk = Desk {
+        device,
+        tee,
+        platform,
     };
-    tracing::info!(%tee, caller_uid = config.caller.uid, "{status}");
+    tracing::info!(%tee, platform, caller_uid = config.caller.uid, "{status}");
     tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
     let idle_exit = config.idle_exit.filter(|_| activated);
-    serve::run(
-        &listener,
-        Arc::new(serve::Server { gate, device }),
-        idle_exit,
-    )
+    serve::run(&listener, Arc::new(serve::Server { gate, desk }), idle_exit)
+}
+
+fn serving(collector: &Collector) -> String {
+    match collector.is_simulated() {
+        true => "serving SIMULATED evidence, which proves nothing".to_owned(),
+        false => format!("serving {} evidence", collector.tee()),
+    }
 }
 
 /// Opens what is configured. There is no other way from one TEE to another than the configuration.

@@ -1,13 +1,10 @@
 //! Connections and their requests.
 
+use crate::answer::{Desk, chain};
 use crate::caller::{Admitted, Gate};
-use crate::device::{Device, DeviceError};
 use crate::tell;
 use nitride_ipc::{AcceptError, Connection, Listener, RecvError};
-use nitride_protocol::limits::{MAX_EVIDENCE_LEN, MAX_PACKET_LEN};
-use nitride_protocol::quote::{EvidenceReply, EvidenceRequest, QuoteOperation};
-use nitride_protocol::{Message, RequestError, Status};
-use nitride_protocol::{open_request, refusal_of, write_refusal, write_reply};
+use nitride_protocol::limits::{MAX_PACKET_LEN, MAX_PLATFORM_PARAMS_LEN};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sd_notify::NotifyState;
 use std::os::fd::AsFd;
@@ -15,11 +12,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+use zeroize::{Zeroize, Zeroizing};
 
 /// Connections at a time. vhsmd needs one; a reconnect may overlap.
 const MAX_CONNECTIONS: usize = 4;
-/// A request has two short fields.
-const MAX_REQUEST_LEN: usize = 512;
+/// The longest request has a platform's params beside short fields.
+const MAX_REQUEST_LEN: usize = MAX_PLATFORM_PARAMS_LEN + 256;
 /// How long a caller that does not read may hold a thread.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait for a descriptor when there is none.
@@ -29,7 +27,7 @@ const MAX_SLEEP: Duration = Duration::from_secs(60);
 
 pub(crate) struct Server {
     pub(crate) gate: Gate,
-    pub(crate) device: Device,
+    pub(crate) desk: Desk,
 }
 
 /// Serves until the process ends, or until nobody was connected for `idle_exit`.
@@ -58,7 +56,7 @@ pub(crate) fn run(
         let sleep = sleep.unwrap_or(MAX_SLEEP).min(MAX_SLEEP);
         let is_called = somebody_calls(listener, sleep)?;
         // Whoever calls stays in the queue for the helper that is started in our place.
-        if server.device.has_ended() {
+        if server.desk.device.has_ended() {
             anyhow::bail!("the device's thread has ended by a fault");
         }
         if !is_called {
@@ -141,7 +139,8 @@ fn serve(server: &Server, connection: &Connection, admitted: &Admitted) {
         return;
     }
     let mut packet = [0; MAX_REQUEST_LEN];
-    let mut reply = vec![0; MAX_PACKET_LEN];
+    // It may hold a platform's secret until that is sent.
+    let mut reply = Zeroizing::new(vec![0; MAX_PACKET_LEN]);
     loop {
         let len = match connection.recv(&mut packet) {
             Ok(Some(len)) => len,
@@ -156,101 +155,15 @@ fn serve(server: &Server, connection: &Connection, admitted: &Admitted) {
             }
         };
         let request = packet.get(..len).unwrap_or_default();
-        let Some(len) = answer(&server.device, admitted, request, &mut reply) else {
+        let Some(len) = server.desk.answer(admitted, request, &mut reply) else {
             return;
         };
-        if let Err(error) = connection.send(reply.get(..len).unwrap_or_default()) {
+        let answer = reply.get_mut(..len).unwrap_or_default();
+        let sent = connection.send(answer);
+        answer.zeroize();
+        if let Err(error) = sent {
             tracing::info!(error = chain(&error), "connection closed");
             return;
         }
     }
-}
-
-/// Writes the answer to one request and returns its length; `None` closes the connection.
-fn answer(device: &Device, admitted: &Admitted, request: &[u8], reply: &mut [u8]) -> Option<usize> {
-    let (id, status) = match evidence_for(device, admitted, request) {
-        Ok((id, evidence)) => {
-            let result = EvidenceReply {
-                tee: evidence.tee.as_str(),
-                primary_evidence: &evidence.primary_evidence,
-                additional_evidence: &evidence.additional_evidence,
-            };
-            match write_reply(reply, id, Status::Ok, &result) {
-                Ok(len) => return Some(len),
-                Err(error) => {
-                    tracing::error!(error = chain(&error), "evidence is too large to send");
-                    (id, Status::EvidenceUnavailable)
-                }
-            }
-        }
-        Err(Refusal::Answer { id, status }) => (id, status),
-        Err(Refusal::Close) => return None,
-    };
-    write_refusal(reply, id, status).ok()
-}
-
-enum Refusal {
-    Answer { id: u32, status: Status },
-    Close,
-}
-
-fn evidence_for(
-    device: &Device,
-    admitted: &Admitted,
-    request: &[u8],
-) -> Result<(u32, nitride_evidence::Evidence), Refusal> {
-    let (head, params) = open_request(request).map_err(|RequestError { id, error }| {
-        tracing::warn!(error = chain(&error), "malformed request");
-        let status = refusal_of(&error);
-        id.map_or(Refusal::Close, |id| Refusal::Answer { id, status })
-    })?;
-    let id = head.id;
-    let refuse = |status| Refusal::Answer { id, status };
-    let Some(QuoteOperation::Evidence) = QuoteOperation::from_wire(head.operation) else {
-        return Err(refuse(Status::UnknownOperation));
-    };
-    let wanted = EvidenceRequest::decode_last(params).map_err(|error| {
-        tracing::warn!(error = chain(&error), "malformed request");
-        refuse(refusal_of(&error))
-    })?;
-    if wanted.tee != device.tee().as_str() {
-        tracing::error!(
-            wanted = wanted.tee,
-            configured = %device.tee(),
-            "vhsmd wants evidence of another TEE: its `tee` and ours must be the same"
-        );
-        return Err(refuse(Status::EvidenceUnavailable));
-    }
-    let began = Instant::now();
-    let evidence = device.collect(wanted.report_data).map_err(|error| {
-        tracing::error!(error = chain(&error), "no evidence");
-        refuse(match error {
-            DeviceError::TimedOut => Status::TimedOut,
-            DeviceError::Busy | DeviceError::Stopped | DeviceError::Collect(_) => {
-                Status::EvidenceUnavailable
-            }
-        })
-    })?;
-    let fits = |text: &str| text.len() <= MAX_EVIDENCE_LEN;
-    if !fits(&evidence.primary_evidence) || !fits(&evidence.additional_evidence) {
-        tracing::error!("evidence is larger than {MAX_EVIDENCE_LEN} bytes");
-        return Err(refuse(Status::EvidenceUnavailable));
-    }
-    admitted.recheck().map_err(|error| {
-        tracing::warn!(error = chain(&error), "evidence withheld");
-        Refusal::Close
-    })?;
-    tracing::info!(tee = %evidence.tee, took_ms = began.elapsed().as_millis(), "evidence given");
-    Ok((id, evidence))
-}
-
-/// An error with its sources, for the log.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }

@@ -1,6 +1,7 @@
 //! What a process does to itself before it holds a secret.
 
 use nix::errno::Errno;
+use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -22,6 +23,9 @@ pub enum ProcessError {
     /// `RLIMIT_MEMLOCK` could not be read.
     #[error("read the limit of locked memory")]
     LockedMemory(#[source] Errno),
+    /// `mlockall` was refused.
+    #[error("lock the memory of this process")]
+    Lock(#[source] Errno),
 }
 
 /// Forbids debuggers and `/proc/PID/mem` of the same uid, and core dumps.
@@ -43,6 +47,20 @@ pub fn set_not_dumpable() -> Result<(), ProcessError> {
 /// [`ProcessError::Core`].
 pub fn no_core() -> Result<(), ProcessError> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(ProcessError::Core)
+}
+
+/// Locks every page of this process as it is touched, now and later, those of libraries included.
+///
+/// For a process of few threads: what it maps counts against `RLIMIT_MEMLOCK` whether it is
+/// touched or not.
+///
+/// # Errors
+/// [`ProcessError::Lock`].
+pub fn lock_memory() -> Result<(), ProcessError> {
+    // nix has no name for the flag that keeps untouched pages from being filled.
+    let on_fault = MlockAllFlags::from_bits_retain(libc::MCL_ONFAULT);
+    let all = MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE;
+    mlockall(all | on_fault).map_err(ProcessError::Lock)
 }
 
 /// Forbids that an exec of this process or a child ever gains privileges.

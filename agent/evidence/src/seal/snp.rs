@@ -1,0 +1,198 @@
+//! The derived key of SEV-SNP (AMD 56860, MSG_KEY_REQ): the chip's key, mixed with what was launched.
+
+use crate::device::{self, DerivedKeyRequest, REPORT_LEN};
+use crate::seal::derive::derived;
+use crate::seal::{Made, Platform, PlatformSecret, SealError};
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+
+/// Which fields of the guest the key depends on: policy, measurement, guest SVN, TCB version.
+const FIELDS: u64 = 1 << 0 | 1 << 3 | 1 << 4 | 1 << 5;
+/// What these params begin with.
+const MAGIC: &[u8; 8] = b"snp key1";
+const PARAMS_LEN: usize = 24;
+
+/// The guest device.
+#[derive(Debug)]
+pub(crate) struct Snp {
+    path: PathBuf,
+    vmpl: u32,
+}
+
+/// What the key is asked with, so that it is the same after the firmware was updated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Params {
+    vmpl: u32,
+    guest_svn: u32,
+    tcb_version: u64,
+}
+
+impl Params {
+    fn to_bytes(self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(PARAMS_LEN);
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&self.vmpl.to_be_bytes());
+        bytes.extend_from_slice(&self.guest_svn.to_be_bytes());
+        bytes.extend_from_slice(&self.tcb_version.to_be_bytes());
+        bytes
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let (magic, rest) = bytes.split_first_chunk::<8>()?;
+        let (vmpl, rest) = rest.split_first_chunk::<4>()?;
+        let (guest_svn, rest) = rest.split_first_chunk::<4>()?;
+        let tcb_version = <[u8; 8]>::try_from(rest).ok()?;
+        (magic == MAGIC).then_some(Self {
+            vmpl: u32::from_be_bytes(*vmpl),
+            guest_svn: u32::from_be_bytes(*guest_svn),
+            tcb_version: u64::from_be_bytes(tcb_version),
+        })
+    }
+
+    /// What this guest is now: VMPL (0x30), GUEST_SVN (0x04) and COMMITTED_TCB (0x1E0) of a report
+    /// (AMD 56860, table 23). Committed, since the firmware gives no key of a newer version, and
+    /// can still be rolled back behind the current one.
+    fn of_report(report: &[u8; REPORT_LEN]) -> Option<Self> {
+        let word = |at: usize| Some(u32::from_le_bytes(report.get(at..at + 4)?.try_into().ok()?));
+        let committed = report.get(0x1e0..0x1e8)?.try_into().ok()?;
+        Some(Self {
+            vmpl: word(0x30)?,
+            guest_svn: word(0x04)?,
+            tcb_version: u64::from_le_bytes(committed),
+        })
+    }
+
+    fn request(self) -> DerivedKeyRequest {
+        DerivedKeyRequest {
+            root_key_select: 0,
+            rsvd: 0,
+            guest_field_select: FIELDS,
+            vmpl: self.vmpl,
+            guest_svn: self.guest_svn,
+            tcb_version: self.tcb_version,
+        }
+    }
+}
+
+impl Snp {
+    pub(crate) fn new(path: &Path, vmpl: u32) -> Self {
+        let path = path.to_owned();
+        Self { path, vmpl }
+    }
+
+    fn open(&self) -> Result<File, SealError> {
+        let opened = OpenOptions::new().read(true).write(true).open(&self.path);
+        opened.map_err(|error| SealError::Absent {
+            device: self.path.display().to_string(),
+            reason: error.to_string(),
+        })
+    }
+
+    fn faulty(&self, action: &'static str, reason: impl ToString) -> SealError {
+        SealError::Faulty {
+            device: self.path.display().to_string(),
+            action,
+            reason: reason.to_string(),
+        }
+    }
+
+    /// HKDF over the raw key, which other programs of this guest may be given for other purposes.
+    fn secret(&self, device: &File, params: Params) -> Result<PlatformSecret, SealError> {
+        let raw = PlatformSecret::filled(|key| {
+            device::derived_key(device, params.request(), key)
+                .map_err(|error| self.faulty("derive the sealing key", error))
+        })?;
+        Ok(derived(&[raw.expose()], &[b"snp", &params.to_bytes()]))
+    }
+}
+
+impl Platform for Snp {
+    fn name(&self) -> &'static str {
+        "snp"
+    }
+
+    fn make(&mut self) -> Result<Made, SealError> {
+        let device = self.open()?;
+        let report = device::report(&device, self.vmpl)
+            .map_err(|error| self.faulty("say what this guest is", error))?;
+        let params = Params::of_report(&report)
+            .ok_or_else(|| self.faulty("say what this guest is", "the report is too short"))?;
+        Ok(Made {
+            secret: self.secret(&device, params)?,
+            params: params.to_bytes(),
+            warnings: vec![
+                "every VM of this image on this chip derives the same secret".to_owned(),
+            ],
+        })
+    }
+
+    fn again(&mut self, params: &[u8]) -> Result<PlatformSecret, SealError> {
+        let params = Params::parse(params).ok_or_else(|| SealError::Foreign {
+            reason: "the params are not of SEV-SNP".to_owned(),
+        })?;
+        self.secret(&self.open()?, params)
+    }
+
+    fn counter(&mut self, _params: &[u8], _increment: bool) -> Result<u64, SealError> {
+        Err(SealError::CounterLost {
+            reason: "SEV-SNP has none".to_owned(),
+        })
+    }
+
+    fn forget(&mut self) -> Result<(), SealError> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> [u8; REPORT_LEN] {
+        let mut report = [0xee; REPORT_LEN];
+        report[0x04..0x08].copy_from_slice(&[7, 0, 0, 0]);
+        report[0x30..0x34].copy_from_slice(&[1, 0, 0, 0]);
+        // COMMITTED_TCB; CURRENT_TCB stands at 0x38 and LAUNCH_TCB at 0x1F0.
+        report[0x1e0..0x1e8].copy_from_slice(&[4, 0, 0, 0, 0, 0, 0x18, 0xdb]);
+        report
+    }
+
+    #[test]
+    fn the_key_is_asked_for_what_is_committed_and_not_for_what_is_current() {
+        let params = Params::of_report(&report()).unwrap();
+        assert_eq!((params.vmpl, params.guest_svn), (1, 7));
+        assert_eq!(params.tcb_version, 0xdb18_0000_0000_0004);
+        let request = params.request();
+        assert_eq!(request.guest_field_select, 0b11_1001);
+        assert_eq!((request.root_key_select, request.rsvd), (0, 0));
+        assert_eq!(request.tcb_version, params.tcb_version);
+    }
+
+    #[test]
+    fn params_read_back_and_nothing_else_does() {
+        let params = Params::of_report(&report()).unwrap();
+        let bytes = params.to_bytes();
+        assert_eq!(Params::parse(&bytes), Some(params));
+        for len in 0..bytes.len() {
+            assert_eq!(Params::parse(&bytes[..len]), None);
+        }
+        assert_eq!(Params::parse(&[&bytes[..], b"x"].concat()), None);
+        assert_eq!(Params::parse(&[b"snp key2", &bytes[8..]].concat()), None);
+    }
+
+    #[test]
+    fn a_device_that_is_not_there_is_named() {
+        let refused = Snp::new(Path::new("/nonexistent/sev-guest"), 0).make();
+        let error = refused.unwrap_err().to_string();
+        assert!(
+            error.contains("cannot open /nonexistent/sev-guest"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_device_of_another_kind_is_named_and_gives_nothing() {
+        let refused = Snp::new(Path::new("/dev/null"), 0).make();
+        assert!(matches!(refused, Err(SealError::Faulty { .. })));
+    }
+}
