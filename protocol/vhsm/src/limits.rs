@@ -60,8 +60,9 @@ pub const MAX_PLATFORM_PARAMS_LEN: usize = 4096;
 pub const PLATFORM_SECRET_LEN: usize = 32;
 /// A round's id.
 pub const ROUND_ID_LEN: usize = 16;
-/// A wrapped key: what travels with it, its material and the padding.
-pub const MAX_WRAPPED_LEN: usize = 20_480;
+/// A wrapped key: what travels with it, its material and the padding. The longest secret fits with
+/// the longest policy that a file may state.
+pub const MAX_WRAPPED_LEN: usize = 45_056;
 /// HKDF's salt.
 pub const MAX_SALT_LEN: usize = 64;
 /// HKDF's info.

@@ -268,6 +268,19 @@ impl OperationSet {
         *self = self.with(operation);
     }
 
+    /// The set with what its operations imply: whoever may encrypt or decrypt may do it in shared
+    /// memory too. It is the same verb on more data, and one message either way.
+    pub const fn with_implied(self) -> Self {
+        let mut set = self;
+        if set.contains(Operation::Encrypt) {
+            set.insert(Operation::EncryptBuffer);
+        }
+        if set.contains(Operation::Decrypt) {
+            set.insert(Operation::DecryptBuffer);
+        }
+        set
+    }
+
     /// The operations in the order of their numbers.
     pub const fn iter(self) -> OperationSetIter {
         OperationSetIter {

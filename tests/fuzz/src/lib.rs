@@ -5,9 +5,12 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod bulk;
 mod key_files;
 mod policy;
+mod vault;
 mod wire;
+mod wrapped_key;
 
 use nitride_kbs::envelope::UnverifiedEnvelope;
 use nitride_kbs::jwe::Jwe;
@@ -18,9 +21,11 @@ use nitride_kbs::token::UnverifiedToken;
 use nitride_verify::{AttestationPolicy, Budget, Expected, Tee, UnverifiedEvidence};
 
 pub use audit::audit;
+pub use bulk::bulk;
 pub use key_files::key_files;
 pub use policy::policy;
 pub use wire::{agent_message, vhsm_reply, vhsm_request};
+pub use wrapped_key::wrapped_key;
 
 /// The CBOR reader, driven by the bytes after the first 0xff as a script of calls.
 pub fn cbor(data: &[u8]) {

@@ -118,7 +118,7 @@ fn tell_rules(
     let mut told: Vec<(u8, String)> = Vec::new();
     for rule in policy.set().rules.iter().filter(is_about) {
         let unmet = rule.unmet(peer);
-        let grants = rule.operations.contains(operation);
+        let grants = rule.operations.with_implied().contains(operation);
         let called = &rule.name;
         told.push(match (grants, unmet) {
             (true, None) => (0, format!("rule {called} grants {operation} to the peer")),
@@ -157,7 +157,7 @@ fn tell_key_rule(
     because: &mut Vec<String>,
 ) {
     let mut tell = |text: String| because.push(format!("key rule: {text}"));
-    let allows = match rule.operations.contains(operation) {
+    let allows = match rule.operations.with_implied().contains(operation) {
         true => "allows",
         false => "does not allow",
     };

@@ -65,7 +65,9 @@ mod tests;
 pub use explain::Explanation;
 pub use figures::Figures;
 pub use keys::record::record_written_again;
-pub use operations::{BULK_CHUNK_LEN, BULK_PREFIX_LEN, Bulk, BulkRequest, refuse_bulk};
+pub use operations::{
+    BULK_CHUNK_LEN, BULK_PREFIX_LEN, Bulk, BulkRequest, refuse_bulk, typed_key_written_again,
+};
 pub use outcome::{AttestCall, DaemonCall, Outcome, StatusRequest, Want};
 pub use peer::Peer;
 pub use refusal::Refusal;

@@ -132,7 +132,7 @@ pub(crate) const KEYS: &[ConfigKey] = &[
     key(RULE, "name", "for the log and for `vhsm policy explain`; required"),
     key(RULE, "keys", "names of keys: \"a/b\", \"a/*\" for one level, \"a/**\" for all below, \"**\"; at most 1024; required"),
     key(RULE, "peers", "who; any of them is enough, and of each, every stated condition has to hold; at most 256; required"),
-    key(RULE, "operations", "verbs of the protocol; required"),
+    key(RULE, "operations", "verbs of the protocol, where encrypt and decrypt also stand for the same in shared memory; required"),
     key(PEERS, "uid", "the user by number"),
     key(PEERS, "user", "the user by name"),
     key(PEERS, "gid", "the primary group by number"),

@@ -19,7 +19,7 @@ impl Grant<'_> {
         match self.part {
             Part::Does => {
                 type_allows(operation, rule.key_type)?;
-                if !rule.operations.contains(operation) {
+                if !rule.operations.with_implied().contains(operation) {
                     return Err(Refusal::KeyForbids { operation });
                 }
             }

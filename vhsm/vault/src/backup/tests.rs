@@ -2,6 +2,9 @@
 
 use super::*;
 use crate::Session;
+use crate::keys::Keys;
+use crate::keys::record::GROUP;
+use crate::keys::record::trace::{self, Store};
 use crate::policy::{KeyRule, PolicySet, Source};
 use crate::tests::world::{EVERYTHING, Not, Sequence, World, key, name, policy, rule};
 use nitride_protocol::admin::{Destroy, Import, Rotate, SetPolicy};
@@ -294,6 +297,49 @@ fn a_backup_that_is_not_whole_genuine_and_ours_is_named_and_changes_nothing() {
     assert_eq!(to.restore(&ours, cut), Ok(0));
     assert_eq!(to.count(), before);
     assert_eq!(to.restore(&ours, &parts), Ok(90));
+}
+
+/// How many keys a process finds that begins with these records.
+fn found(store: &Store) -> usize {
+    let limits = crate::VaultLimits {
+        keys: 100,
+        keys_per_uid: 100,
+        expanded_len: 256 << 10,
+    };
+    let (keys, refused) = Keys::new(limits, trace::recovered(store));
+    assert_eq!(refused, Vec::<String>::new());
+    keys.count().unwrap()
+}
+
+#[test]
+fn a_kill_during_a_restore_finds_all_of_it_or_nothing() {
+    let (recipient, half) = pair(KeyType::X25519);
+    let mut from = Site::made(&[
+        ("a", KeyType::Aes256Gcm),
+        ("b", KeyType::HmacSha256),
+        ("c", KeyType::EcP256),
+    ]);
+    let asked = Rotate { key: name("a") };
+    from.world.ask(&mut from.admin, &asked).unwrap();
+    let parts = from.back_up(&recipient);
+    let mut to = Site::new(Vec::new()).with_half(&half, KeyType::X25519);
+    trace::begin();
+    assert_eq!(to.restore(&[recipient], &parts).unwrap(), 3);
+    let steps = trace::steps();
+    // The group, four versions, three keys, and the end of the group.
+    assert_eq!(steps.len(), 1 + 9);
+    let (last, before) = steps.split_last().unwrap();
+    assert_eq!(found(last), 3);
+    for (step, store) in before.iter().enumerate() {
+        assert_eq!(found(store), 0, "step {step}");
+    }
+    // A start that is killed while it erases them: the group goes last.
+    let whole = before.last().unwrap();
+    for (gone, _) in whole.iter().filter(|((kind, _), _)| *kind != GROUP) {
+        let mut store = whole.clone();
+        store.remove(gone);
+        assert_eq!(found(&store), 0);
+    }
 }
 
 #[test]

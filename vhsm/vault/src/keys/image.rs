@@ -10,7 +10,7 @@
 
 use super::key::{Body, Version};
 use super::record::{
-    Family, KeyFields, MESSAGES, NewVersion, USES, VersionFields, bad, key_name, read_list,
+    Family, Group, KeyFields, MESSAGES, NewVersion, USES, VersionFields, bad, key_name, read_list,
     read_policy, write_list, write_policy,
 };
 use super::{Keys, Lease, Material, NewKey, OwnPolicy, Table, Voucher};
@@ -181,8 +181,12 @@ impl<'i> KeyImage<'i> {
     }
 
     /// Writes the versions, and then the key that makes them its own.
-    fn write(&self, new: &NewKey<'_>, draw: &mut dyn Draw) -> Result<(KeyNameBuf, Body), Refusal> {
-        let family = Family::draw(draw);
+    fn write(
+        &self,
+        family: Family,
+        new: &NewKey<'_>,
+        draw: &mut dyn Draw,
+    ) -> Result<(KeyNameBuf, Body), Refusal> {
         let mut versions = Vec::with_capacity(self.versions.len());
         for image in &self.versions {
             let material = match image.material {
@@ -294,13 +298,17 @@ impl Keys {
             }
             wanted.push((image, new));
         }
-        // What is not added to the table is erased with its records when this returns early.
+        // What is not added to the table is erased with its records when this returns early, and by
+        // the next start where this is killed: the group stands until all is written.
+        let group = Group::open(draw);
+        let mut group = group.map_err(|refusal| (first.name.clone(), refusal))?;
         let mut written = Vec::with_capacity(wanted.len());
         for (image, new) in wanted {
-            let whole = image.write(&new, draw);
+            let whole = image.write(group.family(), &new, draw);
             written.push(whole.map_err(|refusal| (image.name.clone(), refusal))?);
         }
         let keys = written.len() as u64;
+        group.close();
         for (name, body) in written {
             table.add(name, body);
         }

@@ -136,7 +136,7 @@ impl Delivered<'_> {
             lease_secs: self.lease_secs,
             not_after: self.not_after_secs,
             wrappable_by: Some(self.wrappable_by.clone()),
-            ..OwnPolicy::of(self.operations.intersection(uses))
+            ..OwnPolicy::of(self.operations.with_implied().intersection(uses))
         }
     }
 

@@ -71,7 +71,7 @@ impl OwnPolicy {
     /// What a key rule says, in the same words.
     pub(crate) fn of_rule(rule: &KeyRule) -> Self {
         Self {
-            operations: rule.operations,
+            operations: rule.operations.with_implied(),
             release_to: Some(rule.release_to.clone()),
             lease_secs: rule.lease_secs,
             not_before: rule.not_before,
@@ -163,7 +163,7 @@ pub(super) fn uses_asked(
             key_type,
             operation,
         }),
-        None => Ok(asked.intersection(uses_of(key_type))),
+        None => Ok(asked.with_implied().intersection(uses_of(key_type))),
     }
 }
 

@@ -84,7 +84,7 @@ fn of_rule(rule: &KeyRule) -> Option<Description<'_>> {
         state: KeyState::Pending,
         origin,
         origin_uri: None,
-        operations: rule.operations.intersection(uses_of(rule.key_type)),
+        operations: (rule.operations.with_implied()).intersection(uses_of(rule.key_type)),
         gate: rule.gate.as_deref(),
         created_secs: 0,
         lease_secs_left: None,

@@ -24,6 +24,7 @@ mod status;
 mod wrap;
 
 pub use bulk::{BULK_CHUNK_LEN, BULK_PREFIX_LEN, Bulk, BulkRequest, refuse_bulk};
+pub use wrap::typed_key_written_again;
 
 use crate::access::{Access, Grant, KeylessGrant, Wanted};
 use crate::keys::NewKey;

@@ -18,6 +18,7 @@ use crate::policy::KeyRule;
 use crate::refusal::Stop;
 use crate::{Now, Outcome, Refusal, Session, Vault};
 use nitride_protocol::application::{Unwrap, Unwrapped, Wrap};
+use nitride_protocol::limits::MAX_WRAPPED_LEN;
 use nitride_protocol::{
     DecodeError, EncodeError, KeyType, Message, Operation, Origin, Reader, Writer,
 };
@@ -28,8 +29,11 @@ const MAGIC: [u8; 4] = *b"NW\x01\0";
 const HEADER_LEN: usize = 24;
 /// Of the typed key.
 const LAYOUT: u64 = 1;
-/// What a policy takes at most: sixteen recipients, gates and wrapping keys with long names.
-const MAX_TERMS_LEN: usize = 16 * 1024;
+/// What type, identity and policy take at most; what [`crate::policy::limits`] lets a file state of
+/// one key is a good two thirds of it.
+const MAX_TERMS_LEN: usize = 28 * 1024;
+/// What `unwrap` would not take is not made: the key might be gone by then. KWP adds at most 15.
+const MAX_TYPED_LEN: usize = MAX_WRAPPED_LEN - HEADER_LEN - 16;
 
 pub(super) fn wrap(
     vault: &Vault,
@@ -178,7 +182,8 @@ fn typed_key(access: &Access<'_>, rule: Option<&KeyRule>, now: Now) -> Result<Se
         return Err(Refusal::CountedKey);
     }
     let material = access.record().expose();
-    let mut typed = SecretBuf::with_len(HEADER_LEN + material.len() + MAX_TERMS_LEN)?;
+    let room = (HEADER_LEN + material.len() + MAX_TERMS_LEN).min(MAX_TYPED_LEN);
+    let mut typed = SecretBuf::with_len(room)?;
     let place = typed.expose_mut().get_mut(HEADER_LEN..).ok_or(SHORT)?;
     let typed_key = TypedKey {
         key_type: body.key_type,
@@ -232,6 +237,18 @@ impl<'t> TypedKey<'t> {
         reader.finish()?;
         Ok(typed)
     }
+}
+
+/// The bytes of a typed key, read and written again; `None` where they are none. What is inside of a
+/// wrapped key is authentic, and read all the same as if it were not.
+pub fn typed_key_written_again(bytes: &[u8]) -> Option<Vec<u8>> {
+    let typed = TypedKey::decode(bytes).ok()?;
+    let mut again = vec![0; bytes.len()];
+    let mut writer = Writer::new(&mut again);
+    typed.encode(&mut writer).ok()?;
+    let len = writer.position();
+    again.truncate(len);
+    Some(again)
 }
 
 fn header(id: &[u8; 16], version: u32) -> [u8; HEADER_LEN] {

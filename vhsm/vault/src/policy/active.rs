@@ -87,6 +87,7 @@ impl ActivePolicy {
     /// them beginning with another one.
     pub(crate) fn starts_granted(&self, peer: &Peer, operation: Operation) -> Vec<&str> {
         let granting = self
+            .with_implied()
             .set
             .rules
             .iter()

@@ -1,13 +1,15 @@
 //! Keys that travel under another one.
 
-use super::calls::{decrypt, encrypt, generate, mac, sign, unwrap, verify, wrap};
-use super::world::{EVERYTHING, Not, World, kbs, key, name, policy, rule, secret_for};
-use crate::policy::{KeyRule, ReleaseTo, Source};
+use super::calls::{decrypt, encrypt, generate, import, mac, sign, unwrap, verify, wrap};
+use super::world::{EVERYTHING, Not, World, gate, kbs, key, name, policy, rule, secret_for};
+use crate::policy::{KeyRule, Rate, ReleaseTo, Source, limits};
 use crate::{Refusal, Session};
 use nitride_protocol::admin::{Import, Rotate};
 use nitride_protocol::application::{Describe, Generate, Release};
-use nitride_protocol::{KeyType, MaterialFormat, Operation, OperationSet, Status};
+use nitride_protocol::limits::{MAX_NAME_LEN, MAX_SECRET_LEN};
+use nitride_protocol::{KeyNameBuf, KeyType, MaterialFormat, Operation, OperationSet, Status};
 use nitride_secmem::crypto::Kwp;
+use std::iter;
 
 /// A wrapping key, and a key rule of each type whose keys it may wrap, named by their types.
 fn world() -> (World, Session) {
@@ -79,6 +81,68 @@ fn an_rsa_key_comes_back_as_it_was() {
     let signed = world.ask(&mut app, &sign("rsa", None, b"m")).unwrap();
     let good = verify("back", None, b"m", signed.result().signature);
     world.ask(&mut app, &good).unwrap();
+}
+
+fn long(start: &str, number: usize, len: usize) -> String {
+    let ending = format!("{number}.service");
+    let filling = "x".repeat(len - start.len() - ending.len());
+    [start, &filling, &ending].concat()
+}
+
+#[test]
+fn the_largest_secret_with_the_largest_policy_comes_back_and_a_larger_one_is_refused_by_name() {
+    let gate_name = long("gate", 0, MAX_NAME_LEN);
+    let by: Vec<KeyNameBuf> = iter::once("kek".to_owned())
+        .chain((1..limits::WRAPPING_KEYS).map(|number| long("kek", number, MAX_NAME_LEN)))
+        .map(|name| name.parse().unwrap())
+        .collect();
+    let with_recipients = |name: &str, name_len| KeyRule {
+        release_to: (0..limits::RECIPIENTS)
+            .map(|number| ReleaseTo::Unit(long("unit", number, name_len)))
+            .collect(),
+        wrappable_by: by.clone(),
+        gate: Some(gate_name.clone()),
+        not_before: Some(1),
+        not_after: Some(u64::MAX),
+        rate: Some(Rate {
+            uses: u32::MAX,
+            per_secs: 86_400,
+        }),
+        ..key(name, KeyType::Secret, Source::Local)
+    };
+    let keys = vec![
+        key("kek", KeyType::Aes256Kwp, Source::Generate),
+        with_recipients("largest", MAX_NAME_LEN),
+        // No unit has such a name.
+        with_recipients("larger", 2 * MAX_NAME_LEN),
+    ];
+    let mut set = policy(vec![rule(1, "**", EVERYTHING)], keys);
+    set.gates.push(gate(&gate_name, 60_000));
+    let mut world = World::new(set);
+    world.approve(&gate_name, 0);
+    let (mut app, mut admin) = (world.application(1), world.admin(0));
+    let secret = [7; MAX_SECRET_LEN];
+    for name in ["largest", "larger"] {
+        let mut import = import(name, KeyType::Secret, &secret);
+        import.wrappable_by = by.iter().map(KeyNameBuf::as_name).collect();
+        world.ask(&mut admin, &import).unwrap();
+    }
+    let wrapped = wrapped(&mut world, &mut app, "largest");
+    assert!(wrapped.len() > MAX_SECRET_LEN + limits::RECIPIENTS * MAX_NAME_LEN);
+    let asked = unwrap("kek", &wrapped, "back", KeyType::Secret);
+    world.ask(&mut app, &asked).unwrap();
+    let back = world.vault.keys.find("back").unwrap().unwrap();
+    let body = back.read().unwrap();
+    let version = &body.versions[0];
+    let material = version.material().unwrap().record().expose();
+    assert!(material == secret);
+    assert_eq!(
+        body.effective(version).release_to.map(|named| named.len()),
+        Some(limits::RECIPIENTS)
+    );
+    let refused = world.ask(&mut app, &wrap("kek", "larger")).unwrap_err();
+    assert_eq!(refused, Not::Done(Status::TooLarge));
+    assert_eq!(app.refusal(), Some(Refusal::TooLarge));
 }
 
 #[test]

@@ -15,12 +15,15 @@
 //!   that no key names are leftovers, and erased.
 //! - **Narrowing is recomputed**, not rewritten: what a newer envelope takes from the versions
 //!   before follows from the newer one's own record.
+//! - **Keys that are restored come together**: a record of their group stands until the last one is
+//!   written, and a start that finds it erases them.
 //! - **What is not understood is kept**, refused by name: it may be of a later vault.
 //!
 //! Every change of a record passes one of the functions here, so that tests can stop between any
 //! two of them.
 
 mod codec;
+mod group;
 mod recover;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -31,6 +34,9 @@ pub(crate) use codec::{
     KeyFields, MAX_FORMER_LEN, VersionFields, bad, key_name, read_list, read_policy, write_list,
     write_policy,
 };
+pub(super) use group::Group;
+#[cfg(test)]
+pub(crate) use group::GROUP;
 pub use recover::record_written_again;
 pub(super) use recover::recover;
 

@@ -1,4 +1,5 @@
 use super::codec::CodecFault;
+use super::group::{GROUP, OpenGroups};
 use super::{
     Family, KEY, KeyFields, VERSION, VersionFields, erase, erase_material, set_state, state_of,
 };
@@ -52,6 +53,7 @@ pub(crate) fn recover(records: Vec<Record>) -> Recovered {
     };
     let mut versions = Versions::new();
     let mut keys = Vec::new();
+    let mut groups = OpenGroups::default();
     for record in records {
         match record.kind() {
             KEY => keys.push(record),
@@ -59,6 +61,7 @@ pub(crate) fn recover(records: Vec<Record>) -> Recovered {
                 let (family, number) = Family::of_record(record.id());
                 versions.entry(family).or_default().push((number, record));
             }
+            GROUP => groups.add(record),
             kind => found.refuse(
                 "a record",
                 RecordFault::UnknownKind { kind: kind.0 },
@@ -70,6 +73,7 @@ pub(crate) fn recover(records: Vec<Record>) -> Recovered {
     let mut decoded = Vec::with_capacity(keys.len());
     for record in keys {
         match KeyFields::decode(record.public()) {
+            Ok(fields) if groups.have(fields.family) => record.erase(),
             Ok(fields) => decoded.push((fields, record)),
             Err(fault) => {
                 all_understood = false;
@@ -104,14 +108,17 @@ pub(crate) fn recover(records: Vec<Record>) -> Recovered {
             }
         }
     }
-    for (_, record) in versions.into_values().flatten() {
-        if all_understood {
+    for (family, own) in versions {
+        for (_, record) in own {
             // Written for a key that never came to be, or left by one that has others now.
-            record.erase();
-        } else {
-            found.held.push(record);
+            if all_understood || groups.have(family) {
+                record.erase();
+            } else {
+                found.held.push(record);
+            }
         }
     }
+    groups.erase();
     found
 }
 

@@ -305,6 +305,84 @@ fn a_peer_without_a_rule_has_no_memory_looked_at() {
 }
 
 #[test]
+fn who_may_encrypt_may_do_it_in_bulk_and_not_the_other_way_around() {
+    let allowing = |name: &str, operations: &[Operation]| {
+        let mut rule = key(name, KeyType::Aes256Gcm, Source::Generate);
+        rule.operations = OperationSet::of(operations);
+        rule
+    };
+    let both = [Operation::Encrypt, Operation::Decrypt];
+    let bulk = [Operation::EncryptBuffer, Operation::DecryptBuffer];
+    let keys = vec![
+        allowing("data", &both),
+        allowing("sealed", &[Operation::Encrypt]),
+        allowing("bulk", &bulk),
+    ];
+    let rules = vec![
+        rule(1, "**", &[&both[..], &[Operation::Describe]].concat()),
+        rule(2, "**", &[Operation::Decrypt]),
+        rule(3, "**", &bulk),
+    ];
+    let mut world = World::new(policy(rules, keys));
+    let (mut app, mut reader) = (world.application(1), world.application(2));
+    let sealed = seal(&mut world, &mut app, "data", b"plain", b"");
+    let (released, ended) = open(&mut world, &mut app, "data", &sealed, b"");
+    assert_eq!((&released[..], ended), (&b"plain"[..], Ok(())));
+    let (released, ended) = open(&mut world, &mut reader, "data", &sealed, b"");
+    assert_eq!((&released[..], ended), (&b"plain"[..], Ok(())));
+    let refused = ask(&mut world, &mut reader, &to_encrypt("data", 5, b"")).unwrap_err();
+    assert_eq!(refused, Status::Denied);
+    // The key's own say is folded the same way.
+    let sealed = seal(&mut world, &mut app, "sealed", b"plain", b"");
+    let (_, ended) = open(&mut world, &mut app, "sealed", &sealed, b"");
+    assert_eq!(ended, Err(Status::Denied));
+    let asked = Describe { key: name("data") };
+    let told = world.ask(&mut app, &asked).unwrap();
+    assert!(OperationSet::of(&bulk).is_subset_of(told.result().operations));
+    // Buffers alone stay buffers alone, in a rule and in a key.
+    let mut bulk_only = world.application(3);
+    let refused = world.ask(&mut bulk_only, &encrypt("data", b"plain", b""));
+    assert_eq!(refused.unwrap_err(), Not::Done(Status::Denied));
+    let refused = world.ask(&mut app, &encrypt("bulk", b"plain", b""));
+    assert_eq!(refused.unwrap_err(), Not::Done(Status::Denied));
+    seal(&mut world, &mut app, "bulk", b"plain", b"");
+}
+
+#[test]
+fn a_message_is_what_the_cddl_says_it_is() {
+    let (mut world, mut app) = world();
+    let plaintext = plaintext(70_000);
+    for (key_type, _) in TYPES {
+        // Imported, so that its bytes are known here.
+        let key = format!("shared/{key_type}");
+        let sealed = seal(&mut world, &mut app, &key, &plaintext, b"aad");
+        let (header, salt) = (&sealed[..24], &sealed[24..56]);
+        let info = [
+            b"nitride bulk v1\0",
+            header,
+            &70_000u64.to_be_bytes(),
+            &sha256(&[b"aad"]),
+        ]
+        .concat();
+        let message_key = hkdf(HashAlgorithm::Sha256, &[3; 32], salt, &info, 32).unwrap();
+        let algorithm = match key_type {
+            KeyType::ChaCha20Poly1305 => AeadAlgorithm::ChaCha20Poly1305,
+            _ => AeadAlgorithm::Aes256Gcm,
+        };
+        let cipher = AeadKey::new(algorithm, message_key.expose()).unwrap();
+        let mut opened = Vec::new();
+        for (number, chunk) in sealed[56..].chunks(65_536 + 16).enumerate() {
+            let number = u8::try_from(number).unwrap();
+            let nonce = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, number, number];
+            let mut out = vec![0; chunk.len()];
+            let len = cipher.open(&nonce, &[], chunk, &mut out).unwrap();
+            opened.extend_from_slice(&out[..len]);
+        }
+        assert!(opened == plaintext, "{key_type}");
+    }
+}
+
+#[test]
 fn chunks_out_of_turn_are_refused() {
     let (mut world, mut app) = world();
     let request = ask(

@@ -210,7 +210,7 @@ fn another_format_is_told_from_what_is_malformed() {
 
 #[test]
 fn the_kinds_are_what_stores_have() {
-    assert_eq!((KEY.0, VERSION.0), (1, 2));
+    assert_eq!((KEY.0, VERSION.0, super::GROUP.0), (1, 2, 3));
 }
 
 #[test]
