@@ -7,6 +7,7 @@ mod children;
 mod concurrency;
 mod data;
 mod explain;
+mod full_arena;
 mod generate;
 mod leases;
 mod lifecycle;
