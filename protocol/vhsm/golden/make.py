@@ -75,6 +75,7 @@ MESSAGES = {
             "sample",
             [["fresh", 600], ["late", None]],
             ["evidence is simulated and proves nothing"],
+            ["open", "tpm", 7, 2, None, "the sealed file cannot be written"],
         ],
     ),
     "reload": (18, [], [2]),
@@ -143,13 +144,13 @@ MESSAGES = {
     "failure": (5, [ROUND, "app/tls/key", 2, "no such resource", 0], []),
     "finish": (6, [ROUND], []),
     "evidence": (1, ["sample", bytes(range(48))], ["sample", '{"svn":"1"}', ""]),
+    "platform-key": (2, ["tpm", b""], [bytes(range(32)), b"params"]),
+    "counter": (3, ["tpm", b"params", True], [2**33]),
+    "forget": (4, ["tpm"], []),
 }
 
 
 ENTRY = [
-    "platform-key": (2, ["tpm", b""], [bytes(range(32)), b"params"]),
-    "counter": (3, ["tpm", b"params", True], [2**33]),
-    "forget": (4, ["tpm"], []),
     9,
     12_345,
     1_700_000_000,

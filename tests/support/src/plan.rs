@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use nix::unistd::{getgid, getuid};
+use std::ffi::OsString;
 
 use crate::folder::Folder;
 use crate::program::RunAs;
@@ -14,6 +15,10 @@ pub struct Plan {
     pub policy: String,
     /// Further tables of `vhsmd.toml`, such as `[limits]` or `[[disk-key]]`.
     pub vhsmd_tables: String,
+    /// Further variables of vhsmd's environment.
+    pub vhsmd_environment: Vec<(String, String)>,
+    /// Further tables of `quote.toml`.
+    pub quote_tables: String,
     /// Whether the arenas are locked memory, which root can read from outside.
     pub locked_only: bool,
     /// The svn in the evidence.
@@ -56,6 +61,8 @@ impl Plan {
         Self {
             policy: format!("{EVERYTHING}\n{policy}"),
             vhsmd_tables: String::new(),
+            vhsmd_environment: Vec::new(),
+            quote_tables: String::new(),
             locked_only: false,
             svn: "1".to_owned(),
             attestation_policy:
@@ -140,6 +147,13 @@ public-key = "@DIR@/owner.pub"
         self.write_policy(folder)
     }
 
+    pub(crate) fn environment(&self, folder: &Folder) -> Vec<(OsString, OsString)> {
+        let variables = self.vhsmd_environment.iter();
+        variables
+            .map(|(name, value)| (name.into(), expand(folder, value).into()))
+            .collect()
+    }
+
     pub(crate) fn write_policy(&self, folder: &Folder) -> Result<()> {
         folder
             .write("policy.d/test.toml", expand(folder, &self.policy))
@@ -157,9 +171,11 @@ uid = {}
 [sample]
 svn = "{}"
 danger-simulated = true
-"#,
+
+{}"#,
             uid_of(&self.vhsmd_as),
-            self.svn
+            self.svn,
+            self.quote_tables
         );
         folder.write("quote.toml", expand(folder, &text)).map(drop)
     }

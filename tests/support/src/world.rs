@@ -184,7 +184,10 @@ impl World {
             name: name.to_owned(),
             path,
             arguments,
-            environment: Vec::new(),
+            environment: match name {
+                "vhsmd" => self.plan.environment(&self.folder),
+                _ => Vec::new(),
+            },
             run_as,
         };
         let store = self.store.as_ref().filter(|_| name == "vhsmd");

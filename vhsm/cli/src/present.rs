@@ -2,7 +2,9 @@
 
 use crate::answer::Answer;
 use base64ct::{Base64, Encoding};
-use nitride_client::{Attested, AuditHead, Description, ListEntry, PublicKey, VaultStatus};
+use nitride_client::{
+    Attested, AuditHead, Description, ListEntry, PublicKey, SealStatus, VaultStatus,
+};
 use nitride_protocol::Operation;
 use serde_json::json;
 
@@ -257,6 +259,9 @@ pub(crate) fn status(found: &VaultStatus) -> Answer {
         ),
         ("evidence", found.tee.clone()),
     ];
+    if let Some(seal) = &found.seal {
+        rows.push(("seal", sealed(seal)));
+    }
     for gate in &found.gates {
         let state = match gate.age_ms {
             Some(age_ms) => format!("{} approved {} seconds ago", gate.gate, age_ms / 1000),
@@ -293,8 +298,32 @@ pub(crate) fn status(found: &VaultStatus) -> Answer {
             "tee": found.tee,
             "gates": gates,
             "warnings": found.warnings,
+            "seal": found.seal.as_ref().map(|seal| json!({
+                "state": seal.state,
+                "platform": seal.platform,
+                "generation": seal.generation,
+                "keys": seal.keys,
+                "left_out": seal.left_out,
+                "because": seal.because,
+            })),
         }),
     }
+}
+
+fn sealed(seal: &SealStatus) -> String {
+    let counted = match seal.generation {
+        0 => "without a counter".to_owned(),
+        generation => format!("generation {generation}"),
+    };
+    let mut text = format!(
+        "{} by {}, {counted}, {} keys",
+        seal.state, seal.platform, seal.keys
+    );
+    for more in [&seal.left_out, &seal.because].into_iter().flatten() {
+        text.push_str("; ");
+        text.push_str(more);
+    }
+    text
 }
 
 fn table(rows: &[(&str, String)]) -> String {

@@ -43,8 +43,8 @@ pub use error::ClientError;
 pub use options::{Options, Server};
 pub use public_key::{Curve, PublicHalf, PublicKeyFault};
 pub use replies::{
-    Description, GateStatus, KeyVersion, ListEntry, Listing, PublicKey, Released, Signature, Tag,
-    VaultStatus,
+    Description, GateStatus, KeyVersion, ListEntry, Listing, PublicKey, Released, SealStatus,
+    Signature, Tag, VaultStatus,
 };
 pub use replies_of_keys::{
     Answer, Attested, AuditHead, BackupPart, Encapsulated, Explained, Wrapped,

@@ -146,6 +146,25 @@ pub struct VaultStatus {
     pub gates: Vec<GateStatus>,
     /// What weakens a guarantee, for people.
     pub warnings: Vec<String>,
+    /// What brings keys back after a reboot; `None` is nothing.
+    pub seal: Option<SealStatus>,
+}
+
+/// The seal in a [`VaultStatus`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealStatus {
+    /// `open`; `waits` for something that is not there yet; or `closed`.
+    pub state: String,
+    /// Whose part of the sealing key it is, such as `tpm`.
+    pub platform: String,
+    /// Up to which count the file is the newest; 0 without a counter.
+    pub generation: u64,
+    /// Keys in the file.
+    pub keys: u64,
+    /// Keys that are sealed and not in it, for people.
+    pub left_out: Option<String>,
+    /// Why it is not open, or the file is behind, and what to do about it, for people.
+    pub because: Option<String>,
 }
 
 /// A gate in a [`VaultStatus`].
@@ -265,6 +284,14 @@ impl From<wire::VaultStatus<'_>> for VaultStatus {
                 .iter()
                 .map(|text| (*text).to_owned())
                 .collect(),
+            seal: reply.seal.map(|seal| SealStatus {
+                state: seal.state.to_owned(),
+                platform: seal.platform.to_owned(),
+                generation: seal.generation,
+                keys: seal.keys,
+                left_out: seal.left_out.map(str::to_owned),
+                because: seal.because.map(str::to_owned),
+            }),
         }
     }
 }

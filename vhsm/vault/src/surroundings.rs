@@ -1,3 +1,5 @@
+use nitride_protocol::application::SealStatus;
+
 /// The moment of a call. The vault reads no clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
@@ -33,4 +35,6 @@ pub struct Surroundings<'a> {
     pub tee: &'a str,
     /// What an operator should know; the vault adds its own.
     pub warnings: &'a [&'a str],
+    /// How the seal is, where there is one.
+    pub seal: Option<SealStatus<'a>>,
 }

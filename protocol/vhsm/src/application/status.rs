@@ -57,11 +57,13 @@ pub struct VaultStatus<'a> {
     pub gates: Vec<GateStatus<'a>>,
     /// What weakens a guarantee here, for people.
     pub warnings: Vec<&'a str>,
+    /// What brings keys back after a reboot; `None` is nothing.
+    pub seal: Option<SealStatus<'a>>,
 }
 
 impl<'a> Message<'a> for VaultStatus<'a> {
     fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
-        writer.array(15)?;
+        writer.array(16)?;
         writer.text(self.server)?;
         writer.text(self.arena_kind)?;
         writer.u64(self.records_used)?;
@@ -76,11 +78,12 @@ impl<'a> Message<'a> for VaultStatus<'a> {
         writer.bytes(self.policy_digest)?;
         writer.text(self.tee)?;
         field::write_list(writer, &self.gates, |writer, entry| entry.encode(writer))?;
-        field::write_list(writer, &self.warnings, |writer, entry| writer.text(entry))
+        field::write_list(writer, &self.warnings, |writer, entry| writer.text(entry))?;
+        writer.optional(self.seal.as_ref(), |writer, seal| seal.encode(writer))
     }
 
     fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        reader.array_of(15)?;
+        reader.array_of(16)?;
         Ok(Self {
             server: field::line(reader, MAX_LABEL_LEN, "server")?,
             arena_kind: field::label(reader, MAX_LABEL_LEN, "arena-kind")?,
@@ -99,6 +102,7 @@ impl<'a> Message<'a> for VaultStatus<'a> {
             warnings: field::list(reader, MAX_WARNINGS_LEN, "warnings", |reader| {
                 field::line(reader, MAX_REASON_LEN, "warnings")
             })?,
+            seal: reader.optional(SealStatus::decode)?,
         })
     }
 }
@@ -124,6 +128,47 @@ impl<'a> Message<'a> for GateStatus<'a> {
         Ok(Self {
             gate: field::name(reader, "gate")?,
             age_ms: reader.optional(Reader::u64)?,
+        })
+    }
+}
+
+/// The seal in a [`VaultStatus`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SealStatus<'a> {
+    /// `open`; `waits` for something that is not there yet; or `closed`.
+    pub state: &'a str,
+    /// Whose part of the sealing key it is, such as `tpm`.
+    pub platform: &'a str,
+    /// Up to which count the file is the newest; 0 without a counter.
+    pub generation: u64,
+    /// Keys in the file.
+    pub keys: u64,
+    /// Keys that are sealed and not in it, for people.
+    pub left_out: Option<&'a str>,
+    /// Why it is not open, or the file is behind, and what to do about it, for people.
+    pub because: Option<&'a str>,
+}
+
+impl<'a> Message<'a> for SealStatus<'a> {
+    fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+        writer.array(6)?;
+        writer.text(self.state)?;
+        writer.text(self.platform)?;
+        writer.u64(self.generation)?;
+        writer.u64(self.keys)?;
+        writer.optional(self.left_out, Writer::text)?;
+        writer.optional(self.because, Writer::text)
+    }
+
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        reader.array_of(6)?;
+        Ok(Self {
+            state: field::label(reader, MAX_LABEL_LEN, "state")?,
+            platform: field::label(reader, MAX_LABEL_LEN, "platform")?,
+            generation: reader.u64()?,
+            keys: reader.u64()?,
+            left_out: reader.optional(|reader| field::line(reader, MAX_REASON_LEN, "left-out"))?,
+            because: reader.optional(|reader| field::line(reader, MAX_REASON_LEN, "because"))?,
         })
     }
 }

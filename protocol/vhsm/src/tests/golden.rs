@@ -249,6 +249,14 @@ golden! {
                 GateStatus { gate: "late", age_ms: None },
             ],
             warnings: vec!["evidence is simulated and proves nothing"],
+            seal: Some(SealStatus {
+                state: "open",
+                platform: "tpm",
+                generation: 7,
+                keys: 2,
+                left_out: None,
+                because: Some("the sealed file cannot be written"),
+            }),
         };
     reload_is_golden, "reload", Operation::Reload,
         Reload,

@@ -265,6 +265,14 @@ fn every_message_round_trips(parts: &Parts) {
             tee: line,
             gates,
             warnings: lines.clone(),
+            seal: flag.then_some(SealStatus {
+                state: line,
+                platform: line,
+                generation: long,
+                keys: u64::from(small),
+                left_out: Some(line),
+                because: None,
+            }),
         },
     );
     round_trips("reload", &Reload);

@@ -64,6 +64,7 @@ impl Vault {
                 })
                 .collect(),
             warnings: at_most(warnings),
+            seal: around.seal,
         })
     }
 

@@ -6,7 +6,7 @@ use crate::policy::{Source, Unsigned};
 use crate::{Outcome, Refusal, Surroundings, VaultLimits, Want};
 use nitride_protocol::admin::{Destroy, Import, Reload};
 use nitride_protocol::application::{
-    Disable, Encrypt, Generate, Hello, Mac, Random, Sign, VaultStatus, Verify,
+    Disable, Encrypt, Generate, Hello, Mac, Random, SealStatus, Sign, VaultStatus, Verify,
 };
 use nitride_protocol::limits::MAX_PACKET_LEN;
 use nitride_protocol::{
@@ -317,6 +317,14 @@ fn status_says_what_is_weak_and_how_old_approvals_are() {
     let Outcome::Status(request) = outcome else {
         panic!("{outcome:?}");
     };
+    let seal = SealStatus {
+        state: "open",
+        platform: "tpm",
+        generation: 7,
+        keys: 1,
+        left_out: None,
+        because: None,
+    };
     let around = Surroundings {
         are_records_kept: true,
         arena_kind: "locked",
@@ -325,6 +333,7 @@ fn status_says_what_is_weak_and_how_old_approvals_are() {
         agent_connected: true,
         tee: "sample",
         warnings: &["from the daemon"],
+        seal: Some(seal),
     };
     let outcome = world
         .vault
@@ -335,6 +344,7 @@ fn status_says_what_is_weak_and_how_old_approvals_are() {
     let (_, params) = open_reply(&reply[..len]).unwrap();
     let status = VaultStatus::decode_last(params).unwrap();
     assert_eq!(status.policy_generation, 42);
+    assert_eq!(status.seal, Some(seal));
     assert_eq!(status.policy_digest, &[0xd1; 32]);
     assert_eq!(status.gates[0].age_ms, Some(1234));
     assert_eq!((status.connections, status.parked), (3, 2));
