@@ -113,8 +113,19 @@ pub(crate) mod sabotage {
     use super::{DRAW, Draw};
     use std::cell::Cell;
 
+    /// Which allocations of a thread are refused.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Refuse {
+        /// The one after so many, and no other: somebody else gave room back meanwhile.
+        One(usize),
+        /// Every one after so many.
+        All(usize),
+        None,
+    }
+
     thread_local! {
-        static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
+        static REFUSE: Cell<Refuse> = const { Cell::new(Refuse::None) };
+        static HAS_STRUCK: Cell<bool> = const { Cell::new(false) };
         static HELD: Cell<isize> = const { Cell::new(0) };
     }
 
@@ -127,22 +138,30 @@ pub(crate) mod sabotage {
         HELD.set(HELD.get() + change);
     }
 
-    /// Refuses every allocation of this thread after the next `count`; `None` refuses none.
-    pub(crate) fn refuse_after(count: Option<usize>) {
-        LEFT.set(count);
+    /// Refuses allocations of this thread from now on; tells whether any was refused since this
+    /// was last said.
+    pub(crate) fn refuse(which: Refuse) -> bool {
+        REFUSE.set(which);
+        HAS_STRUCK.replace(false)
     }
 
     pub(crate) fn strikes() -> bool {
-        match LEFT.get() {
-            None => false,
-            // What draws on the reserve is promised its memory.
-            Some(_) if DRAW.get() == Draw::Reserve => false,
-            Some(0) => true,
-            Some(left) => {
-                LEFT.set(Some(left - 1));
-                false
-            }
+        // What draws on the reserve is promised its memory.
+        if DRAW.get() == Draw::Reserve {
+            return false;
         }
+        let (strikes, then) = match REFUSE.get() {
+            Refuse::None => (false, Refuse::None),
+            Refuse::One(0) => (true, Refuse::None),
+            Refuse::One(left) => (false, Refuse::One(left - 1)),
+            Refuse::All(0) => (true, Refuse::All(0)),
+            Refuse::All(left) => (false, Refuse::All(left - 1)),
+        };
+        REFUSE.set(then);
+        if strikes {
+            HAS_STRUCK.set(true);
+        }
+        strikes
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the unit tests of this crate share: one pair of arenas for the test process.
 
 use crate::crypto::{CryptoError, fill_random};
-use crate::redirect::sabotage::{held, refuse_after};
+use crate::redirect::sabotage::{Refuse, held, refuse};
 use crate::{ArenaSizes, BackingChoice, Installed, install};
 use std::sync::OnceLock;
 
@@ -18,24 +18,31 @@ pub(crate) fn installed() -> &'static Installed {
     })
 }
 
-/// Refuses the first, second, third … allocation within `work` until it succeeds; gives how many
-/// there are, and what it gives then. Each refusal is named, and leaves nothing behind.
+/// Refuses the first, second, third … allocation within `work`, with those after it and alone,
+/// until there are no more; gives how many there are, and what it gives then. Each refusal is
+/// named, or made good, and leaves nothing behind.
 pub(crate) fn refuse_each<R>(name: &str, work: impl Fn() -> Result<R, CryptoError>) -> (usize, R) {
     // The thread's generator is seeded once, on the reserve.
     fill_random(&mut [0]);
     for count in 0..300 {
-        let before = held();
-        refuse_after(Some(count));
-        let result = work();
-        refuse_after(None);
-        match result {
-            Ok(result) => {
-                println!("{name}: {count} allocations");
-                return (count, result);
+        for which in [Refuse::One(count), Refuse::All(count)] {
+            let before = held();
+            refuse(which);
+            let result = work();
+            let has_struck = refuse(Refuse::None);
+            match result {
+                Ok(result) if !has_struck => {
+                    println!("{name}: {count} allocations");
+                    return (count, result);
+                }
+                Ok(result) => {
+                    drop(result);
+                    assert_eq!(which, Refuse::One(count), "{name}");
+                }
+                Err(error) => assert_eq!(error, CryptoError::ArenaFull, "{name} {which:?}"),
             }
-            Err(error) => assert_eq!(error, CryptoError::ArenaFull, "{name} {count}"),
+            assert_eq!(held(), before, "{name} {which:?} leaks");
         }
-        assert_eq!(held(), before, "{name} {count} leaks");
     }
     panic!("{name} never succeeds");
 }

@@ -1,6 +1,6 @@
 //! What happens when the arena has no room in the midst of a call.
 
-use super::sabotage::{held, refuse_after};
+use super::sabotage::{self, Refuse, held};
 use crate::SecretBuf;
 use crate::crypto::{
     AeadAlgorithm, AeadKey, CryptoError, Curve, Ec, EcP256, Ed25519, HashAlgorithm, Hmac, Input,
@@ -9,6 +9,7 @@ use crate::crypto::{
     verify_ecdsa, verify_ed25519, verify_ml_dsa_65,
 };
 use crate::testing::{installed, refuse_each};
+use std::thread;
 
 /// As [`refuse_each`], of what takes at least one allocation.
 fn refuse<R>(name: &str, work: impl Fn() -> Result<R, CryptoError>) -> R {
@@ -210,13 +211,47 @@ fn a_refused_allocation_while_an_rsa_key_is_made_is_an_error_and_leaks_nothing()
     fill_random(&mut [0]);
     // It takes thousands: some of them, the last ones included.
     for count in (0..60).chain((60..6000).step_by(331)) {
-        let before = held();
-        refuse_after(Some(count));
-        let result = Rsa::generate(RsaSize::Bits2048).map(drop);
-        refuse_after(None);
-        if let Err(error) = result {
-            assert_eq!(error, CryptoError::ArenaFull, "{count}");
+        for which in [Refuse::One(count), Refuse::All(count)] {
+            let before = held();
+            sabotage::refuse(which);
+            let result = Rsa::generate(RsaSize::Bits2048).map(drop);
+            sabotage::refuse(Refuse::None);
+            if let Err(error) = result {
+                assert_eq!(error, CryptoError::ArenaFull, "{which:?}");
+            }
+            assert_eq!(held(), before, "{which:?} leaks");
         }
-        assert_eq!(held(), before, "{count} leaks");
+    }
+}
+
+/// AWS-LC ends the process where it has no memory for a thread's generator.
+#[test]
+fn a_thread_without_a_generator_is_refused_and_ends_nothing() {
+    installed();
+    let key = EcP256::generate().unwrap();
+    let draws: [(&str, &(dyn Fn() -> Result<(), CryptoError> + Sync)); 5] = [
+        ("generate", &|| EcP256::generate().map(drop)),
+        ("sign", &|| key.sign(b"x").map(drop)),
+        ("ed25519", &|| Ed25519::generate().map(drop)),
+        ("ml-dsa", &|| MlDsa65::generate()?.sign(b"x").map(drop)),
+        ("ml-kem", &|| MlKem768::generate()?.encapsulate().map(drop)),
+    ];
+    for (name, draw) in draws {
+        let has_struck = |which| {
+            let fresh = || {
+                sabotage::refuse(which);
+                let result = draw();
+                let has_struck = sabotage::refuse(Refuse::None);
+                let fits = result == Ok(()) || result == Err(CryptoError::ArenaFull);
+                assert!(fits, "{name}: {result:?}");
+                has_struck
+            };
+            thread::scope(|scope| scope.spawn(fresh).join().unwrap())
+        };
+        let mut counts = 0..100;
+        assert!(
+            counts.any(|count| !has_struck(Refuse::One(count)) && !has_struck(Refuse::All(count)))
+        );
+        assert!(counts.start > 1, "{name} allocates nothing");
     }
 }
