@@ -85,7 +85,8 @@ fn of_status(status: Status) -> u8 {
         | Status::AgentAbsent
         | Status::ShuttingDown
         | Status::EvidenceUnavailable
-        | Status::AuditUnavailable => NOT_NOW,
+        | Status::AuditUnavailable
+        | Status::SealUnavailable => NOT_NOW,
         Status::Internal | Status::UnsupportedVersion => FAULT,
         _ => REFUSED,
     }
@@ -117,7 +118,8 @@ mod tests {
                 | "agent-absent"
                 | "shutting-down"
                 | "evidence-unavailable"
-                | "audit-unavailable" => 6,
+                | "audit-unavailable"
+                | "seal-unavailable" => 6,
                 "internal" | "unsupported-version" => 7,
                 _ => 1,
             };

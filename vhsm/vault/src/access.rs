@@ -315,14 +315,15 @@ impl<'s> Grant<'s> {
         let body = key.read()?;
         match self.body_allows(vault, &body, wanted, now) {
             Ok(access) => {
+                let rule = self.rule.map(|rule| &**rule);
                 if let Some(note) = self.used {
                     note.set(Some(Used {
                         key_type: access.body.key_type,
                         version: access.version.number,
+                        is_sealed: access.body.is_sealed(rule),
                     }));
                 }
                 let used = (access.body, access.version);
-                let rule = self.rule.map(|rule| &**rule);
                 let whose = self.recipient.spender();
                 vault.keys.admit(used, self.operation, rule, whose, now)?;
                 let result = act(&access)?;
@@ -343,7 +344,10 @@ impl<'s> Grant<'s> {
         match permissions::concerns(self.operation) {
             Some(permissions::Key::Use(_)) => self.rule_allows(now)?,
             Some(permissions::Key::Lifecycle(_)) => {
-                let key = self.key().ok_or(Refusal::KeyNotFound)?;
+                let Some(key) = self.key() else {
+                    self.may_be_absent(vault)?;
+                    return Err(Refusal::KeyNotFound.into());
+                };
                 return Ok(state_allows(self.operation, key.read()?.state)?);
             }
             // What else a new key takes, its own operation says.
@@ -360,7 +364,10 @@ impl<'s> Grant<'s> {
                     false => Ok(()),
                 }
             }
-            (None, Some(rule)) if rule.source == Source::Generate => self.gate_allows(vault, now),
+            (None, Some(rule)) if rule.source == Source::Generate => {
+                self.may_be_absent(vault)?;
+                self.gate_allows(vault, now)
+            }
             (None, _) => Err(self.missing(vault, now)),
         }
     }

@@ -54,6 +54,7 @@ mod permissions;
 pub mod policy;
 mod refusal;
 pub mod rounds;
+pub mod seal;
 mod session;
 mod surroundings;
 mod vault;

@@ -192,6 +192,12 @@ pub enum Refusal {
          for buffers"
     )]
     ArenaReserved,
+    /// What the seal would bring is not here, so nothing of its own is made or changed.
+    #[error("the key is sealed, and the seal is not open")]
+    SealClosed,
+    /// Nothing keeps the host from playing an older sealed file.
+    #[error("the key is sealed without a counter: an older sealed file would take it back")]
+    NotDurable,
     /// Something that should not happen; named for whoever reads the log.
     #[error("internal fault: {what}")]
     Internal {
@@ -247,6 +253,8 @@ impl Refusal {
             }
             Self::TooLarge => Status::TooLarge,
             Self::ArenaFull | Self::ArenaReserved => Status::ArenaFull,
+            Self::SealClosed => Status::SealUnavailable,
+            Self::NotDurable => Status::NotDurable,
             Self::Internal { .. } => Status::Internal,
         }
     }

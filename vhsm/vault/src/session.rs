@@ -57,6 +57,9 @@ pub struct Used {
     pub key_type: KeyType,
     /// Its version.
     pub version: u32,
+    /// Whether the seal has the key: what was made with it is lost with it, so no answer may leave
+    /// before the file has it.
+    pub is_sealed: bool,
 }
 
 /// An item of a batch that was refused.

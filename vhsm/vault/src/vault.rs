@@ -82,6 +82,8 @@ impl Vault {
         self.policy.store(Arc::clone(&policy));
         // After the policy: a session that sees the new epoch finds the new policy.
         self.epoch.fetch_add(1, Ordering::Release);
+        // It may speak of other keys than before.
+        self.keys.seal.note(true);
         // A key that cannot be swept is locked for good, and then nobody uses it either.
         let _ = self.keys.sweep(&policy, now);
         Ok(())

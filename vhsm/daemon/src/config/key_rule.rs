@@ -38,6 +38,8 @@ pub(super) struct RawKey {
     #[serde(default)]
     prefetch: bool,
     tenant: Option<String>,
+    #[serde(default)]
+    seal: bool,
 }
 
 /// `rate = { uses = 100, per = "1m" }`.
@@ -126,6 +128,7 @@ impl RawKey {
                 .collect::<Result<_, _>>()?,
             prefetch: self.prefetch,
             tenant: self.tenant,
+            seal: self.seal,
         })
     }
 }

@@ -16,7 +16,11 @@ pub(super) fn part(fault: &PolicyFault) -> String {
         | PolicyFault::RotatedElsewhere { key, .. }
         | PolicyFault::NotRotated { key, .. }
         | PolicyFault::WrapsItself { key }
-        | PolicyFault::NotAWrappingKey { key, .. } => format!("key {key}"),
+        | PolicyFault::NotAWrappingKey { key, .. }
+        | PolicyFault::NoSeal { key }
+        | PolicyFault::CountedWithoutCounter { key }
+        | PolicyFault::SealsItself { key }
+        | PolicyFault::UnfitSealPart { key } => format!("key {key}"),
         PolicyFault::Duplicate { kind, name } => format!("{kind} {name}"),
         PolicyFault::Unknown { by, .. }
         | PolicyFault::TooMany { by, .. }
@@ -55,6 +59,14 @@ pub(super) fn remedy(fault: &PolicyFault) -> &'static str {
         PolicyFault::OnlyAHint { .. } => "state uid, user, gid, group, unit or cgroup-prefix too",
         PolicyFault::AnyPeer { .. } => "state a condition for each peer",
         PolicyFault::RelativeCgroup { .. } => "begin it with a slash",
+        PolicyFault::NoSeal { .. } => "state [seal] in vhsmd.toml, or remove seal",
+        PolicyFault::CountedWithoutCounter { .. } => {
+            "remove one of the two, or state platform = \"tpm\" and counter = true under [seal]"
+        }
+        PolicyFault::SealsItself { .. } => "remove seal: its service brings it again",
+        PolicyFault::UnfitSealPart { .. } => {
+            "state such a [[key]], or correct provisioned under [seal]"
+        }
         PolicyFault::NeverOpen { .. } => "state how old an approval may be",
     }
 }

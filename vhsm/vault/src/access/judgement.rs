@@ -37,8 +37,18 @@ impl Grant<'_> {
         is_valid(rule.not_before, rule.not_after, now)
     }
 
+    /// Whether a key that is not here is not there either: while the seal is closed, nobody knows
+    /// that of a key that it may have.
+    pub(crate) fn may_be_absent(&self, vault: &Vault) -> Result<(), Refusal> {
+        let is_sealed = self.rule.is_some_and(|rule| rule.is_sealed());
+        vault.keys.seal.may_change(is_sealed)
+    }
+
     /// Why there is no key, or what it takes to have one.
     pub(super) fn missing(&self, vault: &Vault, now: Now) -> Stop {
+        if let Err(refusal) = self.may_be_absent(vault) {
+            return refusal.into();
+        }
         match self.rule {
             Some(rule) if matches!(rule.source, Source::Kbs { .. }) => {
                 match self.gate_allows(vault, now) {

@@ -199,6 +199,7 @@ impl<'i> KeyImage<'i> {
                 fields: VersionFields {
                     own: None,
                     voucher: Voucher::Vault,
+                    was_unsealed: false,
                 },
                 key_type: self.key_type,
                 material: &material,
@@ -307,10 +308,13 @@ impl Keys {
             let whole = image.write(group.family(), &new, draw);
             written.push(whole.map_err(|refusal| (image.name.clone(), refusal))?);
         }
-        let keys = written.len() as u64;
         group.close();
+        let keys = written.len() as u64;
         for (name, body) in written {
+            let rule = policy.key_rule(name.as_str());
+            let is_sealed = rule.is_some_and(|rule| rule.is_sealed());
             table.add(name, body);
+            self.seal.note(is_sealed);
         }
         Ok(keys)
     }

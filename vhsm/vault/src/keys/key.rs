@@ -1,4 +1,4 @@
-use super::record::{self, Family, KeyFields, SINCE_BOOT_MS, TAKEN, USES, VersionFields};
+use super::record::{self, AGE_MS, Family, KeyFields, SINCE_BOOT_MS, TAKEN, USES, VersionFields};
 use super::terms::slower;
 use super::{Material, Nonces, OwnPolicy, Voucher};
 use crate::access::Wanted;
@@ -68,6 +68,8 @@ pub(crate) struct Version {
     /// What its envelope says, and those of newer versions with it.
     pub(crate) own: Option<Box<OwnPolicy>>,
     pub(crate) voucher: Voucher,
+    /// Whether other machines may have it, whatever its origin.
+    pub(crate) was_unsealed: bool,
     held: Material,
 }
 
@@ -341,7 +343,7 @@ impl Body {
         let is_ours = self.origin == Origin::Generated
             && self.state == KeyState::Enabled
             && newest.state == KeyState::Enabled;
-        let age_ms = now.boot_ms.saturating_sub(newest.since_boot_ms());
+        let age_ms = newest.age_ms(now);
         let is_old = |after_secs: u64| age_ms >= after_secs.saturating_mul(1000);
         is_ours
             && (rule.rotate_after_secs.is_some_and(is_old)
@@ -387,6 +389,7 @@ impl Version {
             state,
             own: fields.own,
             voucher: fields.voucher,
+            was_unsealed: fields.was_unsealed,
             held,
         }
     }
@@ -417,6 +420,13 @@ impl Version {
             .load(Ordering::Relaxed)
     }
 
+    /// How old it is, with what it was when it was unsealed.
+    pub(super) fn age_ms(&self, now: Now) -> u64 {
+        let before_ms = self.held.record().counter(AGE_MS).load(Ordering::Relaxed);
+        let since_ms = now.boot_ms.saturating_sub(self.since_boot_ms());
+        before_ms.saturating_add(since_ms)
+    }
+
     /// Counts its lease from now on: one atomic store.
     pub(super) fn renew_lease(&self, now: Now) {
         record::renew(self.held.record(), now);
@@ -441,13 +451,18 @@ impl Version {
         }
     }
 
-    /// Writes what its envelope says into its record.
-    pub(super) fn rewrite(&mut self) -> Result<(), Refusal> {
-        let fields = VersionFields {
+    /// What stands in its record.
+    pub(super) fn fields(&self) -> VersionFields {
+        VersionFields {
             own: self.own.clone(),
             voucher: self.voucher.clone(),
-        };
-        let public = fields.encode()?;
+            was_unsealed: self.was_unsealed,
+        }
+    }
+
+    /// Writes what its envelope says into its record.
+    pub(super) fn rewrite(&mut self) -> Result<(), Refusal> {
+        let public = self.fields().encode()?;
         record::replace(self.held.record_mut(), &public)
     }
 }

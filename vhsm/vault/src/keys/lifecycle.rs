@@ -17,7 +17,7 @@ impl Keys {
     /// Enables or disables a key, or one of its versions.
     pub(crate) fn set_state(
         &self,
-        key: &Key,
+        (key, rule): (&Key, Option<&KeyRule>),
         version: Option<u32>,
         state: KeyState,
     ) -> Result<(), Refusal> {
@@ -27,16 +27,26 @@ impl Keys {
         };
         let mut body = key.write()?;
         body.may_change(operation, version)?;
+        let is_sealed = body.is_sealed(rule);
+        self.seal.may_change(is_sealed)?;
         body.set_state(version, state);
+        self.seal.note(is_sealed);
         Ok(())
     }
 
     /// Zeroes a key, or one of its versions, for good.
-    pub(crate) fn destroy(&self, key: &Key, version: Option<u32>) -> Result<(), Refusal> {
+    pub(crate) fn destroy(
+        &self,
+        (key, rule): (&Key, Option<&KeyRule>),
+        version: Option<u32>,
+    ) -> Result<(), Refusal> {
         let ended = {
             let mut body = key.write()?;
             body.may_change(Operation::Destroy, version)?;
+            let is_sealed = body.is_sealed(rule);
+            self.seal.may_promise(is_sealed)?;
             body.destroy(version);
+            self.seal.note(is_sealed);
             body.state == KeyState::Destroyed && body.origin != Origin::Provisioned
         };
         if ended {
@@ -46,12 +56,21 @@ impl Keys {
     }
 
     /// Makes a version more, which protects from now on; gives its number.
-    pub(crate) fn rotate(&self, key: &Key, now: Now, draw: &mut dyn Draw) -> Result<u32, Refusal> {
+    pub(crate) fn rotate(
+        &self,
+        (key, rule): (&Key, Option<&KeyRule>),
+        now: Now,
+        draw: &mut dyn Draw,
+    ) -> Result<u32, Refusal> {
         let key_type = key.read()?.may_rotate()?;
         let material = Material::draw(key_type, draw)?;
         let mut body = key.write()?;
         body.may_rotate()?;
-        body.add_version(&material, now, draw)
+        let is_sealed = body.is_sealed(rule);
+        self.seal.may_change(is_sealed)?;
+        let number = body.add_version(&material, now, draw)?;
+        self.seal.note(is_sealed);
+        Ok(number)
     }
 
     /// Rotates the key if its rule says that it is time. That it cannot be is no reason to refuse
@@ -71,7 +90,9 @@ impl Keys {
     ) -> Result<(), Refusal> {
         let key_type = {
             let body = key.read()?;
-            if !body.is_due(rule, now) || !body.has_room() {
+            // While the seal is closed, the one that is there has to do.
+            let may_change = self.seal.may_change(body.is_sealed(Some(rule))).is_ok();
+            if !body.is_due(rule, now) || !body.has_room() || !may_change {
                 return Ok(());
             }
             body.may_rotate()?
@@ -81,7 +102,9 @@ impl Keys {
         // Asked again under the lock: another thread may have done it.
         if body.is_due(rule, now) {
             body.may_rotate()?;
+            let is_sealed = body.is_sealed(Some(rule));
             body.add_version(&material, now, draw)?;
+            self.seal.note(is_sealed);
         }
         Ok(())
     }
@@ -107,7 +130,11 @@ impl Keys {
     /// Changes what travels with a key, as an administrator says: within its type, or, where
     /// somebody else vouches for the key or it was made out of another one, within what it says
     /// already.
-    pub(crate) fn set_policy(&self, key: &Key, asked: &KeyPolicy<'_>) -> Result<(), Refusal> {
+    pub(crate) fn set_policy(
+        &self,
+        (key, rule): (&Key, Option<&KeyRule>),
+        asked: &KeyPolicy<'_>,
+    ) -> Result<(), Refusal> {
         let mut body = key.write()?;
         if body.state == KeyState::Destroyed {
             return Err(Refusal::KeyDestroyed);
@@ -121,9 +148,16 @@ impl Keys {
             }
             terms = body.terms.narrowed_by(&terms);
         }
+        let is_sealed = body.is_sealed(rule);
+        self.seal.may_change(is_sealed)?;
+        if asked.max_uses.is_some() {
+            self.seal.may_promise(is_sealed)?;
+        }
         let mut fields = body.fields(key.name());
         fields.terms = terms;
-        body.rewrite(fields)
+        body.rewrite(fields)?;
+        self.seal.note(is_sealed);
+        Ok(())
     }
 
     /// Whether one more use may happen, by `whose`, now; counts it where it is one. Asked last,
@@ -143,7 +177,13 @@ impl Keys {
             // By the identity that copies of a key share, so that none is used faster by them.
             self.buckets.take((body.id, whose), rate, now)?;
         }
-        body.take_use(body.max_uses(version, rule))
+        let max_uses = body.max_uses(version, rule);
+        // What is not limited is not written through: its uses are for people to read.
+        let is_sealed = max_uses.is_some() && body.is_sealed(rule);
+        self.seal.may_promise(is_sealed)?;
+        body.take_use(max_uses)?;
+        self.seal.note(is_sealed);
+        Ok(())
     }
 }
 
@@ -235,6 +275,7 @@ impl Body {
             fields: VersionFields {
                 own: None,
                 voucher: Voucher::Vault,
+                was_unsealed: false,
             },
             key_type: self.key_type,
             material,

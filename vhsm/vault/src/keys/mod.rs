@@ -1,5 +1,6 @@
 //! The key table: who has which name, how many there may be, and how keys come in.
 
+mod durable;
 mod image;
 mod key;
 mod lifecycle;
@@ -9,6 +10,7 @@ mod nonce;
 mod provision;
 mod rate;
 pub(crate) mod record;
+mod sealed;
 mod terms;
 
 pub(crate) use image::KeyImage;
@@ -17,10 +19,12 @@ pub(crate) use material::{Expanded, ExpandedCache, Live, Material, Wrapping, cur
 pub(crate) use new_key::NewKey;
 use nonce::Nonces;
 pub(crate) use provision::{CommitRefused, Delivered};
+pub(crate) use sealed::{SealedKey, SealedKeys};
 pub(crate) use terms::{OwnPolicy, Owner, Voucher};
 
 use crate::policy::{ActivePolicy, KeyRule};
 use crate::{Draw, Now, Refusal, VaultLimits};
+use durable::Durable;
 use new_key::Making;
 use nitride_protocol::{KeyNameBuf, KeyState, Operation, Origin};
 use nitride_secmem::crypto::sha256;
@@ -42,6 +46,8 @@ pub(crate) struct Keys {
     pub(crate) expanded: ExpandedCache,
     /// How full the arenas are.
     pub(crate) usage: fn() -> Usage,
+    /// What the seal has to know, and whether it can.
+    pub(crate) seal: Durable,
     /// What was found and not understood: never touched, so that a later vault finds it.
     held: Vec<Record>,
 }
@@ -88,6 +94,7 @@ impl Keys {
             buckets: Buckets::default(),
             expanded: ExpandedCache::new(limits.expanded_len),
             usage,
+            seal: Durable::default(),
             held: found.held,
         };
         (keys, found.refused)
@@ -117,7 +124,8 @@ impl Keys {
                 "{len} records were not understood, and their keys are not there"
             ));
         }
-        let irreplaceable = self.read()?.irreplaceable;
+        let sealed = self.sealed_and_irreplaceable(policy)?;
+        let irreplaceable = self.read()?.irreplaceable.saturating_sub(sealed);
         if irreplaceable > 0 && !are_records_kept {
             warnings.push(format!(
                 "{irreplaceable} keys were made here and end with the process: nothing can bring \
@@ -133,6 +141,23 @@ impl Keys {
             }
         }
         Ok(warnings)
+    }
+
+    /// How many keys that no service could bring again the seal brings.
+    fn sealed_and_irreplaceable(&self, policy: &ActivePolicy) -> Result<u64, Refusal> {
+        let mut sealed = 0;
+        if !self.seal.is_open() {
+            return Ok(sealed);
+        }
+        for (name, rule) in policy.key_rules() {
+            if rule.is_sealed()
+                && let Some(key) = self.find(name.as_str())?
+            {
+                let body = key.read()?;
+                sealed += u64::from(is_irreplaceable(&body) && body.is_sealed(Some(rule)));
+            }
+        }
+        Ok(sealed)
     }
 
     /// At most `max` keys in the order of their names, from `from` on.
@@ -278,9 +303,14 @@ impl Keys {
     ) -> Result<u32, Refusal> {
         let mut table = self.write()?;
         self.place(&table, &new)?;
+        let is_sealed = new.rule.is_some_and(KeyRule::is_sealed);
+        if making.terms.max_uses.is_some() {
+            self.seal.may_promise(is_sealed)?;
+        }
         let (name, body) = new.write(making, draw)?;
         let version = body.newest_version();
         table.add(name, body);
+        self.seal.note(is_sealed);
         Ok(version)
     }
 
@@ -291,6 +321,8 @@ impl Keys {
                 _ => Refusal::KeyExists,
             });
         }
+        let is_sealed = new.rule.is_some_and(KeyRule::is_sealed);
+        self.seal.may_change(is_sealed)?;
         if new.rule.is_none() {
             if table.unruled >= self.limits.keys {
                 return Err(Refusal::TooManyKeys);
@@ -340,10 +372,13 @@ impl Table {
             *self.of_uid.entry(uid).or_default() += 1;
             self.unruled += 1;
         }
-        if body.origin != Origin::Provisioned && body.state != KeyState::Destroyed {
-            self.irreplaceable += 1;
-        }
+        self.irreplaceable += u64::from(is_irreplaceable(body));
     }
+}
+
+/// Whether no service could bring it again.
+fn is_irreplaceable(body: &Body) -> bool {
+    body.origin != Origin::Provisioned && body.state != KeyState::Destroyed
 }
 
 /// Whether a lease, its own or its rule's, may ever end it.

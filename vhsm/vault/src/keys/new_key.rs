@@ -84,6 +84,7 @@ impl NewKey<'_> {
             fields: VersionFields {
                 own: None,
                 voucher: Voucher::Vault,
+                was_unsealed: false,
             },
             key_type: self.key_type,
             material: making.material,

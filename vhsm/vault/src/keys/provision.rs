@@ -99,15 +99,26 @@ impl Keys {
         }
         let material = Material::accept(rule.key_type, delivered.material)?;
         let mut table = self.write()?;
+        // What is sealed changes with it, and so does what it is sealed under.
+        let is_part = delivered.policy.is_seal_part(&rule.name);
         if let Some(key) = table.find(rule.name.as_str()) {
-            return merge(&mut *key.write()?, delivered, &material, now, draw);
+            let mut body = key.write()?;
+            let was_sealed = body.is_sealed(Some(rule));
+            self.seal.may_change(was_sealed)?;
+            let has_changed = merge(&mut body, delivered, &material, now, draw)?;
+            let is_sealed = was_sealed || body.is_sealed(Some(rule));
+            self.seal.note(has_changed && (is_part || is_sealed));
+            return Ok(());
         }
+        self.seal.may_change(rule.is_sealed())?;
         let family = Family::draw(draw);
         let version = delivered.version(&material, KeyState::Enabled, now);
         let version = version.write(family, None, draw)?;
         let fields = delivered.fields(family, now);
         let (name, body) = fields.write(vec![version], draw)?;
+        let is_sealed = body.is_sealed(Some(rule));
         table.add(name, body);
+        self.seal.note(is_part || is_sealed);
         Ok(())
     }
 
@@ -119,7 +130,9 @@ impl Keys {
         else {
             return false;
         };
-        let Some(key) = found else { return true };
+        let Some(key) = found else {
+            return self.seal.may_change(rule.is_sealed()).is_ok();
+        };
         let Ok(body) = key.read() else { return false };
         let is_of_rule = body.key_type == rule.key_type && body.is_resource(path);
         body.origin == Origin::Provisioned
@@ -147,6 +160,7 @@ impl Delivered<'_> {
             fields: VersionFields {
                 own: Some(Box::new(self.own_policy())),
                 voucher: self.voucher.clone(),
+                was_unsealed: false,
             },
             key_type: self.rule.key_type,
             material,
@@ -171,13 +185,14 @@ impl Delivered<'_> {
     }
 }
 
+/// Says whether anything but a lease has changed.
 fn merge(
     body: &mut Body,
     delivered: &Delivered<'_>,
     material: &SecretBuf,
     now: Now,
     draw: &mut dyn Draw,
-) -> Result<(), CommitRefused> {
+) -> Result<bool, CommitRefused> {
     if body.origin != Origin::Provisioned {
         return Err(CommitRefused::NotProvisioned);
     }
@@ -192,7 +207,8 @@ fn merge(
             .version(Wanted::Newest)
             .is_ok_and(|newest| newest.voucher.counts(policy, rule));
     if !is_same {
-        return replace(body, delivered, material, now, draw);
+        replace(body, delivered, material, now, draw)?;
+        return Ok(true);
     }
     let held = body.newest_version();
     if delivered.version < held {
@@ -204,7 +220,7 @@ fn merge(
         let version = version.write(body.family, None, draw)?;
         narrow(&mut body.versions, version.own.as_deref());
         body.put(version, place);
-        return Ok(());
+        return Ok(true);
     }
     renew(body, delivered, material, now, draw)
 }
@@ -270,17 +286,18 @@ fn narrow(versions: &mut [Version], by: Option<&OwnPolicy>) {
     }
 }
 
-/// Renews the lease of the version that is here; its counters and its nonces go on.
+/// Renews the lease of the version that is here; its counters and its nonces go on. Says whether
+/// more than that has changed.
 fn renew(
     body: &mut Body,
     delivered: &Delivered<'_>,
     material: &SecretBuf,
     now: Now,
     draw: &mut dyn Draw,
-) -> Result<(), CommitRefused> {
+) -> Result<bool, CommitRefused> {
     let family = body.family;
     let Some((here, before)) = body.versions.split_last_mut() else {
-        return Ok(());
+        return Ok(false);
     };
     if here.state == KeyState::Destroyed {
         return Err(CommitRefused::Destroyed);
@@ -293,7 +310,7 @@ fn renew(
     let own = here.own.as_deref().unwrap_or(&said).narrowed_by(&said);
     if here.material().is_some() && here.own.as_deref() == Some(&own) {
         here.renew_lease(now);
-        return Ok(());
+        return Ok(false);
     }
     let mut again = delivered.version(material, here.state, now);
     if here.material().is_some() {
@@ -303,5 +320,5 @@ fn renew(
     let again = again.write(family, Some(here), draw)?;
     record::erase_replaced(std::mem::replace(here, again));
     narrow(before, Some(&said));
-    Ok(())
+    Ok(true)
 }

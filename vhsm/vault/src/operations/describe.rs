@@ -23,6 +23,7 @@ pub(super) fn describe(
         state_allows(Operation::Describe, body.state)?;
         return call.answer(&of_body(&body, rule, now));
     }
+    grant.may_be_absent(vault)?;
     let pending = rule.and_then(of_rule).ok_or(Refusal::KeyNotFound)?;
     call.answer(&pending)
 }

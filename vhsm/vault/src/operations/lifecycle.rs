@@ -1,6 +1,7 @@
 use super::Call;
 use crate::access::Grant;
 use crate::keys::Key;
+use crate::policy::KeyRule;
 use crate::refusal::Stop;
 use crate::{Outcome, Refusal, Session, Vault};
 use nitride_protocol::admin::Destroy;
@@ -15,8 +16,9 @@ pub(super) fn enable(
     call: Call<'_>,
 ) -> Result<Outcome, Stop> {
     let Enable { key, version } = Enable::decode_last(params)?;
-    let key = present(vault, session, Operation::Enable, key)?;
-    vault.keys.set_state(&key, version, KeyState::Enabled)?;
+    let (key, rule) = present(vault, session, Operation::Enable, key)?;
+    let on = (&*key, rule.as_deref());
+    vault.keys.set_state(on, version, KeyState::Enabled)?;
     call.answer(&Empty)
 }
 
@@ -27,8 +29,9 @@ pub(super) fn disable(
     call: Call<'_>,
 ) -> Result<Outcome, Stop> {
     let Disable { key, version } = Disable::decode_last(params)?;
-    let key = present(vault, session, Operation::Disable, key)?;
-    vault.keys.set_state(&key, version, KeyState::Disabled)?;
+    let (key, rule) = present(vault, session, Operation::Disable, key)?;
+    let on = (&*key, rule.as_deref());
+    vault.keys.set_state(on, version, KeyState::Disabled)?;
     call.answer(&Empty)
 }
 
@@ -39,18 +42,22 @@ pub(super) fn destroy(
     call: Call<'_>,
 ) -> Result<Outcome, Stop> {
     let Destroy { key, version } = Destroy::decode_last(params)?;
-    let key = present(vault, session, Operation::Destroy, key)?;
-    vault.keys.destroy(&key, version)?;
+    let (key, rule) = present(vault, session, Operation::Destroy, key)?;
+    vault.keys.destroy((&*key, rule.as_deref()), version)?;
     call.answer(&Empty)
 }
 
-/// The key that is to be changed, which has to be there.
+/// The key that is to be changed, which has to be there, and its rule.
 pub(super) fn present(
     vault: &Vault,
     session: &mut Session,
     operation: Operation,
     name: KeyName<'_>,
-) -> Result<Arc<Key>, Refusal> {
+) -> Result<(Arc<Key>, Option<Arc<KeyRule>>), Refusal> {
     let grant = Grant::new(session, vault, operation, name)?;
-    grant.key().cloned().ok_or(Refusal::KeyNotFound)
+    let Some(key) = grant.key().cloned() else {
+        grant.may_be_absent(vault)?;
+        return Err(Refusal::KeyNotFound);
+    };
+    Ok((key, grant.rule().cloned()))
 }

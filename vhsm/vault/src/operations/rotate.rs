@@ -12,8 +12,9 @@ pub(super) fn rotate(
     call: Call<'_>,
 ) -> Result<Outcome, Stop> {
     let Rotate { key } = Rotate::decode_last(params)?;
-    let key = present(vault, session, Operation::Rotate, key)?;
-    let version = vault.keys.rotate(&key, call.now, call.draw)?;
+    let (key, rule) = present(vault, session, Operation::Rotate, key)?;
+    let on = (&*key, rule.as_deref());
+    let version = vault.keys.rotate(on, call.now, call.draw)?;
     call.answer(&Rotated { version })
 }
 
@@ -25,7 +26,8 @@ pub(super) fn set_policy(
     call: Call<'_>,
 ) -> Result<Outcome, Stop> {
     let SetPolicy { key, policy } = SetPolicy::decode_last(params)?;
-    let key = present(vault, session, Operation::SetPolicy, key)?;
-    vault.keys.set_policy(&key, &policy)?;
+    let (key, rule) = present(vault, session, Operation::SetPolicy, key)?;
+    let on = (&*key, rule.as_deref());
+    vault.keys.set_policy(on, &policy)?;
     call.answer(&Empty)
 }

@@ -271,7 +271,7 @@ impl Sealing<'_> {
 /// Where a repeated nonce gives the key away, only a key that no other machine has counts.
 fn sealing_of<'l>(access: &Access<'_>, live: &'l Live) -> Result<Sealing<'l>, Refusal> {
     let key_type = access.body().key_type;
-    let is_ours = access.body().origin == Origin::Generated;
+    let is_ours = access.body().origin == Origin::Generated && !access.version().was_unsealed;
     match (live.expanded(), plain_algorithm(access)) {
         (Expanded::Gcm256(keys), _) if is_ours => {
             Ok(Sealing::Counted(&keys.plain, Algorithm::Aes256Gcm))

@@ -48,6 +48,12 @@ impl ActivePolicy {
         &self.set
     }
 
+    /// Whether this key is a part of the sealing key.
+    pub(crate) fn is_seal_part(&self, name: &KeyNameBuf) -> bool {
+        let seal = self.set.seal.as_ref();
+        seal.and_then(|seal| seal.provisioned.as_ref()) == Some(name)
+    }
+
     /// The key's own policy, where one is stated.
     pub(crate) fn key_rule(&self, name: &str) -> Option<&Arc<KeyRule>> {
         self.keys.get(name)
@@ -81,13 +87,13 @@ impl ActivePolicy {
             .filter(|rule| rule.keys.iter().any(|pattern| pattern.matches(name)))
             .filter(|rule| rule.peers.iter().any(|stated| stated.matches(peer)))
             .fold(OperationSet::EMPTY, |all, rule| all.union(rule.operations))
+            .with_implied()
     }
 
     /// What the names begin with on which the rules grant `peer` this operation: in order, none of
     /// them beginning with another one.
     pub(crate) fn starts_granted(&self, peer: &Peer, operation: Operation) -> Vec<&str> {
         let granting = self
-            .with_implied()
             .set
             .rules
             .iter()

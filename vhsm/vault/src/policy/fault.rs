@@ -144,6 +144,32 @@ pub enum PolicyFault {
         /// "rule NAME" or "admin".
         by: String,
     },
+    /// `seal` at a key where nothing seals.
+    #[error("key {key} is to be sealed, and there is no [seal]")]
+    NoSeal {
+        /// The key.
+        key: KeyNameBuf,
+    },
+    /// `seal` and `max-uses` at a key where the host could play an older file.
+    #[error("key {key} is sealed and has max-uses, and no counter: uses could be taken back")]
+    CountedWithoutCounter {
+        /// The key.
+        key: KeyNameBuf,
+    },
+    /// `seal` at the key that the sealed file opens with.
+    #[error("key {key} is a part of the sealing key: it cannot be sealed under itself")]
+    SealsItself {
+        /// The key.
+        key: KeyNameBuf,
+    },
+    /// A part of the sealing key that no service brings, or of another type.
+    #[error(
+        "the provisioned part of the seal, {key}, is no secret or hmac key with a kbs:/// source"
+    )]
+    UnfitSealPart {
+        /// The key.
+        key: KeyNameBuf,
+    },
     /// A gate that no approval could keep open.
     #[error("gate {gate} has a max-age of zero: no approval would ever count")]
     NeverOpen {
@@ -199,7 +225,45 @@ impl PolicySet {
         }
         self.keys
             .iter()
-            .try_for_each(|key| check_wrapping(key, &types))
+            .try_for_each(|key| check_wrapping(key, &types))?;
+        self.check_seal()
+    }
+
+    /// What is sealed, and what with.
+    fn check_seal(&self) -> Result<(), PolicyFault> {
+        let part = self
+            .seal
+            .as_ref()
+            .and_then(|seal| seal.provisioned.as_ref());
+        if let Some(part) = part {
+            let mut keys = self.keys.iter();
+            let is_fit = |rule: &KeyRule| {
+                matches!(rule.source, Source::Kbs { .. })
+                    && matches!(
+                        rule.key_type,
+                        KeyType::Secret
+                            | KeyType::HmacSha256
+                            | KeyType::HmacSha384
+                            | KeyType::HmacSha512
+                    )
+            };
+            if !keys.any(|rule| rule.name == *part && is_fit(rule)) {
+                let key = part.clone();
+                return Err(PolicyFault::UnfitSealPart { key });
+            }
+        }
+        for rule in self.keys.iter().filter(|rule| rule.seal) {
+            let key = rule.name.clone();
+            match &self.seal {
+                None => return Err(PolicyFault::NoSeal { key }),
+                Some(_) if part == Some(&key) => return Err(PolicyFault::SealsItself { key }),
+                Some(seal) if !seal.is_durable && rule.max_uses.is_some() => {
+                    return Err(PolicyFault::CountedWithoutCounter { key });
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
     }
 
     fn check_key(&self, rule: &KeyRule) -> Result<(), PolicyFault> {

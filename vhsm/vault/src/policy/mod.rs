@@ -39,6 +39,8 @@ pub struct PolicySet {
     pub services: Vec<String>,
     /// Owners of resources, whose envelopes keys may name.
     pub signers: Vec<Signer>,
+    /// What the seal is, where there is one.
+    pub seal: Option<SealTerms>,
 }
 
 impl PolicySet {
@@ -119,6 +121,15 @@ pub struct KeyRule {
     pub prefetch: bool,
     /// The tenant that the envelope has to name.
     pub tenant: Option<String>,
+    /// Whether it outlives a reboot, in the sealed file. What has a lease does not.
+    pub seal: bool,
+}
+
+impl KeyRule {
+    /// Whether the seal has the key, as far as its rule has a say.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.seal && self.lease_secs.is_none()
+    }
 }
 
 /// A token bucket that holds `uses` and fills once in `per_secs`.
@@ -135,6 +146,15 @@ impl Rate {
     pub(crate) fn is_zero(self) -> bool {
         self.uses == 0 || self.per_secs == 0
     }
+}
+
+/// What there is to seal with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealTerms {
+    /// The provisioned key that is a part of the sealing key.
+    pub provisioned: Option<KeyNameBuf>,
+    /// Whether a counter keeps the host from playing an older file.
+    pub is_durable: bool,
 }
 
 /// Where a key comes from.

@@ -272,6 +272,7 @@ pub(crate) fn key(name: &str, key_type: KeyType, source: Source) -> KeyRule {
         wrappable_by: vec![],
         prefetch: false,
         tenant: None,
+        seal: false,
     }
 }
 
@@ -318,6 +319,7 @@ pub(crate) fn policy(rules: Vec<Rule>, keys: Vec<KeyRule>) -> PolicySet {
             kid: vec![1],
             point: [4; 65],
         }],
+        seal: None,
     }
 }
 

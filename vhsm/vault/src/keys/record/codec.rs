@@ -3,7 +3,7 @@
 //! ```text
 //! key      [1, name, type, origin, uri / null, id, family, created, maker / null,
 //!           under-rule, terms, [* [uri, version, state]]]
-//! version  [1, own-policy / null, voucher]
+//! version  [1 / 2, own-policy / null, voucher]       2: it came out of a sealed file
 //! policy   [[* operation], [* release-to] / null, lease / null, not-before / null,
 //!           not-after / null, max-uses / null, [uses, per-secs] / null, [* gate],
 //!           [* key] / null, min-version / null]
@@ -23,8 +23,11 @@ use nitride_protocol::{
 };
 use thiserror::Error;
 
-/// The format that this vault writes, and the only one that it reads.
+/// The format that this vault writes, and the only one that it reads of keys.
 const FORMAT: u64 = 1;
+/// That of a version that was unsealed: a vault that knows nothing of seals, and would count
+/// nonces under it, does not take it.
+const UNSEALED: u64 = 2;
 /// Recipients, gates, wrapping keys: more than any envelope or rule has.
 const MAX_LIST_LEN: usize = 1024;
 /// What an administrator changed of resources that the key rule no longer speaks of.
@@ -57,6 +60,9 @@ pub(crate) struct VersionFields {
     /// What its envelope says; nothing travels with one that was made here but its key's terms.
     pub(crate) own: Option<Box<OwnPolicy>>,
     pub(crate) voucher: Voucher,
+    /// Whether it came out of a sealed file, which the host may have copied: then other machines
+    /// may have it, whatever its origin.
+    pub(crate) was_unsealed: bool,
 }
 
 /// Why a record is not read.
@@ -100,7 +106,7 @@ impl KeyFields {
     }
 
     pub(crate) fn decode(public: &[u8]) -> Result<Self, CodecFault> {
-        let mut reader = begin(public, 12)?;
+        let (mut reader, _) = begin(public, 12, &[FORMAT])?;
         let fields = Self {
             name: key_name(&mut reader)?,
             key_type: KeyType::read(&mut reader)?,
@@ -123,7 +129,10 @@ impl VersionFields {
     pub(crate) fn encode(&self) -> Result<Vec<u8>, EncodeError> {
         encoded(|writer| {
             writer.array(3)?;
-            writer.u64(FORMAT)?;
+            writer.u64(match self.was_unsealed {
+                true => UNSEALED,
+                false => FORMAT,
+            })?;
             writer.optional(self.own.as_deref(), write_policy)?;
             match &self.voucher {
                 Voucher::Vault => writer.null(),
@@ -141,27 +150,31 @@ impl VersionFields {
     }
 
     pub(crate) fn decode(public: &[u8]) -> Result<Self, CodecFault> {
-        let mut reader = begin(public, 3)?;
+        let (mut reader, format) = begin(public, 3, &[FORMAT, UNSEALED])?;
         let own = reader.optional(read_policy)?.map(Box::new);
         let voucher = reader.optional(read_voucher)?.unwrap_or(Voucher::Vault);
         reader.finish()?;
-        Ok(Self { own, voucher })
+        Ok(Self {
+            own,
+            voucher,
+            was_unsealed: format == UNSEALED,
+        })
     }
 }
 
-/// The head of a record of `len` fields, up to the format.
-fn begin(public: &[u8], len: u64) -> Result<Reader<'_>, CodecFault> {
+/// The head of a record of `len` fields, up to the format, which is one of `formats`.
+fn begin<'p>(public: &'p [u8], len: u64, formats: &[u64]) -> Result<(Reader<'p>, u64), CodecFault> {
     let mut reader = Reader::new(public);
     let found = reader.array()?;
     let format = reader.u64()?;
     // Before anything else: a later format may have any number of fields.
-    if format != FORMAT {
+    if !formats.contains(&format) {
         return Err(CodecFault::UnknownFormat { format });
     }
     if found != len {
         return Err(bad(0, "fields").into());
     }
-    Ok(reader)
+    Ok((reader, format))
 }
 
 fn encoded(

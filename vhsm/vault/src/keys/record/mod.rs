@@ -5,7 +5,7 @@
 //!   |              counter 0: uses of all versions     state: enabled, disabled, destroyed
 //!   | family
 //!   +-- version    id: family, number       public: VersionFields   secret: material
-//!   +-- version    counters: uses, messages protected, -, nonce prefix, since when; state
+//!   +-- version    counters: uses, messages protected, age before, nonce prefix, since when; state
 //! ```
 //!
 //! Principles:
@@ -34,9 +34,9 @@ pub(crate) use codec::{
     KeyFields, MAX_FORMER_LEN, VersionFields, bad, key_name, read_list, read_policy, write_list,
     write_policy,
 };
-pub(super) use group::Group;
 #[cfg(test)]
 pub(crate) use group::GROUP;
+pub(super) use group::Group;
 pub use recover::record_written_again;
 pub(super) use recover::recover;
 
@@ -57,6 +57,8 @@ pub(super) const TAKEN: usize = 0;
 pub(super) const USES: usize = 0;
 /// In a version record: messages protected, and so nonces taken.
 pub(super) const MESSAGES: usize = 1;
+/// In a version record: milliseconds that it was old when it was unsealed.
+pub(super) const AGE_MS: usize = 2;
 /// In a version record: the first 8 bytes of counted nonces.
 pub(super) const NONCE_PREFIX: usize = 3;
 /// In a version record: since when, on the boot clock, age and lease count.

@@ -198,6 +198,7 @@ pub(super) fn rule(name: &str, key_type: KeyType, service: &str, path: &str) -> 
         wrappable_by: vec![],
         prefetch: false,
         tenant: None,
+        seal: false,
     }
 }
 

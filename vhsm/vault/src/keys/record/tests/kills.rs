@@ -132,7 +132,10 @@ fn destroy(world: &mut World, key: &str, version: Option<u32>) {
 
 fn rotate(world: &mut World, key: &str) -> Result<(), Refusal> {
     let key = world.vault.keys.find(key)?.unwrap();
-    let rotated = world.vault.keys.rotate(&key, world.now, &mut world.draw);
+    let rotated = world
+        .vault
+        .keys
+        .rotate((&*key, None), world.now, &mut world.draw);
     rotated.map(drop)
 }
 
@@ -140,7 +143,7 @@ fn set_policy(world: &mut World, key: &str, change: impl FnOnce(&mut KeyPolicy<'
     let key = world.vault.keys.find(key).unwrap().unwrap();
     let mut policy = KeyPolicy::default();
     change(&mut policy);
-    world.vault.keys.set_policy(&key, &policy).unwrap();
+    world.vault.keys.set_policy((&*key, None), &policy).unwrap();
 }
 
 #[test]

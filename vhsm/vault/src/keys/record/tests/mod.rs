@@ -158,9 +158,11 @@ fn version_fields() -> impl Strategy<Value = VersionFields> {
         "[a-z]{0,20}".prop_map(Voucher::Service),
         owner
     ];
-    (proptest::option::of(policies()), voucher).prop_map(|(own, voucher)| VersionFields {
+    let fields = (proptest::option::of(policies()), voucher, any::<bool>());
+    fields.prop_map(|(own, voucher, was_unsealed)| VersionFields {
         own: own.map(Box::new),
         voucher,
+        was_unsealed,
     })
 }
 
@@ -200,8 +202,11 @@ proptest! {
 
 #[test]
 fn another_format_is_told_from_what_is_malformed() {
+    let later = CodecFault::UnknownFormat { format: 3 };
+    assert_eq!(VersionFields::decode(&[0x84, 0x03, 1, 2, 3]), Err(later));
+    // A key has no such form.
     let later = CodecFault::UnknownFormat { format: 2 };
-    assert_eq!(VersionFields::decode(&[0x84, 0x02, 1, 2, 3]), Err(later));
+    assert_eq!(KeyFields::decode(&[0x8c, 0x02]), Err(later));
     let later = CodecFault::UnknownFormat { format: 100 };
     assert_eq!(KeyFields::decode(&[0x81, 0x18, 0x64]), Err(later));
     let malformed = VersionFields::decode(&[0x82, 0x01, 0xf6]);

@@ -1,0 +1,69 @@
+//! What the seal says to changes of keys: whether they may happen, and that they did.
+
+use crate::Refusal;
+use crate::seal::Sealing;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+/// The seal's state, and how often something changed that it should know.
+#[derive(Debug, Default)]
+pub(crate) struct Durable {
+    /// One of the words below.
+    sealing: AtomicU8,
+    changes: AtomicU64,
+}
+
+const OFF: u8 = 0;
+const CLOSED: u8 = 1;
+const OPEN: u8 = 2;
+const DURABLE: u8 = 3;
+
+impl Durable {
+    pub(crate) fn set(&self, sealing: Sealing) {
+        let word = match sealing {
+            Sealing::Off => OFF,
+            Sealing::Closed => CLOSED,
+            Sealing::Open { is_durable: false } => OPEN,
+            Sealing::Open { is_durable: true } => DURABLE,
+        };
+        self.sealing.store(word, Ordering::SeqCst);
+    }
+
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// Counts a change that has happened, if the seal has to know of it.
+    pub(crate) fn note(&self, is_sealed: bool) {
+        if is_sealed {
+            self.changes.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// Whether what is sealed brings keys.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.sealing.load(Ordering::SeqCst), OPEN | DURABLE)
+    }
+
+    /// Whether a key that is not here may be there once the seal opens.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.sealing.load(Ordering::SeqCst) == CLOSED
+    }
+
+    /// Whether a key may come or change, if the seal has to know of it.
+    pub(crate) fn may_change(&self, is_sealed: bool) -> Result<(), Refusal> {
+        match is_sealed && self.is_closed() {
+            true => Err(Refusal::SealClosed),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether what can never be taken back may happen, if the seal has to know of it: an older
+    /// file would take it back.
+    pub(crate) fn may_promise(&self, is_sealed: bool) -> Result<(), Refusal> {
+        self.may_change(is_sealed)?;
+        match is_sealed && self.sealing.load(Ordering::SeqCst) == OPEN {
+            true => Err(Refusal::NotDurable),
+            false => Ok(()),
+        }
+    }
+}

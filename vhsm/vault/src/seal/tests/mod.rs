@@ -1,0 +1,8 @@
+//! The seal: the file, what is in it, what may happen to it, and which one counts.
+
+mod changes;
+mod files;
+mod ladder;
+mod parts;
+mod snapshot;
+mod world;
