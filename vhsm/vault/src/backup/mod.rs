@@ -6,6 +6,8 @@
 //! policy and its key rule say at that moment, and comes back no wider.
 
 mod envelope;
+#[cfg(test)]
+mod cddl_tests;
 mod fault;
 #[cfg(test)]
 mod tests;
