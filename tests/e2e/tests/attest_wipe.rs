@@ -44,6 +44,89 @@ fn an_application_has_evidence_made_over_its_data_under_a_label() -> Result<()> 
     Ok(())
 }
 
+const WITNESS: &str = r#"
+[[rule]]
+name = "witness"
+keys = ["**"]
+peers = [{ uid = @UID@ }]
+operations = ["attest", "audit-head"]
+"#;
+
+/// SHA-384 as the CDDL has it, from what the reply says and the caller's data.
+fn over_head(sequence: u64, head: &[u8], data: &[u8]) -> Vec<u8> {
+    let mut hashed = b"nitride audit head v1\0".to_vec();
+    hashed.extend(sequence.to_be_bytes());
+    hashed.extend_from_slice(head);
+    hashed.extend_from_slice(data);
+    digest(&SHA384, &hashed).as_ref().to_vec()
+}
+
+#[test]
+fn the_head_of_the_audit_is_attested_and_nothing_else_looks_like_it() -> Result<()> {
+    let mut world = World::start(Plan {
+        vhsmd_tables: AUDIT.to_owned(),
+        ..Plan::vault(WITNESS)
+    })?;
+    let mut application = world.application()?;
+    let before = application.audit_head()?;
+    let attested = application.attest_audit_head(b"the witness's nonce")?;
+    let head = attested.audit_head.context("no head")?;
+    ensure!(head.sequence >= before.sequence && head.sequence > 0);
+    let expected = over_head(head.sequence, &head.digest, b"the witness's nonce");
+    ensure!(attested.report_data == expected.as_slice());
+    // An application's own data, which may be anything, is hashed under another label.
+    let mut forged = head.sequence.to_be_bytes().to_vec();
+    forged.extend_from_slice(&head.digest);
+    let own = application.attest(&forged)?;
+    ensure!(own.audit_head.is_none());
+    ensure!(own.report_data != over_head(head.sequence, &head.digest, b"").as_slice());
+
+    // The same by the command line, and verified with the files later on.
+    let asked = ["attest", "--audit-head", "--json"];
+    let output = world.vhsm(&RunAs::default(), &asked, b"nonce")?;
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "{error}");
+    application.generate("app/after", KeyType::EcP256, None)?;
+    let said = world.path("attested.json");
+    std::fs::write(&said, &output.stdout)?;
+    std::fs::write(world.path("nonce"), b"nonce")?;
+    std::fs::write(world.path("other"), b"another nonce")?;
+    let (folder, said) = (world.path("audit"), said.display().to_string());
+    let verify = |world: &World, data: &str| -> Result<bool> {
+        let (folder, data) = (folder.display().to_string(), world.path(data));
+        let data = data.display().to_string();
+        let asked = [
+            "audit",
+            "verify",
+            &folder,
+            "--attested",
+            &said,
+            "--data",
+            &data,
+        ];
+        Ok(world.vhsm(&RunAs::default(), &asked, b"")?.status.success())
+    };
+    ensure!(verify(&world, "nonce")?);
+    ensure!(!verify(&world, "other")?);
+    // Who may attest and not read the head gets no evidence over it.
+    world.set_policy(&format!("{}\n{ATTEST}", Plan::vault("").policy))?;
+    let mut application = world.application()?;
+    ensure!(outcome(application.attest_audit_head(b""))? == Status::Denied);
+    application.attest(b"")?;
+    // Files that were cut off do not have it any more.
+    world.vhsmd()?.kill()?;
+    for entry in std::fs::read_dir(&folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|end| end == "audit") {
+            let mut bytes = std::fs::read(&path)?;
+            bytes[8..].fill(0);
+            std::fs::write(&path, bytes)?;
+        }
+    }
+    ensure!(!verify(&world, "nonce")?);
+    Ok(())
+}
+
 /// A vault whose records are kept, with a key.
 fn world() -> Result<World> {
     let mut world = World::prepare(Plan {

@@ -10,7 +10,9 @@ use nitride_support::scan::Needles;
 use nitride_support::world::{World, outcome};
 use serde_json::Value;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const SECRET: &[u8] = b"correct horse battery staple";
@@ -284,5 +286,83 @@ fn a_full_disk_that_is_gone_on_with_is_recorded_later() -> Result<()> {
     // The beginning and the new key, at least.
     assert!(loss["count"].as_u64() >= Some(2));
     assert!(verify(&world, None)?);
+    Ok(())
+}
+
+/// Reads what `vhsm audit tail --follow` prints, from the first entry on beside `act`, until
+/// `enough` says so.
+fn follow(
+    world: &World,
+    act: impl FnOnce() -> Result<()> + Send,
+    mut enough: impl FnMut(&Value) -> bool,
+) -> Result<Vec<u64>> {
+    let vhsm = &nitride_support::binaries::Binaries::find()?.vhsm;
+    let mut child = Command::new(vhsm)
+        .args(["--json", "audit", "tail", "--follow", "--limit", "1"])
+        .arg(world.path("audit"))
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut lines = BufReader::new(child.stdout.take().context("its output")?).lines();
+    let mut sequences = Vec::new();
+    let mut next = || -> Result<bool> {
+        let line = lines.next().context("it has ended")??;
+        let entry: Value = serde_json::from_str(&line)?;
+        sequences.push(entry["sequence"].as_u64().context("a number")?);
+        Ok(enough(&entry))
+    };
+    let followed = next().and_then(|_| {
+        // Once it has printed one it follows.
+        std::thread::scope(|scope| {
+            let acting = scope.spawn(act);
+            while !next()? {}
+            acting.join().ok().context("the act panicked")?
+        })
+    });
+    child.kill()?;
+    child.wait()?;
+    followed.map(|()| sequences)
+}
+
+#[test]
+fn entries_are_followed_over_files_that_rotate() -> Result<()> {
+    let world = World::start(Plan {
+        vhsmd_tables: tables("refuse") + "sync = false\n",
+        ..Plan::vault("")
+    })?;
+    let mut app = world.application()?;
+    app.generate("app/key", KeyType::EcP256, None)?;
+    let first = files(&world)?.remove(0);
+    let act = || {
+        // More than two files of 256 KiB have room for: the first is gone at the end.
+        for pair in 0..4000 {
+            // No faster than somebody reads.
+            if pair % 16 == 0 {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            app.disable("app/key", Some(1))?;
+            app.enable("app/key", Some(1))?;
+        }
+        app.generate("app/last", KeyType::EcP256, None)?;
+        Ok(())
+    };
+    let sequences = follow(&world, act, |entry| entry["key"] == "app/last")?;
+    assert!(sequences.len() > 8000, "{}", sequences.len());
+    for pair in sequences.windows(2) {
+        assert_eq!(pair[0] + 1, pair[1]);
+    }
+    assert!(!first.exists());
+    assert!(verify(&world, None)?);
+    Ok(())
+}
+
+#[test]
+fn without_a_folder_the_status_says_what_that_means() -> Result<()> {
+    let world = World::start(Plan::vault(""))?;
+    let status = world.application()?.status()?;
+    let told = |text: &String| text.contains("no [audit] is configured");
+    assert!(status.warnings.iter().any(told), "{:?}", status.warnings);
+    let world = World::start(vault("refuse"))?;
+    let status = world.application()?.status()?;
+    assert!(!status.warnings.iter().any(told), "{:?}", status.warnings);
     Ok(())
 }

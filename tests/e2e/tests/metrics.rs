@@ -102,15 +102,23 @@ fn what_was_done_is_counted_and_no_key_is_named() -> Result<()> {
     let text = printed(&world)?;
     let samples = parse(&text)?;
     let of = |series: &str| samples.get(series).copied();
-    let signs = "vhsm_operations_total{operation=\"sign\",outcome=\"ok\"}";
+    let signs = "vhsm_operations_total{operation=\"sign\",key_type=\"ec-p256\",outcome=\"ok\"}";
     assert_eq!(of(signs), Some(7.0), "{text}");
-    let failed = "vhsm_operations_total{operation=\"verify\",outcome=\"verification-failed\"}";
+    let failed = "vhsm_operations_total{operation=\"verify\",key_type=\"ec-p256\",\
+                  outcome=\"verification-failed\"}";
     assert_eq!(of(failed), Some(1.0));
+    // What no key was used for has no type.
+    let missing = outcome(app.sign("app/nothing", None, b"m"))?;
+    assert_eq!(missing, Status::KeyNotFound);
+    let none = "vhsm_operations_total{operation=\"sign\",key_type=\"none\",\
+                outcome=\"key-not-found\"}";
+    assert_eq!(parse(&printed(&world)?)?.get(none), Some(&1.0));
     let name = "vhsm_operation_duration_seconds";
-    let count = of(&format!("{name}_count{{operation=\"sign\"}}"));
-    let all = of(&format!("{name}_bucket{{operation=\"sign\",le=\"+Inf\"}}"));
+    let sign = "operation=\"sign\",key_type=\"ec-p256\"";
+    let count = of(&format!("{name}_count{{{sign}}}"));
+    let all = of(&format!("{name}_bucket{{{sign},le=\"+Inf\"}}"));
     assert_eq!((count, all), (Some(7.0), Some(7.0)));
-    assert!(of(&format!("{name}_sum{{operation=\"sign\"}}")) > Some(0.0));
+    assert!(of(&format!("{name}_sum{{{sign}}}")) > Some(0.0));
     for (series, least) in [
         ("vhsm_keys", 1.0),
         ("vhsm_connections", 1.0),

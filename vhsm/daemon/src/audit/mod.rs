@@ -41,6 +41,8 @@ pub(crate) struct Audit {
     syncs: bool,
     /// Whether uses may be added up: read by every request, without a lock.
     has_for_uses: AtomicBool,
+    /// Whether the log says so that they may not.
+    is_told: AtomicBool,
     /// Whether there are entries that the kernel alone has.
     is_unsynced: AtomicBool,
     figures: Figures,
@@ -96,6 +98,7 @@ impl Audit {
             refuses: settings.is_some_and(|settings| settings.full == WhenFull::Refuse),
             syncs: settings.is_some_and(|settings| settings.sync),
             has_for_uses: AtomicBool::new(true),
+            is_told: AtomicBool::new(false),
             is_unsynced: AtomicBool::new(false),
             figures: Figures::default(),
         };
@@ -124,8 +127,15 @@ impl Audit {
             None => false,
             Some(mut sink) => match sink.room().take(units) {
                 Ok(()) => true,
-                Err(_) if self.refuses => return Err(Unaudited),
-                Err(_) => false,
+                Err(_) => {
+                    // For the status, at once; `make_room` looks whether there is again.
+                    let has_for_uses = sink.room().has_for_uses();
+                    self.has_for_uses.store(has_for_uses, Ordering::Relaxed);
+                    if self.refuses {
+                        return Err(Unaudited);
+                    }
+                    false
+                }
             },
         };
         Ok(Reserved {
@@ -274,9 +284,11 @@ impl Audit {
         let made = sink.make_room(now);
         let has_for_uses = sink.room().has_for_uses();
         drop(sink);
-        let had = self.has_for_uses.swap(has_for_uses, Ordering::Relaxed);
+        self.has_for_uses.store(has_for_uses, Ordering::Relaxed);
+        let was_told = self.is_told.swap(!has_for_uses, Ordering::Relaxed);
         if let Err(error) = made
-            && had != has_for_uses
+            && !has_for_uses
+            && !was_told
         {
             event::Event::AuditFull {
                 error: &error,
