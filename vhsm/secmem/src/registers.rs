@@ -122,6 +122,8 @@ pub(crate) fn scrub() {
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests {
     use super::scrub;
+    use crate::door::through;
+    use crate::testing::installed;
 
     /// Sets every vector register to a pattern, does something, and gives all of them.
     #[inline(never)]
@@ -254,7 +256,10 @@ mod tests {
             untouched.iter().filter(|each| **each == [0xc3; 16]).count() > 8,
             "the test sees registers"
         );
-        let scrubbed = vectors_after(scrub);
-        assert!(!scrubbed.contains(&[0xc3; 16]));
+        // By itself, and after each call.
+        installed();
+        for scrub in [scrub, || through(|| ())] {
+            assert!(!vectors_after(scrub).contains(&[0xc3; 16]));
+        }
     }
 }

@@ -224,12 +224,15 @@ fn a_refused_allocation_while_an_rsa_key_is_made_is_an_error_and_leaks_nothing()
     }
 }
 
+/// What draws random bytes, and its name.
+type Drawing<'d> = (&'d str, &'d (dyn Fn() -> Result<(), CryptoError> + Sync));
+
 /// AWS-LC ends the process where it has no memory for a thread's generator.
 #[test]
 fn a_thread_without_a_generator_is_refused_and_ends_nothing() {
     installed();
     let key = EcP256::generate().unwrap();
-    let draws: [(&str, &(dyn Fn() -> Result<(), CryptoError> + Sync)); 5] = [
+    let draws: [Drawing<'_>; 5] = [
         ("generate", &|| EcP256::generate().map(drop)),
         ("sign", &|| key.sign(b"x").map(drop)),
         ("ed25519", &|| Ed25519::generate().map(drop)),

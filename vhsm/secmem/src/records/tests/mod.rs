@@ -1,6 +1,7 @@
 //! Stores that one process leaves and another adopts, both played by this one.
 
 mod adoption;
+mod dropping;
 mod hostile;
 mod layouts;
 
