@@ -28,6 +28,7 @@ pub mod program;
 pub mod python;
 pub mod relay;
 pub mod scan;
+pub mod swtpm;
 pub mod tls;
 pub mod unit;
 pub mod world;

@@ -1,16 +1,18 @@
 use crate::audit::{FolderError, Unaudited};
 use crate::config::{Config, ConfigError, load_policy};
-use crate::event::Event;
+use crate::event::{Chain, Event};
 use crate::executable::ProgramReader;
 use crate::log_budget::LogBudget;
 use crate::refusals::RecentRefusals;
 use crate::rounds::Waiting;
+use crate::seal::{NotSealed, Seal, SealError};
 use crate::serve::{Attesting, Ceilings, Link, Quota};
 use crate::store::{Arenas, Keeping, growth_warning};
 use crate::watch::Watch;
 use nitride_ipc::clock;
 use nitride_ipc::peer::CgroupRoot;
 use nitride_protocol::Status;
+use nitride_protocol::application::SealStatus;
 use nitride_secmem::Backing;
 use nitride_vault::backup::Recipient;
 use nitride_vault::policy::PolicyFault;
@@ -52,6 +54,8 @@ pub(crate) struct Daemon {
     growth_warning: Option<String>,
     /// Who may read backups.
     pub(crate) recipients: Vec<Recipient>,
+    /// What brings keys back after a reboot, where there is one.
+    pub(crate) seal: Option<Seal>,
     /// As it was at the start.
     pub(crate) config: Config,
     /// Where units are found; `None` where there is no cgroup2.
@@ -149,6 +153,7 @@ impl Daemon {
             processors: std::thread::available_parallelism().map_or(1, usize::from),
             cgroups: CgroupRoot::find().ok(),
             recipients,
+            seal: config.seal.as_ref().map(|seal| Seal::new(&config, seal)),
             config,
             log_budget: LogBudget::default(),
             config_path,
@@ -233,9 +238,17 @@ impl Daemon {
     fn try_reload(&self) -> Result<(u64, [u8; 32]), PolicyError> {
         let config = Config::load(&self.config_path)?;
         let generation = self.generation() + 1;
-        let policy = load_policy(&config, generation)?;
+        // What is sealed is judged by the seal that there is until a restart.
+        let judged = Config {
+            seal: self.config.seal.clone(),
+            ..config.clone()
+        };
+        let policy = load_policy(&judged, generation)?;
         let digest = policy.digest;
         self.vault.replace_policy(policy, Self::now())?;
+        if let Some(seal) = &self.seal {
+            seal.note_policy();
+        }
         // After the policy: who sees the new generation is judged by it.
         self.generation.store(generation, Ordering::Release);
         Event::Reloaded {
@@ -300,14 +313,39 @@ impl Daemon {
 
     /// Ends every key, whatever comes after: no later process finds one. Nothing new is begun from
     /// then on, and the process ends, so that nothing of a key is left in its memory either.
-    pub(crate) fn wipe(&self) {
+    ///
+    /// # Errors
+    /// [`SealError`] where a sealed file may still open; all else is done.
+    pub(crate) fn wipe(&self) -> Result<(), SealError> {
         // First, so that whoever is answered after this has not used a key after this.
         self.begin_stopping();
+        // Before the records: a crash between the two leaves what was not said to be wiped.
+        let sealed = self.seal.as_ref().map_or(Ok(()), Seal::wipe);
+        if let Err(error) = &sealed {
+            let because = format!("{}; {}", Chain(error), error.remedy());
+            Event::SealFailed {
+                what: "a sealed file may be left after the wipe",
+                because: &because,
+            }
+            .emit();
+        }
         // One atomic store: a crash leaves every key or none.
         nitride_secmem::wipe_all();
         Event::Wiped.emit();
         self.wiped.store(true, Ordering::Release);
         self.wipe_bell.notify_one();
+        sealed
+    }
+
+    /// Before an answer leaves: has what it rests on sealed, as [`Seal::settle`] says.
+    ///
+    /// # Errors
+    /// [`NotSealed`].
+    pub(crate) fn settle_seal(&self, before: u64, rests: bool) -> Result<(), NotSealed> {
+        match &self.seal {
+            Some(seal) => seal.settle(self, before, rests),
+            None => Ok(()),
+        }
     }
 
     /// Whether every key was ended.
@@ -350,6 +388,7 @@ impl Daemon {
     pub(crate) fn write_status(&self, request: &StatusRequest, reply: &mut [u8]) -> Outcome {
         let warnings = self.warnings();
         let warnings: Vec<&str> = warnings.iter().map(String::as_str).collect();
+        let seal = self.seal.as_ref().map(Seal::how);
         let around = Surroundings {
             are_records_kept: self.keeping == Keeping::Kept,
             arena_kind: self.backing.as_str(),
@@ -362,6 +401,14 @@ impl Daemon {
                 .as_ref()
                 .map_or("none", |from| &from.tee),
             warnings: &warnings,
+            seal: seal.as_ref().map(|seal| SealStatus {
+                state: seal.state(),
+                platform: seal.platform.as_str(),
+                generation: seal.generation,
+                keys: seal.keys,
+                left_out: seal.left_out.as_deref(),
+                because: seal.because.as_deref(),
+            }),
         };
         self.vault
             .write_status(request, &around, Self::now(), reply)
@@ -404,6 +451,9 @@ impl Daemon {
             );
         }
         warnings.extend(self.watch.audit.warning().map(str::to_owned));
+        if let (Some(seal), Some(settings)) = (&self.seal, &self.config.seal) {
+            warnings.extend(seal.how().warnings(settings.provisioned.is_some()));
+        }
         if self.last_reload_failed() {
             warnings.push(
                 "the last reload was refused and the policy before it is in force: see the log"

@@ -116,6 +116,17 @@ pub(crate) enum Event<'a> {
     /// A key whose lease has run out could not be erased.
     LeasesNotEnded { error: &'a dyn Error },
 
+    /// The seal is open: so many keys came back.
+    SealOpened {
+        platform: &'a str,
+        keys: u64,
+        generation: u64,
+    },
+    /// It is not, or a file is not written; why, and what to do about it.
+    SealFailed { what: &'a str, because: &'a str },
+    /// The file has everything again.
+    SealWrittenAgain { generation: u64 },
+
     /// An entry of the audit; `sequence` is `None` where it stands in no file.
     Audited {
         sequence: Option<u64>,
@@ -170,6 +181,15 @@ impl Event<'_> {
             | Self::LeasesNotEnded { .. } => self.emit_rounds(),
             Self::Audited { .. } | Self::AuditNotWritten { .. } | Self::AuditFull { .. } => {
                 self.emit_audit();
+            }
+            Self::SealOpened {
+                platform,
+                keys,
+                generation,
+            } => info!(platform, keys, generation, "seal opened"),
+            Self::SealFailed { what, because } => error!(because, "{what}"),
+            Self::SealWrittenAgain { generation } => {
+                info!(generation, "sealed file written again");
             }
             Self::VolumeReleased { volume, peer } => {
                 info!(

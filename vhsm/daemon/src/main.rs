@@ -25,10 +25,12 @@ mod log;
 mod log_budget;
 mod manager;
 mod metrics;
+mod quote;
 mod randomness;
 mod refusals;
 mod rounds;
 mod run;
+mod seal;
 mod serve;
 mod sockets;
 mod stop;
@@ -86,9 +88,12 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let metrics = config.metrics.as_ref();
     let audit = config.audit.as_ref().map(|audit| audit.folder.as_path());
     let metrics = metrics.and_then(|metrics| metrics.socket.parent());
-    for folder in audit.into_iter().chain(metrics) {
+    let seal = config.seal.as_ref().map(|seal| seal.folder.as_path());
+    for folder in audit.into_iter().chain(metrics).chain(seal) {
         places = places.with_written(folder);
     }
+    places.read.extend(seal::credentials_folder());
+    let has_records = !arenas.recovered.is_empty();
     let daemon = Daemon::new(arguments.config, config, arenas).context("read the configuration")?;
     if descriptors < wanted {
         Event::Warning {
@@ -99,6 +104,10 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let confined = confine(&places).context("give up what is not needed")?;
     if let Some(text) = confined.warning() {
         Event::Warning { text }.emit();
+    }
+    // Before anybody asks for a key that is in the file.
+    if let Some(seal) = &daemon.seal {
+        seal.begin(&daemon, has_records);
     }
     for text in &daemon.warnings() {
         Event::Warning { text }.emit();

@@ -221,8 +221,12 @@ fn status_line(daemon: &Daemon) -> String {
         Keeping::Kept => "kept",
         Keeping::Ends(_) => "end with the process",
     };
+    let seal = match &daemon.seal {
+        Some(seal) => format!(", seal {}", seal.how().state()),
+        None => String::new(),
+    };
     format!(
-        "policy {}, connections {}, waiting {}, agent {agent}, keys {keys}",
+        "policy {}, connections {}, waiting {}, agent {agent}, keys {keys}{seal}",
         daemon.generation(),
         daemon.quota.connections(),
         daemon.waiting.len(),
@@ -243,6 +247,10 @@ fn stop(daemon: &Daemon, machinery: Machinery) {
     for thread in machinery.threads {
         // A thread that has panicked has said so.
         let _ = thread.join();
+    }
+    // What was brought or rotated since the last second.
+    if let Some(seal) = &daemon.seal {
+        seal.tick(daemon);
     }
     daemon.watch.close();
     Event::Stopped { cut }.emit();

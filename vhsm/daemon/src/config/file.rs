@@ -4,6 +4,7 @@ use super::limits::{Limits, RawLimits};
 use super::metrics::{MetricsSettings, RawMetrics};
 use super::peers::{Accounts, RawPeer, peer_match, unit_of};
 use super::recipient::{RawRecipient, RecipientFile, recipients};
+use super::seal::{RawSeal, SealSettings};
 use super::sockets::{RawSockets, Sockets};
 use super::{ConfigError, Document, quantity};
 use nitride_protocol::{KeyName, limits::MAX_LABEL_LEN};
@@ -45,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) signers: Vec<SignerFile>,
     /// Who may read backups.
     pub(crate) recipients: Vec<RecipientFile>,
+    /// What brings keys back after a reboot; without it nothing does.
+    pub(crate) seal: Option<SealSettings>,
 }
 
 /// Where evidence comes from.
@@ -101,6 +104,7 @@ struct RawConfig {
     signer: Vec<RawSigner>,
     #[serde(default)]
     backup_recipient: Vec<RawRecipient>,
+    seal: Option<RawSeal>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -180,6 +184,7 @@ impl Config {
             },
             heap_len: arena_len(document, &raw.arena.heap)?,
         };
+        let has_helper = raw.evidence.is_some();
         let config = Self {
             policy_dir: raw.policy_dir,
             sockets: raw.sockets.validate(document)?,
@@ -217,6 +222,10 @@ impl Config {
                 .map(|signer| signer_file(document, signer))
                 .collect::<Result<_, _>>()?,
             recipients: recipients(document, raw.backup_recipient)?,
+            seal: raw
+                .seal
+                .map(|raw| raw.validate(document, has_helper))
+                .transpose()?,
         };
         Ok(config)
     }

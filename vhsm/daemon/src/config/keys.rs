@@ -57,6 +57,7 @@ const METRICS: Place = Table("metrics");
 const DISK_KEY: Place = Table("disk-key");
 const SIGNER: Place = Table("signer");
 const RECIPIENT: Place = Table("backup-recipient");
+const SEAL: Place = Table("seal");
 const RULE: Place = Policy("rule");
 const KEY: Place = Policy("key");
 const GATE: Place = Policy("gate");
@@ -128,6 +129,14 @@ pub(crate) const KEYS: &[ConfigKey] = &[
     key(RECIPIENT, "public-key", "PEM file of its P-256 or X25519 public key; required"),
     key(RECIPIENT, "key", "the key of this vault that has the private half, if the recipient's backups may be restored here"),
 
+    table(Top, "seal", "a file from which keys whose rule says `seal` come back after a reboot, without a service; without it there is none. Fixed until a restart"),
+    key(SEAL, "folder", "its folder, for vhsmd alone; \"/var/lib/vhsm/seal\" if left out"),
+    key(SEAL, "platform", "whose part of the sealing key it is: \"credential\" of the unit, \"tpm\" under its PCRs, \"snp\" derived on the chip, \"sample\" for trials; all but the first are nitride-quote's to ask, whose own [seal] says more; required"),
+    key(SEAL, "credential", "name of the systemd credential, of 32 to 4096 bytes, for platform = \"credential\""),
+    key(SEAL, "provisioned", "a key of type secret or hmac whose source is kbs:///, mixed in, so that the service has a say over each boot; it is fetched as soon as the agent is there"),
+    key(SEAL, "counter", "true has the TPM count the files, so that an older one put back is refused, destroy is for good and max-uses may be sealed"),
+    key(SEAL, "danger-simulated", "true says that platform = \"sample\" is meant, whose key is no secret"),
+
     table(PolicyTop, "rule", "grants operations on names to peers; what no rule grants is denied"),
     key(RULE, "name", "for the log and for `vhsm policy explain`; required"),
     key(RULE, "keys", "names of keys: \"a/b\", \"a/*\" for one level, \"a/**\" for all below, \"**\"; at most 1024; required"),
@@ -161,6 +170,7 @@ pub(crate) const KEYS: &[ConfigKey] = &[
     key(KEY, "rotate-after-uses", "uses of the newest version after which a new one is made"),
     key(KEY, "wrappable-by", "wrapping keys under which it may leave, at most 8; under none if left out"),
     key(KEY, "prefetch", "true has it fetched at start, before anybody asks"),
+    key(KEY, "seal", "true: it is in the sealed file of [seal] and comes back after a reboot; false, or what has a lease, does not"),
     key(KEY, "tenant", "the tenant that its envelope has to name"),
     key(RELEASE_TO, "unit", "a system unit"),
     key(RELEASE_TO, "uid", "a user by number"),

@@ -24,6 +24,7 @@ mod policy_remedy;
 mod public_key;
 mod quantity;
 mod recipient;
+mod seal;
 mod sockets;
 #[cfg(test)]
 mod tests;
@@ -36,4 +37,5 @@ pub(crate) use file::{AgentPeer, Config, Evidence};
 pub(crate) use keys::Manual;
 pub(crate) use metrics::MetricsSettings;
 pub(crate) use policy::{check as check_policy, load as load_policy};
+pub(crate) use seal::SealSettings;
 pub(crate) use sockets::SocketPath;

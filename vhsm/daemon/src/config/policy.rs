@@ -8,7 +8,7 @@ use super::{Config, ConfigError, Document, public_key};
 use nitride_protocol::{Operation, OperationSet};
 use nitride_secmem::crypto::{p256_spki, sha256};
 use nitride_vault::policy::{
-    KeyRule, NamePattern, PolicyFault, PolicySet, ReleaseTo, Rule, Signer, Source,
+    KeyRule, NamePattern, PolicyFault, PolicySet, ReleaseTo, Rule, SealTerms, Signer, Source,
 };
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -72,6 +72,10 @@ fn set_of(config: &Config, documents: &[Document]) -> Result<PolicySet, Vec<Conf
     let mut builder = Builder::default();
     builder.set.admins.clone_from(&config.admins);
     builder.set.services.clone_from(&config.services);
+    builder.set.seal = config.seal.as_ref().map(|seal| SealTerms {
+        provisioned: seal.provisioned.clone(),
+        is_durable: seal.counter,
+    });
     for signer in &config.signers {
         let point = match public_key::read(&signer.public_key) {
             Ok(point) => point,
@@ -95,6 +99,11 @@ fn set_of(config: &Config, documents: &[Document]) -> Result<PolicySet, Vec<Conf
     builder.set.check().map_err(|fault| vec![placed(fault)])?;
     check_evidence(config, &builder.set).map_err(|fault| vec![fault])?;
     check_disk_keys(config, &builder.set).map_err(|fault| vec![fault])?;
+    // The seal waits for it, so nobody else has to ask.
+    for key in &mut builder.set.keys {
+        let seal = builder.set.seal.as_ref();
+        key.prefetch |= seal.is_some_and(|seal| seal.provisioned.as_ref() == Some(&key.name));
+    }
     Ok(builder.set)
 }
 

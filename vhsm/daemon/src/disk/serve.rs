@@ -198,7 +198,7 @@ fn attempt(daemon: &Daemon, disk_key: &DiskKey, client: Client<'_>, deadline: In
     let unchanged = daemon.vault.seal_changes();
     let want = match daemon.vault.release_to_volume(&disk_key.volume, now) {
         // Its use counts after a reboot, too.
-        Ok(secret) => match daemon.settle_seal(unchanged) {
+        Ok(secret) => match daemon.settle_seal(unchanged, false) {
             Ok(()) => return Try::Secret(secret),
             Err(error) => return Try::Later(error.to_string()),
         },

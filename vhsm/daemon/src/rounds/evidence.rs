@@ -1,10 +1,8 @@
 use crate::config::Evidence;
-use nitride_ipc::{ConnectError, Connection, RecvError, SendError};
+use crate::quote::{self, QuoteFault};
+use nitride_protocol::Message;
 use nitride_protocol::limits::MAX_PACKET_LEN;
 use nitride_protocol::quote::{EvidenceReply, EvidenceRequest};
-use nitride_protocol::{
-    Call, DecodeError, EncodeError, Message, Status, open_reply, write_request,
-};
 
 /// What nitride-quote made. Nothing in it is secret: it is made to be sent to the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,31 +19,10 @@ pub(crate) enum NoEvidence {
     /// No TEE is configured.
     #[error("no [evidence] is configured")]
     NotConfigured,
-    /// nitride-quote is not there.
-    #[error("nitride-quote cannot be reached")]
-    Unreachable(#[source] ConnectError),
-    /// The question did not go out.
-    #[error("nitride-quote cannot be asked")]
-    Ask(#[source] SendError),
-    /// No answer came in time.
-    #[error("nitride-quote does not answer")]
-    Answer(#[source] RecvError),
-    /// It hung up.
-    #[error("nitride-quote ended the connection without an answer")]
-    HungUp,
-    /// The question does not fit a packet.
-    #[error("the question for evidence cannot be written")]
-    Encode(#[source] EncodeError),
-    /// The answer is not of the protocol.
-    #[error("the answer of nitride-quote is malformed")]
-    Malformed(#[source] DecodeError),
-    /// It refused.
-    #[error("nitride-quote refuses: {status}")]
-    Refused {
-        /// What it said.
-        status: Status,
-    },
-    /// The answer is to another question, or of another TEE.
+    /// nitride-quote gave none.
+    #[error(transparent)]
+    Quote(#[from] QuoteFault),
+    /// The answer is of another TEE.
     #[error("nitride-quote answered with evidence of {tee:?}")]
     OtherTee {
         /// What it is of.
@@ -56,38 +33,17 @@ pub(crate) enum NoEvidence {
     ThreadDied,
 }
 
-const ID: u32 = 1;
-
 /// Asks nitride-quote for evidence over `report_data`. Blocks for as long as is configured, at each
 /// step.
 pub(crate) fn ask(from: &Evidence, report_data: &[u8; 48]) -> Result<MadeEvidence, NoEvidence> {
-    let connection = Connection::connect_within(&from.quote_socket, from.timeout)
-        .map_err(NoEvidence::Unreachable)?;
     let request = EvidenceRequest {
         tee: &from.tee,
         report_data,
     };
     let mut packet = vec![0; MAX_PACKET_LEN];
-    let len = write_request(&mut packet, ID, EvidenceRequest::OPERATION, &request)
-        .map_err(NoEvidence::Encode)?;
-    connection
-        .send(packet.get(..len).unwrap_or_default())
-        .map_err(NoEvidence::Ask)?;
-    let len = connection
-        .recv(&mut packet)
-        .map_err(NoEvidence::Answer)?
-        .ok_or(NoEvidence::HungUp)?;
-    read(from, packet.get(..len).unwrap_or_default())
-}
-
-fn read(from: &Evidence, packet: &[u8]) -> Result<MadeEvidence, NoEvidence> {
-    let (head, result) = open_reply(packet).map_err(NoEvidence::Malformed)?;
-    if head.status != Status::Ok {
-        let status = head.status;
-        return Err(NoEvidence::Refused { status });
-    }
-    let reply = EvidenceReply::decode_last(result).map_err(NoEvidence::Malformed)?;
-    if reply.tee != from.tee || head.id != ID {
+    let result = quote::ask(from, &request, &mut packet)?;
+    let reply = EvidenceReply::decode_last(result).map_err(QuoteFault::Malformed)?;
+    if reply.tee != from.tee {
         let tee = reply.tee.to_owned();
         return Err(NoEvidence::OtherTee { tee });
     }
@@ -100,8 +56,8 @@ fn read(from: &Evidence, packet: &[u8]) -> Result<MadeEvidence, NoEvidence> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nitride_ipc::Listener;
-    use nitride_protocol::{open_request, write_refusal, write_reply};
+    use nitride_ipc::{Listener, RecvError};
+    use nitride_protocol::{Status, open_request, write_refusal, write_reply};
     use std::time::Duration;
 
     /// Asks a helper that answers as `answer` does.
@@ -165,13 +121,13 @@ mod tests {
             ask_one(|_, buffer| write_refusal(buffer, 1, Status::EvidenceUnavailable).ok());
         assert!(matches!(
             refused,
-            Err(NoEvidence::Refused {
+            Err(NoEvidence::Quote(QuoteFault::Refused {
                 status: Status::EvidenceUnavailable
-            })
+            }))
         ));
         assert!(matches!(
             ask_one(|_, _| Some(3)),
-            Err(NoEvidence::Malformed(_))
+            Err(NoEvidence::Quote(QuoteFault::Malformed(_)))
         ));
         let nobody = Evidence {
             tee: "sample".into(),
@@ -180,7 +136,7 @@ mod tests {
         };
         assert!(matches!(
             ask(&nobody, &[0; 48]),
-            Err(NoEvidence::Unreachable(_))
+            Err(NoEvidence::Quote(QuoteFault::Unreachable(_)))
         ));
     }
 
@@ -195,7 +151,7 @@ mod tests {
         let _listener = Listener::bind(&from.quote_socket, 0o600).unwrap();
         assert!(matches!(
             ask(&from, &[0; 48]),
-            Err(NoEvidence::Answer(RecvError::TimedOut))
+            Err(NoEvidence::Quote(QuoteFault::Answer(RecvError::TimedOut)))
         ));
     }
 }

@@ -3,6 +3,7 @@ use crate::event::Event;
 use crate::randomness::SystemDraw;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 
 /// Rounds are looked at this often; the vault's own budgets are in seconds.
 const ROUND_TICK: Duration = Duration::from_secs(1);
@@ -14,6 +15,7 @@ const PREFETCH_TICKS: u32 = 10;
 pub(crate) async fn keep_time(daemon: Arc<Daemon>) {
     let mut ticks: u32 = 0;
     let mut rotation = None;
+    let mut sealing = None;
     let mut ticker = tokio::time::interval(ROUND_TICK);
     ticker.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -29,11 +31,20 @@ pub(crate) async fn keep_time(daemon: Arc<Daemon>) {
                 if let Err(error) = daemon.vault.end_leases(Daemon::now()) {
                     Event::LeasesNotEnded { error: &error }.emit();
                 }
-                if rotation.as_ref().is_none_or(tokio::task::JoinHandle::is_finished) {
+                if has_ended(rotation.as_ref()) {
                     let rotating = Arc::clone(&daemon);
                     // Not here: a new RSA key takes seconds. What is not rotated says the status.
                     rotation = Some(tokio::task::spawn_blocking(move || {
                         let _ = rotating.vault.rotate_due(Daemon::now(), &mut SystemDraw);
+                    }));
+                }
+                // Nor here: it asks devices and waits for disks.
+                if daemon.seal.is_some() && has_ended(sealing.as_ref()) {
+                    let sealed = Arc::clone(&daemon);
+                    sealing = Some(tokio::task::spawn_blocking(move || {
+                        if let Some(seal) = &sealed.seal {
+                            seal.tick(&sealed);
+                        }
                     }));
                 }
                 daemon.log_left_out();
@@ -50,4 +61,9 @@ pub(crate) async fn keep_time(daemon: Arc<Daemon>) {
         daemon.waiting.expire(now, daemon.waited_in_vain());
         daemon.waiting.settle(|| daemon.vault.expire(now));
     }
+}
+
+/// Whether nothing of it is under way.
+fn has_ended(task: Option<&JoinHandle<()>>) -> bool {
+    task.is_none_or(JoinHandle::is_finished)
 }

@@ -103,6 +103,7 @@ fn act(
             return refuse(id, status, send);
         }
     };
+    let unchanged = daemon.vault.seal_changes();
     let outcome = daemon.vault.perform(
         &mut seat.session,
         request.head,
@@ -125,9 +126,20 @@ fn act(
         log_refusal(daemon, link, request, refusal.status(), &refusal);
     }
     let used = seat.session.used();
+    let rests = used.is_some_and(|used| used.is_sealed) && rests_on_its_key(request);
     let tally = RefCell::new(take(&mut seat.tally));
-    // Whatever is sent was recorded before it leaves.
+    // Whatever is sent was sealed, where it has to be, and recorded before it leaves.
     let send = |reply: &[u8]| {
+        let mut refusal = [0; REFUSAL_LEN];
+        let reply = match daemon.settle_seal(unchanged, rests) {
+            Ok(()) => reply,
+            Err(error) => {
+                let status = Status::SealUnavailable;
+                log_refusal(daemon, link, request, status, &error);
+                let len = write_refusal(&mut refusal, id, status).unwrap_or_default();
+                refusal.get(..len).unwrap_or_default()
+            }
+        };
         if let Some(ticket) = ticket.take() {
             let params = &request.params;
             let ended = Ended {
@@ -260,12 +272,28 @@ fn conclude(
             if Wipe::decode_last(request.params.clone()).is_err() {
                 return refuse(id, Status::Malformed, send);
             }
-            daemon.wipe();
-            answer(id, &Empty, reply, send)
+            match daemon.wipe() {
+                Ok(()) => answer(id, &Empty, reply, send),
+                Err(error) => {
+                    let status = Status::SealUnavailable;
+                    log_refusal(daemon, link, request, status, &error);
+                    refuse(id, status, send)
+                }
+            }
         }
         // Taken by `act`, or done by nobody yet.
         Outcome::Bulk(_) | Outcome::Daemon(_) => refuse(id, Status::UnknownOperation, send),
     }
+}
+
+/// Whether somebody will need the key again for what comes of it; what was opened or verified is
+/// that already.
+fn rests_on_its_key(request: &Request<'_>) -> bool {
+    use Operation::{Decrypt, DecryptBuffer, PublicKey, Release, Verify, VerifyMac};
+    !matches!(
+        Operation::from_wire(request.head.operation),
+        Some(Decrypt | DecryptBuffer | Verify | VerifyMac | Release | PublicKey)
+    )
 }
 
 #[expect(

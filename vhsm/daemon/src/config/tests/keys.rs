@@ -43,6 +43,7 @@ fn every_key_that_is_read_is_listed_and_no_other() {
             Place::Table("backup-recipient"),
             "[[backup-recipient]]\nsurprise = 1\n",
         ),
+        (Place::Table("seal"), "[seal]\nsurprise = 1\n"),
     ] {
         let error = parse(text).unwrap_err();
         assert_eq!(taken(&error), listed(place), "{place:?}");
