@@ -11,7 +11,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use nitride_courier::{HttpAnswer, HttpRequest, Method, TransportFault};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use std::error::Error;
 use std::time::Duration;
 
@@ -89,7 +89,10 @@ impl Transport {
         })?;
         let response = self.client.request(request).await.map_err(|error| Failed {
             fault: classify(&error),
-            cause: chain(&error),
+            cause: match layers(&error).find_map(remedy) {
+                Some(remedy) => format!("{}: {remedy}", chain(&error)),
+                None => chain(&error),
+            },
         })?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, max_answer_len).collect().await;
@@ -138,11 +141,50 @@ fn nobody_trusted() -> Result<ClientConfig, TlsError> {
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// Which kind of fault stands at the bottom of an error. The libraries wrap each other's errors,
-/// some in `io::Error`, whose inner error is not among its sources.
+/// An error and all that is inside of it. The libraries wrap each other's errors, some in
+/// `io::Error`, whose inner error is not among its sources.
+fn layers<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| {
+        let io = error.downcast_ref::<std::io::Error>();
+        match io.and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        }
+    })
+}
+
+/// What to do about a service's certificate that is not taken.
+fn remedy(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let rustls::Error::InvalidCertificate(fault) = error.downcast_ref()? else {
+        return None;
+    };
+    Some(match fault {
+        CertificateError::UnknownIssuer => {
+            "the certificate is of another CA than the one in `ca`; pin the CA that issued it"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "the certificate is for another name; write one of its names in `url`, or have this one \
+             added to it"
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "the certificate has expired, or this machine's clock is ahead; renew the one or set the \
+             other"
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "the certificate is of the future, or this machine's clock is behind; set the clock"
+        }
+        // The variant is another crate's, and has no name here.
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "the service shows its CA's certificate as its own; have the CA issue one for the \
+             service's name (not a CA: basicConstraints CA:FALSE), and pin the CA in `ca`"
+        }
+        _ => return None,
+    })
+}
+
+/// Which kind of fault stands at the bottom of an error.
 fn classify(error: &(dyn Error + 'static)) -> TransportFault {
-    let mut next = Some(error);
-    while let Some(error) = next {
+    for error in layers(error) {
         if error.is::<rustls::Error>() {
             return TransportFault::NotTrusted;
         }
@@ -158,10 +200,6 @@ fn classify(error: &(dyn Error + 'static)) -> TransportFault {
         if io.is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut) {
             return TransportFault::TimedOut;
         }
-        next = match io.and_then(std::io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
     }
     TransportFault::Unreachable
 }

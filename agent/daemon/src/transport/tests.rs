@@ -1,6 +1,6 @@
 //! Real TCP and TLS on loopback, against servers that do one thing.
 
-use super::Transport;
+use super::{Failed, Transport};
 use crate::config::{ClientIdentity, Endpoint, Service, Tls};
 use nitride_courier::{EndpointId, HttpAnswer, HttpRequest, Method, TransportFault};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -141,6 +141,10 @@ fn trusting(ca: &Path, client: Option<ClientIdentity>) -> Option<Tls> {
 }
 
 async fn fetch(transport: &Transport) -> Result<HttpAnswer, TransportFault> {
+    ask(transport).await.map_err(|failed| failed.fault)
+}
+
+async fn ask(transport: &Transport) -> Result<HttpAnswer, Failed> {
     let request = HttpRequest {
         endpoint: EndpointId(0),
         method: Method::Get,
@@ -149,7 +153,7 @@ async fn fetch(transport: &Transport) -> Result<HttpAnswer, TransportFault> {
         body: Vec::new(),
         max_answer_len: 100,
     };
-    transport.send(request).await.map_err(|failed| failed.fault)
+    transport.send(request).await
 }
 
 async fn fetch_plain(answer: &[u8]) -> Result<HttpAnswer, TransportFault> {
@@ -185,6 +189,71 @@ async fn a_server_under_another_name_is_not_trusted() {
     let url = format!("https://localhost:{}", address.port());
     let answer = fetch(&transport(url, tls)).await;
     assert_eq!(answer, Err(TransportFault::NotTrusted));
+}
+
+/// A server that shows this certificate, and why the agent does not take it, with `ca` pinned.
+async fn refused(shown: &rcgen::Certificate, key: &KeyPair, ca: &rcgen::Certificate) -> String {
+    let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth();
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let server = builder.with_single_cert(vec![shown.der().clone()], key);
+    let address = serve(
+        Some(TlsAcceptor::from(Arc::new(server.unwrap()))),
+        ok("hello"),
+    )
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ca.pem");
+    std::fs::write(&path, ca.pem()).unwrap();
+    let answer = ask(&transport(
+        format!("https://{address}"),
+        trusting(&path, None),
+    ))
+    .await;
+    let failed = answer.unwrap_err();
+    assert_eq!(failed.fault, TransportFault::NotTrusted, "{}", failed.cause);
+    failed.cause
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_certificate_is_named_with_its_remedy() {
+    let authority = Authority::new();
+    let (certificate, key) = authority.issue();
+    let other = Authority::new();
+    let told = refused(&certificate, &key, &other.ca).await;
+    assert!(told.contains("pin the CA that issued it"), "{told}");
+
+    let with = |change: fn(&mut CertificateParams)| {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        change(&mut params);
+        (params.signed_by(&key, &authority.issuer).unwrap(), key)
+    };
+    let (shown, key) = with(|params| params.subject_alt_names.clear());
+    let told = refused(&shown, &key, &authority.ca).await;
+    assert!(told.contains("write one of its names in `url`"), "{told}");
+    let (shown, key) = with(|params| params.not_after = rcgen::date_time_ymd(2020, 1, 1));
+    let told = refused(&shown, &key, &authority.ca).await;
+    assert!(
+        told.contains("has expired, or this machine's clock"),
+        "{told}"
+    );
+    let (shown, key) = with(|params| params.not_before = rcgen::date_time_ymd(2999, 1, 1));
+    let told = refused(&shown, &key, &authority.ca).await;
+    assert!(told.contains("this machine's clock is behind"), "{told}");
+
+    // The CA's certificate in the place of the service's.
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let own = params.self_signed(&key).unwrap();
+    let told = refused(&own, &key, &own).await;
+    assert!(
+        told.contains("have the CA issue one for the service's name"),
+        "{told}"
+    );
 }
 
 #[tokio::test]

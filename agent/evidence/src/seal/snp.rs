@@ -1,6 +1,6 @@
 //! The derived key of SEV-SNP (AMD 56860, MSG_KEY_REQ): the chip's key, mixed with what was launched.
 
-use crate::device::{self, DerivedKeyRequest, REPORT_LEN};
+use crate::device::{self, DerivedKeyRequest, GuestRequestError, REPORT_LEN};
 use crate::seal::derive::derived;
 use crate::seal::{Made, Platform, PlatformSecret, SealError};
 use std::fs::{File, OpenOptions};
@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// Which fields of the guest the key depends on: policy, measurement, guest SVN, TCB version.
 const FIELDS: u64 = 1 << 0 | 1 << 3 | 1 << 4 | 1 << 5;
+/// The firmware's answer to a TCB version or SVN that is greater than the guest's (56860, table 18).
+const INVALID_PARAMS: u32 = 0x16;
 /// What these params begin with.
 const MAGIC: &[u8; 8] = b"snp key1";
 const PARAMS_LEN: usize = 24;
@@ -99,8 +101,14 @@ impl Snp {
     /// HKDF over the raw key, which other programs of this guest may be given for other purposes.
     fn secret(&self, device: &File, params: Params) -> Result<PlatformSecret, SealError> {
         let raw = PlatformSecret::filled(|key| {
-            device::derived_key(device, params.request(), key)
-                .map_err(|error| self.faulty("derive the sealing key", error))
+            device::derived_key(device, params.request(), key).map_err(|error| match error {
+                GuestRequestError::Status(INVALID_PARAMS) => SealError::Changed {
+                    reason: "the firmware was rolled back behind the version, or the guest behind \
+                             the SVN, that the secret was made with"
+                        .to_owned(),
+                },
+                error => self.faulty("derive the sealing key", error),
+            })
         })?;
         Ok(derived(&[raw.expose()], &[b"snp", &params.to_bytes()]))
     }

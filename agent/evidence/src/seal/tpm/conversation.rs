@@ -76,7 +76,7 @@ impl Conversation {
         self.storage_name
     }
 
-    /// A policy session, salted as well.
+    /// A policy session, salted as well: it goes beside the other.
     pub(super) fn policy_session(&mut self) -> Result<AuthSession, SealError> {
         salted(&mut self.context, self.storage, SessionType::Policy)
             .map_err(|error| self.fault("start a policy session", error))
@@ -171,7 +171,7 @@ fn template() -> Result<Public, Error> {
         .build()
 }
 
-/// A session whose secret is encrypted to the storage key, and under which the first parameter of
+/// A session whose secret is encrypted to the storage key. Under one of HMAC the first parameter of
 /// each command and each answer is encrypted.
 fn salted(context: &mut Context, key: KeyHandle, kind: SessionType) -> Result<AuthSession, Error> {
     let session = context
@@ -188,10 +188,12 @@ fn salted(context: &mut Context, key: KeyHandle, kind: SessionType) -> Result<Au
         .ok_or(Error::WrapperError(
             tss_esapi::WrapperErrorKind::WrongValueFromTpm,
         ))?;
+    // One session of a command encrypts, and a policy session is never the only one.
+    let encrypts = kind == SessionType::Hmac;
     let (attributes, mask) = SessionAttributesBuilder::new()
         .with_continue_session(true)
-        .with_decrypt(true)
-        .with_encrypt(true)
+        .with_decrypt(encrypts)
+        .with_encrypt(encrypts)
         .build();
     context.tr_sess_set_attributes(session, attributes, mask)?;
     Ok(session)

@@ -130,3 +130,43 @@ impl Platform for Tpm {
         Conversation::open(&self.settings, None)?.undefine_counter(index)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::convert::Infallible;
+
+    fn secret(byte: u8) -> PlatformSecret {
+        let Ok(secret) = PlatformSecret::filled(|bytes| {
+            *bytes = [byte; 32];
+            Ok::<_, Infallible>(())
+        });
+        secret
+    }
+
+    fn opened(sealed: u8, witness: u8) -> Opened {
+        Opened {
+            sealed: secret(sealed),
+            witness: secret(witness),
+        }
+    }
+
+    /// Somebody else's system can seal what it knows under our PCRs, which are no secret: it does
+    /// not know what the witness says.
+    #[test]
+    fn who_knows_what_was_sealed_does_not_know_the_platform_part() {
+        let part = opened(1, 1).platform_part();
+        assert_ne!(part.expose(), opened(1, 2).platform_part().expose());
+        assert_ne!(part.expose(), opened(2, 1).platform_part().expose());
+        assert_eq!(part.expose(), opened(1, 1).platform_part().expose());
+    }
+
+    #[test]
+    fn who_has_the_platform_part_cannot_step_the_counter() {
+        let opened = opened(1, 1);
+        assert_ne!(
+            opened.platform_part().expose(),
+            opened.counter_auth().expose()
+        );
+    }
+}
