@@ -373,7 +373,7 @@ _vhsm() {
             return 0
             ;;
         vhsm__subcmd__attest)
-            opts="-h --in --socket --admin-socket --admin --wait --json --help"
+            opts="-h --in --audit-head --socket --admin-socket --admin --wait --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -511,7 +511,7 @@ _vhsm() {
             return 0
             ;;
         vhsm__subcmd__audit__subcmd__tail)
-            opts="-h --limit --socket --admin-socket --admin --wait --json --help"
+            opts="-h --limit --follow --socket --admin-socket --admin --wait --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -541,13 +541,21 @@ _vhsm() {
             return 0
             ;;
         vhsm__subcmd__audit__subcmd__verify)
-            opts="-h --head --socket --admin-socket --admin --wait --json --help"
+            opts="-h --head --attested --data --socket --admin-socket --admin --wait --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --head)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --attested)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

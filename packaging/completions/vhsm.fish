@@ -745,6 +745,7 @@ complete -c vhsm -n "__fish_vhsm_using_subcommand attest" -l in -d 'The data\'s 
 complete -c vhsm -n "__fish_vhsm_using_subcommand attest" -l socket -d 'The application socket' -r -F
 complete -c vhsm -n "__fish_vhsm_using_subcommand attest" -l admin-socket -d 'The admin socket, which import, destroy, rotate, set-policy and the like use' -r -F
 complete -c vhsm -n "__fish_vhsm_using_subcommand attest" -l wait -d 'How many seconds vhsmd may wait for a key or an approval to arrive; 0 is not at all' -r
+complete -c vhsm -n "__fish_vhsm_using_subcommand attest" -l audit-head -d 'Over the newest entry of the audit too, which takes the right to audit-head; audit verify --attested checks it'
 complete -c vhsm -n "__fish_vhsm_using_subcommand attest" -l admin -d 'Use the admin socket also for describe, list, enable, disable, status and audit-head'
 complete -c vhsm -n "__fish_vhsm_using_subcommand attest" -l json -d 'Print JSON, also for errors'
 complete -c vhsm -n "__fish_vhsm_using_subcommand attest" -s h -l help -d 'Print help'
@@ -828,6 +829,8 @@ complete -c vhsm -n "__fish_vhsm_using_subcommand audit; and not __fish_seen_sub
 complete -c vhsm -n "__fish_vhsm_using_subcommand audit; and not __fish_seen_subcommand_from verify tail help" -f -a "tail" -d 'Print the newest entries, after checking all of them'
 complete -c vhsm -n "__fish_vhsm_using_subcommand audit; and not __fish_seen_subcommand_from verify tail help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c vhsm -n "__fish_vhsm_using_subcommand audit; and __fish_seen_subcommand_from verify" -l head -d 'An entry that has to be among them, as audit-head printed it: its number and its digest' -r
+complete -c vhsm -n "__fish_vhsm_using_subcommand audit; and __fish_seen_subcommand_from verify" -l attested -d 'The same, as attest --audit-head --json printed it; its report data is checked too, and the evidence is left to a verifier' -r -F
+complete -c vhsm -n "__fish_vhsm_using_subcommand audit; and __fish_seen_subcommand_from verify" -l data -d 'The data that attest was given; without this, none' -r -F
 complete -c vhsm -n "__fish_vhsm_using_subcommand audit; and __fish_seen_subcommand_from verify" -l socket -d 'The application socket' -r -F
 complete -c vhsm -n "__fish_vhsm_using_subcommand audit; and __fish_seen_subcommand_from verify" -l admin-socket -d 'The admin socket, which import, destroy, rotate, set-policy and the like use' -r -F
 complete -c vhsm -n "__fish_vhsm_using_subcommand audit; and __fish_seen_subcommand_from verify" -l wait -d 'How many seconds vhsmd may wait for a key or an approval to arrive; 0 is not at all' -r
@@ -838,6 +841,7 @@ complete -c vhsm -n "__fish_vhsm_using_subcommand audit; and __fish_seen_subcomm
 complete -c vhsm -n "__fish_vhsm_using_subcommand audit; and __fish_seen_subcommand_from tail" -l socket -d 'The application socket' -r -F
 complete -c vhsm -n "__fish_vhsm_using_subcommand audit; and __fish_seen_subcommand_from tail" -l admin-socket -d 'The admin socket, which import, destroy, rotate, set-policy and the like use' -r -F
 complete -c vhsm -n "__fish_vhsm_using_subcommand audit; and __fish_seen_subcommand_from tail" -l wait -d 'How many seconds vhsmd may wait for a key or an approval to arrive; 0 is not at all' -r
+complete -c vhsm -n "__fish_vhsm_using_subcommand audit; and __fish_seen_subcommand_from tail" -l follow -d 'Go on printing entries as they come, each checked; with --json, one object a line'
 complete -c vhsm -n "__fish_vhsm_using_subcommand audit; and __fish_seen_subcommand_from tail" -l admin -d 'Use the admin socket also for describe, list, enable, disable, status and audit-head'
 complete -c vhsm -n "__fish_vhsm_using_subcommand audit; and __fish_seen_subcommand_from tail" -l json -d 'Print JSON, also for errors'
 complete -c vhsm -n "__fish_vhsm_using_subcommand audit; and __fish_seen_subcommand_from tail" -s h -l help -d 'Print help'
