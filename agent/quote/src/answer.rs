@@ -11,6 +11,7 @@ use nitride_protocol::quote::{
 };
 use nitride_protocol::{Empty, Message, Reader, RequestError, Status};
 use nitride_protocol::{open_request, refusal_of, write_refusal, write_reply};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What the device's thread has.
@@ -45,7 +46,7 @@ impl Desk {
     /// Writes the answer to one request and returns its length; `None` closes the connection.
     pub(crate) fn answer(
         &self,
-        admitted: &Admitted,
+        admitted: &Arc<Admitted>,
         request: &[u8],
         reply: &mut [u8],
     ) -> Option<usize> {
@@ -73,7 +74,7 @@ impl Desk {
 
     fn evidence(
         &self,
-        admitted: &Admitted,
+        admitted: &Arc<Admitted>,
         id: u32,
         params: Reader<'_>,
         reply: &mut [u8],
@@ -111,7 +112,7 @@ impl Desk {
 
     fn platform_key(
         &self,
-        admitted: &Admitted,
+        admitted: &Arc<Admitted>,
         id: u32,
         params: Reader<'_>,
         reply: &mut [u8],
@@ -142,7 +143,7 @@ impl Desk {
 
     fn counter(
         &self,
-        admitted: &Admitted,
+        admitted: &Arc<Admitted>,
         id: u32,
         params: Reader<'_>,
         reply: &mut [u8],
@@ -150,15 +151,22 @@ impl Desk {
         let wanted: CounterRequest<'_> = read(params)?;
         self.expect_platform(wanted.platform)?;
         let (params, increment) = (wanted.params.to_owned(), wanted.increment);
-        let value = self.ask_sealer(move |sealer| sealer.counter(&params, increment))?;
+        let caller = Arc::clone(admitted);
+        // Looked at when its turn has come: no step of a vhsmd that has gone may come after what
+        // the next one reads.
+        let value = self.ask_sealer(move |sealer| match caller.recheck() {
+            Ok(()) => sealer.counter(&params, increment).map(Some),
+            Err(_) => Ok(None),
+        })?;
         still_there(admitted)?;
+        let value = value.ok_or(Refusal::Close)?;
         tracing::debug!(value, increment, "counter");
         write(reply, id, &CounterReply { value })
     }
 
     fn forget(
         &self,
-        admitted: &Admitted,
+        admitted: &Arc<Admitted>,
         id: u32,
         params: Reader<'_>,
         reply: &mut [u8],

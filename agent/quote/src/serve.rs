@@ -97,6 +97,7 @@ fn take_in(connection: Connection, server: &Arc<Server>, connections: &Arc<Atomi
         }
     };
     let seat = Seat::take(connections);
+    let admitted = Arc::new(admitted);
     let Some(seat) = seat else {
         tracing::warn!(pid = admitted.pid(), "connection refused: too many");
         return;
@@ -133,7 +134,7 @@ impl Drop for Seat {
     }
 }
 
-fn serve(server: &Server, connection: &Connection, admitted: &Admitted) {
+fn serve(server: &Server, connection: &Connection, admitted: &Arc<Admitted>) {
     if let Err(error) = connection.set_write_timeout(Some(WRITE_TIMEOUT)) {
         tracing::warn!(error = chain(&error), "connection refused");
         return;
