@@ -144,7 +144,7 @@ fn nobody_trusted() -> Result<ClientConfig, TlsError> {
 /// An error and all that is inside of it. The libraries wrap each other's errors, some in
 /// `io::Error`, whose inner error is not among its sources.
 fn layers<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| {
+    std::iter::successors(Some(error), |&error| {
         let io = error.downcast_ref::<std::io::Error>();
         match io.and_then(std::io::Error::get_ref) {
             Some(inner) => Some(inner),
@@ -159,7 +159,8 @@ fn remedy(error: &(dyn Error + 'static)) -> Option<&'static str> {
         return None;
     };
     Some(match fault {
-        CertificateError::UnknownIssuer => {
+        // A signature that is wrong is one by a CA of the same name.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "the certificate is of another CA than the one in `ca`; pin the CA that issued it"
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {

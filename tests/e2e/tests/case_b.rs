@@ -8,7 +8,7 @@ use nitride_support::asker::Asker;
 use nitride_support::http::HttpMessage;
 use nitride_support::owner::Deposit;
 use nitride_support::plan::Plan;
-use nitride_support::program::wait_until;
+use nitride_support::program::{RunAs, wait_until};
 use nitride_support::relay::{Fate, Honest, OnRequest};
 use nitride_support::world::{World, outcome};
 use p256::ecdsa::signature::Verifier;
@@ -237,6 +237,35 @@ fn without_an_agent_a_request_says_so() -> Result<()> {
     let world = World::start(Plan::without_agent(KEYS))?;
     let mut app = world.application_waiting(Duration::from_secs(2))?;
     assert_eq!(outcome(app.mac("app/mac", b"d"))?, Status::AgentAbsent);
+    Ok(())
+}
+
+#[test]
+fn the_status_says_whether_the_agent_is_there_and_what_evidence_is_worth() -> Result<()> {
+    let mut world = chain()?;
+    let status = |world: &World| -> Result<String> {
+        let output = world.vhsm(&RunAs::default(), &["status"], b"")?;
+        Ok(String::from_utf8(output.stdout)?)
+    };
+    let row = |text: &str, name: &str| {
+        let of = text.lines().find(|line| line.starts_with(name));
+        of.map(|line| line.trim_start_matches(name).trim().to_owned())
+    };
+    let patience = Duration::from_secs(20);
+    let is_there = |world: &World| Ok(world.application()?.status()?.agent_connected);
+    wait_until("an agent in the status", patience, || is_there(&world))?;
+    let text = status(&world)?;
+    assert_eq!(row(&text, "agent").as_deref(), Some("connected"), "{text}");
+    assert_eq!(row(&text, "evidence").as_deref(), Some("sample"), "{text}");
+    drop(world.agent.take());
+    wait_until("no agent in the status", patience, || {
+        Ok(!is_there(&world)?)
+    })?;
+    let text = status(&world)?;
+    assert_eq!(row(&text, "agent").as_deref(), Some("absent"), "{text}");
+    let output = world.vhsm(&RunAs::default(), &["--json", "status"], b"")?;
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(json["agent_connected"], false);
     Ok(())
 }
 

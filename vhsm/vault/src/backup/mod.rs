@@ -5,9 +5,9 @@
 //! with max-uses, which a copy would outlive, nor a wrapping key. Each comes with what its own
 //! policy and its key rule say at that moment, and comes back no wider.
 
-mod envelope;
 #[cfg(test)]
 mod cddl_tests;
+mod envelope;
 mod fault;
 #[cfg(test)]
 mod tests;
