@@ -11,8 +11,8 @@ pub(crate) struct Turns(Vec<Vec<f64>>);
 
 /// Measures `steps` in turns, `batch` operations of each in a turn. A first turn is thrown away: it
 /// warms caches, the branch predictor and the vault's memory of decisions.
-pub(crate) fn in_turns(turns: usize, batch: u32, steps: &mut [Step<'_>]) -> Result<Turns> {
-    let mut measured = Vec::with_capacity(turns);
+pub(crate) fn in_turns(turns: u32, batch: u32, steps: &mut [Step<'_>]) -> Result<Turns> {
+    let mut measured = Vec::new();
     for turn in 0..=turns {
         let mut row = Vec::with_capacity(steps.len());
         for step in &mut *steps {

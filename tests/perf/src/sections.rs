@@ -3,27 +3,37 @@
 mod batch;
 mod bulk;
 mod connections;
+mod costs;
 mod floor;
 mod keys;
 mod others;
+mod round;
+mod spin;
+mod start;
 mod two;
 mod types;
 
 use crate::report::Report;
+use crate::scale::Scale;
 use anyhow::Result;
 
 /// A part of the run that can be asked for by name.
 pub(crate) struct Section {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
-    pub(crate) run: fn(&mut Report) -> Result<()>,
+    pub(crate) run: fn(&mut Report, Scale) -> Result<()>,
 }
 
-pub(crate) const SECTIONS: [Section; 8] = [
+pub(crate) const SECTIONS: [Section; 12] = [
     Section {
         name: "floor",
         about: "P-256, AES-256-GCM and HMAC against bare operation and round trip",
         run: floor::run,
+    },
+    Section {
+        name: "costs",
+        about: "instructions and cycles of the same, where perf may count them",
+        run: costs::run,
     },
     Section {
         name: "two",
@@ -49,6 +59,21 @@ pub(crate) const SECTIONS: [Section; 8] = [
         name: "connections",
         about: "1 to 1,000 connections",
         run: connections::run,
+    },
+    Section {
+        name: "spin",
+        about: "what looking before sleeping gains",
+        run: spin::run,
+    },
+    Section {
+        name: "start",
+        about: "start to READY with 10,000 stored keys",
+        run: start::run,
+    },
+    Section {
+        name: "round",
+        about: "a round, beyond network and service",
+        run: round::run,
     },
     Section {
         name: "keys",

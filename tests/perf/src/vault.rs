@@ -1,14 +1,15 @@
 //! The real vhsmd, release build.
 
+use crate::placement::bind;
 use anyhow::{Context, Result};
 use nitride_client::Client;
 use nitride_ipc::Connection;
-use nitride_ipc::peer::resolve;
 use nitride_protocol::application::Hello;
 use nitride_protocol::{Call, Message, Status, open_reply, write_request};
 use nitride_support::binaries::Binaries;
 use nitride_support::plan::Plan;
 use nitride_support::world::World;
+use nix::unistd::Pid;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
@@ -18,7 +19,7 @@ pub(crate) fn build() -> Result<()> {
 }
 
 /// A rule for the operations that the harness's own rule does not name.
-const RULE: &str = r#"
+pub(crate) const RULE: &str = r#"
 [[rule]]
 name = "perf"
 keys = ["**"]
@@ -56,8 +57,32 @@ impl Vault {
 
     /// The process's number.
     pub(crate) fn pid(&self) -> Result<u32> {
-        let connection = Connection::connect(&self.socket())?;
-        Ok(resolve(&connection, None)?.pid)
+        Ok(self.world.vhsmd()?.pid())
+    }
+
+    /// Binds the threads of the youngest connections, in their order, to a CPU each.
+    pub(crate) fn bind_threads(&self, cpus: &[usize]) -> Result<()> {
+        let mut threads = Vec::new();
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.pid()?))? {
+            let task = task?.path();
+            let name = std::fs::read_to_string(task.join("comm")).unwrap_or_default();
+            let number = name
+                .trim_end()
+                .strip_prefix("peer-")
+                .and_then(|n| n.parse::<u64>().ok());
+            let id = task
+                .file_name()
+                .and_then(|id| id.to_str()?.parse::<i32>().ok());
+            if let (Some(number), Some(id)) = (number, id) {
+                threads.push((number, id));
+            }
+        }
+        threads.sort_unstable();
+        let older = threads.len().saturating_sub(cpus.len());
+        for ((_, id), cpu) in threads.iter().skip(older).zip(cpus) {
+            bind(Pid::from_raw(*id), &[*cpu])?;
+        }
+        Ok(())
     }
 
     /// Resident memory in bytes, and which part of it are the arenas' pages.

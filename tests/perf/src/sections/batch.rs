@@ -2,14 +2,15 @@ use crate::floor::Bare;
 use crate::measure::{Step, in_turns};
 use crate::placement::OneCpu;
 use crate::report::{Bound, Report};
+use crate::scale::Scale;
 use crate::vault::{Raw, Vault};
 use anyhow::{Result, ensure};
 use nitride_protocol::application::{Batch, BatchAnswer, BatchItem, Sign};
 use nitride_protocol::{KeyName, KeyType};
 
-const TURNS: usize = 20;
+const TURNS: u32 = 20;
 
-pub(super) fn run(report: &mut Report) -> Result<()> {
+pub(super) fn run(report: &mut Report, scale: Scale) -> Result<()> {
     let place = OneCpu::bind()?;
     report.placement(place.text());
     let vault = Vault::start()?;
@@ -40,7 +41,7 @@ pub(super) fn run(report: &mut Report) -> Result<()> {
                 Ok(())
             },
         ];
-        let turns = in_turns(TURNS, 400 / count, steps)?;
+        let turns = in_turns(scale.count(TURNS), scale.count(400 / count), steps)?;
         let each = f64::from(count);
         report.figure(
             format!("{count} bare signatures"),

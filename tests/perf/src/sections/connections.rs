@@ -1,13 +1,14 @@
 use crate::report::Report;
+use crate::scale::Scale;
 use crate::vault::{Raw, Vault};
 use anyhow::Result;
 use nitride_protocol::application::Mac;
 use nitride_protocol::{KeyName, KeyType};
 use std::time::Instant;
 
-const REQUESTS: usize = 8000;
+const REQUESTS: u32 = 8000;
 
-pub(super) fn run(report: &mut Report) -> Result<()> {
+pub(super) fn run(report: &mut Report, scale: Scale) -> Result<()> {
     report.placement("one client thread and the vault on every CPU of this process".to_owned());
     let vault = Vault::start_with("[limits]\nconnections = 4096\nconnections-per-uid = 4096\n")?;
     vault
@@ -23,7 +24,7 @@ pub(super) fn run(report: &mut Report) -> Result<()> {
             connections.push(Raw::connect(&vault)?);
         }
         // One request is under way on each connection at a time.
-        let rounds = REQUESTS / count;
+        let rounds = (scale.count(REQUESTS) as usize / count).max(1);
         let begun = Instant::now();
         for _ in 0..rounds {
             for raw in &mut connections {

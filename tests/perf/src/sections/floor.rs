@@ -2,12 +2,13 @@ use crate::floor::{Bare, Echo};
 use crate::measure::{Step, in_turns};
 use crate::placement::OneCpu;
 use crate::report::{Bound, Report};
+use crate::scale::Scale;
 use crate::vault::Vault;
 use anyhow::Result;
 use nitride_protocol::KeyType;
 use std::cell::RefCell;
 
-const TURNS: usize = 40;
+const TURNS: u32 = 40;
 const BATCH: u32 = 400;
 /// Bytes that are signed.
 const MESSAGE_LEN: usize = 32;
@@ -21,7 +22,7 @@ const REPLY_AROUND: usize = 8;
 /// Header, nonce and tag.
 const SEALED_AROUND: usize = 24 + 12 + 16;
 
-pub(super) fn run(report: &mut Report) -> Result<()> {
+pub(super) fn run(report: &mut Report, scale: Scale) -> Result<()> {
     // Everything on one CPU: a round trip is then two context switches, without the cost of waking
     // another CPU, and that is how a client and its thread in the vault end up when both are busy.
     let place = OneCpu::bind()?;
@@ -47,7 +48,7 @@ pub(super) fn run(report: &mut Report) -> Result<()> {
             Ok(())
         },
     ];
-    against(report, "P-256 sign", steps, 1.10)?;
+    against((report, scale), "P-256 sign", steps, 1.10)?;
 
     for (key_type, kind) in [
         (KeyType::Aes256Gcm, "AES-256-GCM"),
@@ -63,7 +64,7 @@ pub(super) fn run(report: &mut Report) -> Result<()> {
             let steps: &mut [Step<'_>] = &mut [
                 &mut || {
                     if seals {
-                        return bare.borrow_mut().seal(&data);
+                        return bare.borrow_mut().seal(len);
                     }
                     bare.borrow().tag(&data);
                     Ok(())
@@ -79,15 +80,20 @@ pub(super) fn run(report: &mut Report) -> Result<()> {
                     Ok(())
                 },
             ];
-            against(report, &format!("{kind}, {len} B"), steps, 1.20)?;
+            against((report, scale), &format!("{kind}, {len} B"), steps, 1.20)?;
         }
     }
     Ok(())
 }
 
 /// Measures bare operation, round trip and the vault, in this order.
-fn against(report: &mut Report, name: &str, steps: &mut [Step<'_>], most: f64) -> Result<()> {
-    let turns = in_turns(TURNS, BATCH, steps)?;
+fn against(
+    (report, scale): (&mut Report, Scale),
+    name: &str,
+    steps: &mut [Step<'_>],
+    most: f64,
+) -> Result<()> {
+    let turns = in_turns(scale.count(TURNS), scale.count(BATCH), steps)?;
     report.figure(format!("{name}: bare"), turns.step(0), "us");
     report.figure(format!("{name}: round trip"), turns.step(1), "us");
     report.figure(format!("{name}: over the socket"), turns.step(2), "us");

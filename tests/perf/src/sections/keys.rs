@@ -1,4 +1,5 @@
 use crate::report::{Bound, Report};
+use crate::scale::Scale;
 use crate::vault::Vault;
 use anyhow::Result;
 use nitride_protocol::KeyType;
@@ -10,7 +11,7 @@ const COUNTS: [u32; 4] = [100, 1000, 10_000, 100_000];
 /// Room for 100,000 keys.
 const LARGE: &str = "[limits]\nkeys = 200000\nkeys-per-uid = 200000\n";
 
-pub(super) fn run(report: &mut Report) -> Result<()> {
+pub(super) fn run(report: &mut Report, scale: Scale) -> Result<()> {
     report.placement("client and vault on every CPU of this process".to_owned());
     let empty = Vault::start()?;
     let (resident, _) = empty.resident()?;
@@ -22,7 +23,7 @@ pub(super) fn run(report: &mut Report) -> Result<()> {
     let mut client = vault.client()?;
     let (before, _) = vault.resident()?;
     let mut made = 0;
-    for count in COUNTS {
+    for count in COUNTS.into_iter().filter(|count| scale.reaches(*count)) {
         let begun = Instant::now();
         let first = made;
         while made < count {

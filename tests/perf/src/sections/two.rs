@@ -1,5 +1,6 @@
 use crate::placement::{allowed, bind};
 use crate::report::{Bound, Report};
+use crate::scale::Scale;
 use crate::vault::Vault;
 use anyhow::{Context, Result};
 use nitride_client::Client;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 const TURNS: usize = 5;
 const SPAN: Duration = Duration::from_millis(700);
 
-pub(super) fn run(report: &mut Report) -> Result<()> {
+pub(super) fn run(report: &mut Report, scale: Scale) -> Result<()> {
     let cpus = allowed()?;
     let &[.., first, second] = &cpus[..] else {
         report.absent("two clients want two CPUs, and this process may use one");
@@ -21,15 +22,16 @@ pub(super) fn run(report: &mut Report) -> Result<()> {
     let mut one = vault.client()?;
     one.generate("perf/signing", KeyType::EcP256, None)?;
     let mut other = vault.client()?;
-    place_threads(&vault, [first, second])?;
+    vault.bind_threads(&[first, second])?;
     report.placement(format!(
         "client 1 and its thread of the vault on CPU {first}, client 2 and its on CPU {second}"
     ));
+    let span = scale.span(SPAN);
     let mut ratios = Vec::new();
     let mut rates = (0.0, 0.0);
     for _ in 0..TURNS {
-        let alone = together(&mut [(&mut one, first)])?;
-        let both = together(&mut [(&mut one, first), (&mut other, second)])?;
+        let alone = together(&mut [(&mut one, first)], span)?;
+        let both = together(&mut [(&mut one, first), (&mut other, second)], span)?;
         ratios.push(both / alone);
         rates = (alone, both);
     }
@@ -45,35 +47,8 @@ pub(super) fn run(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Binds the threads of the two youngest connections, in their order.
-fn place_threads(vault: &Vault, cpus: [usize; 2]) -> Result<()> {
-    let mut threads = Vec::new();
-    for task in std::fs::read_dir(format!("/proc/{}/task", vault.pid()?))? {
-        let task = task?.path();
-        let name = std::fs::read_to_string(task.join("comm")).unwrap_or_default();
-        let number = name
-            .trim_end()
-            .strip_prefix("peer-")
-            .and_then(|n| n.parse::<u64>().ok());
-        let id = task
-            .file_name()
-            .and_then(|id| id.to_str()?.parse::<i32>().ok());
-        if let (Some(number), Some(id)) = (number, id) {
-            threads.push((number, id));
-        }
-    }
-    threads.sort_unstable();
-    let count = threads.len();
-    let youngest = threads.get(count.saturating_sub(2)..).unwrap_or_default();
-    let pairs = youngest.iter().zip(cpus);
-    for ((_, id), cpu) in pairs {
-        bind(Pid::from_raw(*id), &[cpu])?;
-    }
-    Ok(())
-}
-
 /// Signatures a second of all clients together, each on a thread bound to its CPU.
-fn together(clients: &mut [(&mut Client, usize)]) -> Result<f64> {
+fn together(clients: &mut [(&mut Client, usize)], span: Duration) -> Result<f64> {
     let start = Barrier::new(clients.len());
     std::thread::scope(|scope| {
         let threads: Vec<_> = clients
@@ -86,7 +61,7 @@ fn together(clients: &mut [(&mut Client, usize)]) -> Result<f64> {
                     start.wait();
                     let begun = Instant::now();
                     let mut count = 0.0;
-                    while begun.elapsed() < SPAN {
+                    while begun.elapsed() < span {
                         client.sign("perf/signing", None, &[1; 32])?;
                         count += 1.0;
                     }
