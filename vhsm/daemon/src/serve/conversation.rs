@@ -1,5 +1,6 @@
 use super::buffers::Place;
 use super::link::{Link, Received, SentByAnother};
+use super::loan::{LONGEST_PAUSE, Loan};
 use super::parked::ParkedRequest;
 use super::perform::{Performed, Request, log_refusal, perform, refuse};
 use super::seat::Seat;
@@ -15,6 +16,7 @@ use nitride_vault::Want;
 use std::error::Error;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 /// Of a packet that is not read whole, as much as its head takes at most, in bytes: the array of
 /// three, the id and the operation. What follows may be a secret, and this is not the arena.
@@ -28,6 +30,7 @@ pub(crate) struct Conversation {
     seat: Seat,
     packet: Place,
     spin: Spin,
+    loan: Loan,
     has_begun: bool,
     /// Whether a version was agreed on.
     is_greeted: bool,
@@ -83,6 +86,7 @@ impl Conversation {
                 Buffers::default(),
             ),
             spin: Spin::new(daemon.processors),
+            loan: Loan::new(),
             daemon,
             link,
             packet: Place::default(),
@@ -100,11 +104,55 @@ impl Conversation {
     pub(crate) fn run(mut self) {
         let _end = self.when_over();
         self.begin();
-        while let Ok(Some(next)) = self.next() {
-            if self.serve(next).is_err() {
-                break;
+        while self.turn().is_ok() {}
+    }
+
+    /// Answers the next packet, or finds that the peer pauses.
+    fn turn(&mut self) -> Result<(), Ended> {
+        if self.packet.borrowed().is_some() {
+            return self.turn_in_haste();
+        }
+        let Ok(Some(next)) = self.next() else {
+            return Err(Ended);
+        };
+        self.serve(next)?;
+        if self.loan.is_due() && self.packet.borrow(self.link.account()) {
+            // Where the pause cannot be bounded, nothing is borrowed.
+            if self.bound_pause(Some(LONGEST_PAUSE)).is_err() {
+                self.packet.end_loan();
             }
         }
+        Ok(())
+    }
+
+    /// Takes the next packet into the borrowed buffer, and answers it.
+    fn turn_in_haste(&mut self) -> Result<(), Ended> {
+        let connections = self.daemon.quota.connections();
+        // What was found is taken in the same way as what was not.
+        let _ = self.spin.look(self.link.connection(), connections);
+        let room = self.packet.borrowed().ok_or(Ended)?;
+        match self.link.recv_unseen(room) {
+            Ok(Some(received)) => {
+                let _ = self.loan.is_due();
+                self.serve_received(received)
+            }
+            Err(RecvError::TimedOut) => {
+                self.loan.end();
+                self.packet.end_loan();
+                self.bound_pause(None).map_err(|_| Ended)
+            }
+            Err(RecvError::Truncated { len, room }) => {
+                let mut head = [0; HEAD_LEN];
+                head.copy_from_slice(self.packet.written(HEAD_LEN));
+                self.packet.clear(room);
+                self.refuse_by_head(&head, Status::TooLarge, &PacketTooLong { len })
+            }
+            Ok(None) | Err(_) => Err(Ended),
+        }
+    }
+
+    fn bound_pause(&self, longest: Option<Duration>) -> Result<(), RecvError> {
+        self.link.connection().set_read_timeout(longest)
     }
 
     /// Answers the packet that is there, if there is one, for a worker that serves others besides.
@@ -167,6 +215,10 @@ impl Conversation {
         let Ok(Some(received)) = self.link.recv(next, room) else {
             return Err(Ended);
         };
+        self.serve_received(received)
+    }
+
+    fn serve_received(&mut self, received: Received) -> Result<(), Ended> {
         let len = received.len;
         let performed = self.answer(received);
         self.seat.buffers.attach(Attached::Nothing);
@@ -338,8 +390,18 @@ impl Conversation {
             Ok(Some(_)) | Err(RecvError::Truncated { .. }) => {}
             Ok(None) | Err(_) => return Err(Ended),
         }
+        self.refuse_by_head(&head, status, reason)
+    }
+
+    fn refuse_by_head(
+        &self,
+        head: &[u8],
+        status: Status,
+        reason: &(dyn Error + 'static),
+    ) -> Result<(), Ended> {
+        let connection = self.link.connection();
         // The head is read before anything that may be missing here.
-        let (request, _) = open_request(&head).map_err(|_| Ended)?;
+        let (request, _) = open_request(head).map_err(|_| Ended)?;
         let operation = Operation::from_wire(request.operation);
         let verb = operation.map_or("unknown", Operation::as_str);
         self.log_unopened(request.id, verb, status, reason);
@@ -391,75 +453,4 @@ fn recheck(daemon: &Daemon, link: &Link, seen: &mut u64) -> Result<(), Performed
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{Config, Document};
-    use nitride_ipc::Connection;
-    use nitride_ipc::peer::resolve;
-    use nitride_protocol::admin::Import;
-    use nitride_protocol::{Call, KeyName, KeyType, MaterialFormat, write_request};
-
-    #[test]
-    fn head_of_an_unread_packet_is_whole_and_holds_no_material() {
-        let material = [0xa5; 16];
-        let import = Import {
-            key: KeyName::parse("a").unwrap(),
-            key_type: KeyType::Secret,
-            operations: None,
-            material: &material,
-            format: MaterialFormat::Raw,
-            wrapping_key: None,
-            wrappable_by: Vec::new(),
-        };
-        for id in [0, u32::MAX] {
-            let mut packet = [0; 128];
-            let len = write_request(&mut packet, id, Import::OPERATION, &import).unwrap();
-            assert!(packet[..len].windows(16).any(|part| part == material));
-            let head = &packet[..HEAD_LEN];
-            assert!(!head.contains(&0xa5));
-            assert_eq!(open_request(head).unwrap().0.id, id);
-        }
-        // The longest head that decodes.
-        let longest = [0x83, 0x1a, 0xff, 0xff, 0xff, 0xff, 0x19, 0xff, 0xff];
-        assert_eq!(
-            open_request(&longest[..HEAD_LEN]).unwrap().0.operation,
-            0xffff
-        );
-    }
-
-    fn daemon() -> Arc<Daemon> {
-        let folder = tempfile::tempdir().unwrap();
-        let text = format!(
-            "policy-dir = {:?}\n[arena]\nrecords = \"1MiB\"\nheap = \"1MiB\"\n",
-            folder.path()
-        );
-        let path = folder.path().join("vhsmd.toml");
-        let config = Config::of(&Document::of(&path, text)).unwrap();
-        // Another test of this process may have been first.
-        let _ = nitride_secmem::install(config.arena_sizes, config.backing, Vec::new());
-        Daemon::new(path, config, nitride_secmem::Backing::Locked).unwrap()
-    }
-
-    #[test]
-    fn conversation_that_ends_by_a_fault_ends_its_connection_and_says_so() {
-        let daemon = daemon();
-        let (ours, theirs) = Connection::pair().unwrap();
-        let identity = resolve(&ours, None).unwrap();
-        let socket = nitride_vault::Socket::Application;
-        let slot = daemon.quota.connect(identity.uid, socket).unwrap();
-        let link = Arc::new(Link::new(1, socket, ours, identity, slot));
-        let end = End {
-            daemon: Arc::clone(&daemon),
-            link: Arc::clone(&link),
-        };
-        let faulty = thread::spawn(move || {
-            let _end = end;
-            panic!("of the test");
-        });
-        assert!(faulty.join().is_err());
-        // Although the link is still held, as a parked request would.
-        assert_eq!(theirs.next_len().unwrap(), None);
-        let warnings = daemon.warnings();
-        assert!(warnings.iter().any(|text| text.contains("fault of vhsmd")));
-    }
-}
+mod tests;

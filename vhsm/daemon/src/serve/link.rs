@@ -144,12 +144,22 @@ impl Link {
                 attached: Attached::Nothing,
             }));
         }
+        self.recv_all(next.len, buf)
+    }
+
+    /// Takes the next packet into `buf`, which has room for any, without having looked at it.
+    pub(super) fn recv_unseen(&self, buf: &mut [u8]) -> Result<Option<Received>, RecvError> {
+        self.recv_all(buf.len(), buf)
+    }
+
+    /// Takes a packet of at most `len` bytes with all that may come with it.
+    fn recv_all(&self, len: usize, buf: &mut [u8]) -> Result<Option<Received>, RecvError> {
         let mut message = match self.connection.recv_message(buf, 1) {
             Ok(Some(message)) => message,
             Ok(None) => return Ok(None),
             Err(RecvError::TooManyDescriptors { .. }) => {
                 return Ok(Some(Received {
-                    len: next.len,
+                    len,
                     is_from_peer: !self.is_per_message(),
                     attached: Attached::TooMany,
                 }));

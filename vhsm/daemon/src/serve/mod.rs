@@ -19,6 +19,7 @@ mod bulk;
 mod conversation;
 mod leaving;
 mod link;
+mod loan;
 mod parked;
 mod perform;
 mod quota;

@@ -1,5 +1,5 @@
 use super::attest::Attestation;
-use super::buffers::NoRoom;
+use super::buffers::{NoRoom, with_public};
 use super::bulk::perform_bulk;
 use super::link::Link;
 use super::reply_len::{ReplyLen, reply_len};
@@ -26,9 +26,6 @@ use std::mem::take;
 
 /// Room for any refusal, in bytes.
 pub(super) const REFUSAL_LEN: usize = 32;
-
-/// Bytes of a reply without a secret that is made on the stack: a signature of any type fits.
-const SHORT_LEN: usize = 4096;
 
 /// One request, with its packet opened.
 #[derive(Debug, Clone)]
@@ -63,10 +60,9 @@ pub(crate) fn perform(
     send: &dyn Fn(&[u8]) -> Result<(), SendError>,
 ) -> Performed {
     match reply_len(request.head.operation, &request.params, request.packet_len) {
-        ReplyLen::Public(len) if len <= SHORT_LEN => {
-            act(daemon, link, seat, request, &mut [0; SHORT_LEN], send)
+        ReplyLen::Public(len) => {
+            with_public(len, |reply| act(daemon, link, seat, request, reply, send))
         }
-        ReplyLen::Public(len) => act(daemon, link, seat, request, &mut vec![0; len], send),
         ReplyLen::Secret(len) => {
             // Out of the seat while it is written to, and back: a move of three words.
             let mut place = take(&mut seat.reply);
@@ -246,7 +242,9 @@ fn conclude(
             match made {
                 // It is made of the same packet, so this is so; evidence over other data would be
                 // somebody else's.
-                Ok(_) if report_data != call.report_data(&head) => refuse(id, Status::Internal, send),
+                Ok(_) if report_data != call.report_data(&head) => {
+                    refuse(id, Status::Internal, send)
+                }
                 Ok(evidence) => {
                     let tee = daemon.config.evidence.as_ref();
                     let attested = Attested {

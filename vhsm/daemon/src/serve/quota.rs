@@ -1,5 +1,6 @@
 //! What one uid may use, counted where it is used and given back by `Drop`.
 
+use nitride_protocol::limits::MAX_PACKET_LEN;
 use nitride_vault::Socket;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -53,6 +54,7 @@ pub(crate) struct Quota {
     ceilings: Ceilings,
     connections: AtomicUsize,
     kept_len: Arc<AtomicUsize>,
+    lent: Arc<AtomicUsize>,
     accounts: Mutex<HashMap<u32, Weak<Account>>>,
 }
 
@@ -66,6 +68,7 @@ pub(crate) struct Account {
     shared_len: AtomicU64,
     kept_len: AtomicUsize,
     kept_len_of_all: Arc<AtomicUsize>,
+    lent_to_all: Arc<AtomicUsize>,
 }
 
 impl Quota {
@@ -75,6 +78,7 @@ impl Quota {
             ceilings,
             connections: AtomicUsize::new(0),
             kept_len: Arc::default(),
+            lent: Arc::default(),
             accounts: Mutex::default(),
         })
     }
@@ -123,6 +127,7 @@ impl Quota {
             shared_len: AtomicU64::new(0),
             kept_len: AtomicUsize::new(0),
             kept_len_of_all: Arc::clone(&self.kept_len),
+            lent_to_all: Arc::clone(&self.lent),
         });
         accounts.insert(uid, Arc::downgrade(&account));
         account
@@ -162,6 +167,16 @@ impl Account {
         Ok(SharedCharge {
             account: Arc::clone(self),
             len,
+        })
+    }
+
+    /// Room for a buffer that any packet fits, for a busy connection, if there is any. All together
+    /// take as much as all buffers that are kept.
+    pub(crate) fn lend(&self) -> Option<LentSlot> {
+        let most = self.ceilings.kept_len / MAX_PACKET_LEN;
+        raise(&self.lent_to_all, 1, most)?;
+        Some(LentSlot {
+            lent: Arc::clone(&self.lent_to_all),
         })
     }
 
@@ -249,6 +264,18 @@ impl Drop for SharedCharge {
         self.account
             .shared_len
             .fetch_sub(self.len, Ordering::Relaxed);
+    }
+}
+
+/// A buffer that any packet fits, lent until this is dropped.
+#[derive(Debug)]
+pub(crate) struct LentSlot {
+    lent: Arc<AtomicUsize>,
+}
+
+impl Drop for LentSlot {
+    fn drop(&mut self) {
+        self.lent.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -37,6 +37,18 @@ impl Spin {
         connection: &Connection,
         connections: usize,
     ) -> Result<Option<NextPacket>, RecvError> {
+        match self.look(connection, connections) {
+            Some(found) => found,
+            None => connection.next_packet(Patience::Blocking),
+        }
+    }
+
+    /// What is found without sleeping, where it pays to look.
+    pub(super) fn look(
+        &mut self,
+        connection: &Connection,
+        connections: usize,
+    ) -> Option<Result<Option<NextPacket>, RecvError>> {
         if self.is_due(connections) {
             let start = Instant::now();
             while start.elapsed() < LONGEST {
@@ -44,14 +56,14 @@ impl Spin {
                     Err(RecvError::TimedOut) => (0..16).for_each(|_| spin_loop()),
                     found => {
                         self.misses = 0;
-                        return found;
+                        return Some(found);
                     }
                 }
             }
             self.misses = MOST_MISSES.min(self.misses + 1);
             self.skipped = 0;
         }
-        connection.next_packet(Patience::Blocking)
+        None
     }
 
     fn is_due(&mut self, connections: usize) -> bool {

@@ -116,6 +116,28 @@ fn oversized_packet_is_refused_by_its_id_and_the_next_one_served() {
 }
 
 #[test]
+fn busy_connection_that_pauses_and_says_too_much_is_answered_as_any() {
+    // Room for the buffer that a busy connection is lent.
+    let vhsmd = Vhsmd::start(POLICY, "");
+    let mut client = vhsmd.greeted("vhsm.sock", 0);
+    let mut oversized = vec![0; MAX_PACKET_LEN + 5000];
+    oversized[..3].copy_from_slice(&[0x83, 0x17, 0x06]);
+    for _ in 0..3 {
+        for _ in 0..100 {
+            client.call(&Random { len: 8 }).unwrap();
+        }
+        let (id, status, _) = client.receive_after(&oversized);
+        assert_eq!((id, status), (0x17, Status::TooLarge));
+        client.call(&Random { len: 8 }).unwrap();
+        // Longer than a loan lasts.
+        std::thread::sleep(Duration::from_millis(60));
+    }
+    let (id, status, _) = client.receive_after(&oversized);
+    assert_eq!((id, status), (0x17, Status::TooLarge));
+    client.call(&Random { len: 8 }).unwrap();
+}
+
+#[test]
 fn request_that_may_not_wait_is_refused_at_once_and_one_that_may_at_its_deadline() {
     let vhsmd = Vhsmd::start(POLICY, "");
     let mut client = vhsmd.greeted("vhsm.sock", 0);
