@@ -1,11 +1,11 @@
 use crate::audit::{FolderError, Unaudited};
 use crate::config::{Config, ConfigError, load_policy};
-use crate::event::{Chain, Event};
+use crate::event::Event;
 use crate::executable::ProgramReader;
 use crate::log_budget::LogBudget;
 use crate::refusals::RecentRefusals;
 use crate::rounds::Waiting;
-use crate::seal::{NotSealed, Seal, SealError};
+use crate::seal::{NotSealed, Seal, SealError, told};
 use crate::serve::{Attesting, Ceilings, Link, Quota};
 use crate::store::{Arenas, Keeping, growth_warning};
 use crate::watch::Watch;
@@ -322,10 +322,9 @@ impl Daemon {
         // Before the records: a crash between the two leaves what was not said to be wiped.
         let sealed = self.seal.as_ref().map_or(Ok(()), Seal::wipe);
         if let Err(error) = &sealed {
-            let because = format!("{}; {}", Chain(error), error.remedy());
             Event::SealFailed {
                 what: "a sealed file may be left after the wipe",
-                because: &because,
+                because: &told(error),
             }
             .emit();
         }
@@ -433,7 +432,11 @@ impl Daemon {
             warnings.push("evidence is simulated: it proves nothing".to_owned());
         }
         if let Keeping::Ends(reason) = self.keeping {
-            warnings.push(format!("every key ends with this process: {reason}"));
+            let which = match &self.seal {
+                Some(_) => "every key that is not sealed ends",
+                None => "every key ends",
+            };
+            warnings.push(format!("{which} with this process: {reason}"));
         }
         warnings.extend(self.not_recovered.iter().cloned());
         warnings.extend(self.growth_warning.clone());

@@ -23,7 +23,7 @@ mod shown;
 mod write;
 
 pub(crate) use fault::SealError;
-pub(crate) use shown::Shown;
+pub(crate) use shown::{Shown, told};
 
 use crate::config::{Config, SealSettings};
 use crate::daemon::Daemon;

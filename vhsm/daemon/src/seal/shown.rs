@@ -13,6 +13,21 @@ pub(super) enum State {
     Open,
 }
 
+/// Bytes of a reason, so that it fits a line of the status with what stands before it.
+const MAX_BECAUSE_LEN: usize = 400;
+
+/// The reason and the remedy, on one line. What is too long loses the end of the reason: a path is
+/// as long as somebody likes.
+pub(crate) fn told(error: &SealError) -> String {
+    let remedy = error.remedy();
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let mut reason: String = Chain(error).to_string().chars().map(plain).collect();
+    while reason.len() + remedy.len() > MAX_BECAUSE_LEN {
+        reason.pop();
+    }
+    format!("{reason}; {remedy}")
+}
+
 /// How the seal is, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Shown {
@@ -84,7 +99,7 @@ impl Shown {
 
     /// Notes why it is as it is; gives the words where they are new.
     pub(super) fn set(&mut self, state: State, error: &SealError) -> Option<String> {
-        let because = format!("{}; {}", Chain(error), error.remedy());
+        let because = told(error);
         let is_new = self.state != state || self.because.as_ref() != Some(&because);
         self.state = state;
         self.because = Some(because.clone());
@@ -98,5 +113,44 @@ impl Shown {
         self.because = None;
         self.generation = generation;
         is_new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nitride_protocol::limits::MAX_REASON_LEN;
+    use std::path::PathBuf;
+
+    #[test]
+    fn a_reason_is_a_line_that_the_status_takes_and_keeps_its_remedy() {
+        let error = SealError::Taken {
+            path: PathBuf::from("a\nb".repeat(4000)),
+        };
+        let mut shown = Shown::new(Platform::Snp);
+        for state in [State::Open, State::Waits, State::Closed] {
+            let because = shown.set(state, &error).unwrap();
+            assert!(because.ends_with(error.remedy()));
+            let warnings = shown.warnings(false);
+            assert_eq!(warnings.len(), 2);
+            for line in warnings.iter().chain([&because]) {
+                assert!(
+                    line.len() <= MAX_REASON_LEN && !line.contains('\n'),
+                    "{line}"
+                );
+            }
+        }
+        assert_eq!(shown.set(State::Closed, &error), None, "said once");
+        assert!(shown.set_open(5) && !shown.set_open(6));
+    }
+
+    #[test]
+    fn what_weakens_the_key_is_said_and_what_strengthens_it_is_not() {
+        let warned = |platform, has_provisioned| Shown::new(platform).warnings(has_provisioned);
+        assert!(warned(Platform::Snp, false)[0].contains("every VM of this image"));
+        assert!(warned(Platform::Sample, true)[0].contains("simulated"));
+        assert!(warned(Platform::Snp, true).is_empty());
+        assert!(warned(Platform::Tpm, false).is_empty());
+        assert!(warned(Platform::Credential, false).is_empty());
     }
 }
