@@ -3,7 +3,13 @@ use crate::config::{Config, Document};
 use nitride_ipc::Connection;
 use nitride_ipc::peer::resolve;
 use nitride_protocol::admin::Import;
-use nitride_protocol::{Call, KeyName, KeyType, MaterialFormat, write_request};
+use nitride_protocol::application::{
+    Ciphertext, Decrypt, Encrypt, Generate, Hello, Mac, Random, Sign, Signature, Tag, Verify,
+    VerifyMac,
+};
+use nitride_protocol::{
+    Call, KeyName, KeyType, MaterialFormat, Message, open_reply, write_request,
+};
 
 #[test]
 fn head_of_an_unread_packet_is_whole_and_holds_no_material() {
@@ -33,8 +39,9 @@ fn head_of_an_unread_packet_is_whole_and_holds_no_material() {
     );
 }
 
-fn daemon() -> Arc<Daemon> {
+fn daemon(policy: &str) -> Arc<Daemon> {
     let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("test.toml"), policy).unwrap();
     let text = format!(
         "policy-dir = {:?}\n[arena]\nrecords = \"1MiB\"\nheap = \"1MiB\"\n",
         folder.path()
@@ -46,14 +53,20 @@ fn daemon() -> Arc<Daemon> {
     Daemon::new(path, config, nitride_secmem::Backing::Locked).unwrap()
 }
 
-#[test]
-fn conversation_that_ends_by_a_fault_ends_its_connection_and_says_so() {
-    let daemon = daemon();
+/// A link with this process, and its other end.
+fn link_of(daemon: &Daemon) -> (Arc<Link>, Connection) {
     let (ours, theirs) = Connection::pair().unwrap();
     let identity = resolve(&ours, None).unwrap();
     let socket = nitride_vault::Socket::Application;
     let slot = daemon.quota.connect(identity.uid, socket).unwrap();
     let link = Arc::new(Link::new(1, socket, ours, identity, slot));
+    (link, theirs)
+}
+
+#[test]
+fn conversation_that_ends_by_a_fault_ends_its_connection_and_says_so() {
+    let daemon = daemon("");
+    let (link, theirs) = link_of(&daemon);
     let end = End {
         daemon: Arc::clone(&daemon),
         link: Arc::clone(&link),
@@ -67,4 +80,132 @@ fn conversation_that_ends_by_a_fault_ends_its_connection_and_says_so() {
     assert_eq!(theirs.next_len().unwrap(), None);
     let warnings = daemon.warnings();
     assert!(warnings.iter().any(|text| text.contains("fault of vhsmd")));
+}
+
+/// Both ends of a conversation, on one thread.
+struct Talk {
+    conversation: Conversation,
+    theirs: Connection,
+    packet: [u8; 4096],
+    reply: [u8; 4096],
+}
+
+impl Talk {
+    /// Asks, has it answered, and gives the answer.
+    fn ask<'a, 'r, R>(&'r mut self, request: &R) -> R::Reply<'r>
+    where
+        R: Call + Message<'a>,
+    {
+        let len = write_request(&mut self.packet, 1, R::OPERATION, request).unwrap();
+        self.theirs.send(&self.packet[..len]).unwrap();
+        assert!(self.conversation.turn().is_ok());
+        let len = self.theirs.recv(&mut self.reply).unwrap().unwrap();
+        let (head, result) = open_reply(&self.reply[..len]).unwrap();
+        assert_eq!(head.status, Status::Ok, "{}", R::VERB);
+        R::Reply::decode_last(result).unwrap()
+    }
+
+    /// How many allocations a hundred answers cost, once the first were given.
+    fn allocations<'a, R>(&mut self, request: &R) -> u64
+    where
+        R: Call + Message<'a>,
+    {
+        let mut ask = |times| (0..times).for_each(|_| drop(self.ask(request)));
+        ask(100);
+        allocation_counter::measure(|| ask(100)).count_total
+    }
+}
+
+const ALL_OF_IT: &str = r#"
+[[rule]]
+name = "all"
+keys = ["**"]
+peers = [{ uid = UID }]
+operations = ["generate", "sign", "verify", "encrypt", "decrypt", "mac", "verify-mac", "random"]
+"#;
+
+#[test]
+fn what_is_asked_most_is_answered_without_allocating() {
+    let uid = nix::unistd::getuid().to_string();
+    let daemon = daemon(&ALL_OF_IT.replace("UID", &uid));
+    let (link, theirs) = link_of(&daemon);
+    let mut talk = Talk {
+        conversation: Conversation::new(daemon, link),
+        theirs,
+        packet: [0; 4096],
+        reply: [0; 4096],
+    };
+    talk.conversation.begin();
+    talk.ask(&Hello {
+        min_version: 1,
+        max_version: 1,
+        client: "test",
+        wait_ms: 0,
+    });
+    let name = |name| KeyName::parse(name).unwrap();
+    for (key, key_type) in [
+        ("signing", KeyType::EcP256),
+        ("sealing", KeyType::Aes256Gcm),
+        ("tagging", KeyType::HmacSha256),
+    ] {
+        talk.ask(&Generate {
+            key: name(key),
+            key_type,
+            operations: None,
+            wrappable_by: Vec::new(),
+        });
+    }
+    assert!(
+        allocation_counter::measure(|| drop(vec![0; 9])).count_total > 0,
+        "the test sees allocations"
+    );
+    let message = [7; 1024];
+    let sign = Sign {
+        key: name("signing"),
+        scheme: None,
+        message: &message,
+        prehashed: false,
+    };
+    assert_eq!(talk.allocations(&sign), 0);
+    let Signature { signature, .. } = talk.ask(&sign);
+    let verify = Verify {
+        key: name("signing"),
+        version: None,
+        scheme: None,
+        message: &message,
+        prehashed: false,
+        signature: &signature.to_vec(),
+    };
+    assert_eq!(talk.allocations(&verify), 0);
+    let encrypt = Encrypt {
+        key: name("sealing"),
+        scheme: None,
+        plaintext: &message,
+        aad: b"with it",
+    };
+    assert_eq!(talk.allocations(&encrypt), 0);
+    let Ciphertext { ciphertext } = talk.ask(&encrypt);
+    let decrypt = Decrypt {
+        key: name("sealing"),
+        version: None,
+        scheme: None,
+        ciphertext: &ciphertext.to_vec(),
+        aad: b"with it",
+        nonce: None,
+    };
+    assert_eq!(talk.allocations(&decrypt), 0);
+    let mac = Mac {
+        key: name("tagging"),
+        data: &message,
+    };
+    assert_eq!(talk.allocations(&mac), 0);
+    let Tag { tag, .. } = talk.ask(&mac);
+    let verify_mac = VerifyMac {
+        key: name("tagging"),
+        version: None,
+        data: &message,
+        tag: &tag.to_vec(),
+    };
+    assert_eq!(talk.allocations(&verify_mac), 0);
+    assert_eq!(talk.allocations(&Random { len: 32 }), 0);
 }
