@@ -188,7 +188,7 @@ impl SealError {
             Self::FolderNotTrusted { .. } => "let nobody but vhsmd's user write there",
             Self::Taken { .. } => "state another one in [seal], or stop the other vhsmd",
             Self::Unreadable { .. } => "mend the disk or the file's mode",
-            Self::TooLong { .. } => "put the right file there, or move it away to begin anew",
+            Self::TooLong { .. } => RIGHT_FILE,
             Self::Write(_) => "make room on its disk and let vhsmd write there",
             Self::NoCredentials { .. } | Self::Credential { .. } => {
                 "give the unit LoadCredentialEncrypted= with this name and restart vhsmd"
@@ -198,7 +198,7 @@ impl SealError {
             Self::NoHelper => "state its socket in [evidence]",
             Self::Platform { fault, .. } => remedy_of(fault),
             Self::OtherPlatform { .. } | Self::OtherProvisioned { .. } => {
-                "configure what it was sealed with, or move the file away to begin anew"
+                "configure what it was sealed with; to begin anew move it away, or under a counter vhsm wipe"
             }
             Self::NotCounted | Self::Counted => {
                 "configure counter as it was when the file was written; to change it, move the file \
@@ -216,6 +216,9 @@ impl SealError {
     }
 }
 
+const RIGHT_FILE: &str =
+    "put the right file there; to begin anew move it away, or under a counter vhsm wipe";
+
 fn remedy_of(fault: &QuoteFault) -> &'static str {
     let QuoteFault::Refused { status } = fault else {
         return "see that nitride-quote.socket is active and lets vhsmd's user in";
@@ -227,9 +230,7 @@ fn remedy_of(fault: &QuoteFault) -> &'static str {
         Status::PlatformChanged => {
             "start what was started when the file was written; or bring the keys from a backup"
         }
-        Status::PlatformForeign => {
-            "put the file of this machine there, or move it away to begin anew"
-        }
+        Status::PlatformForeign => RIGHT_FILE,
         Status::CounterLost => {
             "put the file of this counter back; if there is none, its keys are lost: vhsm wipe begins anew"
         }
@@ -240,6 +241,6 @@ fn remedy_of(fault: &QuoteFault) -> &'static str {
 fn remedy_of_vault(fault: &SealFault) -> &'static str {
     match fault {
         SealFault::WaitsFor(_) => "nothing, if the agent and the service are there",
-        _ => "put the right file there, or move it away to begin anew",
+        _ => RIGHT_FILE,
     }
 }
