@@ -122,7 +122,12 @@ fn a_full_arena_is_an_answer_and_not_an_end() -> Result<()> {
     app.generate("app/first", KeyType::EcP256, None)?;
     let material = vec![0x5a; 16_384];
     let mut stored = 0;
+    let mut warned_at = None;
     let full = loop {
+        let warnings = app.status()?.warnings;
+        if warnings.iter().any(|each| each.contains("records arena")) {
+            warned_at.get_or_insert(stored);
+        }
         let name = format!("app/large{stored}");
         match outcome(admin.import(&name, KeyType::Secret, None, &material))? {
             Status::Ok => stored += 1,
@@ -132,6 +137,11 @@ fn a_full_arena_is_an_answer_and_not_an_end() -> Result<()> {
     };
     assert_eq!(full, Status::ArenaFull);
     assert!(stored > 50, "only {stored} secrets of 16 KiB fit");
+    // Said in time to do something about it.
+    assert!(
+        warned_at.is_some_and(|at| at + 10 < stored),
+        "{warned_at:?} of {stored}"
+    );
     app.sign("app/first", None, b"m")?;
     // Two neighbours: the new key's own record may take a page of what the first leaves.
     admin.destroy("app/large0", None)?;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use nitride_client::{Client, ClientError};
-use nitride_protocol::{KeyPolicy, KeyState, KeyType};
+use nitride_protocol::{KeyPolicy, KeyState, KeyType, Status};
 use nitride_support::descriptor_store::DescriptorStore;
 use nitride_support::plan::Plan;
 use nitride_support::world::World;
@@ -170,12 +170,13 @@ fn a_store_that_is_full_makes_the_arena_full_and_loses_nothing() -> Result<()> {
     let mut world = world(1)?;
     let mut client = world.application()?;
     let mut count = 0;
-    while client
-        .generate(&format!("app/k{count}"), KeyType::Secret, None)
-        .is_ok()
-    {
+    let refused = loop {
+        if let Err(error) = client.generate(&format!("app/k{count}"), KeyType::Secret, None) {
+            break error;
+        }
         count += 1;
-    }
+    };
+    ensure!(refused.status() == Some(Status::ArenaFull), "{refused}");
     ensure!(count > 100, "{count}");
     ensure!(store(&world)?.len() == 1);
     kill(&mut world)?;
@@ -361,6 +362,12 @@ impl Tenant {
                 "{name}: {told:?}"
             );
             known.has_policy = told.max_uses.is_some();
+            // What was taken of the allowance stays taken.
+            ensure!(
+                told.uses_left
+                    .is_none_or(|left| left + known.uses <= MAX_USES),
+                "{name}: {told:?} {known:?}"
+            );
             let uses: u64 = told.versions.iter().map(|each| each.uses).sum();
             ensure!(
                 uses >= known.uses || is_destroyed,

@@ -76,13 +76,6 @@ impl Vault {
         now: Now,
     ) -> Result<Vec<String>, Refusal> {
         let policy = self.policy();
-        let nearly_full = [
-            ("records", usage.records_used, usage.records_size),
-            ("heap", usage.heap_used, usage.heap_size),
-        ]
-        .into_iter()
-        .filter(|(_, used, size)| *size > 0 && *used > size / 10 * 9)
-        .map(|(arena, ..)| format!("the {arena} arena is more than nine tenths full"));
         let simulated = policy
             .set()
             .gates
@@ -101,12 +94,30 @@ impl Vault {
             .filter(|rule| rule.unsigned == Unsigned::Accept)
             .map(|rule| format!("key {} is taken without its owner's signature", rule.name));
         let own = self.keys.warnings(&policy, around.are_records_kept, now)?;
-        Ok(nearly_full
+        Ok(filling(usage)
             .chain(own)
             .chain(simulated)
             .chain(unsigned)
             .collect())
     }
+}
+
+/// What fills, before anything is refused for it: keys that no key rule states have three quarters.
+fn filling(usage: &Usage) -> impl Iterator<Item = String> {
+    let arenas = [
+        ("records", usage.records_used, usage.records_size),
+        ("heap", usage.heap_used, usage.heap_size),
+    ];
+    arenas.into_iter().filter_map(|(arena, used, size)| {
+        let says = if used > size / 10 * 9 {
+            "more than nine tenths full: soon nothing is made any more"
+        } else if used > size / 8 * 5 {
+            "more than five eighths full: past three quarters no key is made that no key rule states"
+        } else {
+            return None;
+        };
+        Some(format!("the {arena} arena is {says}; give [arena] more in vhsmd.toml"))
+    })
 }
 
 /// The reply has room for so many; that some are left out is the last of them.
@@ -120,4 +131,33 @@ fn at_most(mut warnings: Vec<&str>) -> Vec<&str> {
 
 fn in_u64(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_arena_that_fills_is_told_of_before_anything_is_refused() {
+        let told = |records_used, heap_used| -> Vec<String> {
+            let usage = Usage {
+                records_used,
+                records_size: 4096,
+                heap_used,
+                heap_size: 8192,
+                ..Usage::default()
+            };
+            filling(&usage).collect()
+        };
+        assert!(told(2560, 5120).is_empty());
+        let [records] = &told(2561, 0)[..] else {
+            panic!("one arena fills");
+        };
+        assert!(records.contains("the records arena is more than five eighths"));
+        let both = told(3690, 7380).join("\n");
+        assert!(both.contains("the records arena is more than nine tenths"));
+        assert!(both.contains("the heap arena is more than nine tenths"));
+        assert!(both.contains("[arena]"), "{both}");
+        assert!(filling(&Usage::default()).next().is_none());
+    }
 }
