@@ -1,3 +1,4 @@
+use super::stream::Chunks;
 use super::{Head, SealFault};
 use nitride_secmem::SecretBuf;
 use nitride_secmem::crypto::{AeadAlgorithm, AeadKey, HashAlgorithm, hkdf};
@@ -53,6 +54,17 @@ impl SealingKey {
             digest,
             may_seal: AtomicBool::new(head.is_new()),
         })
+    }
+
+    /// A genuine file of whatever items: for whoever tries the decoder.
+    ///
+    /// # Errors
+    /// As [`crate::Vault::seal`].
+    pub fn seal_anything(&self, head: &Head, items: &[u8]) -> Result<Vec<u8>, SealFault> {
+        self.spend(head)?;
+        let mut chunks = Chunks::new(head, self)?;
+        chunks.push(items)?;
+        chunks.finish()
     }
 
     /// Whether it is that of `head`; gives what is authenticated with each chunk.
