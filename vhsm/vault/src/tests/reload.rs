@@ -1,11 +1,14 @@
 //! A new policy counts at once, as a whole, or not at all.
 
 use super::world::{EVERYTHING, Not, World, key, name, policy, rule};
-use crate::Refusal;
 use crate::policy::{PolicyFault, Source};
+use crate::{Outcome, Refusal};
 use nitride_protocol::admin::Import;
-use nitride_protocol::application::{Generate, Sign, Verify};
-use nitride_protocol::{KeyType, MaterialFormat, Operation, OperationSet, Status};
+use nitride_protocol::application::{Generate, Mac, Sign, Verify};
+use nitride_protocol::{
+    Call, KeyType, MaterialFormat, Operation, OperationSet, Status, open_reply, open_request,
+    write_request,
+};
 
 const DENIED: Not = Not::Done(Status::Denied);
 
@@ -202,4 +205,31 @@ fn a_session_remembers_a_bounded_number_of_names() {
     let mut stranger = world.application(2);
     assert_eq!(world.ask(&mut stranger, &sign()).unwrap_err(), DENIED);
     assert_eq!(stranger.remembered(), 0);
+}
+
+#[test]
+fn a_million_names_leave_nothing_behind() {
+    let rules = vec![rule(1, "**", EVERYTHING)];
+    let mut world = World::new(policy(rules, vec![]));
+    let mut app = world.application(1);
+    let (mut packet, mut reply) = ([0; 128], [0; 128]);
+    for number in 0..1_000_000 {
+        let text = format!("k/{number}");
+        let mac = Mac {
+            key: name(&text),
+            data: b"",
+        };
+        let len = write_request(&mut packet, 7, Mac::OPERATION, &mac).unwrap();
+        let (head, params) = open_request(&packet[..len]).unwrap();
+        let (now, draw) = (world.now, &mut world.draw);
+        let vault = &world.vault;
+        let outcome = vault.perform(&mut app, head, params, now, draw, &mut reply);
+        let Outcome::Reply(len) = outcome else {
+            panic!("{outcome:?}");
+        };
+        let (head, _) = open_reply(&reply[..len]).unwrap();
+        assert_eq!(head.status, Status::KeyNotFound);
+    }
+    assert!(app.remembered() <= 256);
+    assert_eq!(world.vault.keys.count(), Ok(0));
 }
