@@ -1,5 +1,7 @@
 //! Backups: what is in them, what comes back, and what does not.
 
+mod forged;
+
 use super::*;
 use crate::Session;
 use crate::keys::Keys;

@@ -8,7 +8,7 @@ use super::calls::{
 use super::world::{EVERYTHING, Not, World, kbs, key, name, policy, rule, secret_for};
 use crate::policy::{KeyRule, Rate, ReleaseTo, Source};
 use crate::{Refusal, Session};
-use nitride_protocol::admin::{Import, SetPolicy};
+use nitride_protocol::admin::{Import, Rotate, SetPolicy};
 use nitride_protocol::application::{Decrypt, Release};
 use nitride_protocol::{KeyPolicy, KeyType, MaterialFormat, Operation, OperationSet};
 
@@ -82,6 +82,23 @@ const WAYS_OUT: &[WayOut] = &[
         steps: |t| { t.done(&derive("known", "child", HMAC)); t.admin(&wrappable("child")) } },
     WayOut { attempt: "let an administrator widen who wraps a provisioned key", refusal: Refusal::WouldWiden,
         steps: |t| t.admin(&wrappable("fetched")) },
+    // What a service provisions, nobody here makes up.
+    WayOut { attempt: "import a key of one's own as one that is provisioned", refusal: forbids(Operation::Import),
+        steps: |t| t.admin(&import("fetched-too", HMAC, &[1; 32])) },
+    WayOut { attempt: "agree on a key that is provisioned", refusal: forbids(Operation::Import),
+        steps: |t| t.app(&agree("x25519", &[9; 32], "fetched-too", HMAC)) },
+    WayOut { attempt: "encapsulate a key that is provisioned", refusal: forbids(Operation::Import),
+        steps: |t| t.app(&encapsulate("kem", "fetched-too", HMAC)) },
+    WayOut { attempt: "decapsulate a key that is provisioned", refusal: forbids(Operation::Import),
+        steps: |t| t.app(&decapsulate("kem", &[9; 1088], "fetched-too", HMAC)) },
+    WayOut { attempt: "import over a key that is there", refusal: Refusal::KeyExists,
+        steps: |t| { t.done(&mac("hmac", b"d")); t.done(&generate("own", HMAC)); t.admin(&import("own", HMAC, &[1; 32])) } },
+    WayOut { attempt: "agree over a key that is there", refusal: Refusal::KeyExists,
+        steps: |t| t.app(&agree("x25519", &[9; 32], "known", HMAC)) },
+    WayOut { attempt: "rotate a copy to one that counts nonces", refusal: Refusal::NotGeneratedHere,
+        steps: |t| { let wrapped = t.wrapped("chacha"); t.done(&unwrap("kek", &wrapped, "copy", KeyType::ChaCha20Poly1305)); t.admin(&Rotate { key: name("copy") }) } },
+    WayOut { attempt: "rotate a child to one that its parent does not make", refusal: Refusal::NotGeneratedHere,
+        steps: |t| { t.done(&derive("hmac", "child", HMAC)); t.admin(&Rotate { key: name("child") }) } },
     // A wrapped key is that key again, and nothing else.
     WayOut { attempt: "unwrap a key as a secret", refusal: Refusal::WrappedOtherwise { key_type: KeyType::Aes256Gcm },
         steps: |t| { let wrapped = t.wrapped("gcm"); t.app(&unwrap("kek", &wrapped, "new", SECRET)) } },
