@@ -42,9 +42,9 @@ impl Confined {
                 "the kernel's Landlock is older than Linux 6.12: abstract sockets of other \
                  processes and requests to devices are for the unit of vhsmd to forbid",
             ),
-            Self::NotInFiles => Some(
-                "the kernel has no Landlock: which files vhsmd reaches is for its unit to say",
-            ),
+            Self::NotInFiles => {
+                Some("the kernel has no Landlock: which files vhsmd reaches is for its unit to say")
+            }
         }
     }
 }

@@ -44,9 +44,9 @@ const A_THREAD: u64 = (libc::CLONE_THREAD | libc::CLONE_VM | libc::CLONE_SIGHAND
 const LOCAL: &[u64] = &[libc::AF_UNIX as u64];
 /// Names of threads, and of the allocator's mappings.
 const NAMING: &[u64] = &[libc::PR_SET_NAME as u64, libc::PR_SET_VMA as u64];
-/// What devices, terminals, namespaces and file systems are asked goes by this one call: two
-/// requests of it are ours. One tells a socket not to block.
-const REQUESTS: &[u64] = &[nitride_ipc::PIDFD_GET_INFO, libc::FIONBIO];
+/// What devices, terminals, namespaces and file systems are asked goes by this one call: one
+/// request of it is ours.
+const REQUESTS: &[u64] = &[nitride_ipc::PIDFD_GET_INFO];
 /// Not among these: to be sent a signal about a descriptor, or another process in our stead.
 const OF_DESCRIPTORS: &[u64] = &[
     libc::F_DUPFD_CLOEXEC as u64,
@@ -67,7 +67,6 @@ const ALLOWED: &[(c_long, When, &str)] = &[
     (libc::SYS_madvise,           Always, "stacks of threads that end; arenas stay out of dumps and forks"),
     (libc::SYS_brk,               Always, "the ordinary heap"),
     (libc::SYS_mlock,             Always, "another segment of locked memory"),
-    (libc::SYS_mlock2,            Always, "the same"),
     (libc::SYS_memfd_secret,      Always, "another segment of records"),
     (libc::SYS_ftruncate,         Always, "its size, and an audit file's"),
 
@@ -82,7 +81,6 @@ const ALLOWED: &[(c_long, When, &str)] = &[
     (libc::SYS_getpid,            Always, "the process's name for itself"),
     (libc::SYS_prctl,             Is(0, NAMING), "names of threads and mappings"),
     (libc::SYS_futex,             Always, "locks"),
-    (libc::SYS_membarrier,        Always, "the runtime's fences"),
     (libc::SYS_exit,              Always, "a thread ends"),
     (libc::SYS_exit_group,        Always, "the process ends"),
     (libc::SYS_rt_sigprocmask,    Always, "signals are blocked while keys are on a stack"),
@@ -94,7 +92,6 @@ const ALLOWED: &[(c_long, When, &str)] = &[
     // Time and randomness.
     (libc::SYS_clock_gettime,     Always, "where the kernel gives no clock to user space"),
     (libc::SYS_clock_nanosleep,   Always, "back-off while descriptors are short"),
-    (libc::SYS_nanosleep,         Always, "the same"),
     (libc::SYS_getrandom,         Always, "what the vault draws"),
 
     // Waiting.
@@ -104,7 +101,6 @@ const ALLOWED: &[(c_long, When, &str)] = &[
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_epoll_wait,        Always, "connections above the bound of threads, the agent, signals"),
     (libc::SYS_epoll_pwait,       Always, "the same"),
-    (libc::SYS_epoll_pwait2,      Always, "the same"),
     (libc::SYS_epoll_ctl,         Always, "the same"),
     (libc::SYS_epoll_create1,     Always, "the same"),
     (libc::SYS_eventfd2,          Always, "to wake who waits"),
@@ -116,8 +112,6 @@ const ALLOWED: &[(c_long, When, &str)] = &[
     (libc::SYS_accept4,           Always, "applications, administrators, the agent, systemd-cryptsetup"),
     (libc::SYS_getsockopt,        Always, "who the peer is"),
     (libc::SYS_setsockopt,        Always, "time-outs; to be told who sent a message"),
-    (libc::SYS_getsockname,       Always, "the runtime asks what it was handed"),
-    (libc::SYS_getpeername,       Always, "which volume systemd-cryptsetup asks for"),
     (libc::SYS_recvfrom,          Always, "requests"),
     (libc::SYS_recvmsg,           Always, "requests with descriptors or credentials"),
     (libc::SYS_sendto,            Always, "replies"),
@@ -125,54 +119,40 @@ const ALLOWED: &[(c_long, When, &str)] = &[
     (libc::SYS_shutdown,          Always, "the end of a connection"),
 
     // Files: which ones is for Landlock to say.
-    (libc::SYS_openat,            Always, "configuration, policy, /proc, audit"),
+    (libc::SYS_openat,            Always, "configuration, policy, /proc, audit, the sealed file"),
     (libc::SYS_close,             Always, "descriptors"),
     (libc::SYS_read,              Always, "the same files, eventfds"),
-    (libc::SYS_readv,             Always, "the same"),
     (libc::SYS_pread64,           Always, "audit"),
     (libc::SYS_write,             Always, "the log, audit, eventfds"),
-    (libc::SYS_writev,            Always, "the same"),
+    (libc::SYS_writev,            Always, "the C library says why it aborts"),
     (libc::SYS_pwrite64,          Always, "audit"),
     (libc::SYS_lseek,             Always, "the same"),
-    (libc::SYS_fsync,             Always, "audit"),
+    (libc::SYS_fsync,             Always, "audit, the sealed file"),
     (libc::SYS_fdatasync,         Always, "audit"),
     (libc::SYS_fallocate,         Always, "room for the audit before an act"),
     (libc::SYS_statx,             Always, "whether a file is what it should be"),
     (libc::SYS_fstat,             Always, "the same"),
     (libc::SYS_newfstatat,        Always, "the same"),
     (libc::SYS_fstatfs,           Always, "whether a descriptor is memory"),
-    (libc::SYS_statfs,            Always, "whether /sys/fs/cgroup is cgroup2"),
     (libc::SYS_getdents64,        Always, "the files of policy.d"),
-    (libc::SYS_readlinkat,        Always, "a peer's program"),
-    #[cfg(target_arch = "x86_64")]
-    (libc::SYS_readlink,          Always, "the same"),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_access,            Always, "the C library looks users up"),
     (libc::SYS_faccessat,         Always, "the same"),
     (libc::SYS_fcntl,             IsInt(1, OF_DESCRIPTORS), "not to block; seals of shared memory"),
-    (libc::SYS_dup3,              Always, "a second handle on a socket"),
-    (libc::SYS_ioctl,             IsInt(1, REQUESTS), "who is behind a pidfd; not to block"),
+    (libc::SYS_ioctl,             IsInt(1, REQUESTS), "who is behind a pidfd"),
     #[cfg(target_arch = "x86_64")]
-    (libc::SYS_unlink,            Always, "sockets of its own at the end, the oldest audit file"),
-    (libc::SYS_unlinkat,          Always, "the same"),
+    (libc::SYS_unlink,            Always, "sockets of its own at the end, the oldest audit file, a sealed file"),
+    (libc::SYS_unlinkat,          Always, "the same, where it has no other name"),
     #[cfg(target_arch = "x86_64")]
-    (libc::SYS_rename,            Always, "audit files move on"),
+    (libc::SYS_rename,            Always, "audit files move on, a sealed file takes its name"),
     (libc::SYS_renameat,          Always, "the same"),
-    (libc::SYS_renameat2,         Always, "the same"),
-    #[cfg(target_arch = "x86_64")]
-    (libc::SYS_mkdir,             Always, "the audit's folder"),
-    (libc::SYS_mkdirat,           Always, "the same"),
-    (libc::SYS_umask,             Always, "a socket is nobody's until it has its mode"),
-    (libc::SYS_flock,             Always, "one process writes the audit"),
+    (libc::SYS_flock,             Always, "one process writes the sealed file"),
 
     // What it is itself.
     (libc::SYS_getuid,            Always, "the C library looks users up"),
     (libc::SYS_geteuid,           Always, "the same"),
     (libc::SYS_getgid,            Always, "the same"),
     (libc::SYS_getegid,           Always, "the same"),
-    (libc::SYS_prlimit64,         Is(2, &[0]), "limits are read; never set"),
-    (libc::SYS_uname,             Always, "which kernel this is"),
-    (libc::SYS_sysinfo,           Always, "the C library sorts the policy's files"),
 ];
 
 /// Calls that no fault of ours makes: whoever makes them is not vhsmd any more.
