@@ -76,8 +76,8 @@ pub(crate) enum Verb {
     },
     /// Encrypt data of any length
     ///
-    /// More than 64 KiB goes through memory shared with vhsmd (register-buffer, encrypt-buffer),
-    /// a segment at a time, with a progress bar on a terminal, and becomes a file of segments.
+    /// More than 64 KiB goes through memory shared with vhsmd, under the same right to encrypt, a
+    /// segment at a time, with a progress bar on a terminal, and becomes a file of segments.
     Encrypt {
         #[command(flatten)]
         key: Key,
@@ -92,7 +92,7 @@ pub(crate) enum Verb {
     },
     /// Decrypt what encrypt made
     ///
-    /// A file of segments goes through memory shared with vhsmd (decrypt-buffer) and needs --out,
+    /// A file of segments goes through memory shared with vhsmd and needs --out,
     /// which appears when all of it has proved genuine.
     Decrypt {
         #[command(flatten)]
