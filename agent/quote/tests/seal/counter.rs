@@ -1,6 +1,6 @@
 //! The counter.
 
-use crate::helper::Helper;
+use crate::process::Helper;
 use crate::swtpm::Swtpm;
 use nitride_protocol::Status;
 

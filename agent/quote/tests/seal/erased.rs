@@ -1,6 +1,6 @@
 //! What is left of a secret in the process that handed it over.
 
-use crate::helper::{Helper, ask};
+use crate::process::{Helper, ask};
 use crate::swtpm::Swtpm;
 use nitride_protocol::quote::PlatformKeyRequest;
 use std::fs::File;

@@ -9,7 +9,7 @@
 
 mod counter;
 mod erased;
-mod helper;
+mod process;
 mod refused;
 #[cfg(target_arch = "x86_64")]
 mod snp;

@@ -1,6 +1,6 @@
 //! Who and what is refused, whatever the platform.
 
-use crate::helper::{Helper, ask, is_root};
+use crate::process::{Helper, ask, is_root};
 use crate::swtpm::Swtpm;
 use nitride_protocol::Status;
 use nitride_protocol::quote::{CounterRequest, ForgetRequest, PlatformKeyRequest};

@@ -3,7 +3,7 @@
 //! makes the real system call with the real structures. There was no hardware to try it on.
 
 use crate::erased::places_of;
-use crate::helper::{Helper, is_root};
+use crate::process::{Helper, is_root};
 use nitride_protocol::Status;
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};

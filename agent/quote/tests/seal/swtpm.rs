@@ -1,6 +1,6 @@
 //! A TPM in software, and what others than nitride-quote do with it.
 
-use crate::helper::is_root;
+use crate::process::is_root;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;

@@ -1,6 +1,6 @@
 //! The sealed secret.
 
-use crate::helper::Helper;
+use crate::process::Helper;
 use crate::swtpm::Swtpm;
 use nitride_protocol::Status;
 use tss_esapi::interface_types::algorithm::HashingAlgorithm;
