@@ -117,7 +117,7 @@ fn the_drop_in_loads_every_key_that_the_service_names() -> Result<()> {
 }
 
 #[test]
-fn readme_enables_the_socket_of_every_volume_with_the_vault() -> Result<()> {
+fn readme_enables_every_socket_that_the_configuration_speaks_of() -> Result<()> {
     let readme = read("../../README.md")?;
     let enabled = readme
         .lines()
@@ -129,8 +129,14 @@ fn readme_enables_the_socket_of_every_volume_with_the_vault() -> Result<()> {
         .filter_map(|line| line.strip_prefix("volume = \"")?.strip_suffix('"'))
         .collect();
     assert!(!volumes.is_empty());
-    for volume in volumes {
-        let socket = format!(" vhsm-disk@{volume}.socket ");
+    let mut sockets: Vec<String> = volumes
+        .iter()
+        .map(|volume| format!(" vhsm-disk@{volume}.socket "))
+        .collect();
+    if configuration.contains("\n[metrics]\n") {
+        sockets.push(" vhsm-metrics.socket ".to_owned());
+    }
+    for socket in sockets {
         assert!(enabled.contains(&socket), "{enabled} has not {socket}");
     }
     Ok(())

@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -234,9 +235,7 @@ impl Program {
     /// # Errors
     /// When it does not end in time.
     pub fn stop(&self) -> Result<ExitStatus> {
-        if self.exited().is_none() {
-            self.signal(Signal::SIGTERM)?;
-        }
+        self.signal_if_it_is_there(Signal::SIGTERM)?;
         self.wait_exit(PATIENCE)
     }
 
@@ -245,10 +244,19 @@ impl Program {
     /// # Errors
     /// When it does not end in time.
     pub fn kill(&self) -> Result<ExitStatus> {
-        if self.exited().is_none() {
-            self.signal(Signal::SIGKILL)?;
-        }
+        self.signal_if_it_is_there(Signal::SIGKILL)?;
         self.wait_exit(PATIENCE)
+    }
+
+    /// It may have ended a moment ago, and the thread that waits for it not have said so yet.
+    fn signal_if_it_is_there(&self, signal: Signal) -> Result<()> {
+        if self.exited().is_some() {
+            return Ok(());
+        }
+        match kill(self.pid, signal) {
+            Ok(()) | Err(Errno::ESRCH) => Ok(()),
+            Err(error) => Err(error).with_context(|| format!("signal {}", self.name)),
+        }
     }
 
     /// Waits until it has ended.
