@@ -37,6 +37,23 @@ impl Vault {
         Self::start_with("")
     }
 
+    /// With further tables of its configuration, and arenas for 100,000 keys.
+    pub(crate) fn start_large(tables: &str) -> Result<Self> {
+        let mut plan = Plan::vault(RULE);
+        tables.clone_into(&mut plan.vhsmd_tables);
+        let mut world = World::prepare(plan)?;
+        world.talkative = false;
+        let text = std::fs::read_to_string(world.path("vhsmd.toml"))?;
+        let text = text.replace("records = \"3MiB\"", "records = \"96MiB\"");
+        world.folder.write(
+            "vhsmd.toml",
+            text.replace("heap = \"3MiB\"", "heap = \"16MiB\""),
+        )?;
+        world.start_quote()?;
+        world.start_vhsmd().context("start the vault")?;
+        Ok(Self { world })
+    }
+
     /// With further tables of its configuration.
     pub(crate) fn start_with(tables: &str) -> Result<Self> {
         let mut plan = Plan::vault(RULE);
