@@ -8,6 +8,7 @@ mod audit;
 mod bulk;
 mod key_files;
 mod policy;
+mod seal;
 mod vault;
 mod wire;
 mod wrapped_key;
@@ -24,6 +25,7 @@ pub use audit::audit;
 pub use bulk::bulk;
 pub use key_files::key_files;
 pub use policy::policy;
+pub use seal::seal;
 pub use wire::{agent_message, vhsm_reply, vhsm_request};
 pub use wrapped_key::wrapped_key;
 
