@@ -17,7 +17,10 @@ struct Counted(u64);
 impl Draw for Counted {
     fn fill(&mut self, out: &mut [u8]) {
         for byte in out {
-            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            self.0 = self
+                .0
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             *byte = (self.0 >> 56) as u8;
         }
     }
@@ -56,7 +59,10 @@ fn head(data: &[u8]) {
         return;
     };
     let refused = vault.unseal(&head, &key, data, NOW, &mut draw);
-    assert!(matches!(refused, Err(SealFault::NotGenuine | SealFault::Cut)));
+    assert!(matches!(
+        refused,
+        Err(SealFault::NotGenuine | SealFault::Cut)
+    ));
 }
 
 /// What is taken can be sealed and taken again.
