@@ -60,6 +60,10 @@ impl Swtpm {
         let _ = self.child.wait();
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     fn tcti(&self) -> String {
         format!("swtpm:host=127.0.0.1,port={}", self.port)
     }
@@ -197,7 +201,7 @@ fn index_of(context: &mut Context) -> tss_esapi::Result<NvIndexHandle> {
 }
 
 /// Two ports in a row that nobody has: commands, and control.
-fn free_pair() -> u16 {
+pub(crate) fn free_pair() -> u16 {
     loop {
         let first = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = first.local_addr().unwrap().port();

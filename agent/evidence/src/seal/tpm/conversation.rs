@@ -110,7 +110,8 @@ impl Finding<'_> {
         let template = template().map_err(|error| fault(device, action, error))?;
         let made = self
             .context
-            .execute_with_nullauth_session(|context| {
+            // No secret goes either way, and the hierarchy's password is empty.
+            .execute_with_session(Some(AuthSession::Password), |context| {
                 context.create_primary(Hierarchy::Owner, template, None, None, None, None)
             })
             .map_err(|error| fault(device, action, error))?;
