@@ -9,6 +9,7 @@ use nitride_support::plan::Plan;
 use nitride_support::program::{RunAs, command_as, wait_until};
 use nitride_support::unit::is_root_or_says_so;
 use nitride_support::world::{World, outcome, run};
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::BTreeMap;
@@ -116,10 +117,11 @@ fn crash(pid: u32, signal: Signal, mut ended: impl FnMut() -> Result<bool>) -> R
 
 /// The ends of an ordinary process and of the vault, both with core files of any size allowed.
 fn ends(signal: Signal) -> Result<(ExitStatus, ExitStatus)> {
+    // Inherited by both; a hard limit below it stays, and the ordinary process shows that.
+    let _ = setrlimit(Resource::RLIMIT_CORE, RLIM_INFINITY, RLIM_INFINITY);
     let folder = tempfolder()?;
-    let mut command = command_as(&RunAs::default(), Path::new("sh"));
-    let script = "ulimit -c unlimited && exec sleep 1000";
-    let child = command.current_dir(&folder).args(["-c", script]).spawn()?;
+    let mut command = command_as(&RunAs::default(), Path::new("sleep"));
+    let child = command.current_dir(&folder).arg("1000").spawn()?;
     let mut ordinary = Ordinary(child);
     let comm = format!("/proc/{}/comm", ordinary.0.id());
     wait_until("sleep runs", Duration::from_secs(10), || {
