@@ -52,7 +52,7 @@ fn rule(cddl: &str, name: &str) -> Vec<(String, String)> {
 }
 
 /// Reads an array as its rule says; gives its byte strings.
-fn read(cddl: &str, members: &[(String, String)], reader: &mut Reader<'_>) -> Vec<Vec<u8>> {
+fn read(members: &[(String, String)], reader: &mut Reader<'_>) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     reader.array_of(members.len() as u64).unwrap();
     for (name, of) in members {
@@ -60,7 +60,7 @@ fn read(cddl: &str, members: &[(String, String)], reader: &mut Reader<'_>) -> Ve
         match word {
             "bstr" => {
                 let bytes = reader.bytes().unwrap();
-                let sizes = of.split(".size ").skip(1);
+                let mut sizes = of.split(".size ").skip(1);
                 let fits = |size: &str| match size.trim().trim_end_matches(" / bstr") {
                     range if range.starts_with('(') => {
                         let (low, high) = range[1..range.len() - 1].split_once("..").unwrap();
@@ -73,7 +73,7 @@ fn read(cddl: &str, members: &[(String, String)], reader: &mut Reader<'_>) -> Ve
                     size => bytes.len() == size.trim().parse::<usize>().unwrap(),
                 };
                 let is_free = !of.contains(".size");
-                assert!(is_free || sizes.map(fits).any(|fits| fits), "{name}: {of}");
+                assert!(is_free || sizes.any(fits), "{name}: {of}");
                 found.push(bytes.to_vec());
             }
             "key-name" => drop(KeyName::read(reader, "key").unwrap()),
@@ -85,7 +85,7 @@ fn read(cddl: &str, members: &[(String, String)], reader: &mut Reader<'_>) -> Ve
                 let inner = of.strip_prefix("[1*64 [").unwrap();
                 let inner = members_of(inner.strip_suffix("]]").unwrap());
                 for _ in 0..reader.array().unwrap() {
-                    found.extend(read(cddl, &inner, reader));
+                    found.extend(read(&inner, reader));
                 }
             }
             // A number, one of several, or a range.
@@ -116,10 +116,10 @@ fn a_part_is_what_the_cddl_says() {
         ]);
         for part in site.back_up(&recipient) {
             let mut reader = Reader::new(&part);
-            let found = read(&cddl, &rule(&cddl, "backup-part"), &mut reader);
+            let found = read(&rule(&cddl, "backup-part"), &mut reader);
             reader.finish().unwrap();
             let mut reader = Reader::new(&found[0]);
-            read(&cddl, &rule(&cddl, "backup-head"), &mut reader);
+            read(&rule(&cddl, "backup-head"), &mut reader);
             reader.finish().unwrap();
             let private = match recipient_type {
                 KeyType::X25519 => Private::X25519(X25519::from_private(half.expose()).unwrap()),
@@ -129,7 +129,7 @@ fn a_part_is_what_the_cddl_says() {
             let mut reader = Reader::new(images.expose());
             let mut keys = 0;
             while reader.position() < images.expose().len() {
-                read(&cddl, &rule(&cddl, "backup-key"), &mut reader);
+                read(&rule(&cddl, "backup-key"), &mut reader);
                 keys += 1;
             }
             assert_eq!(keys, 3);

@@ -124,7 +124,9 @@ fn a_forged_backup_tells_nobody_whether_he_guessed_a_provisioned_secret() {
             ..Forged::new()
         };
         let part = forged.part(&recipient, "fetched");
-        let fault = site.restore(&[recipient.clone()], &[part]).unwrap_err();
+        let fault = site
+            .restore(std::slice::from_ref(&recipient), &[part])
+            .unwrap_err();
         let is_taken = matches!(
             fault,
             BackupFault::Key {
