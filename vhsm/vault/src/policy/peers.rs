@@ -90,12 +90,20 @@ impl PeerMatch {
         let only = Self::default;
         let known =
             |text: Option<&str>| text.map_or("unknown".to_owned(), |text| format!("{text:?}"));
+        // No user and no group has this number: whoever asks how it would be said none.
+        let number = |id: u32| match id {
+            u32::MAX => "unknown".to_owned(),
+            id => id.to_string(),
+        };
         let by_uid = [self.uid, self.user].into_iter().flatten();
         if let Some(uid) = by_uid.into_iter().find(|uid| *uid != peer.uid) {
-            return Some(format!("its user is {}, not {uid}", peer.uid));
+            return Some(format!("its user is {}, not {uid}", number(peer.uid)));
         }
         if let Some(gid) = self.gid.filter(|gid| *gid != peer.gid) {
-            return Some(format!("its primary group is {}, not {gid}", peer.gid));
+            return Some(format!(
+                "its primary group is {}, not {gid}",
+                number(peer.gid)
+            ));
         }
         if let Some(gid) = self.group
             && alone(Self {

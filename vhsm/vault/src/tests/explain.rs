@@ -193,6 +193,9 @@ fn every_condition_of_a_peer_that_is_not_met_is_named() {
         assert!(unmet.contains(text), "{text} in {unmet}");
     }
     assert_eq!(uid(7).unmet(&who), None);
+    // Who would ask was told by its unit alone.
+    let unmet = uid(7).unmet(&peer(u32::MAX)).unwrap();
+    assert!(unmet.contains("its user is unknown, not 7"), "{unmet}");
 }
 
 #[test]
