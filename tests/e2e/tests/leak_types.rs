@@ -46,8 +46,10 @@ keys = 100000
 keys-per-uid = 100000
 "#;
 
-/// Moments at which the vault is searched while it works.
+/// Moments at which the vault is searched while it works, at most.
 const MOMENTS: usize = 12;
+/// Turns of work, at most: what is destroyed leaves its name in the records until they are full.
+const TURNS: usize = 60;
 
 /// A key of each type that can be imported: its name is its type's, after `app/all/`.
 struct Keys {
@@ -374,7 +376,7 @@ fn no_operation_of_any_type_leaves_its_key_outside_the_arenas() -> Result<()> {
         let (keys, over) = (&keys, &over);
         let user = scope.spawn(move || -> Result<usize> {
             let mut turn = 1;
-            while !over.load(Ordering::Relaxed) {
+            while !over.load(Ordering::Relaxed) && turn <= TURNS {
                 use_each(links, keys, turn)?;
                 turn += 1;
             }
