@@ -4,7 +4,7 @@ use crate::trusted_file::is_open_to_all;
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockType, SockaddrLike, SockaddrStorage, UnixAddr, bind, connect,
-    getsockname, getsockopt, listen, socket, sockopt,
+    getsockname, getsockopt, listen, setsockopt, socket, sockopt,
 };
 use nix::sys::stat::{Mode, fchmod};
 use std::fs;
@@ -83,15 +83,20 @@ pub struct Listener {
 
 impl Listener {
     /// Listens at `path` with the permission bits `mode`, in place of a socket that nobody listens
-    /// on any more.
+    /// on any more. Its connections name the sender of each packet until they are told otherwise
+    /// ([`ask_for_senders`](crate::message::ask_for_senders)).
     ///
     /// # Errors
     /// [`BindError`] names the path and what is in the way.
     pub fn bind(path: &Path, mode: u32) -> Result<Self, BindError> {
-        let socket = seqpacket().map_err(|errno| BindError::System {
+        let system = |errno| BindError::System {
             path: path.to_owned(),
             errno,
-        })?;
+        };
+        let socket = seqpacket().map_err(system)?;
+        // Before anybody can connect: a connection has it from its listener at that moment (from
+        // Linux 6.16 on), and a first packet without a sender is never given one.
+        setsockopt(&socket, sockopt::PassCred, &true).map_err(system)?;
         bind_at(&socket, SockType::SeqPacket, path, mode)?;
         Ok(Self { socket })
     }

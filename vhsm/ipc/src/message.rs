@@ -163,7 +163,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
         let listener = Listener::bind(&path, 0o600).unwrap();
-        ask_for_senders(&listener, true).unwrap();
         let theirs = Connection::connect(&path).unwrap();
         theirs.send(b"before the accept").unwrap();
         let ours = listener.accept().unwrap();

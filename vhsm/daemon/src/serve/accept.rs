@@ -37,7 +37,8 @@ pub(crate) fn accept_all(
     (shards, stop): (&Shards, &StopSignal),
 ) {
     // Connections inherit it. Without it, the first packet of one may have no sender, and is refused
-    // where a rule asks for that.
+    // where a rule asks for that. A socket that was handed over should have had it from the start
+    // (PassCredentials=), for who has connected before this.
     let _ = ask_for_senders(listener, true);
     while stop.wait_for(listener.as_fd()) == Wait::Ready {
         match listener.accept() {
