@@ -14,8 +14,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 use zeroize::{Zeroize, Zeroizing};
 
-/// Connections at a time. vhsmd needs one; a reconnect may overlap.
-const MAX_CONNECTIONS: usize = 4;
+/// Connections at a time. vhsmd has five at most (four for evidence, one for the seal), each of which
+/// may begin before the one before it has ended here, with its buffers erased.
+const MAX_CONNECTIONS: usize = 16;
 /// The longest request has a platform's params beside short fields.
 const MAX_REQUEST_LEN: usize = MAX_PLATFORM_PARAMS_LEN + 256;
 /// How long a caller that does not read may hold a thread.

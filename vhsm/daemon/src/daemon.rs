@@ -103,7 +103,7 @@ pub(crate) enum PolicyError {
 const FIRST_GENERATION: u64 = 1;
 /// Which part of the heap arena the buffers of busy connections may take: an eighth.
 const KEPT_SHARE: usize = 8;
-/// Connections that nitride-quote takes at a time.
+/// Connections to nitride-quote at a time; it takes more, for those that have not quite ended.
 const EVIDENCE_SEATS: usize = 4;
 
 impl Daemon {
