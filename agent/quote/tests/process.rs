@@ -179,7 +179,7 @@ fn malformed_requests_get_a_named_refusal_and_change_nothing() {
 fn connections_are_bounded_and_their_seats_come_back() {
     let helper = Helper::start(own_uid(), "");
     let packet = request(1, EVIDENCE, "sample");
-    let mut held: Vec<_> = (0..4).map(|_| helper.connect()).collect();
+    let mut held: Vec<_> = (0..16).map(|_| helper.connect()).collect();
     for connection in &held {
         assert!(ask(connection, &packet).is_some());
     }
