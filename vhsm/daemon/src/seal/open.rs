@@ -33,9 +33,9 @@ impl Seal {
                     shown.keys = keys;
                 }
                 let is_durable = self.settings.counter;
-                // Before changes of sealed keys are let through: each of them waits for the file.
-                self.is_open.store(true, Ordering::Release);
                 daemon.vault.set_sealing(Sealing::Open { is_durable });
+                // From here on changes of sealed keys are let through, and wait for the file.
+                self.is_open.store(true, Ordering::Release);
                 drop(work);
                 self.tell_open(daemon, keys, generation);
                 if self.is_due.load(Ordering::Acquire) {
