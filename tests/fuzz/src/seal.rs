@@ -58,7 +58,7 @@ fn head(data: &[u8]) {
     let Ok(key) = key(&vault, &head) else {
         return;
     };
-    let refused = vault.unseal(&head, &key, data, NOW, &mut draw);
+    let refused = vault.unseal(&head, &[key], data, NOW, &mut draw);
     assert!(matches!(
         refused,
         Err(SealFault::NotGenuine | SealFault::Cut)
@@ -74,7 +74,7 @@ fn items(data: &[u8]) {
         return;
     };
     let file = sealing.seal_anything(&head, data).expect("it fits");
-    let Ok(keys) = vault.unseal(&head, &sealing, &file, NOW, &mut draw) else {
+    let Ok(keys) = vault.unseal(&head, &[sealing], &file, NOW, &mut draw) else {
         return;
     };
     // No rule speaks of them, so the next file has none.
@@ -82,7 +82,7 @@ fn items(data: &[u8]) {
     let sealing = key(&vault, &head).expect("the arenas have room");
     let sealed = vault.seal(&head, &sealing, NOW).expect("it fits");
     assert_eq!(sealed.keys, 0);
-    let again = vault.unseal(&head, &sealing, &sealed.file, NOW, &mut draw);
+    let again = vault.unseal(&head, &[sealing], &sealed.file, NOW, &mut draw);
     assert_eq!(again, Ok(0), "of {keys} keys");
 }
 

@@ -317,10 +317,12 @@ impl<'s> Grant<'s> {
             Ok(access) => {
                 let rule = self.rule.map(|rule| &**rule);
                 if let Some(note) = self.used {
+                    // One item of a batch speaks for all: its answer leaves with theirs.
+                    let was_sealed = note.get().is_some_and(|used| used.is_sealed);
                     note.set(Some(Used {
                         key_type: access.body.key_type,
                         version: access.version.number,
-                        is_sealed: access.body.is_sealed(rule),
+                        is_sealed: was_sealed || access.body.is_sealed(rule),
                     }));
                 }
                 let used = (access.body, access.version);

@@ -5,11 +5,10 @@ use crate::policy::{ActivePolicy, PolicyFault, PolicySet};
 use crate::refusal::Stop;
 use crate::rounds::Rounds;
 use crate::{Draw, Now, Outcome, Peer, Refusal, Session, Socket};
-use arc_swap::ArcSwap;
 use nitride_protocol::{Operation, Reader, RequestHead, write_refusal};
 use nitride_secmem::Record;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// How much one vault keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +34,8 @@ pub struct Recovery {
 /// The whole state. Every method takes `&self`; any number of threads may be inside.
 #[derive(Debug)]
 pub struct Vault {
-    policy: ArcSwap<ActivePolicy>,
+    /// Whoever sees a new one finds its change counted: both are done under the lock.
+    policy: RwLock<Arc<ActivePolicy>>,
     /// Counts policies, so that a session sees by one load whether it is up to date.
     epoch: AtomicU64,
     pub(crate) keys: Keys,
@@ -63,7 +63,7 @@ impl Vault {
             refused,
         };
         let vault = Self {
-            policy: ArcSwap::from_pointee(policy),
+            policy: RwLock::new(Arc::new(policy)),
             epoch: AtomicU64::new(0),
             keys,
             gates: Gates::default(),
@@ -79,11 +79,15 @@ impl Vault {
     /// [`PolicyFault`] where it contradicts itself; then the old one stays.
     pub fn replace_policy(&self, policy: PolicySet, now: Now) -> Result<(), PolicyFault> {
         let policy = Arc::new(ActivePolicy::new(policy)?);
-        self.policy.store(Arc::clone(&policy));
-        // After the policy: a session that sees the new epoch finds the new policy.
-        self.epoch.fetch_add(1, Ordering::Release);
-        // It may speak of other keys than before.
-        self.keys.seal.note(true);
+        {
+            let mut current = self.policy.write().unwrap_or_else(PoisonError::into_inner);
+            *current = Arc::clone(&policy);
+            // It may speak of other keys than before. Counted later, an answer under it could
+            // leave before the file has what it now should.
+            self.keys.seal.note(true);
+            // After the policy: a session that sees the new epoch finds the new policy.
+            self.epoch.fetch_add(1, Ordering::Release);
+        }
         // A key that cannot be swept is locked for good, and then nobody uses it either.
         let _ = self.keys.sweep(&policy, now);
         Ok(())
@@ -167,7 +171,8 @@ impl Vault {
 
     /// The policy that counts now.
     pub(crate) fn policy(&self) -> Arc<ActivePolicy> {
-        self.policy.load_full()
+        let current = self.policy.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&current)
     }
 
     pub(crate) fn epoch(&self) -> u64 {

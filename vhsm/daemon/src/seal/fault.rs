@@ -241,6 +241,9 @@ fn remedy_of(fault: &QuoteFault) -> &'static str {
 fn remedy_of_vault(fault: &SealFault) -> &'static str {
     match fault {
         SealFault::WaitsFor(_) => "nothing, if the agent and the service are there",
+        SealFault::OlderMemory { .. } => {
+            "end all copies but one and reboot that one, which brings what the file has"
+        }
         _ => RIGHT_FILE,
     }
 }

@@ -150,8 +150,8 @@ impl Seal {
         ladder: Ladder,
     ) -> Result<u64, SealError> {
         let part = self.part(work, &head.params)?;
-        let key = match daemon.vault.sealing_key(head, &part.secret) {
-            Ok(key) => key,
+        let keys = match daemon.vault.opening_keys(head, &part.secret) {
+            Ok(keys) => keys,
             Err(fault) => {
                 // Not asked for again at each try.
                 work.asked = Some((head.params.clone(), part));
@@ -166,7 +166,7 @@ impl Seal {
         let now = Daemon::now();
         let keys = daemon
             .vault
-            .unseal(head, &key, &file, now, &mut SystemDraw)?;
+            .unseal(head, &keys, &file, now, &mut SystemDraw)?;
         if had_changes {
             self.is_due.store(true, Ordering::Release);
         }

@@ -155,6 +155,7 @@ impl Seal {
         opened.ladder.commit(&mut writing)?;
         let covered = covered.ok_or(SealError::NotOpen)?;
         opened.generation = covered.generation.0;
+        daemon.vault.seal_kept(covered.generation);
         Ok(covered)
     }
 

@@ -1,7 +1,9 @@
 //! What the seal says to changes of keys: whether they may happen, and that they did.
 
+use super::Body;
 use crate::Refusal;
-use crate::seal::Sealing;
+use crate::policy::KeyRule;
+use crate::seal::{Generation, Sealing};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// The seal's state, and how often something changed that it should know.
@@ -10,6 +12,8 @@ pub(crate) struct Durable {
     /// One of the words below.
     sealing: AtomicU8,
     changes: AtomicU64,
+    /// The generation of the newest file that counts: no older one does any more.
+    kept: AtomicU64,
 }
 
 const OFF: u8 = 0;
@@ -30,6 +34,17 @@ impl Durable {
 
     pub(crate) fn changes(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
+    }
+
+    /// Says that the file of this generation counts from now on.
+    pub(crate) fn keep(&self, Generation(generation): Generation) {
+        self.kept.store(generation, Ordering::SeqCst);
+    }
+
+    /// Whether the seal has to know what becomes of a key: the file is to have it, or one that may
+    /// still count has it, whatever its rule says by now.
+    pub(crate) fn concerns(&self, body: &Body, rule: Option<&KeyRule>) -> bool {
+        body.is_sealed(rule) || body.filed_mark() > self.kept.load(Ordering::SeqCst)
     }
 
     /// Counts a change that has happened, if the seal has to know of it.

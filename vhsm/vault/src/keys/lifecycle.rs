@@ -27,7 +27,7 @@ impl Keys {
         };
         let mut body = key.write()?;
         body.may_change(operation, version)?;
-        let is_sealed = body.is_sealed(rule);
+        let is_sealed = self.seal.concerns(&body, rule);
         self.seal.may_change(is_sealed)?;
         body.set_state(version, state);
         self.seal.note(is_sealed);
@@ -43,7 +43,7 @@ impl Keys {
         let ended = {
             let mut body = key.write()?;
             body.may_change(Operation::Destroy, version)?;
-            let is_sealed = body.is_sealed(rule);
+            let is_sealed = self.seal.concerns(&body, rule);
             self.seal.may_promise(is_sealed)?;
             body.destroy(version);
             self.seal.note(is_sealed);
@@ -66,7 +66,7 @@ impl Keys {
         let material = Material::draw(key_type, draw)?;
         let mut body = key.write()?;
         body.may_rotate()?;
-        let is_sealed = body.is_sealed(rule);
+        let is_sealed = self.seal.concerns(&body, rule);
         self.seal.may_change(is_sealed)?;
         let number = body.add_version(&material, now, draw)?;
         self.seal.note(is_sealed);
@@ -91,7 +91,10 @@ impl Keys {
         let key_type = {
             let body = key.read()?;
             // While the seal is closed, the one that is there has to do.
-            let may_change = self.seal.may_change(body.is_sealed(Some(rule))).is_ok();
+            let may_change = self
+                .seal
+                .may_change(self.seal.concerns(&body, Some(rule)))
+                .is_ok();
             if !body.is_due(rule, now) || !body.has_room() || !may_change {
                 return Ok(());
             }
@@ -102,7 +105,7 @@ impl Keys {
         // Asked again under the lock: another thread may have done it.
         if body.is_due(rule, now) {
             body.may_rotate()?;
-            let is_sealed = body.is_sealed(Some(rule));
+            let is_sealed = self.seal.concerns(&body, Some(rule));
             body.add_version(&material, now, draw)?;
             self.seal.note(is_sealed);
         }
@@ -148,7 +151,7 @@ impl Keys {
             }
             terms = body.terms.narrowed_by(&terms);
         }
-        let is_sealed = body.is_sealed(rule);
+        let is_sealed = self.seal.concerns(&body, rule);
         self.seal.may_change(is_sealed)?;
         if asked.max_uses.is_some() {
             self.seal.may_promise(is_sealed)?;
@@ -179,7 +182,7 @@ impl Keys {
         }
         let max_uses = body.max_uses(version, rule);
         // What is not limited is not written through: its uses are for people to read.
-        let is_sealed = max_uses.is_some() && body.is_sealed(rule);
+        let is_sealed = max_uses.is_some() && self.seal.concerns(body, rule);
         self.seal.may_promise(is_sealed)?;
         body.take_use(max_uses)?;
         self.seal.note(is_sealed);

@@ -160,6 +160,22 @@ impl Keys {
         Ok(sealed)
     }
 
+    /// Whether a sealed key that is here gets older, or nearer to a limit, by what the seal does
+    /// not count as a change.
+    pub(crate) fn age_in_seal(&self, policy: &ActivePolicy) -> Result<bool, Refusal> {
+        for (name, rule) in policy.key_rules() {
+            let ages = rule.rotates() || rule.operations.contains(Operation::Encrypt);
+            if rule.is_sealed()
+                && ages
+                && let Some(key) = self.find(name.as_str())?
+                && key.read()?.state == KeyState::Enabled
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// At most `max` keys in the order of their names, from `from` on.
     pub(crate) fn page(&self, from: Bound<&str>, max: usize) -> Result<Vec<Arc<Key>>, Refusal> {
         let table = self.read()?;

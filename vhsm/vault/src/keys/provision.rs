@@ -103,7 +103,7 @@ impl Keys {
         let is_part = delivered.policy.is_seal_part(&rule.name);
         if let Some(key) = table.find(rule.name.as_str()) {
             let mut body = key.write()?;
-            let was_sealed = body.is_sealed(Some(rule));
+            let was_sealed = self.seal.concerns(&body, Some(rule));
             self.seal.may_change(was_sealed)?;
             let has_changed = merge(&mut body, delivered, &material, now, draw)?;
             let is_sealed = was_sealed || body.is_sealed(Some(rule));

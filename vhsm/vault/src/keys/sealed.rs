@@ -4,10 +4,13 @@
 //! counters come with it. Its versions are marked: the host may have copied what they came from.
 
 use super::key::{Body, Version};
-use super::record::{AGE_MS, Family, Group, KeyFields, MESSAGES, NewVersion, USES, VersionFields};
+use super::record::{
+    AGE_MS, FILED, Family, Group, KeyFields, MESSAGES, NewVersion, USES, VersionFields, erase,
+    erase_key, mark_filed,
+};
 use super::{Keys, Lease, Material, Table, Voucher};
-use crate::policy::KeyRule;
-use crate::seal::SealFault;
+use crate::policy::{ActivePolicy, KeyRule};
+use crate::seal::{Generation, SealFault};
 use crate::{Draw, Now, Refusal};
 use nitride_protocol::limits::MAX_VERSIONS_LEN;
 use nitride_protocol::{EncodeError, KeyNameBuf, KeyState, KeyType, Origin, Reader, Writer};
@@ -52,13 +55,22 @@ impl Body {
         rule.is_some_and(KeyRule::is_sealed) && self.versions.iter().all(is_endless)
     }
 
+    /// The newest file that has it, whatever its rule says now: more than that file's generation,
+    /// and 0 where there is none. It stands in its record, for the next process.
+    pub(super) fn filed_mark(&self) -> u64 {
+        self.record.counter(FILED).load(Ordering::SeqCst)
+    }
+
     /// Gives the bytes of its items to `push`: those of the material as they lie in its records.
     pub(crate) fn write_items(
         &self,
         name: &KeyNameBuf,
+        generation: Generation,
         now: Now,
         push: &mut dyn FnMut(&[u8]) -> Result<(), SealFault>,
     ) -> Result<(), SealFault> {
+        // Before there is such a file: whoever changes the key after it was read knows of it.
+        mark_filed(&self.record, mark_of(generation));
         let fields = KeyFields {
             family: NO_FAMILY,
             ..self.fields(name)
@@ -90,6 +102,11 @@ impl Body {
         }
         Ok(())
     }
+}
+
+/// What stands in the record of a key that a file has.
+fn mark_of(generation: Generation) -> u64 {
+    generation.0.saturating_add(1)
 }
 
 /// An item up to its material, which is not written anywhere but in the arena.
@@ -209,9 +226,16 @@ impl SealedKey<'_> {
     ) -> Result<(KeyNameBuf, Body), Refusal> {
         let of_key = &self.of_key;
         let key_type = of_key.fields.key_type;
-        let versions = self.versions.iter();
-        let versions = versions.map(|version| version.write(family, key_type, now, draw));
-        let versions = versions.collect::<Result<Vec<_>, _>>()?;
+        let mut versions = Vec::with_capacity(self.versions.len());
+        for version in &self.versions {
+            match version.write(family, key_type, now, draw) {
+                Ok(version) => versions.push(version),
+                Err(refusal) => {
+                    versions.into_iter().for_each(erase);
+                    return Err(refusal);
+                }
+            }
+        }
         let fields = KeyFields {
             family,
             ..of_key.fields.clone()
@@ -283,20 +307,30 @@ fn inconsistent(what: &'static str) -> SealFault {
 /// Keys that are brought back all together: what is not finished is erased with its records.
 pub(crate) struct SealedKeys<'k> {
     written: Vec<(KeyNameBuf, Body)>,
-    /// What a kill leaves open, the next start erases; so it is dropped after them.
-    group: Group,
+    /// What a kill leaves open, the next start erases; there until all have come or are erased.
+    group: Option<Group>,
     table: RwLockWriteGuard<'k, Table>,
     keys: &'k Keys,
-    /// Whether the file lacks what is here.
+    policy: &'k ActivePolicy,
+    /// Of the file that they come from.
+    generation: Generation,
+    /// Whether the file is not what would be written now.
     is_behind: bool,
 }
 
 impl<'k> SealedKeys<'k> {
-    pub(crate) fn begin(keys: &'k Keys, draw: &mut dyn Draw) -> Result<Self, Refusal> {
+    pub(crate) fn begin(
+        keys: &'k Keys,
+        policy: &'k ActivePolicy,
+        generation: Generation,
+        draw: &mut dyn Draw,
+    ) -> Result<Self, Refusal> {
         Ok(Self {
             table: keys.write()?,
-            group: Group::open(draw)?,
+            group: Some(Group::open(draw)?),
             keys,
+            policy,
+            generation,
             written: Vec::new(),
             is_behind: false,
         })
@@ -308,24 +342,66 @@ impl<'k> SealedKeys<'k> {
         key: &SealedKey<'_>,
         now: Now,
         draw: &mut dyn Draw,
-    ) -> Result<(), Refusal> {
-        if self.table.find(key.name().as_str()).is_some() {
+    ) -> Result<(), SealFault> {
+        let of_key = |refusal| SealFault::Key {
+            name: key.name().clone(),
+            refusal,
+        };
+        let mark = mark_of(self.generation);
+        if let Some(here) = self.table.find(key.name().as_str()) {
+            let here = here.read().map_err(of_key)?;
+            // Whoever writes a file marks what is in it first. So this one is somebody else's, who
+            // went on where a copy of this memory ends.
+            if (1..mark).contains(&here.filed_mark()) {
+                let key = key.name().clone();
+                return Err(SealFault::OlderMemory { key });
+            }
+            mark_filed(&here.record, mark.max(here.filed_mark()));
             self.is_behind = true;
             return Ok(());
         }
-        let whole = key.write(self.group.family(), now, draw)?;
-        self.written.push(whole);
+        let Some(group) = &mut self.group else {
+            return Err(NOT_BEGUN);
+        };
+        let family = group.family();
+        let (name, body) = key.write(family, now, draw).map_err(of_key)?;
+        mark_filed(&body.record, mark);
+        // What the file should not have, the next one does not.
+        let rule = self.policy.key_rule(name.as_str());
+        self.is_behind |= !body.is_sealed(rule.map(|rule| &**rule));
+        self.written.push((name, body));
         Ok(())
     }
 
     /// Shows them all; gives how many they are.
     pub(crate) fn finish(mut self) -> u64 {
-        let keys = self.written.len() as u64;
-        self.group.close();
-        for (name, body) in self.written {
+        let written = std::mem::take(&mut self.written);
+        let keys = written.len() as u64;
+        if let Some(group) = self.group.take() {
+            group.close();
+        }
+        for (name, body) in written {
             self.table.add(name, body);
         }
+        self.keys.seal.keep(self.generation);
         self.keys.seal.note(self.is_behind);
         keys
     }
 }
+
+impl Drop for SealedKeys<'_> {
+    /// Whether dropped records are kept or not: before vhsmd serves they are, and these would take
+    /// the room of the next try.
+    fn drop(&mut self) {
+        if let Some(group) = self.group.take() {
+            let written = self.written.drain(..);
+            written.for_each(|(_, body)| erase_key(body));
+            group.close();
+        }
+    }
+}
+
+/// Only what ends it takes the group.
+const NOT_BEGUN: SealFault = SealFault::Vault(Refusal::Internal {
+    what: "a key came after the last one of its file",
+});

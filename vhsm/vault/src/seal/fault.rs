@@ -73,6 +73,16 @@ pub enum SealFault {
         /// Why.
         refusal: Refusal,
     },
+    /// What is in memory was current before this file was written, by somebody else: another copy
+    /// of the machine.
+    #[error(
+        "key {key} is older in memory than in the sealed file: another copy of this machine has \
+         written it"
+    )]
+    OlderMemory {
+        /// Which.
+        key: KeyNameBuf,
+    },
     /// The vault cannot.
     #[error(transparent)]
     Vault(#[from] Refusal),

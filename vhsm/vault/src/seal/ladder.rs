@@ -15,6 +15,11 @@
 //! time for c + 1, which competes with those, and acknowledges nothing; then for c + 2, for which
 //! nobody has written before, since the counter came to c + 1 by this very call. The tests try all
 //! of it: every kill, every error, every older file.
+//!
+//! Whoever finds a step that it did not make is not alone: a copy of this memory runs elsewhere, or
+//! this is the copy, and what is in memory may be older than what the other one acknowledged. It
+//! writes no more. Only a step of its own that failed and may have been done is told from another's
+//! by nothing; so much a host that also breaks into the counter's bus has.
 
 use super::Generation;
 use thiserror::Error;
@@ -64,13 +69,18 @@ pub struct Ladder {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Counted {
-    /// The highest value that was seen.
-    value: u64,
+    /// The highest value that was seen, if one was.
+    value: Option<u64>,
+    /// Whether a step failed since, which may have been done.
+    may_be_next: bool,
     /// Whether the last file is written and acknowledged, and nothing was tried since.
     is_certain: bool,
+    /// What it should have been and was, when somebody else had counted.
+    outrun: Option<(u64, u64)>,
 }
 
-/// Why a change is not sealed. What was sealed before is; [`Ladder::commit`] may be tried again.
+/// Why a change is not sealed. What was sealed before is; [`Ladder::commit`] may be tried again,
+/// but for [`LadderFault::Moved`], which stays.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum LadderFault<E> {
@@ -85,8 +95,12 @@ pub enum LadderFault<E> {
         /// What it is.
         to: u64,
     },
-    /// Somebody else counts, too.
-    #[error("the rollback counter is at {found}, and was counted up to {expected}")]
+    /// Somebody else counts, too. What is in memory may be older than what they wrote, so nothing
+    /// more is written by this life.
+    #[error(
+        "the rollback counter is at {found}, and was counted up to {expected} here: another copy \
+         of this machine counts too"
+    )]
     Moved {
         /// What it should be.
         expected: u64,
@@ -118,7 +132,7 @@ impl Ladder {
     /// was acknowledged: it is not opened, and not overwritten either.
     ///
     /// # Errors
-    /// [`LadderFault::Shelf`], [`LadderFault::WentBack`].
+    /// [`LadderFault::Shelf`], [`LadderFault::WentBack`], [`LadderFault::Moved`].
     pub fn choose<S: Shelf>(
         &mut self,
         shelf: &mut S,
@@ -144,6 +158,9 @@ impl Ladder {
             shelf.rename_next()?;
             return Ok(());
         };
+        if let Some((expected, found)) = counted.outrun {
+            return Err(LadderFault::Moved { expected, found });
+        }
         if !counted.is_certain {
             let value = counted.read(shelf)?;
             // It may be the only one that counts, and its place is needed.
@@ -167,9 +184,11 @@ impl Ladder {
             return Ok(());
         };
         counted.is_certain = false;
-        counted.read(shelf)?;
+        // Whoever else counts: what they wrote is dead, too.
+        counted.see(shelf.counter()?)?;
         // At c there may be files for c and for c + 1.
         for _ in 0..2 {
+            counted.may_be_next = true;
             counted.see(shelf.increment()?)?;
         }
         Ok(())
@@ -177,27 +196,45 @@ impl Ladder {
 }
 
 impl Counted {
+    /// Reads the value, which nobody but this life may have changed.
     fn read<S: Shelf>(&mut self, shelf: &mut S) -> Result<u64, LadderFault<S::Error>> {
-        self.see(shelf.counter()?)
+        let ours = self.value;
+        let expected = ours.map(|ours| ours.saturating_add(u64::from(self.may_be_next)));
+        let found = self.see(shelf.counter()?)?;
+        match expected.filter(|expected| found > *expected) {
+            Some(expected) => Err(self.is_outrun(expected, found)),
+            None => Ok(found),
+        }
     }
 
     fn see<E>(&mut self, value: u64) -> Result<u64, LadderFault<E>> {
-        if value < self.value {
-            let (from, to) = (self.value, value);
-            return Err(LadderFault::WentBack { from, to });
+        if let Some(from) = self.value
+            && value < from
+        {
+            return Err(LadderFault::WentBack { from, to: value });
         }
-        self.value = value;
+        self.value = Some(value);
+        self.may_be_next = false;
         Ok(value)
+    }
+
+    fn is_outrun<E>(&mut self, expected: u64, found: u64) -> LadderFault<E> {
+        self.outrun = Some((expected, found));
+        LadderFault::Moved { expected, found }
     }
 
     /// Writes a file for the next value, and counts up to it.
     fn write<S: Shelf>(&mut self, shelf: &mut S) -> Result<(), LadderFault<S::Error>> {
-        let next = Generation::next(self.value).ok_or(LadderFault::Over)?;
+        let value = match self.value {
+            Some(value) => value,
+            None => self.read(shelf)?,
+        };
+        let next = Generation::next(value).ok_or(LadderFault::Over)?;
         shelf.write_next(next)?;
+        self.may_be_next = true;
         let found = self.see(shelf.increment()?)?;
         if !next.accepts(found) {
-            let expected = next.0;
-            return Err(LadderFault::Moved { expected, found });
+            return Err(self.is_outrun(next.0, found));
         }
         shelf.rename_next()?;
         Ok(())

@@ -39,7 +39,7 @@ pub use ladder::{Ladder, LadderFault, Shelf};
 pub use stream::MAX_FILE_LEN;
 
 use crate::keys::{SealedKey, SealedKeys};
-use crate::{Draw, Now, Vault};
+use crate::{Draw, Now, Refusal, Vault};
 use nitride_secmem::SecretBuf;
 use std::ops::Bound;
 use stream::{Chunks, Opened};
@@ -97,6 +97,26 @@ impl Vault {
         }
     }
 
+    /// The keys that the file of `head` may be sealed under, as [`Vault::unseal`] tries them: one
+    /// for each version of the provisioned part that is here and may be one, the newest first. A
+    /// part may have been rotated after the last file was written.
+    ///
+    /// # Errors
+    /// As [`Vault::sealing_key`], of the newest version where no other will do.
+    pub fn opening_keys(
+        &self,
+        head: &Head,
+        platform_part: &SecretBuf,
+    ) -> Result<Vec<SealingKey>, SealFault> {
+        let platform_part = platform_part.expose();
+        match &head.provisioned {
+            None => SealingKey::derive(head, platform_part, None).map(|key| vec![key]),
+            Some(name) => self.with_each_part(name, |part| {
+                SealingKey::derive(head, platform_part, Some(part))
+            }),
+        }
+    }
+
     /// Seals every key whose rule says so. Of keys that change meanwhile, each is in the file as it
     /// was at one moment; every change up to [`Sealed::changes`] is.
     ///
@@ -123,7 +143,9 @@ impl Vault {
                 }
                 let body = key.read()?;
                 if body.is_sealed(Some(rule)) {
-                    body.write_items(key.name(), now, &mut |bytes| chunks.push(bytes))?;
+                    let generation = head.generation;
+                    let mut push = |bytes: &[u8]| chunks.push(bytes);
+                    body.write_items(key.name(), generation, now, &mut push)?;
                     keys += 1;
                 } else {
                     leased += 1;
@@ -140,12 +162,31 @@ impl Vault {
         })
     }
 
-    /// Brings back what a file has, all of it or nothing; gives how many keys came. Keys that are
-    /// here already stay as they are.
+    /// Brings back what a file has that counts, all of it or nothing; gives how many keys came. It
+    /// is opened with the first of `keys` that opens it. Keys that are here already stay as they
+    /// are.
     ///
     /// # Errors
     /// [`SealFault`]; nothing has changed then.
     pub fn unseal(
+        &self,
+        head: &Head,
+        keys: &[SealingKey],
+        file: &[u8],
+        now: Now,
+        draw: &mut dyn Draw,
+    ) -> Result<u64, SealFault> {
+        let mut result = Err(SealFault::NotGenuine);
+        for key in keys {
+            result = self.unseal_with(head, key, file, now, draw);
+            if result != Err(SealFault::NotGenuine) {
+                break;
+            }
+        }
+        result
+    }
+
+    fn unseal_with(
         &self,
         head: &Head,
         key: &SealingKey,
@@ -162,14 +203,26 @@ impl Vault {
             last = Some(sealed.name().clone());
             Ok(())
         })?;
-        let mut bringing = SealedKeys::begin(&self.keys, draw)?;
-        each_key(head, key, file, |sealed| {
-            let name = sealed.name().clone();
-            bringing
-                .take(sealed, now, draw)
-                .map_err(|refusal| SealFault::Key { name, refusal })
-        })?;
+        let policy = self.policy();
+        let mut bringing = SealedKeys::begin(&self.keys, &policy, head.generation, draw)?;
+        each_key(head, key, file, |sealed| bringing.take(sealed, now, draw))?;
         Ok(bringing.finish())
+    }
+
+    /// Says that the file of this generation is written and counts: what no file has any more that
+    /// may count, the seal need not know of.
+    pub fn seal_kept(&self, generation: Generation) {
+        self.keys.seal.keep(generation);
+    }
+
+    /// Whether time and uses make the file older than what is here though nothing changes that
+    /// [`Vault::seal_changes`] counts: ages of versions, and how much they have protected. Then it
+    /// should be written now and then, and at the end.
+    ///
+    /// # Errors
+    /// [`Refusal::Internal`] where the keys cannot be reached.
+    pub fn seal_ages(&self) -> Result<bool, Refusal> {
+        self.keys.age_in_seal(&self.policy())
     }
 
     /// Goes up with each change that a sealed file must have, after the change: where it is what it

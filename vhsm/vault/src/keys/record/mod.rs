@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! key record       id: drawn                public: KeyFields       secret: none
-//!   |              counter 0: uses of all versions     state: enabled, disabled, destroyed
+//!   |              counters: uses of all versions, sealed file     state: enabled, disabled, destroyed
 //!   | family
 //!   +-- version    id: family, number       public: VersionFields   secret: material
 //!   +-- version    counters: uses, messages protected, age before, nonce prefix, since when; state
@@ -53,6 +53,8 @@ pub(crate) const VERSION: RecordKind = RecordKind(2);
 
 /// In a key record: uses of all versions, taken before they happen.
 pub(super) const TAKEN: usize = 0;
+/// In a key record: one more than the generation of the newest sealed file that has it; 0 is none.
+pub(super) const FILED: usize = 1;
 /// In a version record: uses that succeeded, for people to read.
 pub(super) const USES: usize = 0;
 /// In a version record: messages protected, and so nonces taken.
@@ -169,15 +171,27 @@ impl KeyFields {
         versions: Vec<Version>,
         draw: &mut dyn Draw,
     ) -> Result<(KeyNameBuf, Body), Refusal> {
-        let public = self.encode()?;
         let mut id = [0; 16];
         draw.fill(&mut id);
-        let mut draft = Draft::new(KEY, RecordId(id), public.len(), 0)?;
-        draft.public_mut().copy_from_slice(&public);
+        let mut draft = match self.draft(RecordId(id)) {
+            Ok(draft) => draft,
+            Err(refusal) => {
+                // Of no key: nobody else would find them.
+                versions.into_iter().for_each(erase);
+                return Err(refusal);
+            }
+        };
         draft.set_counter(TAKEN, uses_taken);
         draft.set_state(word_of(state));
         let record = commit(draft);
         Ok(Body::new(self, state, versions, record))
+    }
+
+    fn draft(&self, id: RecordId) -> Result<Draft, Refusal> {
+        let public = self.encode()?;
+        let mut draft = Draft::new(KEY, id, public.len(), 0)?;
+        draft.public_mut().copy_from_slice(&public);
+        Ok(draft)
     }
 }
 
@@ -191,6 +205,13 @@ fn commit(draft: Draft) -> Record {
 /// Changes the state of a key or a version.
 pub(super) fn set_state(record: &Record, state: KeyState) {
     record.set_state(word_of(state));
+    #[cfg(test)]
+    trace::written(record);
+}
+
+/// Notes in which sealed file a key is.
+pub(super) fn mark_filed(record: &Record, mark: u64) {
+    record.counter(FILED).store(mark, Ordering::SeqCst);
     #[cfg(test)]
     trace::written(record);
 }
@@ -225,6 +246,14 @@ pub(super) fn erase(version: Version) {
     #[cfg(test)]
     trace::erased(&record);
     record.erase();
+}
+
+/// Erases a key that never came to be, its versions first: no start takes what has none.
+pub(super) fn erase_key(body: Body) {
+    body.versions.into_iter().for_each(erase);
+    #[cfg(test)]
+    trace::erased(&body.record);
+    body.record.erase();
 }
 
 /// Drops the record whose place another one of its id has taken.

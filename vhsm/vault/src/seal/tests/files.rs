@@ -235,7 +235,10 @@ fn a_head_of_another_format_is_told_from_a_file_of_another_kind() {
     let mut file = head.encode().unwrap();
     file.extend(longest);
     let (now, draw) = (machine.world.now, &mut machine.world.draw);
-    let refused = machine.world.vault.unseal(&head, &key, &file, now, draw);
+    let refused = machine
+        .world
+        .vault
+        .unseal(&head, std::slice::from_ref(&key), &file, now, draw);
     assert_eq!(refused, Err(SealFault::TooLong));
 }
 
@@ -254,7 +257,7 @@ fn even_a_genuine_file_is_looked_through_before_anything_of_it_is_kept() {
     let write = |items: &mut Vec<u8>| {
         let body = body.read().unwrap();
         let now = machine.world.now;
-        body.write_items(body_name(), now, &mut |bytes| {
+        body.write_items(body_name(), Generation(5), now, &mut |bytes| {
             items.extend_from_slice(bytes);
             Ok(())
         })
@@ -297,11 +300,11 @@ fn a_file_under_another_part_is_refused() {
     let other = SecretBuf::copy_of(&[8; 32]).unwrap();
     let key = vault.sealing_key(&head, &other).unwrap();
     let (now, draw) = (machine.world.now, &mut machine.world.draw);
-    let refused = vault.unseal(&head, &key, &file, now, draw);
+    let refused = vault.unseal(&head, std::slice::from_ref(&key), &file, now, draw);
     assert_eq!(refused, Err(SealFault::NotGenuine));
     let longer = SecretBuf::copy_of(&[PART, PART].concat()).unwrap();
     let key = vault.sealing_key(&head, &longer).unwrap();
-    let refused = vault.unseal(&head, &key, &file, now, draw);
+    let refused = vault.unseal(&head, std::slice::from_ref(&key), &file, now, draw);
     assert_eq!(refused, Err(SealFault::NotGenuine));
     assert_eq!(part().len(), MIN_PART_LEN);
 }

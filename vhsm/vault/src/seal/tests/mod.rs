@@ -1,6 +1,7 @@
 //! The seal: the file, what is in it, what may happen to it, and which one counts.
 
 mod changes;
+mod copies;
 mod files;
 mod ladder;
 mod parts;

@@ -71,7 +71,13 @@ fn the_provisioned_part_is_waited_for_and_then_mixed_in() {
     assert!(machine.world.vault.seal_changes() > before);
     let vault = &machine.world.vault;
     let key = sealing_key(vault, &head);
-    let refused = vault.unseal(&head, &key, &file, now, &mut machine.world.draw);
+    let refused = vault.unseal(
+        &head,
+        std::slice::from_ref(&key),
+        &file,
+        now,
+        &mut machine.world.draw,
+    );
     assert_eq!(refused, Err(SealFault::NotGenuine));
 }
 
@@ -167,7 +173,7 @@ fn a_key_seals_once_and_never_under_a_head_that_was_read() {
     assert_eq!(vault.seal(&head, &key, now), Err(SealFault::OtherHead));
     vault.seal(&other, &key, now).unwrap();
     let draw = &mut machine.world.draw;
-    let refused = vault.unseal(&other, &key, &file, now, draw);
+    let refused = vault.unseal(&other, std::slice::from_ref(&key), &file, now, draw);
     assert_eq!(refused, Err(SealFault::OtherHead));
 }
 

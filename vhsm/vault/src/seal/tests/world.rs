@@ -101,8 +101,8 @@ impl Machine {
     pub(super) fn unseal(&mut self, file: &[u8]) -> Result<u64, SealFault> {
         let (head, _) = Head::parse(file)?;
         let vault = &self.world.vault;
-        let key = sealing_key(vault, &head);
-        vault.unseal(&head, &key, file, self.world.now, &mut self.world.draw)
+        let keys = vault.opening_keys(&head, &part())?;
+        vault.unseal(&head, &keys, file, self.world.now, &mut self.world.draw)
     }
 
     /// The same policy after a reboot: nothing is there but the file.
