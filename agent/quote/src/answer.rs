@@ -1,15 +1,14 @@
 //! What is answered to one request.
 
-use crate::caller::Admitted;
+mod seal;
+
+use crate::caller::{Admitted, NotServed};
 use crate::device::{Device, DeviceError};
-use nitride_evidence::seal::{SealError, Sealer};
+use nitride_evidence::seal::Sealer;
 use nitride_evidence::{Collector, Tee};
 use nitride_protocol::limits::MAX_EVIDENCE_LEN;
-use nitride_protocol::quote::{
-    CounterReply, CounterRequest, EvidenceReply, EvidenceRequest, ForgetRequest, PlatformKeyReply,
-    PlatformKeyRequest, QuoteOperation,
-};
-use nitride_protocol::{Empty, Message, Reader, RequestError, Status};
+use nitride_protocol::quote::{EvidenceReply, EvidenceRequest, QuoteOperation};
+use nitride_protocol::{Message, Reader, RequestError, Status};
 use nitride_protocol::{open_request, refusal_of, write_refusal, write_reply};
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,6 +29,28 @@ pub(crate) struct Desk {
     pub(crate) platform: Option<&'static str>,
 }
 
+/// A request that was read so far, and the room for its answer.
+struct Asked<'r> {
+    by: &'r Arc<Admitted>,
+    id: u32,
+    params: Reader<'r>,
+    reply: &'r mut [u8],
+}
+
+/// An answer, to be sent.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) len: usize,
+    /// The params of a secret that was made for it.
+    made: Option<Vec<u8>>,
+}
+
+impl From<usize> for Answer {
+    fn from(len: usize) -> Self {
+        Self { len, made: None }
+    }
+}
+
 /// Why there is no result.
 enum Refusal {
     Answer(Status),
@@ -43,43 +64,46 @@ impl From<Status> for Refusal {
 }
 
 impl Desk {
-    /// Writes the answer to one request and returns its length; `None` closes the connection.
+    /// Writes the answer to one request; `None` closes the connection.
     pub(crate) fn answer(
         &self,
         admitted: &Arc<Admitted>,
         request: &[u8],
         reply: &mut [u8],
-    ) -> Option<usize> {
+    ) -> Option<Answer> {
         let (head, params) = match open_request(request) {
             Ok(opened) => opened,
             Err(RequestError { id, error }) => {
                 tracing::warn!(error = chain(&error), "malformed request");
-                return write_refusal(reply, id?, refusal_of(&error)).ok();
+                let written = write_refusal(reply, id?, refusal_of(&error));
+                return written.ok().map(Answer::from);
             }
         };
-        let id = head.id;
+        let asked = Asked {
+            by: admitted,
+            id: head.id,
+            params,
+            reply: &mut *reply,
+        };
         let written = match QuoteOperation::from_wire(head.operation) {
-            Some(QuoteOperation::Evidence) => self.evidence(admitted, id, params, reply),
-            Some(QuoteOperation::PlatformKey) => self.platform_key(admitted, id, params, reply),
-            Some(QuoteOperation::Counter) => self.counter(admitted, id, params, reply),
-            Some(QuoteOperation::Forget) => self.forget(admitted, id, params, reply),
+            Some(QuoteOperation::Evidence) => self.evidence(asked).map(Answer::from),
+            Some(QuoteOperation::PlatformKey) => self.platform_key(asked),
+            Some(QuoteOperation::Counter) => self.counter(asked).map(Answer::from),
+            Some(QuoteOperation::Forget) => self.forget(asked).map(Answer::from),
             None => Err(Status::UnknownOperation.into()),
         };
         match written {
-            Ok(len) => Some(len),
-            Err(Refusal::Answer(status)) => write_refusal(reply, id, status).ok(),
+            Ok(answer) => Some(answer),
+            Err(Refusal::Answer(status)) => {
+                let written = write_refusal(reply, head.id, status);
+                written.ok().map(Answer::from)
+            }
             Err(Refusal::Close) => None,
         }
     }
 
-    fn evidence(
-        &self,
-        admitted: &Arc<Admitted>,
-        id: u32,
-        params: Reader<'_>,
-        reply: &mut [u8],
-    ) -> Result<usize, Refusal> {
-        let wanted: EvidenceRequest<'_> = read(params)?;
+    fn evidence(&self, asked: Asked<'_>) -> Result<usize, Refusal> {
+        let wanted: EvidenceRequest<'_> = read(asked.params)?;
         if wanted.tee != self.tee.as_str() {
             tracing::error!(
                 wanted = wanted.tee,
@@ -100,121 +124,28 @@ impl Desk {
             tracing::error!("evidence is larger than {MAX_EVIDENCE_LEN} bytes");
             return Err(Status::EvidenceUnavailable.into());
         }
-        still_there(admitted)?;
+        still_there(asked.by)?;
         tracing::info!(tee = %evidence.tee, took_ms = began.elapsed().as_millis(), "evidence given");
         let result = EvidenceReply {
             tee: evidence.tee.as_str(),
             primary_evidence: &evidence.primary_evidence,
             additional_evidence: &evidence.additional_evidence,
         };
-        write(reply, id, &result)
-    }
-
-    fn platform_key(
-        &self,
-        admitted: &Arc<Admitted>,
-        id: u32,
-        params: Reader<'_>,
-        reply: &mut [u8],
-    ) -> Result<usize, Refusal> {
-        let wanted: PlatformKeyRequest<'_> = read(params)?;
-        self.expect_platform(wanted.platform)?;
-        let params = wanted.params.to_owned();
-        let (secret, params, warnings) = self.ask_sealer(move |sealer| {
-            if params.is_empty() {
-                let made = sealer.make()?;
-                Ok((made.secret, made.params, made.warnings))
-            } else {
-                Ok((sealer.again(&params)?, params, Vec::new()))
-            }
-        })?;
-        still_there(admitted)?;
-        for warning in warnings {
-            tracing::warn!(platform = wanted.platform, "{warning}");
-        }
-        let is_new = wanted.params.is_empty();
-        tracing::info!(platform = wanted.platform, is_new, "platform part given");
-        let result = PlatformKeyReply {
-            secret: secret.expose(),
-            params: &params,
-        };
-        write(reply, id, &result)
-    }
-
-    fn counter(
-        &self,
-        admitted: &Arc<Admitted>,
-        id: u32,
-        params: Reader<'_>,
-        reply: &mut [u8],
-    ) -> Result<usize, Refusal> {
-        let wanted: CounterRequest<'_> = read(params)?;
-        self.expect_platform(wanted.platform)?;
-        let (params, increment) = (wanted.params.to_owned(), wanted.increment);
-        let caller = Arc::clone(admitted);
-        // Looked at when its turn has come: no step of a vhsmd that has gone may come after what
-        // the next one reads.
-        let value = self.ask_sealer(move |sealer| match caller.recheck() {
-            Ok(()) => sealer.counter(&params, increment).map(Some),
-            Err(_) => Ok(None),
-        })?;
-        still_there(admitted)?;
-        let value = value.ok_or(Refusal::Close)?;
-        tracing::debug!(value, increment, "counter");
-        write(reply, id, &CounterReply { value })
-    }
-
-    fn forget(
-        &self,
-        admitted: &Arc<Admitted>,
-        id: u32,
-        params: Reader<'_>,
-        reply: &mut [u8],
-    ) -> Result<usize, Refusal> {
-        let wanted: ForgetRequest<'_> = read(params)?;
-        self.expect_platform(wanted.platform)?;
-        self.ask_sealer(Sealer::forget)?;
-        still_there(admitted)?;
-        tracing::warn!("the counter is removed: what was sealed by it is dead");
-        write(reply, id, &Empty)
-    }
-
-    /// There is no other way from one platform to another than the configuration.
-    fn expect_platform(&self, wanted: &str) -> Result<(), Refusal> {
-        if self.platform == Some(wanted) {
-            return Ok(());
-        }
-        tracing::error!(
-            wanted,
-            configured = self.platform.unwrap_or("none"),
-            "vhsmd wants another sealing platform: its [seal] and ours must name the same"
-        );
-        Err(Status::PlatformAbsent.into())
-    }
-
-    fn ask_sealer<R: Send + 'static>(
-        &self,
-        call: impl FnOnce(&mut Sealer) -> Result<R, SealError> + Send + 'static,
-    ) -> Result<R, Refusal> {
-        let answer = self.ask(move |devices| devices.sealer.as_mut().map(call))?;
-        let answer = answer.ok_or(Status::PlatformAbsent)?;
-        answer.map_err(|error| {
-            tracing::error!(error = chain(&error), "not sealed or opened");
-            let status = match error {
-                SealError::Absent { .. } | SealError::Faulty { .. } => Status::PlatformAbsent,
-                SealError::Changed { .. } => Status::PlatformChanged,
-                SealError::Foreign { .. } => Status::PlatformForeign,
-                SealError::CounterLost { .. } => Status::CounterLost,
-            };
-            status.into()
-        })
+        write(asked.reply, asked.id, &result)
     }
 
     fn ask<R: Send + 'static>(
         &self,
         call: impl FnOnce(&mut Devices) -> R + Send + 'static,
     ) -> Result<R, Refusal> {
-        self.device.ask(call).map_err(|error| {
+        self.ask_device(|device| device.ask(call))
+    }
+
+    fn ask_device<R>(
+        &self,
+        ask: impl FnOnce(&Device<Devices>) -> Result<R, DeviceError>,
+    ) -> Result<R, Refusal> {
+        ask(&self.device).map_err(|error| {
             tracing::error!(error = chain(&error), "no answer");
             let status = match error {
                 DeviceError::TimedOut => Status::TimedOut,
@@ -241,10 +172,12 @@ fn write<'a, M: Message<'a>>(reply: &mut [u8], id: u32, result: &M) -> Result<us
 
 /// Asked again before anything leaves: a device may have taken its time.
 fn still_there(admitted: &Admitted) -> Result<(), Refusal> {
-    admitted.recheck().map_err(|error| {
-        tracing::warn!(error = chain(&error), "answer withheld");
-        Refusal::Close
-    })
+    admitted.recheck().map_err(|gone| withheld(&gone))
+}
+
+fn withheld(gone: &NotServed) -> Refusal {
+    tracing::warn!(error = chain(gone), "answer withheld");
+    Refusal::Close
 }
 
 /// An error with its sources, for the log.

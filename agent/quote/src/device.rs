@@ -1,6 +1,6 @@
 //! The devices behind a queue: one call at a time, and nobody waits for ever.
 
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, SendError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use thiserror::Error;
@@ -66,11 +66,24 @@ impl<D: Send + 'static> Device<D> {
         &self,
         call: impl FnOnce(&mut D) -> R + Send + 'static,
     ) -> Result<R, DeviceError> {
-        let (answer, answered) = sync_channel(1);
+        self.ask_or_take_back(call, |_, late| drop(late))
+    }
+
+    /// As [`Self::ask`]; an answer that comes too late goes to `take_back`, before any other call.
+    pub(crate) fn ask_or_take_back<R: Send + 'static>(
+        &self,
+        call: impl FnOnce(&mut D) -> R + Send + 'static,
+        take_back: impl FnOnce(&mut D, R) + Send + 'static,
+    ) -> Result<R, DeviceError> {
+        // It has no room: what was sent was received, and what was not comes back.
+        let (answer, answered) = sync_channel(0);
         let job = Job {
             deadline: Instant::now() + self.timeout,
-            // Nobody takes the answer when they gave up during the call.
-            call: Box::new(move |devices| drop(answer.send(call(devices)))),
+            call: Box::new(move |devices| {
+                if let Err(SendError(late)) = answer.send(call(devices)) {
+                    take_back(devices, late);
+                }
+            }),
         };
         self.queue.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => DeviceError::Busy,
@@ -128,6 +141,25 @@ mod tests {
             let answer = device.ask(|_| thread::sleep(Duration::from_secs(3600)));
             assert!(matches!(answer, Err(DeviceError::TimedOut)));
         }
+    }
+
+    #[test]
+    fn an_answer_that_nobody_waits_for_is_taken_back_before_the_next_call() {
+        let device = device(300);
+        let (release, held) = sync_channel::<()>(0);
+        let late = device.ask_or_take_back(
+            move |calls| {
+                let _ = held.recv();
+                *calls += 1;
+            },
+            |calls, ()| *calls -= 1,
+        );
+        assert!(matches!(late, Err(DeviceError::TimedOut)));
+        drop(release);
+        assert_eq!(device.ask(|calls| *calls).unwrap(), 0);
+        let in_time = device.ask_or_take_back(|calls| *calls += 1, |calls, ()| *calls -= 1);
+        assert!(in_time.is_ok());
+        assert_eq!(device.ask(|calls| *calls).unwrap(), 1);
     }
 
     #[test]

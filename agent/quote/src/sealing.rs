@@ -1,7 +1,7 @@
 //! The sealing platform, as it was configured.
 
 use anyhow::Context;
-use nitride_evidence::seal::{Sealer, TpmSettings};
+use nitride_evidence::seal::{Sealer, TcbVersion, TpmSettings};
 use nitride_ipc::process;
 use std::path::PathBuf;
 
@@ -9,8 +9,14 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Seal {
     Tpm(TpmSettings),
-    Snp { device: PathBuf, vmpl: u32 },
-    DangerSimulated { svn: String },
+    Snp {
+        device: PathBuf,
+        vmpl: u32,
+        min_tcb: TcbVersion,
+    },
+    DangerSimulated {
+        svn: String,
+    },
 }
 
 /// Makes ready what is configured. Hardware that is absent refuses each request by name: evidence
@@ -26,12 +32,16 @@ pub(crate) fn open(seal: &Seal) -> anyhow::Result<Sealer> {
             }
             Ok(Sealer::tpm(settings.clone()))
         }
-        Seal::Snp { device, vmpl } => {
+        Seal::Snp {
+            device,
+            vmpl,
+            min_tcb,
+        } => {
             lock()?;
             tracing::warn!(
                 "sealing by SEV-SNP's derived key was tried against a stand-in alone, never on hardware"
             );
-            Ok(Sealer::snp(device, *vmpl))
+            Ok(Sealer::snp(device, *vmpl, *min_tcb))
         }
         Seal::DangerSimulated { svn } => {
             tracing::warn!(

@@ -157,14 +157,15 @@ fn serve(server: &Server, connection: &Connection, admitted: &Arc<Admitted>) {
             }
         };
         let request = packet.get(..len).unwrap_or_default();
-        let Some(len) = server.desk.answer(admitted, request, &mut reply) else {
+        let Some(answer) = server.desk.answer(admitted, request, &mut reply) else {
             return;
         };
-        let answer = reply.get_mut(..len).unwrap_or_default();
-        let sent = connection.send(answer);
-        answer.zeroize();
+        let written = reply.get_mut(..answer.len).unwrap_or_default();
+        let sent = connection.send(written);
+        written.zeroize();
         if let Err(error) = sent {
             tracing::info!(error = chain(&error), "connection closed");
+            server.desk.take_back(answer);
             return;
         }
     }

@@ -144,9 +144,9 @@ MESSAGES = {
     "failure": (5, [ROUND, "app/tls/key", 2, "no such resource", 0], []),
     "finish": (6, [ROUND], []),
     "evidence": (1, ["sample", bytes(range(48))], ["sample", '{"svn":"1"}', ""]),
-    "platform-key": (2, ["tpm", b""], [bytes(range(32)), b"params"]),
+    "platform-key": (2, ["tpm", b""], [bytes(range(32)), b"params", True]),
     "counter": (3, ["tpm", b"params", True], [2**33]),
-    "forget": (4, ["tpm"], []),
+    "forget": (4, ["tpm", b"params"], []),
 }
 
 

@@ -11,6 +11,7 @@ use std::path::Path;
 use thiserror::Error;
 
 pub use secret::{PLATFORM_SECRET_LEN, PlatformSecret};
+pub use snp::{InvalidTcb, TcbVersion};
 pub use tpm::{InvalidTpm, MAX_PCRS_LEN, TpmSettings};
 
 /// Greatest length of what a platform wants kept to give a secret again.
@@ -25,6 +26,16 @@ pub struct Made {
     pub params: Vec<u8>,
     /// What whoever runs this should know about how little the secret is bound to.
     pub warnings: Vec<String>,
+}
+
+/// A secret that was made earlier.
+#[derive(Debug)]
+pub struct Again {
+    /// The platform's part of the sealing key.
+    pub secret: PlatformSecret,
+    /// What of the platform has been updated since, for people, where a new secret would be bound
+    /// to more than this one is.
+    pub outdated: Option<String>,
 }
 
 /// Why a platform gave no secret, or no counter.
@@ -74,9 +85,21 @@ pub enum SealError {
 pub(crate) trait Platform: std::fmt::Debug + Send {
     fn name(&self) -> &'static str;
     fn make(&mut self) -> Result<Made, SealError>;
-    fn again(&mut self, params: &[u8]) -> Result<PlatformSecret, SealError>;
-    fn counter(&mut self, params: &[u8], increment: bool) -> Result<u64, SealError>;
-    fn forget(&mut self) -> Result<(), SealError>;
+    fn again(&mut self, params: &[u8]) -> Result<Again, SealError>;
+
+    fn counter(&mut self, _params: &[u8], _increment: bool) -> Result<u64, SealError> {
+        Err(SealError::CounterLost {
+            reason: format!("the platform {} has none", self.name()),
+        })
+    }
+
+    fn forget(&mut self, _params: &[u8]) -> Result<(), SealError> {
+        Ok(())
+    }
+
+    fn unmake(&mut self, _params: &[u8]) -> Result<(), SealError> {
+        Ok(())
+    }
 }
 
 /// The sealing platform that is configured.
@@ -93,10 +116,11 @@ impl Sealer {
         }
     }
 
-    /// The derived key of AMD SEV-SNP, of the device at `path`, for the privilege level `vmpl`.
-    pub fn snp(path: &Path, vmpl: u32) -> Self {
+    /// The derived key of AMD SEV-SNP, of the device at `path`, for the privilege level `vmpl`, and
+    /// of no TCB version that is behind `min_tcb` in any of its components.
+    pub fn snp(path: &Path, vmpl: u32, min_tcb: TcbVersion) -> Self {
         Self {
-            platform: Box::new(snp::Snp::new(path, vmpl)),
+            platform: Box::new(snp::Snp::new(path, vmpl, min_tcb)),
         }
     }
 
@@ -121,7 +145,7 @@ impl Sealer {
     }
 
     /// The secret of `params`, or what is no longer as it was.
-    pub fn again(&mut self, params: &[u8]) -> Result<PlatformSecret, SealError> {
+    pub fn again(&mut self, params: &[u8]) -> Result<Again, SealError> {
         self.platform.again(params)
     }
 
@@ -131,8 +155,16 @@ impl Sealer {
         self.platform.counter(params, increment)
     }
 
-    /// Removes the counter, so that what was counted by it is dead. None to remove is no fault.
-    pub fn forget(&mut self) -> Result<(), SealError> {
-        self.platform.forget()
+    /// Removes the counter that is configured, and the one of `params` where that is another: what
+    /// was counted by them is dead. Params may be empty, and none to remove is no fault.
+    pub fn forget(&mut self, params: &[u8]) -> Result<(), SealError> {
+        self.platform.forget(params)
+    }
+
+    /// Takes back what [`Self::make`] made with these params, for whom it never reached: a counter
+    /// of which nobody knows would be in the way of every later one. One that was made meanwhile
+    /// by another call stays.
+    pub fn unmake(&mut self, params: &[u8]) -> Result<(), SealError> {
+        self.platform.unmake(params)
     }
 }

@@ -1,6 +1,6 @@
 use crate::sample::{InvalidSvn, checked_svn};
 use crate::seal::derive::derived;
-use crate::seal::{Made, Platform, PlatformSecret, SealError};
+use crate::seal::{Again, Made, Platform, PlatformSecret, SealError};
 
 /// Known to everybody, as all of this is.
 const CONSTANT: &[u8] = b"nitride sample platform: not a secret";
@@ -37,9 +37,12 @@ impl Platform for SampleSeal {
         })
     }
 
-    fn again(&mut self, params: &[u8]) -> Result<PlatformSecret, SealError> {
+    fn again(&mut self, params: &[u8]) -> Result<Again, SealError> {
         match params.strip_prefix(PARAMS.as_bytes()) {
-            Some(svn) if svn == self.svn.as_bytes() => Ok(self.secret()),
+            Some(svn) if svn == self.svn.as_bytes() => Ok(Again {
+                secret: self.secret(),
+                outdated: None,
+            }),
             Some(_) => Err(SealError::Changed {
                 reason: "the sample has another svn".to_owned(),
             }),
@@ -47,16 +50,6 @@ impl Platform for SampleSeal {
                 reason: "the params are not the sample's".to_owned(),
             }),
         }
-    }
-
-    fn counter(&mut self, _params: &[u8], _increment: bool) -> Result<u64, SealError> {
-        Err(SealError::CounterLost {
-            reason: "the sample has none".to_owned(),
-        })
-    }
-
-    fn forget(&mut self) -> Result<(), SealError> {
-        Ok(())
     }
 }
 
@@ -69,7 +62,7 @@ mod tests {
         let mut sample = SampleSeal::new("1").unwrap();
         let made = sample.make().unwrap();
         let again = sample.again(&made.params).unwrap();
-        assert_eq!(made.secret.expose(), again.expose());
+        assert_eq!(made.secret.expose(), again.secret.expose());
         let mut other = SampleSeal::new("2").unwrap();
         assert_ne!(made.secret.expose(), other.make().unwrap().secret.expose());
         assert!(matches!(

@@ -2,7 +2,7 @@
 
 use super::{Fault, absolute, fault, within};
 use crate::sealing::Seal;
-use nitride_evidence::seal::{InvalidTpm, TpmSettings};
+use nitride_evidence::seal::{InvalidTpm, TcbVersion, TpmSettings};
 use serde::Deserialize;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -21,6 +21,7 @@ pub(super) struct SealTable {
     counter_index: Option<Spanned<u32>>,
     device: Option<Spanned<PathBuf>>,
     vmpl: Option<Spanned<u64>>,
+    min_tcb: Option<Spanned<String>>,
     svn: Option<Spanned<String>>,
     danger_simulated: Option<bool>,
 }
@@ -38,6 +39,7 @@ pub(super) fn seal(table: Spanned<SealTable>) -> Result<Seal, Fault> {
             Ok(Seal::Snp {
                 device: device.unwrap_or_else(default),
                 vmpl: u32::try_from(vmpl).unwrap_or_default(),
+                min_tcb: min_tcb(table.min_tcb)?,
             })
         }
         "sample" => match (table.svn, table.danger_simulated) {
@@ -68,6 +70,7 @@ impl SealTable {
             ("counter-index", "tpm", self.counter_index.is_some()),
             ("device", "snp", self.device.is_some()),
             ("vmpl", "snp", self.vmpl.is_some()),
+            ("min-tcb", "snp", self.min_tcb.is_some()),
             ("svn", "sample", self.svn.is_some()),
             (
                 "danger-simulated",
@@ -87,6 +90,14 @@ impl SealTable {
             None => Ok(()),
         }
     }
+}
+
+fn min_tcb(stated: Option<Spanned<String>>) -> Result<TcbVersion, Fault> {
+    let Some(stated) = stated else {
+        return Ok(TcbVersion::default());
+    };
+    let parsed = stated.get_ref().parse::<TcbVersion>();
+    parsed.or_else(|invalid| fault(stated.span(), invalid.to_string()))
 }
 
 fn tpm(at: Range<usize>, table: SealTable) -> Result<TpmSettings, Fault> {

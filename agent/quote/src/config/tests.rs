@@ -1,5 +1,5 @@
 use super::*;
-use nitride_evidence::seal::TpmSettings;
+use nitride_evidence::seal::{TcbVersion, TpmSettings};
 use std::io::Write;
 
 const GOOD: &str = r#"
@@ -125,7 +125,14 @@ fn sealing_platforms_are_read() {
     assert_eq!(config.seal, Some(Seal::Tpm(settings)));
     let config = sealed("platform = \"snp\"\n");
     let device = PathBuf::from("/dev/sev-guest");
-    assert_eq!(config.seal, Some(Seal::Snp { device, vmpl: 0 }));
+    assert_eq!(
+        config.seal,
+        Some(Seal::Snp {
+            device,
+            vmpl: 0,
+            min_tcb: TcbVersion::default(),
+        })
+    );
     let config = sealed("platform = \"sample\"\nsvn = \"1\"\ndanger-simulated = true\n");
     let svn = "1".to_owned();
     assert_eq!(config.seal, Some(Seal::DangerSimulated { svn }));
@@ -166,6 +173,14 @@ fn a_fault_of_the_sealing_platform_is_named_with_its_line() {
         (
             "platform = \"snp\"\ndevice = \"sev\"\n",
             "15: the path is relative",
+        ),
+        (
+            "platform = \"snp\"\nmin-tcb = \"1\"\n",
+            "15: no TCB version",
+        ),
+        (
+            "platform = \"tpm\"\npcrs = [7]\nmin-tcb = \"db18000000000004\"\n",
+            "13: `min-tcb` has no meaning",
         ),
         (
             "platform = \"sample\"\nsvn = \"1\"\n",

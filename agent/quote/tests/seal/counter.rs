@@ -123,3 +123,56 @@ fn the_counter_is_as_closed_as_the_secret_once_something_else_was_measured() {
     let refused = helper.counter(&made.params, true);
     assert_eq!(refused, Err(Status::PlatformChanged));
 }
+
+#[test]
+fn what_counts_at_another_index_than_the_configured_one_is_a_change() {
+    let Some(tpm) = Swtpm::start() else {
+        return;
+    };
+    let made = Helper::start("tpm", &tpm.lines_with_counter());
+    let made = made.make().unwrap();
+    for lines in [tpm.lines(), tpm.lines_with_other_counter()] {
+        let helper = Helper::start("tpm", &lines);
+        let changed = Err(Status::PlatformChanged);
+        assert_eq!(helper.again(&made.params), changed);
+        for increment in [false, true] {
+            let counted = helper.counter(&made.params, increment);
+            assert_eq!(counted, Err(Status::PlatformChanged));
+        }
+        let log = helper.log();
+        assert!(log.contains("it counts at index 0x1800123"), "{log}");
+    }
+    let helper = Helper::start("tpm", &tpm.lines_with_counter());
+    assert!(helper.counter(&made.params, false).is_ok());
+}
+
+#[test]
+fn what_a_file_counts_by_is_forgotten_though_another_index_is_configured_by_now() {
+    let Some(tpm) = Swtpm::start() else {
+        return;
+    };
+    for lines in [tpm.lines(), tpm.lines_with_other_counter()] {
+        let first = Helper::start("tpm", &tpm.lines_with_counter());
+        let made = first.make().unwrap();
+        let later = Helper::start("tpm", &lines);
+        assert_eq!(later.forget(), Ok(()));
+        assert!(first.counter(&made.params, false).is_ok());
+        assert_eq!(later.forget_also(&made.params), Ok(()));
+        let lost = first.counter(&made.params, false);
+        assert_eq!(lost, Err(Status::CounterLost));
+        assert_eq!(later.forget_also(&made.params), Ok(()));
+    }
+}
+
+#[test]
+fn params_of_nobody_do_not_keep_the_configured_counter() {
+    let Some(tpm) = Swtpm::start() else {
+        return;
+    };
+    let helper = Helper::start("tpm", &tpm.lines_with_counter());
+    let made = helper.make().unwrap();
+    let foreign = helper.forget_also(b"damaged");
+    assert_eq!(foreign, Err(Status::PlatformForeign));
+    let lost = helper.counter(&made.params, false);
+    assert_eq!(lost, Err(Status::CounterLost));
+}

@@ -23,6 +23,7 @@ pub(crate) struct Helper {
 pub(crate) struct Part {
     pub(crate) secret: [u8; 32],
     pub(crate) params: Vec<u8>,
+    pub(crate) is_old: bool,
 }
 
 impl Helper {
@@ -114,6 +115,7 @@ impl Helper {
         Ok(Part {
             secret: *reply.secret,
             params: reply.params.to_vec(),
+            is_old: reply.is_old,
         })
     }
 
@@ -128,8 +130,13 @@ impl Helper {
     }
 
     pub(crate) fn forget(&self) -> Result<(), Status> {
+        self.forget_also(&[])
+    }
+
+    /// The counter that is configured, and the one of these params.
+    pub(crate) fn forget_also(&self, params: &[u8]) -> Result<(), Status> {
         let platform = &self.platform;
-        self.call(&ForgetRequest { platform }).map(drop)
+        self.call(&ForgetRequest { platform, params }).map(drop)
     }
 
     /// Ends the helper and returns what it logged.

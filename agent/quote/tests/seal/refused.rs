@@ -59,7 +59,11 @@ fn a_foreign_uid_gets_no_secret_and_no_counter() {
         increment: true,
     };
     assert_eq!(ask(&helper.connect(), &counter), None);
-    assert_eq!(ask(&helper.connect(), &ForgetRequest { platform }), None);
+    let forget = ForgetRequest {
+        platform,
+        params: &[],
+    };
+    assert_eq!(ask(&helper.connect(), &forget), None);
     assert!(helper.log().contains("uid 0 is not the caller"));
 }
 

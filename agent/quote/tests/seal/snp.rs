@@ -3,7 +3,7 @@
 //! makes the real system call with the real structures. There was no hardware to try it on.
 
 use crate::erased::places_of;
-use crate::process::{Helper, is_root};
+use crate::process::{Helper, Part, is_root};
 use nitride_protocol::Status;
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -47,11 +47,16 @@ struct Standin {
 impl Standin {
     /// `None`, and says so, without the rights of root: who is not dumpable is not held by others.
     fn start() -> Option<Self> {
+        Self::start_with("")
+    }
+
+    fn start_with(lines: &str) -> Option<Self> {
         if !is_root() {
             return None;
         }
         let device = NamedTempFile::new().unwrap();
-        let helper = Helper::start("snp", &format!("device = {:?}", device.path()));
+        let lines = format!("device = {:?}\n{lines}", device.path());
+        let helper = Helper::start("snp", &lines);
         let guest = Arc::new(Mutex::new(GUEST));
         let (heard, asked) = channel();
         let (pid, thread) = (helper.pid(), helper.device_thread());
@@ -141,7 +146,8 @@ fn answer(
         let mut request = [0; 96];
         memory.read_exact_at(&mut request, request_at).unwrap();
         assert_eq!(request[..64], [0; 64]);
-        memory.write_all_at(&report(guest), response_at).unwrap();
+        let report = report(&request, guest);
+        memory.write_all_at(&report, response_at).unwrap();
     } else {
         let mut request = [0; 32];
         memory.read_exact_at(&mut request, request_at).unwrap();
@@ -153,11 +159,12 @@ fn answer(
     Some(0)
 }
 
-fn report(guest: Guest) -> Vec<u8> {
+fn report(request: &[u8; 96], guest: Guest) -> Vec<u8> {
     let mut response = vec![0; 4000];
     response[4..8].copy_from_slice(&1184u32.to_le_bytes());
     let report = &mut response[32..];
     report[4..8].copy_from_slice(&guest.guest_svn.to_le_bytes());
+    report[0x30..0x34].copy_from_slice(&request[64..68]);
     // CURRENT_TCB runs ahead of COMMITTED_TCB while new firmware is on probation.
     report[0x38..0x40].copy_from_slice(&(guest.committed_tcb + 1).to_le_bytes());
     report[0x90..0xc0].fill(guest.measurement);
@@ -198,15 +205,22 @@ fn the_derived_key_is_asked_for_and_comes_again_after_an_update_of_the_firmware(
         guest.committed_tcb += 1 << 56;
         guest.guest_svn += 1;
     });
-    assert_eq!(standin.helper.again(&made.params), Ok(made));
+    let again = standin.helper.again(&made.params).unwrap();
+    assert_eq!(again.secret, made.secret);
     assert_eq!(standin.asked.recv().unwrap(), request);
-    // A new one is bound to the new firmware.
+    // It is said that there is something newer to be had, which is bound to the new firmware.
+    assert!(!made.is_old && again.is_old);
     let newer = standin.helper.make().unwrap();
     assert_ne!(standin.asked.recv().unwrap(), request);
+    assert_eq!(standin.helper.again(&newer.params), Ok(newer.clone()));
     assert!(standin.device.path().exists());
     let log = standin.helper.log();
     assert!(log.contains("never on hardware"), "{log}");
     assert!(log.contains("every VM of this image on this chip"), "{log}");
+    assert!(
+        log.contains("this guest has dc18000000000004 and 4"),
+        "{log}"
+    );
     assert_eq!(newer.params.len(), 24);
 }
 
@@ -256,4 +270,53 @@ fn a_device_whose_key_was_wiped_is_named() {
     standin.change(|guest| guest.is_wiped = true);
     assert_eq!(standin.helper.make(), Err(Status::PlatformAbsent));
     assert!(standin.helper.log().contains("Inappropriate ioctl"));
+}
+
+/// The params of the key of another VMPL, SVN or TCB version, as whoever has the disk can write
+/// them.
+fn planted(made: &Part, at: usize, byte: u8) -> Vec<u8> {
+    let mut params = made.params.clone();
+    params[at] = byte;
+    params
+}
+
+#[test]
+fn the_key_of_another_privilege_level_is_not_asked_for() {
+    for (lines, own, other) in [("", 0, 3), ("vmpl = 2", 2, 1)] {
+        let Some(standin) = Standin::start_with(lines) else {
+            return;
+        };
+        let made = standin.helper.make().unwrap();
+        assert_eq!(standin.asked.recv().unwrap()[16..20], [own, 0, 0, 0]);
+        let refused = standin.helper.again(&planted(&made, 11, other));
+        assert_eq!(refused, Err(Status::PlatformChanged));
+        assert!(standin.asked.try_recv().is_err());
+        let log = standin.helper.log();
+        let said = format!("it is of VMPL {other}, and `vmpl` names {own}");
+        assert!(log.contains(&said), "{log}");
+    }
+}
+
+#[test]
+fn the_key_of_a_version_that_is_known_to_be_broken_is_not_asked_for() {
+    let Some(standin) = Standin::start_with("min-tcb = \"db17000000000004\"") else {
+        return;
+    };
+    let made = standin.helper.make().unwrap();
+    standin.asked.recv().unwrap();
+    // The first component, which is written last, and the one before the last.
+    for (at, byte) in [(23, 3), (17, 0x16)] {
+        let refused = standin.helper.again(&planted(&made, at, byte));
+        assert_eq!(refused, Err(Status::PlatformChanged));
+    }
+    assert!(standin.asked.try_recv().is_err());
+    let older = planted(&made, 17, 0x17);
+    assert!(standin.helper.again(&older).unwrap().is_old);
+    standin.change(|guest| guest.committed_tcb = 0xdb16_0000_0000_0004);
+    assert_eq!(standin.helper.make(), Err(Status::PlatformChanged));
+    let log = standin.helper.log();
+    assert!(
+        log.contains("behind the `min-tcb` db17000000000004"),
+        "{log}"
+    );
 }

@@ -77,6 +77,10 @@ impl Swtpm {
         format!("{}\ncounter-index = {INDEX:#x}", self.lines())
     }
 
+    pub(crate) fn lines_with_other_counter(&self) -> String {
+        format!("{}\ncounter-index = {:#x}", self.lines(), INDEX + 1)
+    }
+
     fn context(&self) -> Context {
         Context::new(TctiNameConf::from_str(&self.tcti()).unwrap()).unwrap()
     }

@@ -46,20 +46,25 @@ pub struct PlatformKeyReply<'a> {
     pub secret: &'a [u8; PLATFORM_SECRET_LEN],
     /// What gives the same secret again on this platform in this state. It is no secret.
     pub params: &'a [u8],
+    /// Whether the platform has been updated since: a new secret would be bound to what it is now,
+    /// and this one can still be had by whoever has what it was.
+    pub is_old: bool,
 }
 
 impl<'a> Message<'a> for PlatformKeyReply<'a> {
     fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
-        writer.array(2)?;
+        writer.array(3)?;
         writer.bytes(self.secret)?;
-        writer.bytes(self.params)
+        writer.bytes(self.params)?;
+        writer.bool(self.is_old)
     }
 
     fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        reader.array_of(2)?;
+        reader.array_of(3)?;
         Ok(Self {
             secret: reader.byte_array("secret")?,
             params: field::bytes(reader, MAX_PLATFORM_PARAMS_LEN, "params")?,
+            is_old: reader.bool()?,
         })
     }
 }
@@ -69,6 +74,7 @@ impl fmt::Debug for PlatformKeyReply<'_> {
         f.debug_struct("PlatformKeyReply")
             .field("secret", &LenOf(self.secret))
             .field("params", &LenOf(self.params))
+            .field("is_old", &self.is_old)
             .finish()
     }
 }

@@ -312,11 +312,12 @@ golden! {
         PlatformKeyReply {
             secret: COUNT[..32].try_into().unwrap(),
             params: b"params",
+            is_old: true,
         };
     counter_is_golden, "counter", QuoteOperation::Counter,
         CounterRequest { platform: "tpm", params: b"params", increment: true },
         CounterReply { value: 1 << 33 };
     forget_is_golden, "forget", QuoteOperation::Forget,
-        ForgetRequest { platform: "tpm" },
+        ForgetRequest { platform: "tpm", params: b"params" },
         Empty;
 }

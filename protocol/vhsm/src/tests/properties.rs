@@ -359,6 +359,7 @@ fn every_message_round_trips(parts: &Parts) {
         &PlatformKeyReply {
             secret: &parts.digest.0,
             params,
+            is_old: flag,
         },
     );
     round_trips(
@@ -370,7 +371,13 @@ fn every_message_round_trips(parts: &Parts) {
         },
     );
     round_trips("counter-reply", &CounterReply { value: long });
-    round_trips("forget", &ForgetRequest { platform: line });
+    round_trips(
+        "forget",
+        &ForgetRequest {
+            platform: line,
+            params,
+        },
+    );
     round_trips("forget-reply", &Empty);
 }
 

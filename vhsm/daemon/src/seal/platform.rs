@@ -92,6 +92,7 @@ impl Source {
     pub(super) fn forget(&self) -> Result<(), SealError> {
         let question = ForgetRequest {
             platform: self.platform.as_str(),
+            params: &[],
         };
         let mut packet = [0; 256];
         quote::ask(self.helper()?, &question, &mut packet)
@@ -253,6 +254,7 @@ mod tests {
                 let reply = PlatformKeyReply {
                     secret: &[9; 32],
                     params: &[1; 4096],
+                    is_old: false,
                 };
                 write_reply(buffer, 1, Status::Ok, &reply).ok()
             },

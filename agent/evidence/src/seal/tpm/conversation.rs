@@ -98,9 +98,17 @@ impl Finding<'_> {
     fn kept(&mut self) -> Option<(KeyHandle, [u8; 34])> {
         let handle = TpmHandle::Persistent(PersistentTpmHandle::new(STORAGE_KEY).ok()?);
         let key: KeyHandle = self.context.tr_from_tpm_public(handle).ok()?.into();
-        let (public, name, _) = self.context.read_public(key).ok()?;
-        let name = name.value().try_into().ok()?;
+        let (public, ..) = self.context.read_public(key).ok()?;
+        let name = self.name(key).ok()?;
         is_storage_key(&public).then_some((key, name))
+    }
+
+    /// The name of what sessions are salted to. It is computed here, from what was first told of
+    /// the key: an answer that gives a name may come from somebody who gave another key before.
+    fn name(&mut self, key: KeyHandle) -> Result<[u8; 34], Error> {
+        let name = self.context.tr_get_name(key.into())?;
+        let wrong = |_| Error::WrapperError(tss_esapi::WrapperErrorKind::WrongValueFromTpm);
+        name.value().try_into().map_err(wrong)
     }
 
     /// One of the standard template, the same each time until the TPM is cleared.
@@ -115,15 +123,9 @@ impl Finding<'_> {
                 context.create_primary(Hierarchy::Owner, template, None, None, None, None)
             })
             .map_err(|error| fault(device, action, error))?;
-        let (_, name, _) = self
-            .context
-            .read_public(made.key_handle)
+        let name = self
+            .name(made.key_handle)
             .map_err(|error| fault(device, action, error))?;
-        let name = name.value().try_into().map_err(|_| SealError::Faulty {
-            device: device.to_owned(),
-            action,
-            reason: "its name is not of SHA-256".to_owned(),
-        })?;
         Ok((made.key_handle, name))
     }
 }

@@ -51,7 +51,12 @@ impl Conversation {
                 context.nv_define_space(Provision::Owner, Some(auth), public(index)?)
             })
             .map_err(|error| self.fault(action, error))?;
-        self.count(index, auth, true).map(drop)
+        let counted = self.count(index, auth, true).map(drop);
+        if counted.is_err() {
+            // Nobody will ever know its authorization, and no other is made where it is.
+            drop(self.undefine_counter(index));
+        }
+        counted
     }
 
     /// Removes the counter, if there is one of ours.

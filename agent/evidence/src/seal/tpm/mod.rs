@@ -18,7 +18,7 @@ mod params;
 mod settings;
 
 use crate::seal::derive::derived;
-use crate::seal::{Made, Platform, PlatformSecret, SealError};
+use crate::seal::{Again, Made, Platform, PlatformSecret, SealError};
 use conversation::Conversation;
 use params::Params;
 
@@ -60,6 +60,16 @@ impl Tpm {
         if params.pcrs != self.settings.pcrs() {
             return Err(SealError::Changed {
                 reason: "it was bound to other PCRs than `pcrs` names".to_owned(),
+            });
+        }
+        // Nor by what counter they count: a wipe removes the one that is configured.
+        if params.counter != self.settings.counter_index() {
+            return Err(SealError::Changed {
+                reason: format!(
+                    "it counts at {}, and `counter-index` names {}",
+                    index_word(params.counter),
+                    index_word(self.settings.counter_index())
+                ),
             });
         }
         let mut tpm = Conversation::open(&self.settings, Some(&params.parent))?;
@@ -107,9 +117,12 @@ impl Platform for Tpm {
         })
     }
 
-    fn again(&mut self, params: &[u8]) -> Result<PlatformSecret, SealError> {
+    fn again(&mut self, params: &[u8]) -> Result<Again, SealError> {
         let (_, opened) = self.open(&Params::parse(params)?)?;
-        Ok(opened.platform_part())
+        Ok(Again {
+            secret: opened.platform_part(),
+            outdated: None,
+        })
     }
 
     fn counter(&mut self, params: &[u8], increment: bool) -> Result<u64, SealError> {
@@ -123,12 +136,43 @@ impl Platform for Tpm {
         tpm.count(index, &opened.counter_auth(), increment)
     }
 
-    fn forget(&mut self) -> Result<(), SealError> {
-        let Some(index) = self.settings.counter_index() else {
+    fn forget(&mut self, params: &[u8]) -> Result<(), SealError> {
+        let configured = self.settings.counter_index();
+        let named = match params {
+            [] => Ok(None),
+            params => Params::parse(params).map(|params| params.counter),
+        };
+        let other = named.as_ref().ok().copied().flatten();
+        let other = other.filter(|index| configured != Some(*index));
+        if configured.or(other).is_some() {
+            let mut tpm = Conversation::open(&self.settings, None)?;
+            // Each, whatever becomes of the one before it.
+            let removed = [configured, other].map(|index| match index {
+                Some(index) => tpm.undefine_counter(index),
+                None => Ok(()),
+            });
+            removed.into_iter().collect::<Result<(), _>>()?;
+        }
+        named.map(drop)
+    }
+
+    fn unmake(&mut self, params: &[u8]) -> Result<(), SealError> {
+        let params = Params::parse(params)?;
+        let Some(index) = params.counter else {
             return Ok(());
         };
-        Conversation::open(&self.settings, None)?.undefine_counter(index)
+        let (mut tpm, opened) = self.open(&params)?;
+        // Whoever made another one meanwhile keeps it: its authorization is not ours.
+        tpm.count(index, &opened.counter_auth(), false)?;
+        tpm.undefine_counter(index)
     }
+}
+
+fn index_word(index: Option<u32>) -> String {
+    index.map_or_else(
+        || "no index".to_owned(),
+        |index| format!("index {index:#x}"),
+    )
 }
 
 #[cfg(test)]
