@@ -19,7 +19,7 @@ use nitride_kbs::messages;
 use nitride_kbs::resource::ResourcePath;
 use nitride_kbs::tee_key::TeePublicKey;
 use nitride_kbs::token::UnverifiedToken;
-use nitride_verify::{AttestationPolicy, Budget, Expected, Tee, UnverifiedEvidence};
+use nitride_verify::{AttestationPolicy, Budget, Collateral, Expected, Tee, UnverifiedEvidence};
 
 pub use audit::audit;
 pub use bulk::bulk;
@@ -132,21 +132,19 @@ pub fn evidence(data: &[u8]) {
     let Ok(primary) = std::str::from_utf8(data) else {
         return;
     };
-    let policy = "version = 1\ndanger-accept-sample = true\n[sample]\nsvn = [\"1\"]\n";
+    let policy = "version = 1\ndanger-accept-sample = true\ndanger-test-anchors = []\n[sample]\nsvn = [\"1\"]\n";
     let policy = AttestationPolicy::parse(policy, "policy.toml").expect("the policy is good");
     let evidence = UnverifiedEvidence {
         tee: Tee::Sample,
         primary,
         additional: "",
-        has_init_data: false,
     };
-    let expected = Expected {
-        report_data: [7; 48],
-    };
+    let expected = Expected::of([7; 48]);
+    let collateral = Collateral::default();
     let mut budget = Budget::for_one_round();
-    if let Ok(verdict) = nitride_verify::judge(&evidence, &expected, &policy, 0, &mut budget) {
+    if let Ok(verdict) = nitride_verify::judge(&evidence, &expected, &policy, &collateral, 0, &mut budget) {
         assert!(verdict.is_simulated());
-        assert_eq!(*verdict.report_data(), [7; 48]);
+        assert_eq!(verdict.report_data().as_bytes(), [7; 48]);
     }
 }
 

@@ -66,7 +66,7 @@ impl Plan {
             locked_only: false,
             svn: "1".to_owned(),
             attestation_policy:
-                "version = 1\ndanger-accept-sample = true\n\n[sample]\nsvn = [\"1\"]\n".to_owned(),
+                "version = 1\ndanger-accept-sample = true\ndanger-test-anchors = []\n\n[sample]\nsvn = [\"1\"]\n".to_owned(),
             resource_policy: concat!(
                 "version = 1\n\n[[rule]]\nname = \"tests\"\nresources = [\"**\"]\n",
                 "status = \"affirming\"\ntee = [\"sample\"]\ndanger-allow-simulated = true\n",

@@ -7,7 +7,8 @@ use nitride_kbs::messages::Attestation;
 use nitride_kbs::report_data::report_data;
 use nitride_kbs::token::RuntimeDataClaims;
 use nitride_verify::{
-    AttestationPolicy, Budget, Expected, Refused, UnverifiedEvidence, Verdict, judge,
+    AttestationPolicy, Budget, Collateral, Expected, InitDataDigest, InitDataFault, Refused,
+    UnverifiedEvidence, Verdict, judge,
 };
 use thiserror::Error;
 
@@ -16,6 +17,8 @@ use thiserror::Error;
 pub(crate) enum AttestRefusal {
     #[error(transparent)]
     Key(#[from] JweSealError),
+    #[error(transparent)]
+    InitData(#[from] InitDataFault),
     #[error(transparent)]
     Evidence(#[from] Refused),
 }
@@ -34,15 +37,19 @@ pub(crate) fn attest(
         tee: challenge.tee,
         primary: attestation.tee_evidence.primary_evidence.get(),
         additional,
-        has_init_data: attestation.init_data.is_some(),
     };
+    let init_data = attestation.init_data.as_ref();
     let expected = Expected {
-        report_data: report_data(&runtime.nonce, &runtime.tee_pubkey, additional),
+        report_data: report_data(&runtime.nonce, &runtime.tee_pubkey, additional).into(),
+        init_data: init_data
+            .map(|init_data| InitDataDigest::of(&init_data.format, &init_data.body))
+            .transpose()?,
     };
     let verdict = judge(
         &evidence,
         &expected,
         policy,
+        &Collateral::default(),
         now_secs,
         &mut Budget::for_one_round(),
     )?;

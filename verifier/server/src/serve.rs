@@ -124,12 +124,7 @@ fn announce(bound: SocketAddr, current: &Current, plain_http: bool) {
     if plain_http {
         tracing::warn!("danger-plain-http: tokens and cookies travel in the clear");
     }
-    if current
-        .attestation_policy
-        .anchors()
-        .danger_accept_sample
-        .value
-    {
+    if current.attestation_policy.danger_accept_sample().value {
         tracing::warn!("danger-accept-sample: evidence without hardware is accepted");
     }
 }

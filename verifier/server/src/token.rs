@@ -181,7 +181,9 @@ pub(crate) mod tests {
     use crate::jwe::opening::public;
     use crate::key_file::draw_p256;
     use base64ct::{Base64, Base64UrlUnpadded, Encoding};
-    use nitride_verify::{AttestationPolicy, Budget, Expected, Tee, UnverifiedEvidence, judge};
+    use nitride_verify::{
+        AttestationPolicy, Budget, Collateral, Expected, Tee, UnverifiedEvidence, judge,
+    };
 
     pub(crate) const NOW_SECS: u64 = 1_800_000_000;
 
@@ -193,7 +195,7 @@ pub(crate) mod tests {
     /// A verdict on sample evidence of `svn`, where "1" is wanted.
     pub(crate) fn verdict(svn: &str) -> Verdict {
         let policy = AttestationPolicy::parse(
-            "version = 1\ndanger-accept-sample = true\n[sample]\nsvn = [\"1\"]\n",
+            "version = 1\ndanger-accept-sample = true\ndanger-test-anchors = []\n[sample]\nsvn = [\"1\"]\n",
             "attestation.toml",
         )
         .unwrap();
@@ -203,15 +205,13 @@ pub(crate) mod tests {
             tee: Tee::Sample,
             primary: &primary,
             additional: "",
-            has_init_data: false,
         };
-        let expected = Expected {
-            report_data: [7; 48],
-        };
+        let expected = Expected::of([7; 48]);
         judge(
             &evidence,
             &expected,
             &policy,
+            &Collateral::default(),
             NOW_SECS,
             &mut Budget::for_one_round(),
         )

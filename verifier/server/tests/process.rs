@@ -31,7 +31,7 @@ impl Served {
         for (name, text) in [
             (
                 "attestation.toml",
-                "version = 1\ndanger-accept-sample = true\n[sample]\nsvn = []\n",
+                "version = 1\ndanger-accept-sample = true\ndanger-test-anchors = []\n[sample]\nsvn = []\n",
             ),
             ("resource.toml", "version = 1\n"),
             (

@@ -1,58 +1,49 @@
-//! Is authentic evidence wanted: the policy's reference values against the claims.
+//! Is authentic evidence wanted: the policy's reference values against the facts.
 
-use crate::authenticity::VerifiedEvidence;
-use crate::evidence::Tee;
+mod sample;
+
+use crate::authenticity::{Facts, VerifiedEvidence};
+use crate::ledger::Ledger;
 use crate::policy::AttestationPolicy;
-use crate::trust_vector::{APPROVED_BOOT, CONTRAINDICATED_RUNTIME, NO_CLAIM, TrustVector};
-use crate::verdict::{Check, Claims, Verdict};
+use crate::trust_vector::TrustVector;
+use crate::verdict::{Anchor, Claims, Verdict};
 
-const SAMPLE_SVN: &str = "sample.svn";
-const SAMPLE_DEBUG: &str = "sample.debug";
+/// What a TEE's own appraisal found.
+struct Appraised {
+    claims: Claims,
+    vector: TrustVector,
+    debug: bool,
+}
 
 /// Appraises authentic evidence. It cannot fail: what is not wanted gets a verdict that says so.
-#[must_use]
-pub fn appraise(evidence: VerifiedEvidence, policy: &AttestationPolicy) -> Verdict {
+pub(crate) fn appraise(
+    evidence: VerifiedEvidence,
+    policy: &AttestationPolicy,
+    mut ledger: Ledger,
+) -> Verdict {
     let tee = evidence.tee();
-    let debug = evidence.is_debug();
-    let (mut checks, claims, report_data) = evidence.into_parts();
-    let vector = match tee {
-        Tee::Sample => sample(&claims, policy, &mut checks),
+    let (report_data, anchor, facts) = evidence.into_parts();
+    let Appraised {
+        mut claims,
+        mut vector,
+        debug,
+    } = match facts {
+        Facts::Sample(facts) => sample::appraise(&facts, policy, &mut ledger),
     };
-    let simulated = tee.is_simulated();
+    if anchor != Anchor::Vendor {
+        // Whatever the TEE's own appraisal claims: nothing vouches for this hardware.
+        vector.withdraw_hardware();
+    }
+    if anchor != Anchor::Nobody {
+        claims.state("test-anchor", anchor == Anchor::Test);
+    }
     Verdict {
         tee,
-        checks,
+        checks: ledger.into_checks(),
         claims,
         vector,
         report_data,
-        simulated,
+        anchor,
         debug,
-    }
-}
-
-/// The svn plays the measurement. Nothing is ever claimed about hardware.
-fn sample(claims: &Claims, policy: &AttestationPolicy, checks: &mut Vec<Check>) -> TrustVector {
-    let wanted = policy.sample_svn();
-    let svn = claims.0.get("svn").and_then(|value| value.as_str());
-    let executables = match svn {
-        Some(svn) if wanted.value.iter().any(|value| value == svn) => {
-            checks.push(Check::passed(SAMPLE_SVN));
-            APPROVED_BOOT
-        }
-        _ => {
-            let svn = svn.unwrap_or_default();
-            let reason = format!(
-                "svn {svn:?} is not among those of policy line {}",
-                wanted.line
-            );
-            checks.push(Check::failed(SAMPLE_SVN, reason));
-            CONTRAINDICATED_RUNTIME
-        }
-    };
-    checks.push(Check::not_applicable(SAMPLE_DEBUG));
-    TrustVector {
-        executables,
-        hardware: NO_CLAIM,
-        ..TrustVector::default()
     }
 }

@@ -5,8 +5,22 @@ use thiserror::Error;
 /// The remaining allowance of one judgement. Made per request, spent as the work is done.
 #[derive(Debug, Clone)]
 pub struct Budget {
-    bytes_left: usize,
-    depth_limit: usize,
+    left: Allowance,
+}
+
+/// How much of each kind of work a judgement may cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    /// Bytes of evidence that are read: of JSON, and again of what is decoded from it.
+    pub bytes: usize,
+    /// Levels of nesting in JSON.
+    pub json_depth: usize,
+    /// Certificates and revocation lists that are parsed.
+    pub certificates: usize,
+    /// Signatures that are verified.
+    pub signatures: usize,
+    /// Entries of event logs that are replayed.
+    pub events: usize,
 }
 
 /// The work asked for is more than the budget allows.
@@ -26,22 +40,39 @@ pub enum BudgetExceeded {
         /// The limit that was passed.
         limit: usize,
     },
+    /// More certificates than any chain has.
+    #[error("parse certificates: more than the budget allows")]
+    Certificates,
+    /// More signatures than any evidence has.
+    #[error("verify signatures: more than the budget allows")]
+    Signatures,
+    /// More log entries than any boot makes.
+    #[error("replay events: {needed} asked for, {left} left in the budget")]
+    Events {
+        /// Entries that the next step needs.
+        needed: usize,
+        /// Entries that were left.
+        left: usize,
+    },
 }
 
 impl Budget {
-    /// Enough for the largest evidence that the KBS protocol carries here: 128 KiB, 8 levels deep.
+    /// Enough for the largest evidence that the KBS protocol carries here.
     #[must_use]
     pub fn for_one_round() -> Self {
-        Self::new(128 * 1024, 8)
+        Self::new(Allowance::FOR_ONE_ROUND)
     }
 
-    /// A budget of `bytes` to read and JSON nested at most `depth` levels.
+    /// A budget of this much.
     #[must_use]
-    pub fn new(bytes: usize, depth: usize) -> Self {
-        Self {
-            bytes_left: bytes,
-            depth_limit: depth,
-        }
+    pub fn new(allowance: Allowance) -> Self {
+        Self { left: allowance }
+    }
+
+    /// What is left.
+    #[must_use]
+    pub fn left(&self) -> Allowance {
+        self.left
     }
 
     /// Spends the reading of `json` before it is parsed: its length, and its nesting.
@@ -49,23 +80,77 @@ impl Budget {
     /// # Errors
     ///
     /// [`BudgetExceeded::Bytes`] or [`BudgetExceeded::Depth`]; nothing is spent then.
-    pub(crate) fn spend_json(&mut self, json: &str) -> Result<(), BudgetExceeded> {
-        let needed = json.len();
-        let left = self
-            .bytes_left
-            .checked_sub(needed)
-            .ok_or(BudgetExceeded::Bytes {
-                needed,
-                left: self.bytes_left,
-            })?;
-        if deepest_nesting(json.as_bytes()) > self.depth_limit {
-            return Err(BudgetExceeded::Depth {
-                limit: self.depth_limit,
-            });
+    pub fn spend_json(&mut self, json: &str) -> Result<(), BudgetExceeded> {
+        let limit = self.left.json_depth;
+        // The length first: nesting is counted over no more than may be read.
+        let before = self.left.bytes;
+        self.spend_bytes(json.len())?;
+        if deepest_nesting(json.as_bytes()) > limit {
+            self.left.bytes = before;
+            return Err(BudgetExceeded::Depth { limit });
         }
-        self.bytes_left = left;
         Ok(())
     }
+
+    /// Spends the reading or the making of `needed` bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`BudgetExceeded::Bytes`]; nothing is spent then.
+    pub fn spend_bytes(&mut self, needed: usize) -> Result<(), BudgetExceeded> {
+        let left = self.left.bytes;
+        self.left.bytes = left
+            .checked_sub(needed)
+            .ok_or(BudgetExceeded::Bytes { needed, left })?;
+        Ok(())
+    }
+
+    /// Spends the parsing of one certificate or revocation list.
+    ///
+    /// # Errors
+    ///
+    /// [`BudgetExceeded::Certificates`].
+    pub fn spend_certificate(&mut self) -> Result<(), BudgetExceeded> {
+        let left = self.left.certificates.checked_sub(1);
+        self.left.certificates = left.ok_or(BudgetExceeded::Certificates)?;
+        Ok(())
+    }
+
+    /// Spends the verification of one signature.
+    ///
+    /// # Errors
+    ///
+    /// [`BudgetExceeded::Signatures`].
+    pub fn spend_signature(&mut self) -> Result<(), BudgetExceeded> {
+        let left = self.left.signatures.checked_sub(1);
+        self.left.signatures = left.ok_or(BudgetExceeded::Signatures)?;
+        Ok(())
+    }
+
+    /// Spends the replay of `needed` events.
+    ///
+    /// # Errors
+    ///
+    /// [`BudgetExceeded::Events`]; nothing is spent then.
+    pub fn spend_events(&mut self, needed: usize) -> Result<(), BudgetExceeded> {
+        let left = self.left.events;
+        self.left.events = left
+            .checked_sub(needed)
+            .ok_or(BudgetExceeded::Events { needed, left })?;
+        Ok(())
+    }
+}
+
+impl Allowance {
+    /// What the largest evidence in the KBS forms needs: a request has at most 1 MiB, of which an
+    /// event log in base64 may be most.
+    pub const FOR_ONE_ROUND: Self = Self {
+        bytes: 2 << 20,
+        json_depth: 8,
+        certificates: 32,
+        signatures: 32,
+        events: 4096,
+    };
 }
 
 /// Counts brackets outside strings. Malformed text may count wrongly; the parser refuses it later.
@@ -92,30 +177,58 @@ fn deepest_nesting(json: &[u8]) -> usize {
 mod tests {
     use super::*;
 
+    fn budget(bytes: usize, json_depth: usize) -> Budget {
+        Budget::new(Allowance {
+            bytes,
+            json_depth,
+            certificates: 1,
+            signatures: 1,
+            events: 3,
+        })
+    }
+
     #[test]
     fn bytes_are_spent_once_and_run_out() {
-        let mut budget = Budget::new(5, 8);
+        let mut budget = budget(5, 8);
         assert_eq!(budget.spend_json("{}"), Ok(()));
-        assert_eq!(
-            budget.spend_json("[1,2]"),
-            Err(BudgetExceeded::Bytes { needed: 5, left: 3 })
-        );
+        let spent = Err(BudgetExceeded::Bytes { needed: 5, left: 3 });
+        assert_eq!(budget.spend_json("[1,2]"), spent);
+        assert_eq!(budget.spend_bytes(5), spent);
         assert_eq!(budget.spend_json("{ }"), Ok(()));
     }
 
     #[test]
     fn deep_nesting_is_refused_before_parsing() {
-        let mut budget = Budget::new(100, 2);
+        let mut budget = budget(100, 2);
         assert_eq!(budget.spend_json("{\"a\":[1]}"), Ok(()));
+        let left = budget.left();
         assert_eq!(
             budget.spend_json("{\"a\":[[1]]}"),
             Err(BudgetExceeded::Depth { limit: 2 })
         );
+        assert_eq!(budget.left(), left);
     }
 
     #[test]
     fn brackets_inside_strings_do_not_count() {
-        let mut budget = Budget::new(100, 1);
+        let mut budget = budget(100, 1);
         assert_eq!(budget.spend_json("{\"a\\\"[[[[\":1}"), Ok(()));
+    }
+
+    #[test]
+    fn each_kind_of_work_runs_out_by_its_own_name() {
+        let mut budget = budget(0, 0);
+        assert_eq!(budget.spend_certificate(), Ok(()));
+        assert_eq!(
+            budget.spend_certificate(),
+            Err(BudgetExceeded::Certificates)
+        );
+        assert_eq!(budget.spend_signature(), Ok(()));
+        assert_eq!(budget.spend_signature(), Err(BudgetExceeded::Signatures));
+        assert_eq!(budget.spend_events(2), Ok(()));
+        assert_eq!(
+            budget.spend_events(2),
+            Err(BudgetExceeded::Events { needed: 2, left: 1 })
+        );
     }
 }

@@ -26,14 +26,12 @@ impl Verdict {
             ),
             appraisal_policy_id: Some(policy_id.to_owned()),
             annotated_evidence: Some(AnnotatedEvidence {
-                report_data: Some(hex(self.report_data())),
+                report_data: Some(base16ct::lower::encode_string(
+                    self.report_data().as_bytes(),
+                )),
                 runtime_data_claims: Some(runtime),
                 tee_claims,
             }),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

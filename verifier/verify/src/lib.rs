@@ -23,27 +23,37 @@
 //! - **Work is metered.** A [`Budget`] bounds the bytes and the nesting that a caller may cause.
 #![forbid(unsafe_code)]
 
-pub mod appraisal;
+mod appraisal;
 pub mod authenticity;
 mod budget;
+pub mod checks;
+mod collateral;
 mod ear;
 mod evidence;
+mod ledger;
 pub mod policy;
 pub mod strict_toml;
 mod trust_vector;
 mod verdict;
 
 pub use authenticity::{Refusal, Refused, VerifiedEvidence};
-pub use budget::{Budget, BudgetExceeded};
-pub use evidence::{Expected, Tee, UnverifiedEvidence};
+pub use budget::{Allowance, Budget, BudgetExceeded};
+pub use checks::CheckName;
+pub use collateral::{AmdCollateral, Collateral};
+pub use evidence::{
+    Allegation, Expected, InitDataDigest, InitDataFault, ReportData, ReportDataTooLong,
+    SampleAllegation, Tee, UnverifiedEvidence,
+};
+pub use ledger::Ledger;
 pub use policy::AttestationPolicy;
 pub use trust_vector::TrustVector;
-pub use verdict::{Check, CheckOutcome, Claims, Verdict};
+pub use verdict::{Anchor, Check, CheckOutcome, Claims, Verdict};
+
+use authenticity::Bench;
 
 /// Verifies and appraises `evidence` in one step.
 ///
-/// `now_secs` is the caller's wall clock in seconds since 1970; `sample` evidence carries no dates,
-/// so that nothing compares it yet, but every kind with certificates will.
+/// `now_secs` is the caller's wall clock in seconds since 1970, with which dates are compared.
 ///
 /// # Errors
 ///
@@ -53,11 +63,83 @@ pub fn judge(
     evidence: &UnverifiedEvidence<'_>,
     expected: &Expected,
     policy: &AttestationPolicy,
+    collateral: &Collateral<'_>,
     now_secs: u64,
     budget: &mut Budget,
 ) -> Result<Verdict, Refused> {
-    let verified = authenticity::verify(evidence, expected, &policy.anchors(), now_secs, budget)?;
-    Ok(appraisal::appraise(verified, policy))
+    let mut ledger = Ledger::new();
+    let bench = Bench {
+        expected,
+        policy,
+        collateral,
+        now_secs,
+    };
+    receive(evidence, policy, budget, &mut ledger)
+        .and_then(|allegation| authenticity::verify(allegation, &bench, budget, &mut ledger))
+        .map_err(|cause| refused(evidence.tee, cause, &mut ledger))
+        .map(|verified| appraisal::appraise(verified, policy, ledger))
+}
+
+/// As [`judge`], with evidence that came as raw bytes and not in a KBS form.
+///
+/// # Errors
+///
+/// As [`judge`].
+pub fn judge_allegation(
+    allegation: Allegation,
+    expected: &Expected,
+    policy: &AttestationPolicy,
+    collateral: &Collateral<'_>,
+    now_secs: u64,
+    budget: &mut Budget,
+) -> Result<Verdict, Refused> {
+    let mut ledger = Ledger::new();
+    let tee = allegation.tee();
+    let gate = checks::gate(tee);
+    let bench = Bench {
+        expected,
+        policy,
+        collateral,
+        now_secs,
+    };
+    ledger
+        .check(gate.in_policy, policy.admits(tee))
+        .and_then(|()| {
+            ledger.not_applicable(gate.form);
+            ledger.not_applicable(gate.additional_evidence);
+            authenticity::verify(allegation, &bench, budget, &mut ledger)
+        })
+        .map_err(|cause| refused(tee, cause, &mut ledger))
+        .map(|verified| appraisal::appraise(verified, policy, ledger))
+}
+
+/// From the KBS form to an allegation, if the policy wants the TEE at all.
+fn receive(
+    evidence: &UnverifiedEvidence<'_>,
+    policy: &AttestationPolicy,
+    budget: &mut Budget,
+    ledger: &mut Ledger,
+) -> Result<Allegation, Refusal> {
+    let gate = checks::gate(evidence.tee);
+    ledger.check(gate.in_policy, policy.admits(evidence.tee))?;
+    let allegation = ledger.check(gate.form, evidence::read(evidence, budget))?;
+    if evidence.additional.is_empty() {
+        ledger.not_applicable(gate.additional_evidence);
+    } else {
+        ledger.check(
+            gate.additional_evidence,
+            Err::<(), _>(Refusal::AdditionalEvidenceNotJudged),
+        )?;
+    }
+    Ok(allegation)
+}
+
+fn refused(tee: Tee, cause: Refusal, ledger: &mut Ledger) -> Refused {
+    Refused {
+        tee,
+        checks: std::mem::take(ledger).into_checks(),
+        cause,
+    }
 }
 
 #[cfg(test)]

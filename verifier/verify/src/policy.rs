@@ -1,38 +1,44 @@
 //! The attestation policy: which evidence is wanted. Strict TOML; every field is stated, since a
-//! field that may be left out fails open.
+//! field that may be left out fails open. A TEE whose section is left out is refused.
 //!
 //! ```toml
 //! version = 1
 //! # Evidence without hardware. It proves nothing: for tests and demonstrations alone.
 //! danger-accept-sample = true
+//! # Roots that are none of a vendor's, by the SHA-256 of their DER. What they vouch for is never
+//! # genuine: for tests alone.
+//! danger-test-anchors = []
 //!
 //! [sample]
 //! # Reference values: the svn plays the measurement. An empty list wants nothing.
 //! svn = ["1"]
 //! ```
 
+mod hexadecimal;
+mod reference;
+mod wanted;
+
+pub use reference::{Coverage, ReferenceValue, ReferenceValues};
+pub use wanted::Wanted;
+
+use crate::authenticity::Refusal;
+use crate::evidence::Tee;
 use crate::strict_toml::{FileError, Stated, TomlText};
+use hexadecimal::bytes_of;
 use serde::Deserialize;
 use toml::Spanned;
 
 /// The only version of the file's form.
 const VERSION: i64 = 1;
-/// A policy with more reference values for one field than this is a mistake.
-const MAX_REFERENCE_VALUES: usize = 1024;
+/// A policy with more values for one field than this is a mistake.
+const MAX_VALUES: usize = 1024;
 
 /// Which evidence is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttestationPolicy {
     danger_accept_sample: Stated<bool>,
-    sample_svn: Stated<Vec<String>>,
-}
-
-/// The trust anchors of a policy: all that authenticity may depend on. `sample` has none, so that
-/// its anchor is the statement that nothing vouches for it.
-#[derive(Debug, Clone, Copy)]
-pub struct Anchors<'a> {
-    /// Whether evidence without hardware is taken at all.
-    pub danger_accept_sample: &'a Stated<bool>,
+    danger_test_anchors: Stated<Vec<[u8; 32]>>,
+    sample_svn: Option<Stated<Vec<String>>>,
 }
 
 impl AttestationPolicy {
@@ -52,25 +58,64 @@ impl AttestationPolicy {
                 "write version = 1",
             ));
         }
-        check_reference_values(&text, "sample.svn", &form.sample.svn)?;
+        if *form.danger_accept_sample.get_ref() && form.sample.is_none() {
+            return Err(text.error(
+                &form.danger_accept_sample,
+                "sample evidence is accepted, and no section says which",
+                "add [sample]",
+            ));
+        }
+        if let Some(sample) = &form.sample {
+            check_values(&text, "sample.svn", &sample.svn)?;
+        }
+        check_values(&text, "danger-test-anchors", &form.danger_test_anchors)?;
         Ok(Self {
             danger_accept_sample: text.stated(form.danger_accept_sample),
-            sample_svn: text.stated(form.sample.svn),
+            danger_test_anchors: text.converted(form.danger_test_anchors, |anchors| {
+                anchors.iter().map(|anchor| bytes_of(anchor)).collect()
+            })?,
+            sample_svn: form.sample.map(|sample| text.stated(sample.svn)),
         })
     }
 
-    /// What authenticity may depend on.
-    #[must_use]
-    pub fn anchors(&self) -> Anchors<'_> {
-        Anchors {
-            danger_accept_sample: &self.danger_accept_sample,
+    /// Whether the policy speaks of this TEE at all.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotInPolicy`], or [`Refusal::SampleNotAccepted`].
+    pub fn admits(&self, tee: Tee) -> Result<(), Refusal> {
+        let has_section = match tee {
+            Tee::Sample if !self.danger_accept_sample.value => {
+                let line = self.danger_accept_sample.line;
+                return Err(Refusal::SampleNotAccepted { line });
+            }
+            Tee::Sample => self.sample_svn.is_some(),
+            Tee::Snp | Tee::Tdx | Tee::Tpm | Tee::AzSnpVtpm | Tee::AzTdxVtpm | Tee::Nvidia => false,
+        };
+        if has_section {
+            Ok(())
+        } else {
+            Err(Refusal::NotInPolicy { tee })
         }
+    }
+
+    /// Whether evidence without hardware is taken at all.
+    #[must_use]
+    pub fn danger_accept_sample(&self) -> &Stated<bool> {
+        &self.danger_accept_sample
+    }
+
+    /// Roots that are none of a vendor's, by the SHA-256 of their DER. Nothing under them is ever
+    /// genuine.
+    #[must_use]
+    pub fn danger_test_anchors(&self) -> &Stated<Vec<[u8; 32]>> {
+        &self.danger_test_anchors
     }
 
     /// The reference values for the svn of `sample` evidence.
     #[must_use]
-    pub fn sample_svn(&self) -> &Stated<Vec<String>> {
-        &self.sample_svn
+    pub fn sample_svn(&self) -> Option<&Stated<Vec<String>>> {
+        self.sample_svn.as_ref()
     }
 }
 
@@ -79,7 +124,8 @@ impl AttestationPolicy {
 struct FileForm {
     version: Spanned<i64>,
     danger_accept_sample: Spanned<bool>,
-    sample: SampleForm,
+    danger_test_anchors: Spanned<Vec<String>>,
+    sample: Option<SampleForm>,
 }
 
 #[derive(Deserialize)]
@@ -88,13 +134,14 @@ struct SampleForm {
     svn: Spanned<Vec<String>>,
 }
 
-fn check_reference_values(
+/// A list of values may be empty, which wants nothing; it has no empty value and none twice.
+fn check_values(
     text: &TomlText<'_>,
     field: &str,
     values: &Spanned<Vec<String>>,
 ) -> Result<(), FileError> {
     let list = values.get_ref();
-    if list.len() > MAX_REFERENCE_VALUES {
+    if list.len() > MAX_VALUES {
         let reason = format!("{field} has {} values", list.len());
         return Err(text.error(values, reason, "keep at most 1024"));
     }
@@ -114,74 +161,4 @@ fn check_reference_values(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = "version = 1\n\ndanger-accept-sample = true\n[sample]\nsvn = [\"1\"]\n";
-
-    #[test]
-    fn a_complete_policy_knows_its_lines() {
-        let policy = AttestationPolicy::parse(GOOD, "a.toml").unwrap();
-        assert_eq!(
-            policy.anchors().danger_accept_sample,
-            &Stated {
-                value: true,
-                line: 3
-            }
-        );
-        assert_eq!(
-            policy.sample_svn(),
-            &Stated {
-                value: vec!["1".to_owned()],
-                line: 5
-            }
-        );
-    }
-
-    #[test]
-    fn each_field_left_out_is_an_error_that_names_it() {
-        for field in ["version", "danger-accept-sample", "svn"] {
-            let text: String = GOOD
-                .lines()
-                .filter(|line| !line.starts_with(field))
-                .fold(String::new(), join);
-            let error = AttestationPolicy::parse(&text, "a.toml").unwrap_err();
-            assert!(error.reason.contains(field), "{error}");
-        }
-        let error = AttestationPolicy::parse("version = 1\ndanger-accept-sample = true\n", "a")
-            .unwrap_err();
-        assert!(error.reason.contains("sample"), "{error}");
-    }
-
-    #[test]
-    fn an_unknown_field_names_its_line() {
-        let text = format!("{GOOD}colour = \"red\"\n");
-        let error = AttestationPolicy::parse(&text, "policy.toml").unwrap_err();
-        assert_eq!((error.file.as_str(), error.line), ("policy.toml", 6));
-        assert!(error.reason.contains("colour"), "{error}");
-    }
-
-    #[test]
-    fn wrong_versions_and_reference_values_are_refused() {
-        for (from, to, word) in [
-            ("version = 1", "version = 2", "version 2"),
-            ("[\"1\"]", "[\"\"]", "empty"),
-            ("[\"1\"]", "[\"1\", \"2\", \"1\"]", "twice"),
-            ("[\"1\"]", "\"1\"", "invalid type"),
-            ("= true", "= 1", "invalid type"),
-        ] {
-            let error = AttestationPolicy::parse(&GOOD.replace(from, to), "a").unwrap_err();
-            assert!(error.reason.contains(word), "{error}");
-        }
-    }
-
-    #[test]
-    fn an_empty_reference_list_is_a_statement() {
-        let policy = AttestationPolicy::parse(&GOOD.replace("[\"1\"]", "[]"), "a").unwrap();
-        assert!(policy.sample_svn().value.is_empty());
-    }
-
-    fn join(text: String, line: &str) -> String {
-        text + line + "\n"
-    }
-}
+mod tests;

@@ -62,6 +62,28 @@ impl TomlText<'_> {
         }
     }
 
+    /// The value, checked, with its line.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] at that line with the reason that `convert` gives.
+    pub fn converted<F, T>(
+        &self,
+        value: Spanned<F>,
+        convert: impl FnOnce(F) -> Result<T, String>,
+    ) -> Result<Stated<T>, FileError> {
+        let Stated { value, line } = self.stated(value);
+        match convert(value) {
+            Ok(value) => Ok(Stated { value, line }),
+            Err(reason) => Err(FileError {
+                file: self.file.to_owned(),
+                line,
+                reason,
+                remedy: "correct the value".to_owned(),
+            }),
+        }
+    }
+
     /// An error at the line that states `at`.
     #[must_use]
     pub fn error<T>(

@@ -9,7 +9,9 @@ use proptest::prelude::*;
 const REPORT_DATA: [u8; 48] = [7; 48];
 
 fn policy(accept: bool, svn: &str) -> AttestationPolicy {
-    let text = format!("version = 1\ndanger-accept-sample = {accept}\n[sample]\nsvn = {svn}\n");
+    let text = format!(
+        "version = 1\ndanger-accept-sample = {accept}\ndanger-test-anchors = []\n[sample]\nsvn = {svn}\n"
+    );
     AttestationPolicy::parse(&text, "attestation.toml").unwrap()
 }
 
@@ -24,7 +26,6 @@ fn bare(primary: &str) -> UnverifiedEvidence<'_> {
         tee: Tee::Sample,
         primary,
         additional: "",
-        has_init_data: false,
     }
 }
 
@@ -33,10 +34,15 @@ fn judge_within(
     policy: &AttestationPolicy,
     budget: &mut Budget,
 ) -> Result<Verdict, Refused> {
-    let expected = Expected {
-        report_data: REPORT_DATA,
-    };
-    judge(evidence, &expected, policy, 0, budget)
+    let expected = Expected::of(REPORT_DATA);
+    judge(
+        evidence,
+        &expected,
+        policy,
+        &Collateral::default(),
+        0,
+        budget,
+    )
 }
 
 fn judge_primary(primary: &str, policy: &AttestationPolicy) -> Result<Verdict, Refused> {
@@ -46,7 +52,7 @@ fn judge_primary(primary: &str, policy: &AttestationPolicy) -> Result<Verdict, R
 fn outcome<'a>(checks: &'a [Check], name: &str) -> &'a CheckOutcome {
     &checks
         .iter()
-        .find(|check| check.name == name)
+        .find(|check| check.name.name == name)
         .expect("the check was made")
         .outcome
 }
@@ -67,6 +73,40 @@ fn wanted_sample_evidence_is_affirming_and_simulated() {
         &CheckOutcome::WaivedByPolicyLine(2)
     );
     assert_eq!(verdict.failures().count(), 0);
+}
+
+#[test]
+fn every_check_of_the_list_is_in_the_verdict_once() {
+    let verdict = judge_primary(&primary("1", &REPORT_DATA), &policy(true, "[\"1\"]")).unwrap();
+    let made: Vec<CheckName> = verdict.checks().iter().map(|check| check.name).collect();
+    assert_eq!(made, checks::all(Tee::Sample));
+}
+
+#[test]
+fn evidence_without_json_is_judged_alike() {
+    let allegation = Allegation::Sample(SampleAllegation {
+        svn: "1".to_owned(),
+        report_data: REPORT_DATA,
+    });
+    let (expected, collateral) = (Expected::of(REPORT_DATA), Collateral::default());
+    let judge_raw = |policy: &AttestationPolicy| {
+        let mut budget = Budget::for_one_round();
+        judge_allegation(
+            allegation.clone(),
+            &expected,
+            policy,
+            &collateral,
+            0,
+            &mut budget,
+        )
+    };
+    let verdict = judge_raw(&policy(true, "[\"1\"]")).unwrap();
+    assert_eq!(verdict.status(), EarStatus::Affirming);
+    assert!(!verdict.is_genuine());
+    let made: Vec<CheckName> = verdict.checks().iter().map(|check| check.name).collect();
+    assert_eq!(made, checks::all(Tee::Sample));
+    let refused = judge_raw(&policy(false, "[\"1\"]")).unwrap_err();
+    assert!(matches!(refused.cause, Refusal::SampleNotAccepted { .. }));
 }
 
 #[test]
@@ -97,7 +137,7 @@ fn evidence_over_another_key_or_challenge_is_refused() {
     let refused = judge_primary(&primary("1", &other), &policy(true, "[\"1\"]")).unwrap_err();
     assert!(matches!(refused.cause, Refusal::ReportDataMismatch));
     let last = refused.checks.last().unwrap();
-    assert_eq!(last.name, "sample.report-data");
+    assert_eq!(last.name.name, "sample.report-data");
     assert!(matches!(last.outcome, CheckOutcome::Failed(_)));
 }
 
@@ -159,9 +199,13 @@ fn malformed_evidence_is_refused_by_name() {
 fn evidence_over_budget_is_refused_before_it_is_parsed() {
     let policy = policy(true, "[\"1\"]");
     let deep = "[".repeat(100);
+    let four_bytes = Budget::new(Allowance {
+        bytes: 4,
+        ..Allowance::FOR_ONE_ROUND
+    });
     for (primary, mut budget) in [
         (deep.as_str(), Budget::for_one_round()),
-        ("{\"svn\":\"1\"}", Budget::new(4, 8)),
+        ("{\"svn\":\"1\"}", four_bytes),
     ] {
         let refused = judge_within(&bare(primary), &policy, &mut budget).unwrap_err();
         assert!(matches!(refused.cause, Refusal::OverBudget(_)));
@@ -172,16 +216,18 @@ fn evidence_over_budget_is_refused_before_it_is_parsed() {
 fn what_sample_evidence_cannot_bind_is_refused() {
     let policy = policy(true, "[\"1\"]");
     let primary = primary("1", &REPORT_DATA);
-    let refusal = |evidence: UnverifiedEvidence<'_>| {
-        let judged = judge_within(&evidence, &policy, &mut Budget::for_one_round());
+    let refusal = |evidence: UnverifiedEvidence<'_>, expected: &Expected| {
+        let (collateral, mut budget) = (Collateral::default(), Budget::for_one_round());
+        let judged = judge(&evidence, expected, &policy, &collateral, 0, &mut budget);
         judged.unwrap_err().cause
     };
-    let with_init_data = UnverifiedEvidence {
-        has_init_data: true,
-        ..bare(&primary)
+    let init_data = "version = \"0.1.0\"\nalgorithm = \"sha256\"\n[data]\n";
+    let with_init_data = Expected {
+        init_data: Some(InitDataDigest::of("toml", init_data).unwrap()),
+        ..Expected::of(REPORT_DATA)
     };
     assert!(matches!(
-        refusal(with_init_data),
+        refusal(bare(&primary), &with_init_data),
         Refusal::InitDataUnbound { .. }
     ));
     let with_devices = UnverifiedEvidence {
@@ -189,7 +235,7 @@ fn what_sample_evidence_cannot_bind_is_refused() {
         ..bare(&primary)
     };
     assert!(matches!(
-        refusal(with_devices),
+        refusal(with_devices, &Expected::of(REPORT_DATA)),
         Refusal::AdditionalEvidenceNotJudged
     ));
 }

@@ -50,6 +50,13 @@ impl TrustVector {
         ])
     }
 
+    /// Claims nothing good of the hardware; what is bad about it stays.
+    pub(crate) fn withdraw_hardware(&mut self) {
+        if tier(self.hardware) == EarStatus::Affirming {
+            self.hardware = NO_CLAIM;
+        }
+    }
+
     /// The worst tier that any claim is in.
     #[must_use]
     pub fn status(&self) -> EarStatus {
@@ -102,6 +109,18 @@ mod tests {
         assert_eq!(vector.status(), EarStatus::Warning);
         vector.hardware = CONTRAINDICATED_RUNTIME;
         assert_eq!(vector.status(), EarStatus::Contraindicated);
+    }
+
+    #[test]
+    fn withdrawn_hardware_is_never_affirmed_and_never_excused() {
+        for (before, after) in [(2, 0), (31, 0), (-2, 0), (0, 0), (33, 33), (97, 97)] {
+            let mut vector = TrustVector {
+                hardware: before,
+                ..TrustVector::default()
+            };
+            vector.withdraw_hardware();
+            assert_eq!(vector.hardware, after);
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The outcome of a judgement: every check by name, the normalised claims, and the trust vector.
 
-use crate::evidence::Tee;
+use crate::checks::CheckName;
+use crate::evidence::{ReportData, Tee};
 use crate::trust_vector::TrustVector;
 use nitride_kbs::token::EarStatus;
 use serde_json::Value;
@@ -9,8 +10,8 @@ use std::collections::BTreeMap;
 /// One named check and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
-    /// A stable name, the TEE first: `sample.report-data`.
-    pub name: &'static str,
+    /// Its number and stable name.
+    pub name: CheckName,
     /// How it ended.
     pub outcome: CheckOutcome,
 }
@@ -29,36 +30,6 @@ pub enum CheckOutcome {
     WaivedByPolicyLine(u32),
 }
 
-impl Check {
-    pub(crate) fn passed(name: &'static str) -> Self {
-        Self {
-            name,
-            outcome: CheckOutcome::Passed,
-        }
-    }
-
-    pub(crate) fn failed(name: &'static str, reason: impl Into<String>) -> Self {
-        Self {
-            name,
-            outcome: CheckOutcome::Failed(reason.into()),
-        }
-    }
-
-    pub(crate) fn not_applicable(name: &'static str) -> Self {
-        Self {
-            name,
-            outcome: CheckOutcome::NotApplicable,
-        }
-    }
-
-    pub(crate) fn waived(name: &'static str, line: u32) -> Self {
-        Self {
-            name,
-            outcome: CheckOutcome::WaivedByPolicyLine(line),
-        }
-    }
-}
-
 /// What the evidence says, in the words of the token: the members of its `"<tee>"` object.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Claims(pub(crate) BTreeMap<&'static str, Value>);
@@ -68,6 +39,27 @@ impl Claims {
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Value)> {
         self.0.iter().map(|(name, value)| (*name, value))
     }
+
+    /// One claim.
+    #[must_use]
+    pub fn claim(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
+    pub(crate) fn state(&mut self, name: &'static str, value: impl Into<Value>) {
+        self.0.insert(name, value.into());
+    }
+}
+
+/// What vouches for a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anchor {
+    /// A pinned root of the vendor.
+    Vendor,
+    /// A root that the policy's `danger-test-anchors` names: it proves nothing.
+    Test,
+    /// Nothing at all.
+    Nobody,
 }
 
 /// The one verdict type, whatever the TEE. Only [`crate::appraisal::appraise`] makes it.
@@ -77,8 +69,8 @@ pub struct Verdict {
     pub(crate) checks: Vec<Check>,
     pub(crate) claims: Claims,
     pub(crate) vector: TrustVector,
-    pub(crate) report_data: [u8; 48],
-    pub(crate) simulated: bool,
+    pub(crate) report_data: ReportData,
+    pub(crate) anchor: Anchor,
     pub(crate) debug: bool,
 }
 
@@ -115,14 +107,21 @@ impl Verdict {
 
     /// The bytes that bind challenge and TEE public key, as compared.
     #[must_use]
-    pub fn report_data(&self) -> &[u8; 48] {
+    pub fn report_data(&self) -> &ReportData {
         &self.report_data
     }
 
-    /// Whether no hardware vouches for any of it.
+    /// What vouches for it.
+    #[must_use]
+    pub fn anchor(&self) -> Anchor {
+        self.anchor
+    }
+
+    /// Whether no hardware vouches for any of it: sample evidence, and evidence under a test
+    /// anchor, which whoever has its key can make for anything.
     #[must_use]
     pub fn is_simulated(&self) -> bool {
-        self.simulated
+        self.anchor != Anchor::Vendor
     }
 
     /// Whether the host may look into this TEE (debug policy).
@@ -131,10 +130,17 @@ impl Verdict {
         self.debug
     }
 
+    /// Whether a vendor's hardware vouches for it, it is hidden from its host, and all of it is
+    /// wanted. What is simulated, under a test anchor, or open to debugging never is.
+    #[must_use]
+    pub fn is_genuine(&self) -> bool {
+        !self.is_simulated() && !self.debug && self.status() == EarStatus::Affirming
+    }
+
     /// The checks that failed, with their reasons.
     pub fn failures(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.checks.iter().filter_map(|check| match &check.outcome {
-            CheckOutcome::Failed(reason) => Some((check.name, reason.as_str())),
+            CheckOutcome::Failed(reason) => Some((check.name.name, reason.as_str())),
             _ => None,
         })
     }

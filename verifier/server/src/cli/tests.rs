@@ -30,7 +30,7 @@ impl Folder {
             .unwrap();
         folder.write(
             "attestation.toml",
-            "version = 1\ndanger-accept-sample = true\n[sample]\nsvn = [\"1\"]\n",
+            "version = 1\ndanger-accept-sample = true\ndanger-test-anchors = []\n[sample]\nsvn = [\"1\"]\n",
         );
         folder.write("resource.toml", "version = 1\n");
         folder.write(

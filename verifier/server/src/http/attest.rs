@@ -55,6 +55,7 @@ pub(super) async fn attest(
 fn refuse(refusal: &AttestRefusal) -> Fault {
     let detail = match refusal {
         AttestRefusal::Key(error) => error.to_string(),
+        AttestRefusal::InitData(error) => error.to_string(),
         AttestRefusal::Evidence(refused) => refused.cause.to_string(),
     };
     Fault::new(FaultKind::AttestationError, detail).because(refusal)

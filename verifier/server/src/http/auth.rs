@@ -13,7 +13,7 @@ use http::header::{CONTENT_TYPE, HeaderValue, SET_COOKIE};
 use nitride_kbs::PROTOCOL_VERSION;
 use nitride_kbs::limits::MAX_REQUEST_LEN;
 use nitride_kbs::messages::{Challenge, Request, parse_request};
-use nitride_verify::Tee;
+use nitride_verify::{AttestationPolicy, Refusal, Tee};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub(super) async fn auth(
     let body = read_body(body, MAX_REQUEST_LEN, service.limits.body_timeout).await?;
     let request =
         parse_request(&body).map_err(|error| Fault::of(FaultKind::InvalidRequest, &error))?;
-    let tee = accept(&request)?;
+    let tee = accept(&request, &service.current().attestation_policy)?;
     let nonce = service
         .challenges
         .issue(tee, service.clock.wall_secs(), &mut KernelEntropy)
@@ -45,7 +45,7 @@ pub(super) async fn auth(
     Ok(response)
 }
 
-fn accept(request: &Request) -> Result<Tee, Fault> {
+fn accept(request: &Request, policy: &AttestationPolicy) -> Result<Tee, Fault> {
     if request.version != PROTOCOL_VERSION {
         let version: String = shown(&request.version).chars().take(32).collect();
         let detail = format!("this service speaks KBS {PROTOCOL_VERSION}, not {version}");
@@ -60,11 +60,14 @@ fn accept(request: &Request) -> Result<Tee, Fault> {
         let detail = format!("this service needs the hash {HASH}");
         return Err(Fault::new(FaultKind::InvalidRequest, detail));
     }
-    Tee::parse(&request.tee).ok_or_else(|| {
-        let detail = format!(
-            "this service does not judge evidence of tee {}",
-            request.tee
-        );
-        Fault::new(FaultKind::UnsupportedTee, detail)
-    })
+    // That sample evidence is not accepted is told when it comes, as the reason it is refused for.
+    Tee::parse(&request.tee)
+        .filter(|tee| !matches!(policy.admits(*tee), Err(Refusal::NotInPolicy { .. })))
+        .ok_or_else(|| {
+            let detail = format!(
+                "this service does not judge evidence of tee {}",
+                request.tee
+            );
+            Fault::new(FaultKind::UnsupportedTee, detail)
+        })
 }

@@ -20,7 +20,9 @@ pub(super) fn log_verdict(verdict: &Verdict, key: &TeePublicKey) {
         .checks()
         .iter()
         .filter_map(|check| match check.outcome {
-            CheckOutcome::WaivedByPolicyLine(line) => Some(format!("{} (line {line})", check.name)),
+            CheckOutcome::WaivedByPolicyLine(line) => {
+                Some(format!("{} (line {line})", check.name.name))
+            }
             _ => None,
         })
         .collect();

@@ -167,7 +167,7 @@ fn wrong_fields_name_their_line_and_remedy() {
         ("name = \"demo\"", "name = \"\"", 3, "empty"),
         ("demo/*/*", "demo/*", 4, "three parts"),
         ("\"affirming\"", "\"contraindicated\"", 5, "contraindicated"),
-        ("tee = [\"sample\"]", "tee = [\"snp\"]", 6, "snp"),
+        ("tee = [\"sample\"]", "tee = [\"sgx\"]", 6, "sgx"),
         ("debug = false", "debug = \"no\"", 8, "invalid type"),
         ("sample.svn", "svn", 9, "tee.claim"),
         ("[\"1\", \"2\"]", "[]", 9, "no value"),

@@ -19,7 +19,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-const ATTESTATION: &str = "version = 1\ndanger-accept-sample = true\n[sample]\nsvn = [\"1\"]\n";
+const ATTESTATION: &str =
+    "version = 1\ndanger-accept-sample = true\ndanger-test-anchors = []\n[sample]\nsvn = [\"1\"]\n";
 
 struct Folder {
     folder: TempDir,
@@ -190,7 +191,7 @@ fn a_reload_takes_new_policies_and_certificates() {
         folder.write("attestation.toml", &ATTESTATION.replace("\"1\"", "\"2\""));
         service.reload(&folder.config()).unwrap();
         let after = service.current();
-        assert_eq!(after.attestation_policy.sample_svn().value, ["2"]);
+        assert_eq!(after.attestation_policy.sample_svn().unwrap().value, ["2"]);
         assert_ne!(before.policy_digest, after.policy_digest);
         assert_eq!(folder.ask(address, false).unwrap(), "HTTP/1.1 200 OK");
     });

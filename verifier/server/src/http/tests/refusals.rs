@@ -331,6 +331,8 @@ fn other_versions_tees_and_hashes_are_told_apart() {
         world.post("/kbs/v0/auth", &[], body.as_bytes())
     };
     auth("0.3.0", "sample", "{}").assert_refused(400, "ProtocolVersion");
+    auth("0.4.0", "sgx", "{}").assert_refused(400, "UnsupportedTee");
+    // Known, and not in this service's policy: told before the guest makes any evidence.
     auth("0.4.0", "tdx", "{}").assert_refused(400, "UnsupportedTee");
     auth(
         "0.4.0",

@@ -200,8 +200,9 @@ pub(super) fn service(plan: Plan, clock: Clock) -> Service {
 }
 
 fn current(accept_sample: bool, has_admin: bool) -> Current {
-    let attestation =
-        format!("version = 1\ndanger-accept-sample = {accept_sample}\n[sample]\nsvn = [\"1\"]\n");
+    let attestation = format!(
+        "version = 1\ndanger-accept-sample = {accept_sample}\ndanger-test-anchors = []\n[sample]\nsvn = [\"1\"]\n"
+    );
     let resource = "version = 1\n[[rule]]\nname = \"demo\"\nresources = [\"demo/**\"]\n\
         status = \"affirming\"\ntee = [\"sample\"]\ndanger-allow-simulated = true\n\
         danger-allow-debug = false\nclaims = { \"sample.svn\" = [\"1\"] }\n";

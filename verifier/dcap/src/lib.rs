@@ -1,0 +1,3 @@
+//! Scratch.
+#![forbid(unsafe_code)]
+use dcap_qvl as _;

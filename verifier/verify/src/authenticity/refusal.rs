@@ -1,0 +1,85 @@
+//! Why evidence is not authentic.
+
+use crate::budget::BudgetExceeded;
+use crate::evidence::Tee;
+use crate::verdict::Check;
+use thiserror::Error;
+
+/// Evidence that is not authentic: why, and every check until then, the failed one last.
+#[derive(Debug, Error)]
+#[error("verify {tee} evidence")]
+pub struct Refused {
+    /// The TEE whose form was expected.
+    pub tee: Tee,
+    /// The checks made, the failed one last.
+    pub checks: Vec<Check>,
+    /// What is wrong.
+    #[source]
+    pub cause: Refusal,
+}
+
+/// Why evidence is not authentic.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The policy does not take evidence without hardware.
+    #[error(
+        "sample evidence is not accepted: policy line {line} says danger-accept-sample = false"
+    )]
+    SampleNotAccepted {
+        /// The policy's line, counted from 1.
+        line: u32,
+    },
+    /// The policy has no section for this TEE.
+    #[error("{tee} evidence is not wanted: the policy has no section for it")]
+    NotInPolicy {
+        /// The TEE.
+        tee: Tee,
+    },
+    /// Nobody here reads the JSON form of this TEE.
+    #[error("{tee} evidence has no form that is read here")]
+    FormNotKnown {
+        /// The TEE.
+        tee: Tee,
+    },
+    /// Judging it would cost more than is allowed.
+    #[error("evidence is over budget")]
+    OverBudget(#[from] BudgetExceeded),
+    /// Not the JSON form of this TEE's evidence.
+    #[error("primary evidence is not of its TEE's form")]
+    Malformed(#[source] serde_json::Error),
+    /// A field is not what its form says.
+    #[error("evidence field {field} {fault}")]
+    FieldMalformed {
+        /// The field's name.
+        field: &'static str,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// It does not bind this challenge and key.
+    #[error("report data does not bind this challenge and TEE public key")]
+    ReportDataMismatch,
+    /// Init-data was sent that this evidence does not bind.
+    #[error("init-data was sent, which this {tee} evidence does not bind")]
+    InitDataUnbound {
+        /// The TEE.
+        tee: Tee,
+    },
+    /// Evidence of further devices was sent, which nobody here can judge.
+    #[error("additional evidence was sent, which is not judged")]
+    AdditionalEvidenceNotJudged,
+}
+
+impl Refusal {
+    /// The refusal with its causes in one line, for a check's reason.
+    pub(crate) fn told(&self) -> String {
+        let mut told = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            told.push_str(": ");
+            told.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        told
+    }
+}

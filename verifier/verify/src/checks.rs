@@ -1,0 +1,84 @@
+//! The names of all checks, one list a TEE: what a verdict may say, in the order of
+//! `docs/verification.md`.
+//!
+//! Every check of a list stands in every verdict of its TEE exactly once, if only as not
+//! applicable or waived: nothing is skipped by being left out.
+
+pub mod sample;
+
+use crate::evidence::Tee;
+
+/// A check's place in `docs/verification.md`, and its stable name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CheckName {
+    /// The number in the table of its TEE; several names may share one. 0 where it has none.
+    pub number: u8,
+    /// The TEE first: `sample.report-data`.
+    pub name: &'static str,
+}
+
+impl CheckName {
+    /// A check that the tables do not number.
+    pub(crate) const fn unnumbered(name: &'static str) -> Self {
+        Self { number: 0, name }
+    }
+}
+
+/// What is asked of evidence of any kind before its TEE's own checks.
+pub(crate) struct Gate {
+    pub(crate) in_policy: CheckName,
+    pub(crate) form: CheckName,
+    pub(crate) additional_evidence: CheckName,
+}
+
+impl Gate {
+    const fn of(in_policy: CheckName, form: CheckName, additional_evidence: CheckName) -> Self {
+        Self {
+            in_policy,
+            form,
+            additional_evidence,
+        }
+    }
+}
+
+/// The gate of each TEE.
+pub(crate) const fn gate(tee: Tee) -> Gate {
+    const fn unnumbered(names: [&'static str; 3]) -> Gate {
+        let [in_policy, form, additional_evidence] = names;
+        Gate::of(
+            CheckName::unnumbered(in_policy),
+            CheckName::unnumbered(form),
+            CheckName::unnumbered(additional_evidence),
+        )
+    }
+    match tee {
+        Tee::Sample => Gate::of(sample::ACCEPTED, sample::FORM, sample::ADDITIONAL_EVIDENCE),
+        Tee::Snp => unnumbered(["snp.in-policy", "snp.form", "snp.additional-evidence"]),
+        Tee::Tdx => unnumbered(["tdx.in-policy", "tdx.form", "tdx.additional-evidence"]),
+        Tee::Tpm => unnumbered(["tpm.in-policy", "tpm.form", "tpm.additional-evidence"]),
+        Tee::AzSnpVtpm => unnumbered([
+            "az-snp.in-policy",
+            "az-snp.form",
+            "az-snp.additional-evidence",
+        ]),
+        Tee::AzTdxVtpm => unnumbered([
+            "az-tdx.in-policy",
+            "az-tdx.form",
+            "az-tdx.additional-evidence",
+        ]),
+        Tee::Nvidia => unnumbered([
+            "nvidia.in-policy",
+            "nvidia.form",
+            "nvidia.additional-evidence",
+        ]),
+    }
+}
+
+/// Every check that a verdict on evidence of `tee` has, in order; empty where none is judged.
+#[must_use]
+pub const fn all(tee: Tee) -> &'static [CheckName] {
+    match tee {
+        Tee::Sample => sample::CHECKS,
+        Tee::Snp | Tee::Tdx | Tee::Tpm | Tee::AzSnpVtpm | Tee::AzTdxVtpm | Tee::Nvidia => &[],
+    }
+}

@@ -1,0 +1,17 @@
+//! The JSON forms of the KBS protocol, one a TEE, into allegations.
+
+use super::{Allegation, Tee, UnverifiedEvidence, sample};
+use crate::authenticity::Refusal;
+use crate::budget::Budget;
+
+/// Reads the form of the evidence's TEE and no other.
+pub(crate) fn read(
+    evidence: &UnverifiedEvidence<'_>,
+    budget: &mut Budget,
+) -> Result<Allegation, Refusal> {
+    budget.spend_json(evidence.primary)?;
+    match evidence.tee {
+        Tee::Sample => sample::read(evidence.primary).map(Allegation::Sample),
+        tee => Err(Refusal::FormNotKnown { tee }),
+    }
+}

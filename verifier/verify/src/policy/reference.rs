@@ -1,0 +1,157 @@
+//! Reference values: which measurements are wanted, and what each of them covers.
+//!
+//! A measurement of firmware alone says nothing about the kernel that the firmware loads. So each
+//! value states what it covers, the section states what is required, and a match that covers less
+//! is no match.
+
+use super::hexadecimal::bytes_of;
+use crate::strict_toml::{FileError, Stated, TomlText};
+use serde::Deserialize;
+use std::collections::BTreeSet;
+use std::fmt;
+use toml::Spanned;
+
+/// A part of what runs, which a measurement covers or does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Coverage {
+    /// The first code that runs.
+    Firmware,
+    /// The kernel's image.
+    Kernel,
+    /// The initial file system.
+    Initrd,
+    /// The kernel's command line.
+    CommandLine,
+    /// The root file system, by what the command line or the initrd pins (verity).
+    Disk,
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Firmware => "firmware",
+            Self::Kernel => "kernel",
+            Self::Initrd => "initrd",
+            Self::CommandLine => "command-line",
+            Self::Disk => "disk",
+        })
+    }
+}
+
+/// One wanted measurement of `N` bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReferenceValue<const N: usize> {
+    /// What the operator calls it.
+    pub name: String,
+    /// The measurement.
+    pub measurement: [u8; N],
+    /// What it covers.
+    pub covers: BTreeSet<Coverage>,
+    /// The policy's line.
+    pub line: u32,
+}
+
+/// The wanted measurements of one section, and what a match has to cover.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReferenceValues<const N: usize> {
+    pub(crate) values: Vec<ReferenceValue<N>>,
+    pub(crate) requires: Stated<BTreeSet<Coverage>>,
+}
+
+impl<const N: usize> ReferenceValues<N> {
+    /// The value that `measurement` is, if it covers what is required.
+    ///
+    /// # Errors
+    ///
+    /// In words, that none is, or what the one that is does not cover.
+    pub fn find(&self, measurement: &[u8; N]) -> Result<&ReferenceValue<N>, String> {
+        let matching = || self.values.iter().filter(|v| v.measurement == *measurement);
+        if let Some(value) = matching().find(|value| self.missing(value).is_empty()) {
+            return Ok(value);
+        }
+        match matching().next() {
+            Some(value) => Err(format!(
+                "reference value {:?} of policy line {} does not cover {}",
+                value.name,
+                value.line,
+                listed(&self.missing(value)),
+            )),
+            None => Err(format!(
+                "measurement {} is no reference value",
+                base16ct::lower::encode_string(measurement)
+            )),
+        }
+    }
+
+    /// The line that says what is required.
+    #[must_use]
+    pub fn line(&self) -> u32 {
+        self.requires.line
+    }
+
+    fn missing(&self, value: &ReferenceValue<N>) -> Vec<Coverage> {
+        let required = &self.requires.value;
+        required.difference(&value.covers).copied().collect()
+    }
+}
+
+/// `[[snp.reference]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct ReferenceForm {
+    pub(crate) name: Spanned<String>,
+    pub(crate) measurement: Spanned<String>,
+    pub(crate) covers: Spanned<Vec<Coverage>>,
+}
+
+/// Checks a section's reference values: names and measurements are there once, and each covers
+/// something.
+pub(crate) fn reference_values<const N: usize>(
+    text: &TomlText<'_>,
+    requires: Spanned<Vec<Coverage>>,
+    forms: Vec<ReferenceForm>,
+) -> Result<ReferenceValues<N>, FileError> {
+    let mut values: Vec<ReferenceValue<N>> = Vec::new();
+    for form in forms {
+        if form.name.get_ref().is_empty() || values.iter().any(|v| v.name == *form.name.get_ref()) {
+            let reason = "a reference value's name is empty or there twice";
+            return Err(text.error(&form.name, reason, "give each a name of its own"));
+        }
+        if form.covers.get_ref().is_empty() {
+            let reason = "a reference value covers nothing";
+            return Err(text.error(&form.covers, reason, "state what was measured"));
+        }
+        let measurement = text.converted(form.measurement, |hex| bytes_of(&hex))?;
+        values.push(ReferenceValue {
+            name: form.name.into_inner(),
+            measurement: measurement.value,
+            covers: coverage(text, form.covers)?.value,
+            line: measurement.line,
+        });
+    }
+    Ok(ReferenceValues {
+        values,
+        requires: coverage(text, requires)?,
+    })
+}
+
+/// A set in which nothing stands twice.
+pub(crate) fn coverage(
+    text: &TomlText<'_>,
+    list: Spanned<Vec<Coverage>>,
+) -> Result<Stated<BTreeSet<Coverage>>, FileError> {
+    text.converted(list, |list| {
+        let set: BTreeSet<Coverage> = list.iter().copied().collect();
+        if set.len() == list.len() {
+            Ok(set)
+        } else {
+            Err("something is listed twice".to_owned())
+        }
+    })
+}
+
+fn listed(coverage: &[Coverage]) -> String {
+    let names: Vec<String> = coverage.iter().map(Coverage::to_string).collect();
+    names.join(", ")
+}
