@@ -1,9 +1,10 @@
 //! Strict CBOR (RFC 8949) for hostile input: one encoding per value, borrowed, bounded.
 //!
-//! `minicbor` reads and writes the items; this room adds what it leaves to its callers. It accepts
-//! integers and lengths in longer forms than needed, indefinite lengths, and bytes after the item;
-//! a signed or pinned message must have exactly one spelling, so [`Reader`] refuses all three
-//! (RFC 8949, 4.2.1 "core deterministic encoding", for the types used here).
+//! `minicbor` writes the items. Reading is this room's own: `minicbor` accepts integers and lengths
+//! in longer forms than needed, indefinite lengths, and bytes after the item, where a signed or
+//! pinned message must have exactly one spelling. [`Reader`] refuses all three (RFC 8949, 4.2.1 "core
+//! deterministic encoding", for the types used here), and a test compares what it reads with what
+//! `minicbor` does.
 //!
 //! ```text
 //! bytes ──Reader──> typed fields, borrowed from the packet      no allocation, no recursion
