@@ -1,5 +1,7 @@
-use crate::Tee;
 use crate::sample::{InvalidSvn, Sample};
+use crate::snp::Snp;
+use crate::tdx::Tdx;
+use crate::{KernelPaths, Settings, Tee};
 use thiserror::Error;
 
 /// Length of the report data that a round asks to have covered: one SHA-384 digest.
@@ -14,14 +16,24 @@ pub struct Evidence {
     pub primary_evidence: String,
     /// A JSON object `{"<device>": evidence}` as text, or `""` without further devices.
     pub additional_evidence: String,
+    /// What was left out of it, for people: it holds without.
+    pub warnings: Vec<String>,
 }
 
 /// Why no collector could be made from what is configured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OpenError {
     /// This build cannot collect from that TEE. Nothing else is tried in its place.
     #[error("cannot open the {0} collector: this build has none")]
     NoCollector(Tee),
+    /// The machine does not have it. Nothing else is tried in its place.
+    #[error("cannot open the {tee} collector: {}", .looked.join("; "))]
+    Absent {
+        /// The configured TEE.
+        tee: Tee,
+        /// What each of its interfaces said.
+        looked: Vec<String>,
+    },
     /// Sample evidence proves nothing, so it is not opened like a TEE.
     #[error("cannot open the sample collector: simulation must be stated by `danger-simulated`")]
     SimulationNotStated,
@@ -30,6 +42,28 @@ pub enum OpenError {
 /// Why a collector gave no evidence.
 #[derive(Debug, Error)]
 pub enum CollectError {
+    /// The kernel, the firmware or the host did not do what was asked.
+    #[error("cannot collect {tee} evidence: {reason}")]
+    Interface {
+        /// The collector's TEE.
+        tee: Tee,
+        /// What the interface said.
+        reason: String,
+    },
+    /// What came is not what this TEE gives.
+    #[error("the {tee} evidence is malformed: {reason}")]
+    Malformed {
+        /// The collector's TEE.
+        tee: Tee,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It is somebody else's, or an earlier one: passed on, it would be refused as a replay.
+    #[error("the {tee} evidence covers other data than it was asked to cover")]
+    OtherData {
+        /// The collector's TEE.
+        tee: Tee,
+    },
     /// The evidence could not be written as JSON.
     #[error("cannot write {tee} evidence as JSON")]
     Encoding {
@@ -45,6 +79,9 @@ pub(crate) trait Collect: std::fmt::Debug + Send {
     /// Which kind of evidence this interface gives.
     fn tee(&self) -> Tee;
 
+    /// Which interface of the machine it is, and why that one.
+    fn found(&self) -> String;
+
     /// Asks for evidence that covers exactly `report_data`. May block for as long as the device does.
     fn collect(&mut self, report_data: &[u8; REPORT_DATA_LEN]) -> Result<Evidence, CollectError>;
 }
@@ -57,13 +94,14 @@ pub struct Collector {
 
 impl Collector {
     /// Opens the collector of a configured TEE; what is configured and missing is an error.
-    pub fn open(tee: Tee) -> Result<Self, OpenError> {
-        match tee {
-            Tee::Sample => Err(OpenError::SimulationNotStated),
-            Tee::Snp | Tee::Tdx | Tee::Tpm | Tee::AzSnpVtpm | Tee::AzTdxVtpm => {
-                Err(OpenError::NoCollector(tee))
-            }
-        }
+    pub fn open(settings: Settings, paths: &KernelPaths) -> Result<Self, OpenError> {
+        let interface: Box<dyn Collect> = match settings {
+            Settings::Snp(settings) => Box::new(Snp::open(settings, paths)?),
+            Settings::Tdx(settings) => Box::new(Tdx::open(settings, paths)?),
+            Settings::Other(Tee::Sample) => return Err(OpenError::SimulationNotStated),
+            Settings::Other(tee) => return Err(OpenError::NoCollector(tee)),
+        };
+        Ok(Self { interface })
     }
 
     /// A collector without a TEE: its evidence proves nothing, and anybody can make the same.
@@ -80,6 +118,11 @@ impl Collector {
         self.interface.tee()
     }
 
+    /// Which interface of the machine it asks, and why that one.
+    pub fn found(&self) -> String {
+        self.interface.found()
+    }
+
     /// Whether its evidence proves nothing. Whoever runs it says so, loudly.
     pub fn is_simulated(&self) -> bool {
         self.tee() == Tee::Sample
@@ -94,24 +137,82 @@ impl Collector {
     }
 }
 
+/// The 64 bytes that SEV-SNP and TDX cover.
+pub(crate) fn padded(report_data: &[u8; REPORT_DATA_LEN]) -> [u8; 64] {
+    let mut padded = [0; 64];
+    for (to, from) in padded.iter_mut().zip(report_data) {
+        *to = *from;
+    }
+    padded
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{SnpInterface, SnpSettings, TdxSettings};
+    use std::path::Path;
 
-    #[test]
-    fn a_configured_tee_that_is_missing_is_an_error_and_never_the_sample() {
-        for tee in Tee::ALL.iter().filter(|tee| **tee != Tee::Sample) {
-            assert_eq!(
-                Collector::open(*tee).err(),
-                Some(OpenError::NoCollector(*tee))
-            );
+    /// A machine without any of it.
+    fn nothing(folder: &Path) -> KernelPaths {
+        KernelPaths {
+            tsm_reports: folder.join("report"),
+            sev_guest: folder.join("sev-guest"),
+            tdx_measurements: folder.join("measurements"),
+            acpi_tables: folder.join("tables"),
         }
     }
 
     #[test]
-    fn the_sample_is_not_opened_like_a_tee() {
+    fn a_configured_tee_that_is_missing_is_an_error_that_says_where_it_was_looked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = nothing(folder.path());
+        for (interface, says) in [
+            (
+                SnpInterface::FirstFound,
+                ["Linux 6.7", "sev-guest: No such"],
+            ),
+            (SnpInterface::ConfigfsTsm, ["Linux 6.7", "module"]),
+            (
+                SnpInterface::SevGuest,
+                ["sev-guest: No such", "cannot open"],
+            ),
+        ] {
+            let vmpl = None;
+            let settings = Settings::Snp(SnpSettings { interface, vmpl });
+            let error = Collector::open(settings, &paths).unwrap_err().to_string();
+            assert!(error.starts_with("cannot open the snp collector: "));
+            assert!(says.iter().all(|words| error.contains(words)), "{error}");
+        }
+        let refused = Collector::open(Settings::Tdx(TdxSettings::default()), &paths);
+        assert!(matches!(
+            refused,
+            Err(OpenError::Absent { tee: Tee::Tdx, .. })
+        ));
+    }
+
+    #[test]
+    fn a_folder_that_is_no_configfs_tsm_is_not_taken_for_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = nothing(folder.path());
+        std::fs::create_dir(&paths.tsm_reports).unwrap();
+        let refused = Collector::open(Settings::Tdx(TdxSettings::default()), &paths);
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains("cannot read provider"), "{error}");
+        let left = std::fs::read_dir(&paths.tsm_reports).unwrap().count();
+        assert_eq!(left, 0);
+    }
+
+    #[test]
+    fn a_tee_without_a_collector_is_an_error_and_never_the_sample() {
+        let paths = KernelPaths::of_this_machine();
+        for tee in [Tee::Tpm, Tee::AzSnpVtpm, Tee::AzTdxVtpm] {
+            assert_eq!(
+                Collector::open(Settings::Other(tee), &paths).err(),
+                Some(OpenError::NoCollector(tee))
+            );
+        }
         assert_eq!(
-            Collector::open(Tee::Sample).err(),
+            Collector::open(Settings::Other(Tee::Sample), &paths).err(),
             Some(OpenError::SimulationNotStated)
         );
     }

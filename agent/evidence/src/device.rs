@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::io;
+use std::marker::PhantomData;
 use std::os::fd::AsRawFd;
 use zeroize::Zeroize;
 
@@ -15,6 +16,11 @@ pub(crate) const REPORT_LEN: usize = 1184;
 /// What the firmware answers with before the report: status, size, reserved.
 const REPORT_HEAD_LEN: usize = 32;
 const REPORT_RESPONSE_LEN: usize = 4000;
+/// The longest table of certificates that the kernel passes on (`SEV_FW_BLOB_MAX_SIZE`), in pages.
+pub(crate) const MAX_CERTS_LEN: usize = CERTS_LEN as usize;
+const CERTS_LEN: u32 = 0x4000;
+/// What the host says when the table is longer than it may be (`SNP_GUEST_VMM_ERR_INVALID_LEN`).
+const INVALID_LEN: u64 = 1;
 const KEY_RESPONSE_LEN: usize = 64;
 const KEY_RESPONSE_HEAD_LEN: usize = 32;
 
@@ -36,6 +42,9 @@ pub(crate) enum GuestRequestError {
     /// The answer has another length than it says or must have.
     #[error("an answer of {0} bytes")]
     Length(usize),
+    /// The host's certificates do not fit; nothing is wrong with the firmware.
+    #[error("the host's table of certificates is longer than the kernel passes on")]
+    TableTooLong,
 }
 
 /// `struct snp_guest_request_ioctl`.
@@ -55,6 +64,36 @@ struct ReportRequest {
     rsvd: [u8; 28],
 }
 
+impl ReportRequest {
+    fn new(user_data: &[u8; 64], vmpl: u32) -> Self {
+        Self {
+            user_data: *user_data,
+            vmpl,
+            rsvd: [0; 28],
+        }
+    }
+}
+
+/// `struct snp_ext_report_req`, and for how long the memory that it names is its own.
+#[repr(C)]
+struct ExtendedReportRequest<'a> {
+    data: ReportRequest,
+    certs_address: u64,
+    certs_len: u32,
+    certs: PhantomData<&'a mut [u8]>,
+}
+
+impl<'a> ExtendedReportRequest<'a> {
+    fn new(data: ReportRequest, certs: &'a mut [u8; MAX_CERTS_LEN]) -> Self {
+        Self {
+            data,
+            certs_address: std::ptr::from_mut(certs).expose_provenance() as u64,
+            certs_len: CERTS_LEN,
+            certs: PhantomData,
+        }
+    }
+}
+
 /// `struct snp_derived_key_req`: 32 bytes, which newer firmware's longer forms are not.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,15 +109,48 @@ pub(crate) struct DerivedKeyRequest {
 
 /// The report, over zeroes: this asks what the guest is, and proves it to nobody.
 pub(crate) fn report(device: &File, vmpl: u32) -> Result<[u8; REPORT_LEN], GuestRequestError> {
-    let mut request = ReportRequest {
-        user_data: [0; 64],
-        vmpl,
-        rsvd: [0; 28],
-    };
+    report_over(device, &[0; 64], vmpl)
+}
+
+/// The report over `user_data`.
+pub(crate) fn report_over(
+    device: &File,
+    user_data: &[u8; 64],
+    vmpl: u32,
+) -> Result<[u8; REPORT_LEN], GuestRequestError> {
     let mut response = [0; REPORT_RESPONSE_LEN];
-    ask(device, &mut request, &mut response)?;
-    succeeded(&response)?;
-    let size = u32_at(&response, 4) as usize;
+    ask(
+        device,
+        &mut ReportRequest::new(user_data, vmpl),
+        &mut response,
+    )?;
+    report_of(&response)
+}
+
+/// The report over `user_data`, and the table of certificates that the host has for it, which
+/// nobody vouches for. What is not the table's stays zero.
+pub(crate) fn extended_report(
+    device: &File,
+    user_data: &[u8; 64],
+    vmpl: u32,
+    certs: &mut [u8; MAX_CERTS_LEN],
+) -> Result<[u8; REPORT_LEN], GuestRequestError> {
+    certs.fill(0);
+    let mut request = ExtendedReportRequest::new(ReportRequest::new(user_data, vmpl), certs);
+    let mut response = [0; REPORT_RESPONSE_LEN];
+    match ask(device, &mut request, &mut response) {
+        // The kernel asked the firmware again without, so that its key is not lost.
+        Err(GuestRequestError::Refused { exitinfo2, .. }) if exitinfo2 >> 32 == INVALID_LEN => {
+            return Err(GuestRequestError::TableTooLong);
+        }
+        answered => answered?,
+    }
+    report_of(&response)
+}
+
+fn report_of(response: &[u8; REPORT_RESPONSE_LEN]) -> Result<[u8; REPORT_LEN], GuestRequestError> {
+    succeeded(response)?;
+    let size = u32_at(response, 4) as usize;
     match response.get(REPORT_HEAD_LEN..REPORT_HEAD_LEN + REPORT_LEN) {
         Some(report) if size == REPORT_LEN => report
             .try_into()
@@ -123,8 +195,8 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 /// One request of the kernel's interface.
 ///
 /// # Safety
-/// For `CODE` the kernel reads one `Self` and writes at most one `Response`, any bytes of which
-/// are a value of that type.
+/// For `CODE` the kernel reads one `Self`, and writes at most one `Response`, one `Self`, and what
+/// `Self` names and has borrowed exclusively, any bytes of which are values of their types.
 unsafe trait Exchange {
     const CODE: u32;
     type Response;
@@ -144,6 +216,16 @@ unsafe impl Exchange for DerivedKeyRequest {
     type Response = [u8; KEY_RESPONSE_LEN];
 }
 
+// SAFETY: `snp_guest_ioctl` reads a `struct snp_ext_report_req` for this code, whose layout is that
+// of `ExtendedReportRequest`: its own type, which borrows nothing, comes after all of its fields. It
+// writes the 4,000 bytes of a `struct snp_report_resp`, to the request the length that the host
+// wants, and at most `certs_len` bytes from `certs_address` on. `new` alone makes the request, with
+// address and length of an array that is borrowed exclusively for as long as the request lives.
+unsafe impl Exchange for ExtendedReportRequest<'_> {
+    const CODE: u32 = request_code(2);
+    type Response = [u8; REPORT_RESPONSE_LEN];
+}
+
 fn ask<E: Exchange>(
     device: &File,
     request: &mut E,
@@ -159,8 +241,8 @@ fn ask<E: Exchange>(
     // of the length of `GuestRequest`, which `call` is, exclusively ours during the call; the
     // kernel keeps no pointer past it. `req_data` and `resp_data` are the addresses of `request`
     // and `response`, both borrowed exclusively by this function and not touched until the call
-    // returns, and by `Exchange` the kernel reads and writes no more than they hold, nor anything
-    // that is no value of theirs. Should the descriptor be another driver's, which has no such
+    // returns, and by `Exchange` the kernel reads and writes no more than they hold and have borrowed
+    // exclusively, nor anything that is no value of theirs. Should the descriptor be another driver's, which has no such
     // code, it answers ENOTTY.
     let result = unsafe { libc::ioctl(device.as_raw_fd(), E::CODE.into(), &raw mut call) };
     match result {
@@ -182,11 +264,15 @@ mod tests {
     fn codes_and_layouts_are_the_kernels() {
         assert_eq!(ReportRequest::CODE, 0xc020_5300);
         assert_eq!(DerivedKeyRequest::CODE, 0xc020_5301);
+        assert_eq!(ExtendedReportRequest::CODE, 0xc020_5302);
         assert_eq!(size_of::<GuestRequest>(), 32);
         assert_eq!(offset_of!(GuestRequest, req_data), 8);
         assert_eq!(offset_of!(GuestRequest, exitinfo2), 24);
         assert_eq!(size_of::<ReportRequest>(), 96);
         assert_eq!(size_of::<DerivedKeyRequest>(), 32);
+        assert_eq!(size_of::<ExtendedReportRequest<'_>>(), 112);
+        assert_eq!(offset_of!(ExtendedReportRequest<'_>, certs_address), 96);
+        assert_eq!(offset_of!(ExtendedReportRequest<'_>, certs_len), 104);
         assert_eq!(offset_of!(DerivedKeyRequest, guest_field_select), 8);
         assert_eq!(offset_of!(DerivedKeyRequest, guest_svn), 20);
         assert_eq!(offset_of!(DerivedKeyRequest, tcb_version), 24);

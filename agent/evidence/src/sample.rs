@@ -46,6 +46,10 @@ impl Collect for Sample {
         Tee::Sample
     }
 
+    fn found(&self) -> String {
+        "no interface: it is simulated".to_owned()
+    }
+
     fn collect(&mut self, report_data: &[u8; REPORT_DATA_LEN]) -> Result<Evidence, CollectError> {
         let tee = self.tee();
         let evidence = SampleEvidence {
@@ -57,6 +61,7 @@ impl Collect for Sample {
             primary_evidence: serde_json::to_string(&evidence)
                 .map_err(|source| CollectError::Encoding { tee, source })?,
             additional_evidence: String::new(),
+            warnings: Vec::new(),
         })
     }
 }

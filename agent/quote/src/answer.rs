@@ -125,6 +125,9 @@ impl Desk {
             return Err(Status::EvidenceUnavailable.into());
         }
         still_there(asked.by)?;
+        for warning in &evidence.warnings {
+            tracing::warn!("{warning}");
+        }
         tracing::info!(tee = %evidence.tee, took_ms = began.elapsed().as_millis(), "evidence given");
         let result = EvidenceReply {
             tee: evidence.tee.as_str(),

@@ -10,6 +10,9 @@ pub(crate) struct Arguments {
     /// The configuration file
     #[arg(long, value_name = "PATH", default_value = "/etc/nitride/quote.toml")]
     pub(crate) config: PathBuf,
+    /// Say on standard output what this machine has, and why, and end
+    #[arg(long)]
+    pub(crate) detect: bool,
     /// What is logged to standard error: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: LevelFilter,

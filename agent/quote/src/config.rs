@@ -1,16 +1,18 @@
 //! The configuration file: strict TOML, read once.
 
 mod seal;
+mod source;
 #[cfg(test)]
 mod tests;
 
 use crate::caller::Caller;
 use crate::sealing::Seal;
-use nitride_evidence::Tee;
 use nitride_ipc::trusted_file::{self, TrustError};
 use nix::unistd::User;
 use seal::SealTable;
 use serde::Deserialize;
+pub(crate) use source::Source;
+use source::{SampleTable, SnpTable, Tables, TdxTable};
 use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -32,13 +34,6 @@ pub(crate) struct Config {
     pub(crate) device_timeout: Duration,
     /// After how long without a connection to exit, if systemd started us by its socket.
     pub(crate) idle_exit: Option<Duration>,
-}
-
-/// Where evidence comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Source {
-    Tee(Tee),
-    DangerSimulated { svn: String },
 }
 
 /// Why the configuration cannot be used.
@@ -68,6 +63,8 @@ struct Document {
     caller: Spanned<CallerTable>,
     tee: Spanned<String>,
     sample: Option<Spanned<SampleTable>>,
+    snp: Option<Spanned<SnpTable>>,
+    tdx: Option<Spanned<TdxTable>>,
     seal: Option<Spanned<SealTable>>,
     device_timeout_ms: Option<Spanned<u64>>,
     idle_exit_secs: Option<Spanned<u64>>,
@@ -79,14 +76,6 @@ struct CallerTable {
     uid: Option<u32>,
     user: Option<Spanned<String>>,
     unit: Option<Spanned<String>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct SampleTable {
-    svn: String,
-    #[serde(default)]
-    danger_simulated: bool,
 }
 
 /// A fault and where in the text it is.
@@ -135,7 +124,14 @@ impl Config {
         Ok(Self {
             socket: file.socket.map(absolute).transpose()?,
             caller: caller(file.caller)?,
-            source: source(&file.tee, file.sample)?,
+            source: source::source(
+                &file.tee,
+                Tables {
+                    sample: file.sample,
+                    snp: file.snp,
+                    tdx: file.tdx,
+                },
+            )?,
             seal: file.seal.map(seal::seal).transpose()?,
             device_timeout: Duration::from_millis(within(
                 file.device_timeout_ms,
@@ -212,32 +208,4 @@ fn caller(table: Spanned<CallerTable>) -> Result<Caller, Fault> {
         unit => unit.map(Spanned::into_inner),
     };
     Ok(Caller { uid, unit })
-}
-
-/// Simulation takes two statements, the TEE's name and its own line, and neither by default.
-fn source(tee: &Spanned<String>, sample: Option<Spanned<SampleTable>>) -> Result<Source, Fault> {
-    let kind: Tee = match tee.get_ref().parse() {
-        Ok(kind) => kind,
-        Err(error) => return fault(tee.span(), format!("{error}")),
-    };
-    match (kind, sample) {
-        (Tee::Sample, Some(sample)) if sample.get_ref().danger_simulated => {
-            Ok(Source::DangerSimulated {
-                svn: sample.into_inner().svn,
-            })
-        }
-        (Tee::Sample, Some(sample)) => fault(
-            sample.span(),
-            "sample evidence proves nothing: state `danger-simulated = true`, or name a real TEE",
-        ),
-        (Tee::Sample, None) => fault(
-            tee.span(),
-            "sample evidence needs a table [sample] with `svn` and `danger-simulated = true`",
-        ),
-        (_, Some(sample)) => fault(
-            sample.span(),
-            format!("[sample] has no meaning with `tee = \"{kind}\"`: remove it"),
-        ),
-        (_, None) => Ok(Source::Tee(kind)),
-    }
 }

@@ -27,8 +27,8 @@ use arguments::Arguments;
 use clap::Parser;
 use config::Config;
 use device::Device;
-use nitride_evidence::Collector;
 use nitride_evidence::seal::Sealer;
+use nitride_evidence::{Collector, KernelPaths};
 use nitride_ipc::process;
 use sd_notify::NotifyState;
 use std::process::ExitCode;
@@ -37,6 +37,10 @@ use std::sync::Arc;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     arguments.start_log();
+    if arguments.detect {
+        detect();
+        return ExitCode::SUCCESS;
+    }
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -56,6 +60,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let sealer = config.seal.as_ref().map(sealing::open).transpose()?;
     let (tee, platform) = (collector.tee(), sealer.as_ref().map(Sealer::name));
     let status = format!("{}; {}", serving(&collector), sealing::serving(platform));
+    let interface = collector.found();
     let (listener, activated) = listen::listener(&config)?;
     let devices = Devices { collector, sealer };
     let device = Device::start(config.device_timeout, devices)
@@ -65,7 +70,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         tee,
         platform,
     };
-    tracing::info!(%tee, platform, caller_uid = config.caller.uid, "{status}");
+    tracing::info!(%tee, interface, platform, caller_uid = config.caller.uid, "{status}");
     tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
     let idle_exit = config.idle_exit.filter(|_| activated);
     serve::run(&listener, Arc::new(serve::Server { gate, desk }), idle_exit)
@@ -78,10 +83,19 @@ fn serving(collector: &Collector) -> String {
     }
 }
 
+/// For the person who writes the configuration.
+fn detect() {
+    for finding in nitride_evidence::detect(&KernelPaths::of_this_machine()) {
+        println!("{finding}");
+    }
+}
+
 /// Opens what is configured. There is no other way from one TEE to another than the configuration.
 fn open(config: &Config) -> anyhow::Result<Collector> {
     match &config.source {
-        config::Source::Tee(tee) => Ok(Collector::open(*tee)?),
+        config::Source::Tee(settings) => {
+            Ok(Collector::open(*settings, &KernelPaths::of_this_machine())?)
+        }
         config::Source::DangerSimulated { svn } => {
             tracing::warn!(
                 svn,

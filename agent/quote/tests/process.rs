@@ -208,6 +208,30 @@ fn a_configured_tee_that_is_missing_ends_the_helper() {
 }
 
 #[test]
+fn detection_says_of_every_interface_what_is_there_and_why() {
+    let output = Command::new(env!("CARGO_BIN_EXE_nitride-quote"))
+        .args(["--detect", "--config", "/nonexistent"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let said = String::from_utf8(output.stdout).unwrap();
+    let interfaces: Vec<_> = said
+        .lines()
+        .map(|line| line.split(": ").next().unwrap())
+        .collect();
+    assert_eq!(
+        interfaces,
+        [
+            "/sys/kernel/config/tsm/report",
+            "/dev/sev-guest",
+            "/sys/devices/virtual/misc/tdx_guest/measurements",
+            "/sys/firmware/acpi/tables/CCEL",
+        ]
+    );
+    assert!(said.lines().all(|line| line.split(": ").count() > 2));
+}
+
+#[test]
 fn a_socket_of_systemd_is_served_and_left_when_idle() {
     let helper_folder = tempfile::tempdir().unwrap();
     let socket = helper_folder.path().join("activated.sock");

@@ -104,7 +104,8 @@ fn tpm(at: Range<usize>, table: SealTable) -> Result<TpmSettings, Fault> {
     let Some(pcrs) = table.pcrs else {
         return fault(
             at,
-            "give `pcrs`: those that say what was started and are not extended later, such as [7]",
+            "give `pcrs`: those that say what was started and are not extended later, such as [4, 7] (7 \
+             alone is the same for all that one Secure Boot key signs)",
         );
     };
     let tcti_at = table.tcti.as_ref().map_or(at.clone(), Spanned::span);

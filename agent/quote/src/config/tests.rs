@@ -1,5 +1,6 @@
 use super::*;
 use nitride_evidence::seal::{TcbVersion, TpmSettings};
+use nitride_evidence::{EventLog, Settings, SnpInterface, SnpSettings, TdxSettings, Tee};
 use std::io::Write;
 
 const GOOD: &str = r#"
@@ -85,7 +86,81 @@ fn a_real_tee_needs_no_simulation() {
     let config = Config::parse("tee = \"tdx\"\n[caller]\nuid = 1\n")
         .ok()
         .unwrap();
-    assert_eq!(config.source, Source::Tee(Tee::Tdx));
+    let settings = Settings::Tdx(TdxSettings::default());
+    assert_eq!(config.source, Source::Tee(settings));
+}
+
+fn settings(text: &str) -> Settings {
+    let config = Config::parse(&format!("{text}\n[caller]\nuid = 1\n"));
+    match config
+        .unwrap_or_else(|fault| panic!("{}", fault.fault))
+        .source
+    {
+        Source::Tee(settings) => settings,
+        simulated @ Source::DangerSimulated { .. } => panic!("{simulated:?}"),
+    }
+}
+
+#[test]
+fn a_tee_has_settings_of_its_own() {
+    let snp = |interface, vmpl| Settings::Snp(SnpSettings { interface, vmpl });
+    assert_eq!(
+        settings("tee = \"snp\""),
+        snp(SnpInterface::FirstFound, None)
+    );
+    assert_eq!(
+        settings("tee = \"snp\"\n[snp]\ninterface = \"sev-guest\"\nvmpl = 2"),
+        snp(SnpInterface::SevGuest, Some(2))
+    );
+    assert_eq!(
+        settings("tee = \"snp\"\n[snp]\ninterface = \"configfs-tsm\""),
+        snp(SnpInterface::ConfigfsTsm, None)
+    );
+    for (word, event_log) in [
+        ("required", EventLog::Required),
+        ("if-there", EventLog::IfThere),
+        ("omitted", EventLog::Omitted),
+    ] {
+        assert_eq!(
+            settings(&format!("tee = \"tdx\"\n[tdx]\nevent-log = \"{word}\"")),
+            Settings::Tdx(TdxSettings { event_log })
+        );
+    }
+    assert_eq!(settings("tee = \"tpm\""), Settings::Other(Tee::Tpm));
+}
+
+#[test]
+fn a_fault_of_the_tees_settings_is_named_with_its_line() {
+    for (text, said) in [
+        (
+            "tee = \"snp\"\n[tdx]",
+            "2: [tdx] has no meaning with `tee = \"snp\"`",
+        ),
+        (
+            "tee = \"tdx\"\n[snp]",
+            "2: [snp] has no meaning with `tee = \"tdx\"`",
+        ),
+        (
+            "tee = \"snp\"\n[snp]\nvmpl = 4",
+            "3: the value is out of range",
+        ),
+        (
+            "tee = \"snp\"\n[snp]\ninterface = \"tsm\"",
+            "3: no such interface",
+        ),
+        (
+            "tee = \"snp\"\n[snp]\ndevice = \"/dev/x\"",
+            "3: unknown field `device`",
+        ),
+        ("tee = \"tdx\"\n[tdx]\nevent-log = true", "3: invalid type"),
+        (
+            "tee = \"tdx\"\n[tdx]\nevent-log = \"yes\"",
+            "3: no such choice",
+        ),
+    ] {
+        let error = refused(&format!("{text}\n[caller]\nuid = 1\n"));
+        assert!(error.starts_with(said), "{text}: {error}");
+    }
 }
 
 #[test]

@@ -1,0 +1,28 @@
+use std::path::PathBuf;
+
+/// Where the kernel's interfaces are. An argument, so that a test can bring others: no
+/// configuration says it, since whoever could say it could have evidence taken from anywhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KernelPaths {
+    /// The folder of configfs-tsm in which requests are made.
+    pub tsm_reports: PathBuf,
+    /// The guest device of SEV-SNP.
+    pub sev_guest: PathBuf,
+    /// The folder of the RTMRs of TDX (Linux 6.16).
+    pub tdx_measurements: PathBuf,
+    /// The folder of the ACPI tables, and of what they point to in `data/`.
+    pub acpi_tables: PathBuf,
+}
+
+impl KernelPaths {
+    /// Those of Linux.
+    #[must_use]
+    pub fn of_this_machine() -> Self {
+        Self {
+            tsm_reports: "/sys/kernel/config/tsm/report".into(),
+            sev_guest: "/dev/sev-guest".into(),
+            tdx_measurements: "/sys/devices/virtual/misc/tdx_guest/measurements".into(),
+            acpi_tables: "/sys/firmware/acpi/tables".into(),
+        }
+    }
+}

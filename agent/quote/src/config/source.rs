@@ -1,0 +1,136 @@
+//! `tee`, and the table of its name.
+
+use super::{Fault, fault, within};
+use nitride_evidence::{EventLog, Settings, SnpInterface, SnpSettings, TdxSettings, Tee};
+use serde::Deserialize;
+use toml::Spanned;
+
+/// Where evidence comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    Tee(Settings),
+    DangerSimulated { svn: String },
+}
+
+/// The tables that belong to one TEE each.
+pub(super) struct Tables {
+    pub(super) sample: Option<Spanned<SampleTable>>,
+    pub(super) snp: Option<Spanned<SnpTable>>,
+    pub(super) tdx: Option<Spanned<TdxTable>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct SampleTable {
+    svn: String,
+    #[serde(default)]
+    danger_simulated: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct SnpTable {
+    interface: Option<Spanned<String>>,
+    vmpl: Option<Spanned<u64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct TdxTable {
+    event_log: Option<Spanned<String>>,
+}
+
+pub(super) fn source(tee: &Spanned<String>, tables: Tables) -> Result<Source, Fault> {
+    let kind: Tee = match tee.get_ref().parse() {
+        Ok(kind) => kind,
+        Err(error) => return fault(tee.span(), format!("{error}")),
+    };
+    tables.refuse_others(kind)?;
+    match kind {
+        Tee::Sample => simulated(tee, tables.sample),
+        Tee::Snp => Ok(Source::Tee(Settings::Snp(snp(tables.snp)?))),
+        Tee::Tdx => Ok(Source::Tee(Settings::Tdx(tdx(tables.tdx)?))),
+        other => Ok(Source::Tee(Settings::Other(other))),
+    }
+}
+
+impl Tables {
+    /// What has no meaning with this TEE would be thought to hold.
+    fn refuse_others(&self, kind: Tee) -> Result<(), Fault> {
+        let stated = [
+            (Tee::Sample, self.sample.as_ref().map(Spanned::span)),
+            (Tee::Snp, self.snp.as_ref().map(Spanned::span)),
+            (Tee::Tdx, self.tdx.as_ref().map(Spanned::span)),
+        ];
+        for (of, at) in stated {
+            if let Some(at) = at.filter(|_| of != kind) {
+                return fault(
+                    at,
+                    format!("[{of}] has no meaning with `tee = \"{kind}\"`: remove it"),
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Simulation takes two statements, the TEE's name and its own line, and neither by default.
+fn simulated(tee: &Spanned<String>, sample: Option<Spanned<SampleTable>>) -> Result<Source, Fault> {
+    match sample {
+        Some(sample) if sample.get_ref().danger_simulated => Ok(Source::DangerSimulated {
+            svn: sample.into_inner().svn,
+        }),
+        Some(sample) => fault(
+            sample.span(),
+            "sample evidence proves nothing: state `danger-simulated = true`, or name a real TEE",
+        ),
+        None => fault(
+            tee.span(),
+            "sample evidence needs a table [sample] with `svn` and `danger-simulated = true`",
+        ),
+    }
+}
+
+fn snp(table: Option<Spanned<SnpTable>>) -> Result<SnpSettings, Fault> {
+    let Some(table) = table.map(Spanned::into_inner) else {
+        return Ok(SnpSettings::default());
+    };
+    let interface = match &table.interface {
+        None => SnpInterface::default(),
+        Some(name) => match name.get_ref().as_str() {
+            "configfs-tsm" => SnpInterface::ConfigfsTsm,
+            "sev-guest" => SnpInterface::SevGuest,
+            _ => {
+                return fault(
+                    name.span(),
+                    "no such interface: configfs-tsm or sev-guest is expected; without the line \
+                     it is the first of them that is there",
+                );
+            }
+        },
+    };
+    let vmpl = match table.vmpl {
+        None => None,
+        stated => u32::try_from(within(stated, 0, 0..=3)?).ok(),
+    };
+    Ok(SnpSettings { interface, vmpl })
+}
+
+fn tdx(table: Option<Spanned<TdxTable>>) -> Result<TdxSettings, Fault> {
+    let stated = table.and_then(|table| table.into_inner().event_log);
+    let event_log = match &stated {
+        None => EventLog::default(),
+        Some(name) => match name.get_ref().as_str() {
+            "required" => EventLog::Required,
+            "if-there" => EventLog::IfThere,
+            "omitted" => EventLog::Omitted,
+            _ => {
+                return fault(
+                    name.span(),
+                    "no such choice: required, if-there or omitted is expected",
+                );
+            }
+        },
+    };
+    Ok(TdxSettings { event_log })
+}
