@@ -1,13 +1,21 @@
 //! What the attester alleges, and what the verifier expects of it. Parsing only: nothing here says
 //! whether any of it is true.
 
+mod certificate_table;
 mod expected;
 mod kbs_form;
 mod sample;
+mod snp_product;
+mod snp_report;
 mod tee;
 
+pub use certificate_table::{CertificateTableFault, Certificates};
 pub use expected::{Expected, InitDataDigest, InitDataFault, ReportData, ReportDataTooLong};
 pub use sample::SampleAllegation;
+pub use snp_product::{SnpProduct, Tcb, Tcbs};
+pub use snp_report::{
+    FirmwareVersion, GuestPolicy, RawTcb, ReportLengthFault, SNP_REPORT_LEN, SnpReport,
+};
 pub use tee::Tee;
 
 pub(crate) use kbs_form::read;

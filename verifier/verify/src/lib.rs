@@ -29,12 +29,13 @@ mod budget;
 pub mod checks;
 mod collateral;
 mod ear;
-mod evidence;
+pub mod evidence;
 mod ledger;
 pub mod policy;
 pub mod strict_toml;
 mod trust_vector;
 mod verdict;
+pub mod x509;
 
 pub use authenticity::{Refusal, Refused, VerifiedEvidence};
 pub use budget::{Allowance, Budget, BudgetExceeded};
