@@ -166,9 +166,73 @@ ENTRY = [
     DIGEST,
 ]
 
+# What the host's file of the seal begins with.
+SEAL_HEAD = [1, "tpm", b"params", "seal/part", bytes(range(32)), 2**33]
+
+NO_POLICY = [[], None, None, None, None, None, None, [], None, None]
+POLICY = [
+    [8, 9],
+    ["uid:1000", "unit:web.service", "volume:root"],
+    None,
+    1_600_000_000,
+    4_000_000_000,
+    1000,
+    [10, 60],
+    ["fresh"],
+    ["app/kek"],
+    2,
+]
+
+
+def sealed_key(name, key_type, origin, uri, state, versions, policy=NO_POLICY, maker=None, former=()):
+    """The items of one key: its own, and those of its versions."""
+    fields = [1, name, key_type, origin, uri, name.encode().ljust(16, b"."), bytes(12), 1_700_000_000]
+    fields += [maker, maker is None, policy, [list(one) for one in former]]
+    yield [cbor2.dumps(fields), state, 7, len(versions)]
+    for number, (own, voucher, of_version, material) in enumerate(versions, 1):
+        yield [number, cbor2.dumps([2, own, voucher]), of_version, 5, 3, 86_400_000, material]
+
+
+# Keys in every state, of every origin, with and without each field that may be absent; in the order
+# of their names.
+SEALED_KEYS = [
+    *sealed_key(
+        "app/full",
+        "aes-256-gcm",
+        0,
+        None,
+        1,
+        [(None, None, 3, b""), (None, None, 2, bytes(32)), (None, None, 1, bytes(range(32)))],
+        POLICY,
+        1000,
+    ),
+    *sealed_key("app/gone", "hmac-sha256", 1, None, 3, [(None, None, 3, b"")], maker=0),
+    *sealed_key(
+        "app/plain",
+        "hmac-sha256",
+        3,
+        "kbs:///r/t/plain",
+        1,
+        [(NO_POLICY, ["main"], 1, bytes(32))],
+        former=[("kbs:///r/t/older", 4, 2)],
+    ),
+    *sealed_key(
+        "app/vouched",
+        "hmac-sha256",
+        3,
+        "kbs:///r/t/vouched",
+        1,
+        [(POLICY, [b"\4" * 65, None], 1, b""), (NO_POLICY, [b"\4" * 65, "tenant"], 1, bytes(32))],
+    ),
+]
+
 
 def write(path, packet):
-    text = cbor2.dumps(packet).hex()
+    write_bytes(path, cbor2.dumps(packet))
+
+
+def write_bytes(path, content):
+    text = content.hex()
     lines = [text[at : at + 96] for at in range(0, len(text), 96)]
     path.write_text("\n".join(lines) + "\n")
 
@@ -179,6 +243,11 @@ def main():
         write(folder / f"{verb}.request.hex", [ID, operation, params])
         write(folder / f"{verb}.reply.hex", [ID, 0, result])
     write(folder / "audit-entry.hex", ENTRY)
+    write(folder / "seal-head.hex", SEAL_HEAD)
+    items = [cbor2.dumps(item) for item in SEALED_KEYS]
+    write_bytes(
+        folder / "sealed-keys.hex", b"".join(len(item).to_bytes(4, "big") + item for item in items)
+    )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 //! As much of CDDL (RFC 8610) as this crate's files are written in: named rules with generics,
-//! arrays of named members, choices, enumerations, ranges, `.size`, `.regexp` and `.and`.
+//! arrays of named members, choices, enumerations, ranges, bytes in hex, `.size`, `.regexp`, `.cbor`
+//! and `.and`.
 
 use super::file;
 use crate::{KeyName, Reader};
@@ -10,6 +11,7 @@ pub(super) enum Type {
     Rule(String, Vec<Type>),
     Number(u64),
     Text(String),
+    Bytes(Vec<u8>),
     Range(Box<Type>, Box<Type>),
     Array(Vec<Member>),
     Enumeration(Vec<(String, u64)>),
@@ -17,6 +19,8 @@ pub(super) enum Type {
     Size(Box<Type>, Box<Type>),
     Regexp(Box<Type>, String),
     Both(Box<Type>, Box<Type>),
+    /// Bytes that are one item.
+    Cbor(Box<Type>),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -78,6 +82,11 @@ impl Rules {
             }
             Type::Number(number) => (reader.u64() == Ok(*number)).then_some(reader),
             Type::Text(text) => (reader.text() == Ok(text)).then_some(reader),
+            Type::Bytes(bytes) => (reader.bytes() == Ok(bytes)).then_some(reader),
+            Type::Cbor(of) => {
+                let inner = self.matches(of, Reader::new(reader.bytes().ok()?))?;
+                inner.finish().is_ok().then_some(reader)
+            }
             Type::Range(..) => {
                 let number = reader.u64().ok()?;
                 self.in_range(shape, number).then_some(reader)
@@ -169,6 +178,7 @@ fn tokens(text: &str) -> Vec<String> {
                     rest = rest[end + 2..].trim_start();
                     continue;
                 }
+                'h' if rest.starts_with("h'") => 3 + rest[2..].find('\'').unwrap(),
                 '.' if rest.starts_with("..") => 2,
                 '.' => 1 + word_len(&rest[1..]),
                 c if is_word(c) => word_len(rest),
@@ -251,6 +261,10 @@ impl Parser {
             Type::Size(of, Box::new(self.ranged()))
         } else if self.take(".regexp") {
             Type::Regexp(of, self.next()[1..].to_owned())
+        } else if self.take(".cbor") {
+            // The bytes themselves are of any length.
+            assert_eq!(*of, Type::Rule("bstr".into(), vec![]));
+            Type::Cbor(Box::new(self.ranged()))
         } else if self.take(".and") {
             Type::Both(of, Box::new(self.ranged()))
         } else {
@@ -284,6 +298,9 @@ impl Parser {
                     (name, parser.next().parse().unwrap())
                 }))
             }
+            hex if hex.starts_with("h'") => {
+                Type::Bytes(super::bytes_of_hex(&hex[2..hex.len() - 1]))
+            }
             quoted if quoted.starts_with('"') => Type::Text(quoted[1..].to_owned()),
             word => match word.parse() {
                 Ok(number) => Type::Number(number),
@@ -302,6 +319,8 @@ impl Parser {
             self.next();
             self.next();
             times = (least, self.next().parse().unwrap());
+        } else if self.take("*") {
+            times = (0, u64::MAX);
         }
         let name = match self.0.as_slice() {
             [.., colon, _] if colon == ":" => {

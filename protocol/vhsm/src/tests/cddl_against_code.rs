@@ -383,3 +383,33 @@ fn a_batch_takes_the_same_operations() {
     let operations = batch.items.iter().map(application::BatchItem::operation);
     assert_eq!(stated, spelled(operations.collect()));
 }
+
+/// The vault's own tests read the same items, and write them again byte for byte.
+#[test]
+fn a_sealed_file_matches_its_rules() {
+    let rules = Rules::of(&["types", "seal"]);
+    assert!(rules.accepts("seal-head", &golden_bytes("seal-head")));
+    let golden = golden_bytes("sealed-keys");
+    let mut rest = &golden[..];
+    let mut item = || {
+        let (len, after) = rest.split_first_chunk::<4>()?;
+        let (item, after) = after.split_at(u32::from_be_bytes(*len) as usize);
+        rest = after;
+        Some(item)
+    };
+    let mut keys = 0;
+    while let Some(key) = item() {
+        assert!(rules.accepts("sealed-key", key), "key {keys}");
+        let mut reader = Reader::new(key);
+        reader.array_of(4).unwrap();
+        reader.bytes().unwrap();
+        reader.u64().unwrap();
+        reader.u64().unwrap();
+        for number in 1..=reader.u64().unwrap() {
+            let version = item().unwrap();
+            assert!(rules.accepts("sealed-version", version), "{keys}: {number}");
+        }
+        keys += 1;
+    }
+    assert_eq!(keys, 4);
+}

@@ -105,7 +105,10 @@ pub(super) fn file(path: &str) -> String {
 
 /// The bytes of a golden file: hex digits over several lines.
 pub(super) fn golden_bytes(name: &str) -> Vec<u8> {
-    let text = file(&format!("golden/{name}.hex"));
+    bytes_of_hex(&file(&format!("golden/{name}.hex")))
+}
+
+pub(super) fn bytes_of_hex(text: &str) -> Vec<u8> {
     let digits: Vec<u32> = text
         .chars()
         .filter(|c| !c.is_ascii_whitespace())
