@@ -30,6 +30,14 @@ pub(crate) fn enter<R>(work: impl FnOnce() -> Result<R, CryptoError>) -> Result<
     settle(through(work))
 }
 
+/// Like [`enter`], for calls that go least deep: a cipher or a tag with a key that is expanded.
+pub(crate) fn enter_slightly<R>(
+    work: impl FnOnce() -> Result<R, CryptoError>,
+) -> Result<R, CryptoError> {
+    heap()?;
+    settle(on_stack(Depth::Slight, work))
+}
+
 /// Like [`enter`], for calls that draw random bytes. AWS-LC ends the process when it has no
 /// memory for a thread's generator, so that is seen to first.
 pub(crate) fn enter_drawing<R>(
@@ -92,7 +100,8 @@ fn on_stack<R>(depth: Depth, work: impl FnOnce() -> R) -> R {
     }
     let mut stack = arenas.stacks.take(depth);
     let silence = Silence::keep();
-    BEHIND.set(Some(depth));
+    // Not what was asked for: who has a shallow stack never waits for another.
+    BEHIND.set(Some(stack.depth()));
     let result = stack.run(work);
     BEHIND.set(around);
     registers::scrub();

@@ -104,7 +104,7 @@ impl AeadKey {
             .ok_or(CryptoError::BadLength)?;
         let out = out.get_mut(..written).ok_or(CryptoError::OutputTooShort)?;
         with_joined(aad, |aad| {
-            door::enter(|| {
+            door::enter_slightly(|| {
                 let mut len = 0;
                 // SAFETY: every pointer goes with the length of its slice; `out` is an exclusive
                 // borrow and so overlaps no input; the context is read only, which AWS-LC allows
@@ -162,7 +162,7 @@ impl AeadKey {
             .ok_or(CryptoError::NotAuthentic)?;
         let out = out.get_mut(..written).ok_or(CryptoError::OutputTooShort)?;
         with_joined(aad, |aad| {
-            door::enter(|| {
+            door::enter_slightly(|| {
                 let mut len = 0;
                 // SAFETY: as in `seal`.
                 let result = unsafe {

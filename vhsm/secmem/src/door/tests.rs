@@ -3,10 +3,10 @@
 mod depth;
 
 use super::*;
-use crate::crypto::{EcP256, MlKem768, fill_random};
+use crate::crypto::{EcP256, HashAlgorithm, Hmac, MlKem768, fill_random};
 use crate::install::arena_ranges;
 use crate::signals::block_signals_on_this_thread;
-use crate::stacks::STACK_LEN;
+use crate::stacks::{SLIGHT_STACK_LEN, STACK_LEN};
 use crate::testing::installed;
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,8 +38,11 @@ fn a_call_within_a_call_is_part_of_it() {
     // Deeper than the stack it is called from: on another, and back.
     let (before, _, after) = through(|| (place(), MlKem768::generate().unwrap(), place()));
     assert!(before.abs_diff(after) < STACK_LEN);
+    let (before, _, after) = enter_slightly(|| Ok((place(), through(place), place()))).unwrap();
+    assert!(before.abs_diff(after) < SLIGHT_STACK_LEN);
     let (outer, inner) = on_stack(Depth::Deep, || (place(), through(place)));
     assert!(outer.abs_diff(inner) < STACK_LEN);
+    let tagging = Hmac::new(HashAlgorithm::Sha256, b"key").unwrap();
     // More at once than there are stacks, each with calls of every kind inside.
     std::thread::scope(|scope| {
         for _ in 0..40 {
@@ -50,6 +53,12 @@ fn a_call_within_a_call_is_part_of_it() {
                     key.ecdh(&key.public_point())
                 });
                 assert_eq!(shared.unwrap().len(), 32);
+                // Some of them find no slight stack and are given a shallow one.
+                let tag = enter_slightly(|| {
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                    through(|| tagging.tag(b"message", &mut [0; 32]))
+                });
+                assert_eq!(tag, Ok(32));
             });
         }
     });

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! There are a few for all threads, since a call takes microseconds: a thread takes the one that
-//! it had before, else any other, else it waits. What goes deep has others, and what takes long
-//! yet another, at which such calls queue, so that they keep nobody else waiting. A call that goes
+//! it had before, else any other, else it waits. What goes least deep and is asked most has short
+//! ones, since zeroing is what a stack costs. What goes deep has others, and what takes long yet
+//! another, at which such calls queue, so that they keep nobody else waiting. A call that goes
 //! deeper than its stack touches the guard below, which ends the process. A stack that nobody has
 //! is zero.
 
@@ -32,6 +33,11 @@ use std::thread;
 /// to 4 KiB with AVX-512. A test measures again and fails when this is too little.
 pub(crate) const STACK_LEN: usize = 16 * 1024;
 
+/// Bytes of a stack for ciphers and tags with a key that is expanded: measured, they go up to 2.5
+/// KiB deep without optimisation, the copy of a keyed hash included. Zeroing 16 KiB instead takes a
+/// thirtieth of the time of a request.
+pub(crate) const SLIGHT_STACK_LEN: usize = 8 * 1024;
+
 /// Bytes of a stack for calls that go deep: measured, signing with ML-DSA-65 takes 76 KiB, and with
 /// RSA 9 KiB; verifying on P-521 9.2 KiB.
 pub(crate) const DEEP_STACK_LEN: usize = 128 * 1024;
@@ -46,6 +52,8 @@ const MIN_COUNT: usize = 4;
 const MAX_COUNT: usize = 16;
 /// Arena bytes for each stack: more than the fewest take at most a sixth of the arena.
 const ARENA_LEN_PER_STACK: usize = 128 * 1024;
+/// Arena bytes for each slight stack; a smaller arena has none, and shallow ones do.
+const ARENA_LEN_PER_SLIGHT_STACK: usize = 768 * 1024;
 const MAX_DEEP_COUNT: usize = 4;
 /// Arena bytes for each deep stack: together they take at most an eighth of the arena, or are one.
 const ARENA_LEN_PER_DEEP_STACK: usize = 1024 * 1024;
@@ -59,6 +67,8 @@ static NEXT_HOME: AtomicUsize = AtomicUsize::new(0);
 /// How deep a call goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Depth {
+    /// A cipher or a tag with a key that is expanded, and nothing else.
+    Slight,
     /// As almost all do, within microseconds.
     Shallow,
     /// Not much deeper, and for up to seconds.
@@ -70,24 +80,27 @@ pub(crate) enum Depth {
 /// All stacks of the heap arena.
 #[derive(Debug)]
 pub(crate) struct Stacks {
+    slight: Pool,
     shallow: Pool,
     slow: Pool,
     deep: Pool,
 }
 
 impl Stacks {
-    /// Stacks for good, taken from `heap`: two shallow ones and a deep one for each processor, as
-    /// far as the arena has room, and a slow one.
+    /// Stacks for good, taken from `heap`: two shallow ones, two slight ones and a deep one for
+    /// each processor, as far as the arena has room, and a slow one.
     pub(crate) fn in_heap(heap: &Heap) -> io::Result<Self> {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let most = (heap.size() / ARENA_LEN_PER_STACK).clamp(MIN_COUNT, MAX_COUNT);
         let count = processors.saturating_mul(2).clamp(MIN_COUNT, most);
         let most_deep = (heap.size() / ARENA_LEN_PER_DEEP_STACK).clamp(1, MAX_DEEP_COUNT);
         let deep_count = processors.clamp(1, most_deep);
+        let slight_count = (heap.size() / ARENA_LEN_PER_SLIGHT_STACK).min(count);
         Ok(Self {
-            shallow: Pool::in_heap(heap, count, STACK_LEN)?,
-            slow: Pool::in_heap(heap, 1, SLOW_STACK_LEN)?,
-            deep: Pool::in_heap(heap, deep_count, DEEP_STACK_LEN)?,
+            slight: Pool::in_heap(heap, slight_count, (Depth::Slight, SLIGHT_STACK_LEN))?,
+            shallow: Pool::in_heap(heap, count, (Depth::Shallow, STACK_LEN))?,
+            slow: Pool::in_heap(heap, 1, (Depth::Slow, SLOW_STACK_LEN))?,
+            deep: Pool::in_heap(heap, deep_count, (Depth::Deep, DEEP_STACK_LEN))?,
         })
     }
 
@@ -95,6 +108,13 @@ impl Stacks {
     #[inline]
     pub(crate) fn take(&self, depth: Depth) -> Stack<'_> {
         match depth {
+            // A longer one does as well; nobody waits for a slight one.
+            Depth::Slight => {
+                return self
+                    .slight
+                    .take_free()
+                    .unwrap_or_else(|| self.shallow.take());
+            }
             Depth::Shallow => &self.shallow,
             Depth::Slow => &self.slow,
             Depth::Deep => &self.deep,
@@ -107,6 +127,7 @@ impl Stacks {
 #[derive(Debug)]
 struct Pool {
     slots: Box<[Slot]>,
+    depth: Depth,
     /// Bytes of each.
     stack_len: usize,
     /// Threads that found every stack taken.
@@ -130,7 +151,7 @@ unsafe impl Send for Slot {}
 unsafe impl Sync for Slot {}
 
 impl Pool {
-    fn in_heap(heap: &Heap, count: usize, stack_len: usize) -> io::Result<Self> {
+    fn in_heap(heap: &Heap, count: usize, (depth, stack_len): (Depth, usize)) -> io::Result<Self> {
         let slots = (0..count)
             .map(|_| {
                 let guard = heap
@@ -150,6 +171,7 @@ impl Pool {
             .collect::<io::Result<_>>()?;
         Ok(Self {
             slots,
+            depth,
             stack_len,
             waiting: AtomicUsize::new(0),
             gate: Mutex::new(()),
@@ -169,7 +191,8 @@ impl Pool {
             home = NEXT_HOME.fetch_add(1, Ordering::Relaxed) % usize::MAX;
             HOME.set(home);
         }
-        let (before, from_home) = self.slots.split_at(home % self.slots.len());
+        // There may be none at all.
+        let (before, from_home) = self.slots.split_at(home.checked_rem(self.slots.len())?);
         from_home
             .iter()
             .chain(before)
@@ -223,6 +246,12 @@ pub(crate) struct Stack<'a> {
 }
 
 impl Stack<'_> {
+    /// How deep a call on it may go, which is more than was asked for where no other was free.
+    #[inline]
+    pub(crate) fn depth(&self) -> Depth {
+        self.pool.depth
+    }
+
     /// Runs `work` on this stack; a panic of it is the error. What prints a panic runs here too,
     /// and with a backtrace it goes too deep and the process ends, which for a panic in the midst
     /// of a key is as well.

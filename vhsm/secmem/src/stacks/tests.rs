@@ -44,12 +44,19 @@ fn bytes_of<'a>(stack: &'a mut Stack<'_>) -> &'a [u8] {
     unsafe { std::slice::from_raw_parts(stack.bottom(), stack.len()) }
 }
 
+/// Bytes of a heap that has slight stacks.
+const LONGER: usize = 1024 * 1024;
+
 /// A heap of its own with the fewest stacks, of each backing that the kernel has.
 fn pools() -> Vec<(Backing, Heap, Stacks)> {
+    pools_of(512 * 1024)
+}
+
+fn pools_of(heap_len: usize) -> Vec<(Backing, Heap, Stacks)> {
     [true, false]
         .into_iter()
         .map(|secret_first| {
-            let (mapping, backing, ..) = mapping::best(512 * 1024, secret_first).unwrap();
+            let (mapping, backing, ..) = mapping::best(heap_len, secret_first).unwrap();
             let heap = Heap::new(mapping, Traffic::Busy, 0);
             let stacks = Stacks::in_heap(&heap).unwrap();
             (backing, heap, stacks)
@@ -81,10 +88,10 @@ fn mapping_of(address: usize) -> (String, BTreeSet<String>) {
 
 #[test]
 fn a_stack_is_arena_and_stays_locked_and_secret_beside_its_guard() {
-    for (backing, heap, stacks) in pools() {
+    for (backing, heap, stacks) in pools().into_iter().chain(pools_of(LONGER)) {
         let (start, len) = heap.ranges().next().unwrap();
-        assert_eq!(stacks.shallow.slots.len(), MIN_COUNT);
-        let pools = [&stacks.shallow, &stacks.slow, &stacks.deep];
+        assert_eq!(stacks.slight.slots.is_empty(), heap.size() < LONGER);
+        let pools = [&stacks.slight, &stacks.shallow, &stacks.slow, &stacks.deep];
         let every = pools.map(|pool| pool.slots.iter().map(|slot| (slot, pool.stack_len)));
         for (slot, stack_len) in every.into_iter().flatten() {
             let bottom = slot.bottom.as_ptr().addr();
@@ -134,17 +141,20 @@ fn litter() {
 
 #[test]
 fn nothing_is_left_on_a_stack_that_is_given_back() {
-    for (_, _heap, stacks) in pools() {
-        let mut stack = stacks.take(Depth::Shallow);
-        let bottom = stack.bottom();
-        assert!(bytes_of(&mut stack).iter().all(|byte| *byte == 0));
-        stack.run(litter).unwrap();
-        let has_litter = |bytes: &[u8]| bytes.windows(8).any(|window| window == LITTER);
-        assert!(has_litter(bytes_of(&mut stack)), "the test sees litter");
-        drop(stack);
-        // SAFETY: that many bytes of the arena, which nobody uses: the pool is this test's.
-        let left = unsafe { std::slice::from_raw_parts(bottom, STACK_LEN) };
-        assert!(left.iter().all(|byte| *byte == 0));
+    let depths = [Depth::Slight, Depth::Shallow, Depth::Slow, Depth::Deep];
+    for (_, _heap, stacks) in pools().into_iter().chain(pools_of(LONGER)) {
+        for depth in depths {
+            let mut stack = stacks.take(depth);
+            let (bottom, len) = (stack.bottom(), stack.len());
+            assert!(bytes_of(&mut stack).iter().all(|byte| *byte == 0));
+            stack.run(litter).unwrap();
+            let has_litter = |bytes: &[u8]| bytes.windows(8).any(|window| window == LITTER);
+            assert!(has_litter(bytes_of(&mut stack)), "the test sees litter");
+            drop(stack);
+            // SAFETY: that many bytes of the arena, which nobody uses: the pool is this test's.
+            let left = unsafe { std::slice::from_raw_parts(bottom, len) };
+            assert!(left.iter().all(|byte| *byte == 0), "{depth:?}");
+        }
     }
 }
 
@@ -196,6 +206,26 @@ fn a_call_that_goes_too_deep_meets_the_guard() {
             .take(Depth::Shallow)
             .run(|| descend(case.parse().unwrap()))
             .unwrap();
+    }
+}
+
+#[test]
+fn who_finds_every_slight_stack_taken_has_a_shallow_one() {
+    for (_, _heap, stacks) in pools_of(LONGER) {
+        let count = stacks.slight.slots.len();
+        let slight: Vec<_> = (0..count).map(|_| stacks.take(Depth::Slight)).collect();
+        assert!(slight.iter().all(|stack| stack.depth() == Depth::Slight));
+        assert!(slight.iter().all(|stack| stack.len() == SLIGHT_STACK_LEN));
+        let shallow = stacks.take(Depth::Slight);
+        assert_eq!(
+            (shallow.depth(), shallow.len()),
+            (Depth::Shallow, STACK_LEN)
+        );
+        drop(slight);
+        assert_eq!(stacks.take(Depth::Slight).depth(), Depth::Slight);
+    }
+    for (_, _heap, stacks) in pools() {
+        assert_eq!(stacks.take(Depth::Slight).depth(), Depth::Shallow);
     }
 }
 

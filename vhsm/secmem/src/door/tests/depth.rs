@@ -7,7 +7,7 @@ use crate::crypto::{
     encapsulate_ml_kem_768, fill_random, hkdf, sha256, sha384, verify_ecdsa, verify_ed25519,
     verify_ml_dsa_65,
 };
-use crate::stacks::{DEEP_STACK_LEN, SLOW_STACK_LEN, STACK_LEN, deepest_of};
+use crate::stacks::{DEEP_STACK_LEN, SLIGHT_STACK_LEN, SLOW_STACK_LEN, STACK_LEN, deepest_of};
 use crate::testing::{case, in_child, installed};
 use std::collections::BTreeMap;
 
@@ -82,6 +82,23 @@ fn every_quick_call_and_a_signal_in_it_fit_a_stack() {
     depths.fit(STACK_LEN);
 }
 
+#[test]
+fn every_cipher_and_tag_and_a_signal_in_it_fit_a_slight_stack() {
+    installed();
+    let mut depths = Depths::default();
+    let data = vec![7; 65_536];
+    for algorithm in AeadAlgorithm::ALL {
+        sealing_calls(&mut depths, algorithm, &data);
+    }
+    for hash in HashAlgorithm::ALL {
+        let key = Hmac::new(hash, &[1; 32]).unwrap();
+        depths.measure("hmac tag", || keep(key.tag(&data, &mut [0; 64]).unwrap()));
+        let tag = &data[..hash.digest_len()];
+        depths.measure("hmac verify", || keep(key.verify(&data, tag).unwrap()));
+    }
+    depths.fit(SLIGHT_STACK_LEN);
+}
+
 fn curve_calls(depths: &mut Depths, curve: Curve, data: &[u8]) {
     depths.measure("ec generate", || keep(Ec::generate(curve).unwrap()));
     let mut scalar = vec![1; curve.scalar_len()];
@@ -126,9 +143,27 @@ fn cipher_calls(depths: &mut Depths, algorithm: AeadAlgorithm, data: &[u8]) {
     depths.measure("aead expand", || {
         keep(AeadKey::new(algorithm, &raw).unwrap());
     });
-    let key = AeadKey::new(algorithm, &raw).unwrap();
+    sealing_calls(depths, algorithm, data);
     let extended = Xaes256Gcm::new(&[1; 32]).unwrap();
-    for len in [0, 1, 16, 100, 500, 1024, 65_536] {
+    for len in LENS {
+        depths.measure("xaes", || {
+            let (mut sealed, mut out) = (vec![0; len + 16], vec![0; len]);
+            extended
+                .seal(&[1; 24], &[b"a", b"b"], &data[..len], &mut sealed)
+                .unwrap();
+            extended
+                .open(&[1; 24], &[b"a", b"b"], &sealed, &mut out)
+                .unwrap();
+        });
+    }
+}
+
+const LENS: [usize; 7] = [0, 1, 16, 100, 500, 1024, 65_536];
+
+/// With a key that is expanded.
+fn sealing_calls(depths: &mut Depths, algorithm: AeadAlgorithm, data: &[u8]) {
+    let key = AeadKey::new(algorithm, &vec![1; algorithm.key_len()]).unwrap();
+    for len in LENS {
         let mut sealed = vec![0; len + 16];
         key.seal(&[1; 12], &[b"a", b"b"], &data[..len], &mut sealed)
             .unwrap();
@@ -140,15 +175,6 @@ fn cipher_calls(depths: &mut Depths, algorithm: AeadAlgorithm, data: &[u8]) {
         depths.measure("open", || {
             let mut out = vec![0; len];
             key.open(&[1; 12], &[b"a", b"b"], &sealed, &mut out)
-                .unwrap();
-        });
-        depths.measure("xaes", || {
-            let (mut sealed, mut out) = (vec![0; len + 16], vec![0; len]);
-            extended
-                .seal(&[1; 24], &[b"a", b"b"], &data[..len], &mut sealed)
-                .unwrap();
-            extended
-                .open(&[1; 24], &[b"a", b"b"], &sealed, &mut out)
                 .unwrap();
         });
     }
