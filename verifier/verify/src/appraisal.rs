@@ -1,6 +1,7 @@
 //! Is authentic evidence wanted: the policy's reference values against the facts.
 
 mod sample;
+mod tdx;
 
 use crate::authenticity::{Facts, VerifiedEvidence};
 use crate::ledger::Ledger;
@@ -29,6 +30,7 @@ pub(crate) fn appraise(
         debug,
     } = match facts {
         Facts::Sample(facts) => sample::appraise(&facts, policy, &mut ledger),
+        Facts::Tdx(facts) => tdx::appraise(&facts, policy, &mut ledger),
     };
     if anchor != Anchor::Vendor {
         // Whatever the TEE's own appraisal claims: nothing vouches for this hardware.

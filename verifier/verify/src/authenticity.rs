@@ -4,8 +4,12 @@
 
 mod refusal;
 mod sample;
+mod tdx;
 
 pub use refusal::{Refusal, Refused};
+pub use tdx::{ChainFault, TdxRefusal};
+
+pub(crate) use tdx::TdxFacts;
 
 use crate::budget::Budget;
 use crate::collateral::Collateral;
@@ -28,6 +32,8 @@ pub struct VerifiedEvidence {
 pub(crate) enum Facts {
     /// Without hardware.
     Sample(SampleAllegation),
+    /// A TDX quote.
+    Tdx(Box<TdxFacts>),
 }
 
 /// What a TEE's own checks found. Each kind of evidence states all of it: a flag that this module
@@ -42,9 +48,7 @@ struct Found {
 pub(crate) struct Bench<'a> {
     pub(crate) expected: &'a Expected,
     pub(crate) policy: &'a AttestationPolicy,
-    #[expect(dead_code, reason = "sample evidence has no certificates")]
     pub(crate) collateral: &'a Collateral<'a>,
-    #[expect(dead_code, reason = "sample evidence has no dates")]
     pub(crate) now_secs: u64,
 }
 
@@ -71,12 +75,13 @@ impl VerifiedEvidence {
 pub(crate) fn verify(
     allegation: Allegation,
     bench: &Bench<'_>,
-    _budget: &mut Budget,
+    budget: &mut Budget,
     ledger: &mut Ledger,
 ) -> Result<VerifiedEvidence, Refusal> {
     let tee = allegation.tee();
     let Found { anchor, facts } = match allegation {
         Allegation::Sample(sample) => sample::verify(sample, bench, ledger)?,
+        Allegation::Tdx(tdx) => tdx::verify(tdx, bench, budget, ledger)?,
     };
     Ok(VerifiedEvidence {
         tee,

@@ -1,12 +1,16 @@
 //! What the attester alleges, and what the verifier expects of it. Parsing only: nothing here says
 //! whether any of it is true.
 
+pub mod ccel;
 mod certificate_table;
+mod cursor;
 mod expected;
 mod kbs_form;
 mod sample;
 mod snp_product;
 mod snp_report;
+mod tdx;
+pub mod tdx_quote;
 mod tee;
 
 pub use certificate_table::{CertificateTableFault, Certificates};
@@ -16,6 +20,7 @@ pub use snp_product::{SnpProduct, Tcb, Tcbs};
 pub use snp_report::{
     FirmwareVersion, GuestPolicy, RawTcb, ReportLengthFault, SNP_REPORT_LEN, SnpReport,
 };
+pub use tdx::TdxAllegation;
 pub use tee::Tee;
 
 pub(crate) use kbs_form::read;
@@ -38,6 +43,8 @@ pub struct UnverifiedEvidence<'a> {
 pub enum Allegation {
     /// Without hardware.
     Sample(SampleAllegation),
+    /// A TDX quote.
+    Tdx(TdxAllegation),
 }
 
 impl Allegation {
@@ -46,6 +53,7 @@ impl Allegation {
     pub const fn tee(&self) -> Tee {
         match self {
             Self::Sample(_) => Tee::Sample,
+            Self::Tdx(_) => Tee::Tdx,
         }
     }
 }

@@ -16,9 +16,11 @@
 
 mod hexadecimal;
 mod reference;
+mod tdx;
 mod wanted;
 
 pub use reference::{Coverage, ReferenceValue, ReferenceValues};
+pub use tdx::{EventLogUse, ServiceTd, TdxPolicy, TdxReference};
 pub use wanted::Wanted;
 
 use crate::authenticity::Refusal;
@@ -39,6 +41,7 @@ pub struct AttestationPolicy {
     danger_accept_sample: Stated<bool>,
     danger_test_anchors: Stated<Vec<[u8; 32]>>,
     sample_svn: Option<Stated<Vec<String>>>,
+    tdx: Option<TdxPolicy>,
 }
 
 impl AttestationPolicy {
@@ -75,6 +78,10 @@ impl AttestationPolicy {
                 anchors.iter().map(|anchor| bytes_of(anchor)).collect()
             })?,
             sample_svn: form.sample.map(|sample| text.stated(sample.svn)),
+            tdx: form
+                .tdx
+                .map(|tdx| TdxPolicy::read(&text, tdx))
+                .transpose()?,
         })
     }
 
@@ -90,7 +97,8 @@ impl AttestationPolicy {
                 return Err(Refusal::SampleNotAccepted { line });
             }
             Tee::Sample => self.sample_svn.is_some(),
-            Tee::Snp | Tee::Tdx | Tee::Tpm | Tee::AzSnpVtpm | Tee::AzTdxVtpm | Tee::Nvidia => false,
+            Tee::Tdx => self.tdx.is_some(),
+            Tee::Snp | Tee::Tpm | Tee::AzSnpVtpm | Tee::AzTdxVtpm | Tee::Nvidia => false,
         };
         if has_section {
             Ok(())
@@ -112,6 +120,12 @@ impl AttestationPolicy {
         &self.danger_test_anchors
     }
 
+    /// Which TDX quotes are wanted, if any are.
+    #[must_use]
+    pub fn tdx(&self) -> Option<&TdxPolicy> {
+        self.tdx.as_ref()
+    }
+
     /// The reference values for the svn of `sample` evidence.
     #[must_use]
     pub fn sample_svn(&self) -> Option<&Stated<Vec<String>>> {
@@ -126,6 +140,7 @@ struct FileForm {
     danger_accept_sample: Spanned<bool>,
     danger_test_anchors: Spanned<Vec<String>>,
     sample: Option<SampleForm>,
+    tdx: Option<tdx::TdxForm>,
 }
 
 #[derive(Deserialize)]

@@ -6,6 +6,18 @@ use std::collections::BTreeMap;
 /// One claim of the vector: AR4SI section 2.3 puts meaning on ranges of a signed byte.
 pub(crate) type TrustClaim = i8;
 
+/// `hardware`: genuine, and nothing is known against it.
+pub(crate) const GENUINE_HARDWARE: TrustClaim = 2;
+/// `hardware`: genuine, with faults that are not wanted.
+pub(crate) const CONTRAINDICATED_HARDWARE: TrustClaim = 97;
+/// `runtime-opaque`: memory is encrypted and hidden from the host.
+pub(crate) const ISOLATED_RUNTIME: TrustClaim = 2;
+/// `runtime-opaque`: the host may look, and the policy allows it.
+pub(crate) const VISIBLE_RUNTIME: TrustClaim = 32;
+/// `configuration`: what the policy wants.
+pub(crate) const APPROVED_CONFIGURATION: TrustClaim = 2;
+/// `configuration`: what the policy does not want.
+pub(crate) const CONTRAINDICATED_CONFIGURATION: TrustClaim = 96;
 /// No statement is made about this property.
 pub(crate) const NO_CLAIM: TrustClaim = 0;
 /// `executables`: only approved software was loaded at boot, as the reference values say.

@@ -1,5 +1,6 @@
 //! Why evidence is not authentic.
 
+use super::TdxRefusal;
 use crate::budget::BudgetExceeded;
 use crate::evidence::Tee;
 use crate::verdict::Check;
@@ -56,6 +57,9 @@ pub enum Refusal {
         /// What is wrong with it.
         fault: &'static str,
     },
+    /// A TDX quote is not authentic.
+    #[error("the TDX quote is not authentic")]
+    Tdx(#[from] TdxRefusal),
     /// It does not bind this challenge and key.
     #[error("report data does not bind this challenge and TEE public key")]
     ReportDataMismatch,

@@ -166,7 +166,11 @@ fn read_algorithms(data: &mut Cursor<'_>) -> Option<Result<Algorithms, LogMalfor
     for slot in 0..declared.len() {
         let algorithm = data.u16()?;
         let len = data.u16()?;
-        if declared.iter().flatten().any(|(other, _)| *other == algorithm) {
+        if declared
+            .iter()
+            .flatten()
+            .any(|(other, _)| *other == algorithm)
+        {
             let fault = "it declares an algorithm twice";
             return Some(Err(LogMalformed::SpecId { fault }));
         }

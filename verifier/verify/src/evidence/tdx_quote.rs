@@ -10,7 +10,7 @@
 //!      certification data of type 5: the PCK certificate chain in PEM
 //! ```
 //!
-//! Everything borrows from the quote and says no more than that the bytes are laid out like this.
+//! To parse a quote says no more than that its bytes are laid out like this.
 
 use super::cursor::Cursor;
 use thiserror::Error;
@@ -52,7 +52,7 @@ pub struct TdxQuote<'a> {
     /// The version 5 type of the body: 2, 3 or 4; `None` in version 4, which has TD 1.0 only.
     pub body_type: Option<u16>,
     /// What the TDX module reported about the trust domain.
-    pub report: TdReport<'a>,
+    pub report: TdReport,
     /// The bytes that the attestation key signs: header, body type and size, body.
     pub signed: &'a [u8],
     /// ECDSA P-256 signature over `signed`, r and s big-endian.
@@ -170,9 +170,7 @@ impl<'a> TdxQuote<'a> {
         let report = TdReport::parse(body).ok_or(truncated("TD report"))?;
         let signed_len = bytes.len().saturating_sub(cursor.rest().len());
         let signed = bytes.get(..signed_len).ok_or(truncated("TD report"))?;
-        let section = cursor
-            .counted_u32()
-            .ok_or(truncated("signature section"))?;
+        let section = cursor.counted_u32().ok_or(truncated("signature section"))?;
         let trailing_len = cursor.rest().len();
         if trailing_len > MAX_TRAILING_LEN {
             return Err(QuoteMalformed::Trailing { len: trailing_len });

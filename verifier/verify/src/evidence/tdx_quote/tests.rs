@@ -50,9 +50,15 @@ fn each_form_is_split_into_its_parts() {
         assert_eq!(quote.version, version);
         assert_eq!(quote.body_type, (version == 5).then_some(body_type));
         assert_eq!(quote.signed, &bytes[..body_at + body_len]);
-        assert_eq!(quote.report.tee_tcb_svn, &bytes[body_at..body_at + 16]);
-        assert_eq!(quote.report.report_data, &bytes[body_at + 520..body_at + 584]);
-        assert_eq!(quote.report.rtmr[3], &bytes[body_at + 472..body_at + 520]);
+        assert_eq!(quote.report.tee_tcb_svn[..], bytes[body_at..body_at + 16]);
+        assert_eq!(
+            quote.report.report_data[..],
+            bytes[body_at + 520..body_at + 584]
+        );
+        assert_eq!(
+            quote.report.rtmr[3][..],
+            bytes[body_at + 472..body_at + 520]
+        );
         assert_eq!(quote.signature, &[1; 64]);
         assert_eq!(quote.attestation_key, &[2; 64]);
         assert_eq!(quote.qe_report, &[3; 384]);
@@ -63,12 +69,15 @@ fn each_form_is_split_into_its_parts() {
         assert_eq!(quote.trailing_len, 70);
         assert_eq!(quote.report.v15.is_some(), body_len > 584);
         if let Some(v15) = quote.report.v15 {
-            assert_eq!(v15.tee_tcb_svn_2, &bytes[body_at + 584..body_at + 600]);
-            assert_eq!(v15.mr_service_td, &bytes[body_at + 600..body_at + 648]);
+            assert_eq!(v15.tee_tcb_svn_2[..], bytes[body_at + 584..body_at + 600]);
+            assert_eq!(v15.mr_service_td[..], bytes[body_at + 600..body_at + 648]);
             assert_eq!(v15.ex.is_some(), body_len == 885);
             if let Some(ex) = v15.ex {
                 assert_eq!(ex.vm_id, bytes[body_at + 648]);
-                assert_eq!(ex.current_service_td_hash, &bytes[body_at + 829..body_at + 877]);
+                assert_eq!(
+                    ex.current_service_td_hash[..],
+                    bytes[body_at + 829..body_at + 877]
+                );
             }
         }
     }
@@ -84,7 +93,12 @@ fn what_the_header_says_is_refused_by_name() {
         (set(&good, 2, &[3, 0]), KeyType { key_type: 3 }),
         (set(&good, 4, &[0]), TeeType { tee_type: 0 }),
         (set(&good, 12, &[0]), QeVendor),
-        (vec![0; MAX_QUOTE_LEN + 1], TooLong { len: MAX_QUOTE_LEN + 1 }),
+        (
+            vec![0; MAX_QUOTE_LEN + 1],
+            TooLong {
+                len: MAX_QUOTE_LEN + 1,
+            },
+        ),
         (Vec::new(), Truncated { part: "header" }),
     ] {
         assert_eq!(TdxQuote::parse(&bytes).unwrap_err(), wanted);
@@ -157,7 +171,10 @@ fn every_cut_is_refused() {
     for whole in [quote(4, 0, 584), quote(5, 4, 885)] {
         for cut in 0..whole.len() {
             let error = TdxQuote::parse(&whole[..cut]).unwrap_err();
-            assert!(matches!(error, QuoteMalformed::Truncated { .. }), "{cut}: {error}");
+            assert!(
+                matches!(error, QuoteMalformed::Truncated { .. }),
+                "{cut}: {error}"
+            );
         }
     }
 }

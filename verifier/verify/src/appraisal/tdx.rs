@@ -1,0 +1,378 @@
+//! TDX quotes: every field of the policy against what is reported.
+
+mod claims;
+mod event_log;
+
+use super::Appraised;
+use crate::authenticity::TdxFacts;
+use crate::checks::CheckName;
+use crate::checks::tdx::{
+    ADVISORIES, CACHED_KEYS, DEBUG, DYNAMIC_PLATFORM, MIGRATABLE, MR_CONFIG_ID, MR_OWNER,
+    MR_OWNER_CONFIG, MR_SEAM, MR_SERVICE_TD, MR_SIGNER_SEAM, MR_TD, PLATFORM_INSTANCE, PROFILING,
+    RESERVED_ATTRIBUTES, RTMR, SEAM_ATTRIBUTES, SEPT_VE_DISABLE, SMT, TCB_EVALUATION, TCB_STATUS,
+    XFAM,
+};
+use crate::collateral::TcbFacts;
+use crate::evidence::tdx_quote::TdReport;
+use crate::ledger::Ledger;
+use crate::policy::{AttestationPolicy, Coverage, ServiceTd, TdxPolicy, TdxReference, Wanted};
+use crate::strict_toml::Stated;
+use crate::trust_vector::{
+    APPROVED_BOOT, APPROVED_CONFIGURATION, CONTRAINDICATED_CONFIGURATION, CONTRAINDICATED_HARDWARE,
+    CONTRAINDICATED_RUNTIME, GENUINE_HARDWARE, ISOLATED_RUNTIME, NO_CLAIM, TrustVector,
+    VISIBLE_RUNTIME,
+};
+
+/// TDX module ABI, `TD_ATTRIBUTES`: bits that give the host a view into the trust domain (TUD).
+const ATTRIBUTE_DEBUG: u64 = 1;
+const ATTRIBUTES_PROFILING: u64 = 0b111_0000;
+const ATTRIBUTE_SEPT_VE_DISABLE: u64 = 1 << 28;
+const ATTRIBUTE_MIGRATABLE: u64 = 1 << 29;
+/// Defined by TDX 1.5: 0, 4 to 6, 16 to 22, 27 to 31, 62, 63.
+const ATTRIBUTES_DEFINED: u64 =
+    ATTRIBUTE_DEBUG | ATTRIBUTES_PROFILING | 0x7f << 16 | 0x1f << 27 | 0b11 << 62;
+
+/// Makes every check, and claims what follows.
+pub(super) fn appraise(
+    facts: &TdxFacts,
+    policy: &AttestationPolicy,
+    ledger: &mut Ledger,
+) -> Appraised {
+    let report = &facts.report;
+    let Some(policy) = policy.tdx() else {
+        // A policy without the section admits no quote; were one to come here, nothing is wanted.
+        return Appraised {
+            claims: claims::of(facts, None),
+            vector: TrustVector {
+                hardware: CONTRAINDICATED_HARDWARE,
+                ..TrustVector::default()
+            },
+            debug: is_debug(report),
+        };
+    };
+    let hardware = hardware(facts, policy, ledger);
+    let is_opaque = attributes(report, policy, ledger);
+    let is_xfam = xfam(report, policy, ledger);
+    let (reference, is_measured) = measurements(report, policy, ledger);
+    let is_logged = event_log::check(facts, policy, ledger);
+    let is_configured = configuration(report, policy, ledger);
+    let is_platform = platform(&facts.tcb, policy, ledger);
+    let states_configuration = facts.binds_init_data
+        || policy.mr_config_id.value.value().is_some()
+        || policy.mr_owner.value.value().is_some()
+        || policy.mr_owner_config.value.value().is_some();
+    Appraised {
+        claims: claims::of(facts, reference),
+        vector: TrustVector {
+            hardware: if hardware && is_platform {
+                GENUINE_HARDWARE
+            } else {
+                CONTRAINDICATED_HARDWARE
+            },
+            executables: if is_measured && is_logged {
+                APPROVED_BOOT
+            } else {
+                CONTRAINDICATED_RUNTIME
+            },
+            runtime_opaque: match (is_opaque && is_xfam, is_debug(report)) {
+                (false, _) => CONTRAINDICATED_RUNTIME,
+                (true, true) => VISIBLE_RUNTIME,
+                (true, false) => ISOLATED_RUNTIME,
+            },
+            configuration: match (is_configured, states_configuration) {
+                (false, _) => CONTRAINDICATED_CONFIGURATION,
+                (true, true) => APPROVED_CONFIGURATION,
+                (true, false) => NO_CLAIM,
+            },
+            ..TrustVector::default()
+        },
+        debug: is_debug(report),
+    }
+}
+
+/// Whether the host may look into the trust domain.
+fn is_debug(report: &TdReport) -> bool {
+    report.td_attributes & (ATTRIBUTE_DEBUG | ATTRIBUTES_PROFILING) != 0
+}
+
+/// Checks 12 to 14: what is below the trust domain.
+fn hardware(facts: &TdxFacts, policy: &TdxPolicy, ledger: &mut Ledger) -> bool {
+    let (tcb, report) = (&facts.tcb, &facts.report);
+    let wanted = &policy.tcb_status;
+    let status = if wanted.value.contains(&tcb.status) {
+        Ok(())
+    } else {
+        Err(format!(
+            "TCB status is {}, which is not among those wanted",
+            tcb.status
+        ))
+    };
+    let status = ledger.hold(TCB_STATUS, wanted.line, status);
+    let advisories = ledger.want(ADVISORIES, &policy.advisories, |accepted| {
+        let open: Vec<&str> = tcb.advisories.iter().map(String::as_str).collect();
+        let open = open
+            .into_iter()
+            .filter(|advisory| !accepted.contains(*advisory));
+        let open: Vec<&str> = open.collect();
+        if open.is_empty() {
+            Ok(())
+        } else {
+            Err(format!(
+                "advisories are open that are not accepted: {}",
+                open.join(", ")
+            ))
+        }
+    });
+    let evaluation = ledger.want(TCB_EVALUATION, &policy.minimum_tcb_evaluation, |minimum| {
+        let found = tcb.evaluation_number;
+        (found >= *minimum)
+            .then_some(())
+            .ok_or_else(|| format!("TCB evaluation number is {found}, below {minimum}"))
+    });
+    let seam = register(MR_SEAM, &policy.mr_seam, &report.mr_seam, ledger);
+    let signer = &report.mr_signer_seam;
+    let signer = register(MR_SIGNER_SEAM, &policy.mr_signer_seam, signer, ledger);
+    let attributes = ledger.want(SEAM_ATTRIBUTES, &policy.seam_attributes, |wanted| {
+        let found = report.seam_attributes;
+        equal(found == *wanted, || {
+            format!("SEAM attributes are {found:016x}, not {wanted:016x}")
+        })
+    });
+    status & advisories & evaluation & seam & signer & attributes
+}
+
+/// Check 15.
+fn attributes(report: &TdReport, policy: &TdxPolicy, ledger: &mut Ledger) -> bool {
+    let found = report.td_attributes;
+    let debug = danger(
+        DEBUG,
+        &policy.danger_allow_debug,
+        found & ATTRIBUTE_DEBUG != 0,
+        "the host may debug the trust domain",
+        ledger,
+    );
+    let profiling = danger(
+        PROFILING,
+        &policy.danger_allow_profiling,
+        found & ATTRIBUTES_PROFILING != 0,
+        "the host may profile the trust domain",
+        ledger,
+    );
+    let reserved = found & !ATTRIBUTES_DEFINED;
+    if reserved == 0 {
+        ledger.pass(RESERVED_ATTRIBUTES);
+    } else {
+        ledger.fail(
+            RESERVED_ATTRIBUTES,
+            format!("attributes {reserved:016x} are set, which TDX 1.5 does not define"),
+        );
+    }
+    let migratable = danger(
+        MIGRATABLE,
+        &policy.danger_allow_migration,
+        found & ATTRIBUTE_MIGRATABLE != 0,
+        "the trust domain can be migrated",
+        ledger,
+    );
+    let sept = ledger.want(SEPT_VE_DISABLE, &policy.sept_ve_disable, |wanted| {
+        let is_set = found & ATTRIBUTE_SEPT_VE_DISABLE != 0;
+        equal(is_set == *wanted, || {
+            format!("SEPT_VE_DISABLE is {}", u8::from(is_set))
+        })
+    });
+    debug & profiling & (reserved == 0) & migratable & sept
+}
+
+/// Check 16.
+fn xfam(report: &TdReport, policy: &TdxPolicy, ledger: &mut Ledger) -> bool {
+    let found = report.xfam;
+    let (required, allowed) = (&policy.xfam_required, &policy.xfam_allowed);
+    let missing = required
+        .value
+        .value()
+        .map_or(0, |required| required & !found);
+    let surplus = allowed.value.value().map_or(0, |allowed| found & !allowed);
+    match (&required.value, &allowed.value) {
+        (Wanted::Any, Wanted::Any) => {
+            ledger.waive(XFAM, required.line);
+            true
+        }
+        _ if missing != 0 => {
+            let reason = format!("XFAM {found:016x} lacks {missing:016x}");
+            ledger.hold(XFAM, required.line, Err(reason))
+        }
+        _ if surplus != 0 => {
+            let reason = format!("XFAM {found:016x} has {surplus:016x}, which is not allowed");
+            ledger.hold(XFAM, allowed.line, Err(reason))
+        }
+        _ => ledger.hold(XFAM, required.line, Ok(())),
+    }
+}
+
+/// Checks 17 and 18: one reference value has the measurement, the registers, and the coverage.
+fn measurements<'a>(
+    report: &TdReport,
+    policy: &'a TdxPolicy,
+    ledger: &mut Ledger,
+) -> (Option<&'a TdxReference>, bool) {
+    let line = policy.requires_coverage.line;
+    let candidates = policy.references.iter();
+    let candidates: Vec<&TdxReference> = candidates.filter(|r| r.mr_td == report.mr_td).collect();
+    let Some(first) = candidates.first() else {
+        let reason = format!("MRTD {} is no reference value's", hex(&report.mr_td));
+        ledger.fail(MR_TD, reason);
+        ledger.fail(RTMR, "no reference value has this MRTD");
+        return (None, false);
+    };
+    ledger.pass(MR_TD);
+    let matching = || {
+        candidates
+            .iter()
+            .filter(|r| differing(report, r).is_empty())
+    };
+    let missing = |r: &TdxReference| {
+        let missing = policy
+            .requires_coverage
+            .value
+            .difference(&r.covers)
+            .copied();
+        missing.collect::<Vec<Coverage>>()
+    };
+    if let Some(reference) = matching().find(|r| missing(r).is_empty()) {
+        ledger.pass(RTMR);
+        return (Some(reference), true);
+    }
+    let reason = match matching().next() {
+        Some(r) => format!(
+            "reference value {:?} of line {} does not cover {}",
+            r.name,
+            r.line,
+            missing(r)
+                .iter()
+                .map(Coverage::to_string)
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
+        None => format!(
+            "reference value {:?} of line {} has another {}",
+            first.name,
+            first.line,
+            differing(report, first).join(", ")
+        ),
+    };
+    (None, ledger.hold(RTMR, line, Err(reason)))
+}
+
+/// The registers that are not those of the reference value.
+fn differing(report: &TdReport, reference: &TdxReference) -> Vec<String> {
+    let registers = report.rtmr.iter().zip(&reference.rtmr).enumerate();
+    registers
+        .filter(|(_, (found, wanted))| wanted.value().is_some_and(|wanted| wanted != *found))
+        .map(|(index, (found, _))| format!("RTMR{index} than {}", hex(found)))
+        .collect()
+}
+
+/// Checks 19 and 20.
+fn configuration(report: &TdReport, policy: &TdxPolicy, ledger: &mut Ledger) -> bool {
+    let id = register(
+        MR_CONFIG_ID,
+        &policy.mr_config_id,
+        &report.mr_config_id,
+        ledger,
+    );
+    let owner = register(MR_OWNER, &policy.mr_owner, &report.mr_owner, ledger);
+    let config = &report.mr_owner_config;
+    let config = register(MR_OWNER_CONFIG, &policy.mr_owner_config, config, ledger);
+    let service = match &report.v15 {
+        // Before TDX 1.5 there were no service trust domains.
+        None => {
+            ledger.not_applicable(MR_SERVICE_TD);
+            true
+        }
+        Some(v15) => ledger.want(MR_SERVICE_TD, &policy.mr_service_td, |wanted| {
+            let bound = [
+                Some(v15.mr_service_td),
+                v15.ex.map(|ex| ex.current_service_td_hash),
+            ];
+            let mut bound = bound.into_iter().flatten().filter(|hash| *hash != [0; 48]);
+            let unwanted = match wanted {
+                ServiceTd::Nobody => bound.next(),
+                ServiceTd::AnyOf(hashes) => bound.find(|hash| !hashes.contains(hash)),
+            };
+            unwanted.map_or(Ok(()), |hash| {
+                Err(format!("service trust domain {} is bound", hex(&hash)))
+            })
+        }),
+    };
+    id & owner & config & service
+}
+
+/// Check 22. What the certificate does not say is not what is wanted.
+fn platform(tcb: &TcbFacts, policy: &TdxPolicy, ledger: &mut Ledger) -> bool {
+    let instance = ledger.want(
+        PLATFORM_INSTANCE,
+        &policy.platform_instances,
+        |wanted| match &tcb.platform_instance {
+            Some(found) if wanted.contains(found) => Ok(()),
+            Some(found) => Err(format!("platform instance {} is not listed", hex(found))),
+            None => Err("the PCK certificate names no platform instance".to_owned()),
+        },
+    );
+    let mut flag = |name, wanted: &Stated<Wanted<bool>>, found: Option<bool>| {
+        ledger.want(name, wanted, |wanted| match found {
+            Some(found) => equal(found == *wanted, || {
+                format!("the PCK certificate says {found}")
+            }),
+            None => Err("the PCK certificate does not say".to_owned()),
+        })
+    };
+    let smt = flag(SMT, &policy.smt, tcb.smt);
+    let dynamic = flag(
+        DYNAMIC_PLATFORM,
+        &policy.dynamic_platform,
+        tcb.dynamic_platform,
+    );
+    let cached = flag(CACHED_KEYS, &policy.cached_keys, tcb.cached_keys);
+    instance & smt & dynamic & cached
+}
+
+fn register(
+    name: CheckName,
+    wanted: &Stated<Wanted<Vec<[u8; 48]>>>,
+    found: &[u8; 48],
+    ledger: &mut Ledger,
+) -> bool {
+    ledger.want(name, wanted, |wanted| {
+        equal(wanted.contains(found), || {
+            format!("{} is not listed", hex(found))
+        })
+    })
+}
+
+/// What `allowed` has to be true for.
+fn danger(
+    name: CheckName,
+    allowed: &Stated<bool>,
+    found: bool,
+    reason: &str,
+    ledger: &mut Ledger,
+) -> bool {
+    if found && allowed.value {
+        ledger.waive(name, allowed.line);
+        return true;
+    }
+    let result = if found {
+        Err(reason.to_owned())
+    } else {
+        Ok(())
+    };
+    ledger.hold(name, allowed.line, result)
+}
+
+fn equal(holds: bool, reason: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(reason()) }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    base16ct::lower::encode_string(bytes)
+}
