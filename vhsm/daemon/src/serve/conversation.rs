@@ -31,6 +31,8 @@ pub(crate) struct Conversation {
     packet: Place,
     spin: Spin,
     loan: Loan,
+    /// Whether a pause ends the loan, which costs a timer at each packet.
+    is_loan_bounded: bool,
     has_begun: bool,
     /// Whether a version was agreed on.
     is_greeted: bool,
@@ -87,6 +89,7 @@ impl Conversation {
             ),
             spin: Spin::new(daemon.processors),
             loan: Loan::new(),
+            is_loan_bounded: false,
             daemon,
             link,
             packet: Place::default(),
@@ -117,16 +120,32 @@ impl Conversation {
         };
         self.serve(next)?;
         if self.loan.is_due() && self.packet.borrow(self.link.account()) {
-            // Where the pause cannot be bounded, nothing is borrowed.
-            if self.bound_pause(Some(LONGEST_PAUSE)).is_err() {
-                self.packet.end_loan();
-            }
+            self.bound_loan();
         }
         Ok(())
     }
 
+    /// Has a pause end the loan, as soon as another connection may be kept from one by it. Until
+    /// then nobody waits for it. Whoever sleeps when the others come has it until it speaks again,
+    /// and they have to look at their packets first: that is all that they lose.
+    fn bound_loan(&mut self) {
+        let connections = self.daemon.quota.connections();
+        if self.is_loan_bounded || !self.link.account().are_loans_scarce(connections) {
+            return;
+        }
+        match self.bound_pause(Some(LONGEST_PAUSE)) {
+            Ok(()) => self.is_loan_bounded = true,
+            // Where the pause cannot be bounded, nothing is borrowed.
+            Err(_) => self.packet.end_loan(),
+        }
+    }
+
     /// Takes the next packet into the borrowed buffer, and answers it.
     fn turn_in_haste(&mut self) -> Result<(), Ended> {
+        self.bound_loan();
+        if self.packet.borrowed().is_none() {
+            return Ok(());
+        }
         let connections = self.daemon.quota.connections();
         // What was found is taken in the same way as what was not.
         let _ = self.spin.look(self.link.connection(), connections);
@@ -139,6 +158,7 @@ impl Conversation {
             Err(RecvError::TimedOut) => {
                 self.loan.end();
                 self.packet.end_loan();
+                self.is_loan_bounded = false;
                 self.bound_pause(None).map_err(|_| Ended)
             }
             Err(RecvError::Truncated { len, room }) => {

@@ -28,6 +28,13 @@ pub(crate) struct Ceilings {
     pub(crate) kept_len: usize,
 }
 
+impl Ceilings {
+    /// How many buffers that any packet fits may be lent at once.
+    fn loans(&self) -> usize {
+        self.kept_len / MAX_PACKET_LEN
+    }
+}
+
 /// A ceiling was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum QuotaExceeded {
@@ -173,11 +180,15 @@ impl Account {
     /// Room for a buffer that any packet fits, for a busy connection, if there is any. All together
     /// take as much as all buffers that are kept.
     pub(crate) fn lend(&self) -> Option<LentSlot> {
-        let most = self.ceilings.kept_len / MAX_PACKET_LEN;
-        raise(&self.lent_to_all, 1, most)?;
+        raise(&self.lent_to_all, 1, self.ceilings.loans())?;
         Some(LentSlot {
             lent: Arc::clone(&self.lent_to_all),
         })
+    }
+
+    /// Whether, with so many connections open, one may be kept from a loan by another's.
+    pub(crate) fn are_loans_scarce(&self, connections: usize) -> bool {
+        connections > self.ceilings.loans()
     }
 
     /// Room to keep a buffer of `len` bytes, if there is any; without, things are slower, no more.
@@ -386,6 +397,23 @@ mod tests {
         drop(most);
         assert!(account.charge(100).is_ok());
     }
+
+    #[test]
+    fn loans_are_scarce_once_there_are_more_connections_than_they_are() {
+        for loans in 0..3 {
+            let quota = Quota::new(Ceilings {
+                kept_len: loans * MAX_PACKET_LEN,
+                ..quota().ceilings
+            });
+            let slot = connect(&quota, 1).unwrap();
+            let account = slot.account();
+            assert!(!account.are_loans_scarce(loans));
+            assert!(account.are_loans_scarce(loans + 1));
+            let lent: Vec<_> = std::iter::from_fn(|| account.lend()).collect();
+            assert_eq!(lent.len(), loans);
+        }
+    }
+
     #[test]
     fn one_uid_keeps_half_of_what_may_be_kept() {
         let quota = quota();

@@ -10,6 +10,8 @@ use nitride_protocol::application::{
 use nitride_protocol::{
     Call, KeyName, KeyType, MaterialFormat, Message, open_reply, write_request,
 };
+use nix::sys::socket::{getsockopt, sockopt};
+use nix::sys::time::TimeValLike;
 
 #[test]
 fn head_of_an_unread_packet_is_whole_and_holds_no_material() {
@@ -43,7 +45,7 @@ fn daemon(policy: &str) -> Arc<Daemon> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("test.toml"), policy).unwrap();
     let text = format!(
-        "policy-dir = {:?}\n[arena]\nrecords = \"1MiB\"\nheap = \"1MiB\"\n",
+        "policy-dir = {:?}\n[arena]\nrecords = \"1MiB\"\nheap = \"3MiB\"\n",
         folder.path()
     );
     let path = folder.path().join("vhsmd.toml");
@@ -91,6 +93,32 @@ struct Talk {
 }
 
 impl Talk {
+    /// A conversation that has been greeted.
+    fn with(daemon: &Arc<Daemon>) -> Self {
+        let (link, theirs) = link_of(daemon);
+        let mut talk = Self {
+            conversation: Conversation::new(Arc::clone(daemon), link),
+            theirs,
+            packet: [0; 4096],
+            reply: [0; 4096],
+        };
+        talk.conversation.begin();
+        talk.ask(&Hello {
+            min_version: 1,
+            max_version: 1,
+            client: "test",
+            wait_ms: 0,
+        });
+        talk
+    }
+
+    /// How long the conversation waits for a packet; zero is for ever.
+    fn longest_pause(&self) -> Duration {
+        let connection = self.conversation.link.connection();
+        let timeout = getsockopt(connection, sockopt::ReceiveTimeout).unwrap();
+        Duration::from_micros(timeout.num_microseconds().try_into().unwrap())
+    }
+
     /// Asks, has it answered, and gives the answer.
     fn ask<'a, 'r, R>(&'r mut self, request: &R) -> R::Reply<'r>
     where
@@ -127,21 +155,7 @@ operations = ["generate", "sign", "verify", "encrypt", "decrypt", "mac", "verify
 #[test]
 fn what_is_asked_most_is_answered_without_allocating() {
     let uid = nix::unistd::getuid().to_string();
-    let daemon = daemon(&ALL_OF_IT.replace("UID", &uid));
-    let (link, theirs) = link_of(&daemon);
-    let mut talk = Talk {
-        conversation: Conversation::new(daemon, link),
-        theirs,
-        packet: [0; 4096],
-        reply: [0; 4096],
-    };
-    talk.conversation.begin();
-    talk.ask(&Hello {
-        min_version: 1,
-        max_version: 1,
-        client: "test",
-        wait_ms: 0,
-    });
+    let mut talk = Talk::with(&daemon(&ALL_OF_IT.replace("UID", &uid)));
     let name = |name| KeyName::parse(name).unwrap();
     for (key, key_type) in [
         ("signing", KeyType::EcP256),
@@ -211,4 +225,32 @@ fn what_is_asked_most_is_answered_without_allocating() {
     };
     assert_eq!(talk.allocations(&verify_mac), 0);
     assert_eq!(talk.allocations(&Random { len: 32 }), 0);
+}
+
+#[test]
+fn a_loan_ends_by_a_pause_as_soon_as_another_connection_may_want_it() {
+    let uid = nix::unistd::getuid().to_string();
+    let daemon = daemon(&ALL_OF_IT.replace("UID", &uid));
+    let mut talk = Talk::with(&daemon);
+    (0..20).for_each(|_| {
+        talk.ask(&Random { len: 8 });
+    });
+    assert!(talk.conversation.packet.borrowed().is_some());
+    assert_eq!(talk.longest_pause(), Duration::ZERO);
+    let another = link_of(&daemon);
+    // What was asked for before the other came is waited for without end, and no longer.
+    talk.ask(&Random { len: 8 });
+    talk.ask(&Random { len: 8 });
+    assert_eq!(talk.longest_pause(), LONGEST_PAUSE);
+    assert!(talk.conversation.packet.borrowed().is_some());
+    assert!(talk.conversation.turn().is_ok());
+    assert!(talk.conversation.packet.borrowed().is_none());
+    assert_eq!(talk.longest_pause(), Duration::ZERO);
+    // Whoever borrows while there are others is bounded from the first packet on.
+    (0..100).for_each(|_| {
+        talk.ask(&Random { len: 8 });
+    });
+    assert!(talk.conversation.packet.borrowed().is_some());
+    assert_eq!(talk.longest_pause(), LONGEST_PAUSE);
+    drop(another);
 }
