@@ -125,15 +125,15 @@ impl<'c> UnverifiedCiphertext<'c> {
 }
 
 fn header(number: u8, key_id: &[u8; 16], version: u32) -> [u8; HEADER_LEN] {
-    let [m0, m1, m2] = MAGIC;
     let mut header = [0; HEADER_LEN];
-    let bytes = [m0, m1, m2, number]
-        .into_iter()
-        .chain(*key_id)
-        .chain(version.to_be_bytes());
-    for (place, byte) in header.iter_mut().zip(bytes) {
-        *place = byte;
-    }
+    // Part by part: byte by byte it took a third as long as the cipher over a short message.
+    let (magic, rest) = header.split_at_mut(MAGIC.len());
+    let (number_place, rest) = rest.split_at_mut(1);
+    let (key_id_place, version_place) = rest.split_at_mut(key_id.len());
+    magic.copy_from_slice(&MAGIC);
+    number_place.fill(number);
+    key_id_place.copy_from_slice(key_id);
+    version_place.copy_from_slice(&version.to_be_bytes());
     header
 }
 

@@ -1,14 +1,12 @@
+mod decisions;
+
 use crate::keys::{Key, Keys};
 use crate::policy::{ActivePolicy, GateRule, KeyRule};
 use crate::{Peer, Refusal, Vault};
+use decisions::Decisions;
 use nitride_protocol::{KeyName, KeyType, Operation, OperationSet};
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::sync::Arc;
-
-/// Names whose decisions one session remembers; past that it starts over. Names that no rule is
-/// about are not remembered, so a stranger cannot make the vault keep anything.
-const MAX_DECISIONS: usize = 256;
 
 /// Over which socket the peer came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,7 +34,7 @@ pub struct Session {
     is_admin: bool,
     /// What the rules grant the peer on any name.
     anywhere: OperationSet,
-    decisions: HashMap<Box<str>, Decision>,
+    decisions: Decisions,
 }
 
 /// What one generation of the policy says of one peer and one name.
@@ -57,8 +55,8 @@ pub struct Used {
     pub key_type: KeyType,
     /// Its version.
     pub version: u32,
-    /// Whether the seal has the key: what was made with it is lost with it, so no answer may leave
-    /// before the file has it.
+    /// Whether the seal has this key, or another one that the request used: what was made with it
+    /// is lost with it, so no answer may leave before the file has it.
     pub is_sealed: bool,
 }
 
@@ -78,7 +76,7 @@ impl Session {
         Self {
             is_admin: policy.is_admin(&peer),
             anywhere: policy.granted_anywhere(&peer),
-            decisions: HashMap::new(),
+            decisions: Decisions::default(),
             wait_ms: 0,
             refusal: None,
             batch_refusals: Vec::new(),
@@ -167,7 +165,7 @@ impl Session {
     /// Works out what the policy says of `name`, unless that is remembered already together with
     /// the key. Nothing is remembered of a name on which the peer is granted nothing.
     pub(crate) fn decide(&mut self, keys: &Keys, name: KeyName<'_>) -> Result<(), Refusal> {
-        let known = self.decisions.get(name.as_str());
+        let known = self.decisions.recall(name.as_str());
         if known.is_some_and(|decision| decision.key.is_some()) {
             return Ok(());
         }
@@ -186,10 +184,7 @@ impl Session {
             gate,
             key: keys.find(name.as_str())?,
         };
-        if self.decisions.len() >= MAX_DECISIONS {
-            self.decisions.clear();
-        }
-        self.decisions.insert(name.as_str().into(), decision);
+        self.decisions.insert(name.as_str(), decision);
         Ok(())
     }
 
