@@ -5,7 +5,7 @@ use crate::executable::ProgramReader;
 use crate::log_budget::LogBudget;
 use crate::refusals::RecentRefusals;
 use crate::rounds::Waiting;
-use crate::seal::{NotSealed, Seal, SealError, told};
+use crate::seal::{NotSealed, Seal, SealError, Stake, credentials_folder, told};
 use crate::serve::{Attesting, Ceilings, Link, Quota};
 use crate::store::{Arenas, Keeping, growth_warning};
 use crate::watch::Watch;
@@ -153,7 +153,10 @@ impl Daemon {
             processors: std::thread::available_parallelism().map_or(1, usize::from),
             cgroups: CgroupRoot::find().ok(),
             recipients,
-            seal: config.seal.as_ref().map(|seal| Seal::new(&config, seal)),
+            seal: config
+                .seal
+                .as_ref()
+                .map(|seal| Seal::new(&config, seal, credentials_folder())),
             config,
             log_budget: LogBudget::default(),
             config_path,
@@ -340,9 +343,13 @@ impl Daemon {
     ///
     /// # Errors
     /// [`NotSealed`].
-    pub(crate) fn settle_seal(&self, before: u64, rests: bool) -> Result<(), NotSealed> {
+    pub(crate) fn settle_seal(
+        &self,
+        before: u64,
+        stake: impl FnOnce(bool) -> Stake,
+    ) -> Result<(), NotSealed> {
         match &self.seal {
-            Some(seal) => seal.settle(self, before, rests),
+            Some(seal) => seal.settle(self, before, stake),
             None => Ok(()),
         }
     }

@@ -105,6 +105,9 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(text) = confined.warning() {
         Event::Warning { text }.emit();
     }
+    // A record that is dropped from here on is a key that is gone, and be it one that a file did not
+    // bring to its end; a start that failed before loses none.
+    nitride_secmem::keep_dropped_records(false);
     // Before anybody asks for a key that is in the file.
     if let Some(seal) = &daemon.seal {
         seal.begin(&daemon, has_records);
@@ -117,10 +120,8 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
         generation: daemon.generation(),
     }
     .emit();
-    // A record that is dropped while the service runs is a key that is gone; before, and from here
-    // on again, it is one for the next process.
-    nitride_secmem::keep_dropped_records(false);
     let served = run::run(&daemon, sockets);
+    // And from here on again it is one for the next process.
     if daemon.is_wiped() {
         // What was still being made meanwhile goes as well, and all of it is zeroed on the way out.
         nitride_secmem::wipe_all();

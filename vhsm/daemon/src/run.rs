@@ -248,9 +248,8 @@ fn stop(daemon: &Daemon, machinery: Machinery) {
         // A thread that has panicked has said so.
         let _ = thread.join();
     }
-    // What was brought or rotated since the last second.
     if let Some(seal) = &daemon.seal {
-        seal.tick(daemon);
+        seal.end(daemon);
     }
     daemon.watch.close();
     Event::Stopped { cut }.emit();

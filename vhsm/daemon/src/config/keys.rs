@@ -135,6 +135,7 @@ pub(crate) const KEYS: &[ConfigKey] = &[
     key(SEAL, "credential", "name of the systemd credential, of 32 to 4096 bytes, for platform = \"credential\""),
     key(SEAL, "provisioned", "a key of type secret or hmac whose source is kbs:///, mixed in, so that the service has a say over each boot; it is fetched as soon as the agent is there"),
     key(SEAL, "counter", "true has the TPM count the files, so that an older one put back is refused, destroy is for good and max-uses may be sealed"),
+    key(SEAL, "must-exist", "true, once the first file is written, refuses to begin anew where there is none: whoever took it away would have what was destroyed forgotten"),
     key(SEAL, "danger-simulated", "true says that platform = \"sample\" is meant, whose key is no secret"),
 
     table(PolicyTop, "rule", "grants operations on names to peers; what no rule grants is denied"),

@@ -19,6 +19,8 @@ pub(crate) struct SealSettings {
     pub(crate) provisioned: Option<KeyNameBuf>,
     /// Whether the TPM counts the files, so that an older one is not taken.
     pub(crate) counter: bool,
+    /// Whether a start without a sealed file is a fault, and not the first one.
+    pub(crate) must_exist: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -29,6 +31,8 @@ pub(super) struct RawSeal {
     credential: Option<Spanned<String>>,
     provisioned: Option<Spanned<String>>,
     counter: Option<Spanned<bool>>,
+    #[serde(default)]
+    must_exist: bool,
     #[serde(default)]
     danger_simulated: bool,
 }
@@ -72,6 +76,7 @@ impl RawSeal {
             },
             platform,
             counter,
+            must_exist: self.must_exist,
         })
     }
 
@@ -180,9 +185,12 @@ mod tests {
         let found = settings("platform = \"tpm\"").unwrap();
         assert_eq!(found.folder, Path::new("/var/lib/vhsm/seal"));
         assert_eq!((found.credential, found.provisioned), (None, None));
-        assert!(!found.counter);
-        let found = settings("platform = \"tpm\"\ncounter = true\nprovisioned = \"a/b\"").unwrap();
-        assert!(found.counter && found.provisioned.is_some());
+        assert!(!found.counter && !found.must_exist);
+        let found = settings(
+            "platform = \"tpm\"\ncounter = true\nprovisioned = \"a/b\"\nmust-exist = true",
+        )
+        .unwrap();
+        assert!(found.counter && found.must_exist && found.provisioned.is_some());
         let found = settings("platform = \"credential\"\ncredential = \"seal.key\"").unwrap();
         assert_eq!(found.credential.as_deref(), Some("seal.key"));
         assert!(settings("platform = \"sample\"\ndanger-simulated = true").is_ok());

@@ -4,6 +4,7 @@ use crate::config::DiskKey;
 use crate::daemon::Daemon;
 use crate::event::Event;
 use crate::rounds::{Parking, Waiter, Woken};
+use crate::seal::Stake;
 use crate::stop::{StopSignal, Wait};
 use nitride_ipc::peer::{PeerIdentity, resolve};
 use nitride_protocol::Status;
@@ -196,9 +197,14 @@ fn attempt(daemon: &Daemon, disk_key: &DiskKey, client: Client<'_>, deadline: In
     let seen = daemon.waiting.moment();
     let now = Daemon::now();
     let unchanged = daemon.vault.seal_changes();
+    // What is released is not needed again, but its use is counted.
+    let stake = |has_changed| match has_changed {
+        true => Stake::Rests,
+        false => Stake::Nothing,
+    };
     let want = match daemon.vault.release_to_volume(&disk_key.volume, now) {
         // Its use counts after a reboot, too.
-        Ok(secret) => match daemon.settle_seal(unchanged, false) {
+        Ok(secret) => match daemon.settle_seal(unchanged, stake) {
             Ok(()) => return Try::Secret(secret),
             Err(error) => return Try::Later(error.to_string()),
         },

@@ -119,6 +119,9 @@ pub(crate) enum SealError {
     /// The file was written under a counter.
     #[error("the sealed file is counted, and no counter is configured")]
     Counted,
+    /// Where one has to be, there is none.
+    #[error("there is no sealed file, and must-exist says that there has to be one")]
+    Missing,
     /// It was put back.
     #[error("the sealed file is none that counts: the counter is at {counter}")]
     PutBack {
@@ -179,6 +182,12 @@ impl SealError {
         }
     }
 
+    /// Whether the platform finds that it never made what it was asked by.
+    pub(super) fn is_foreign(&self) -> bool {
+        let foreign = Status::PlatformForeign;
+        matches!(self, Self::Platform { fault: QuoteFault::Refused { status }, .. } if *status == foreign)
+    }
+
     /// What an administrator can do about it.
     pub(crate) fn remedy(&self) -> &'static str {
         match self {
@@ -203,6 +212,9 @@ impl SealError {
             Self::NotCounted | Self::Counted => {
                 "configure counter as it was when the file was written; to change it, move the file \
                  away and restart vhsmd while the records are kept, which writes it anew"
+            }
+            Self::Missing => {
+                "put the newest file back; to begin anew, without its keys, remove must-exist"
             }
             Self::PutBack { .. } => {
                 "put the newest file back; if there is none, its keys are lost: vhsm wipe begins anew"

@@ -14,6 +14,9 @@ const LOCK: &str = "lock";
 /// A head is no longer than this, with its params.
 const MAX_HEAD_LEN: u64 = 8192;
 
+/// More than the smallest file has, in bytes.
+const TRIAL_LEN: usize = 16 << 10;
+
 /// One of the files that there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Name {
@@ -135,10 +138,26 @@ impl Folder {
         Ok(Some(bytes))
     }
 
+    /// Tries whether a file could be written.
+    pub(super) fn try_to_write(&self) -> Result<(), SealError> {
+        self.write_half(&[0; TRIAL_LEN])
+            .and_then(|()| remove(&self.path_of(Name::Half)))
+            .map_err(SealError::Write)
+    }
+
     /// Has `file` on the disk as the next one, whole or not at all.
     pub(super) fn write_next(&self, file: &[u8]) -> Result<(), SealError> {
-        let path = self.path_of(Name::Half);
         let written = || {
+            self.write_half(file)?;
+            fs::rename(self.path_of(Name::Half), self.path_of(Name::Next))?;
+            self.sync()
+        };
+        written().map_err(SealError::Write)
+    }
+
+    fn write_half(&self, file: &[u8]) -> io::Result<()> {
+        let path = self.path_of(Name::Half);
+        {
             // Past the limit the kernel sends a signal that ends the process.
             if u64::try_from(file.len()).map_or(true, |len| len > self.max_file_len) {
                 return Err(Errno::EFBIG.into());
@@ -155,10 +174,8 @@ impl Folder {
                 let _ = fs::remove_file(&path);
                 return Err(error);
             }
-            fs::rename(&path, self.path_of(Name::Next))?;
-            self.sync()
-        };
-        written().map_err(SealError::Write)
+            Ok(())
+        }
     }
 
     /// Has the file take the first name, for good.

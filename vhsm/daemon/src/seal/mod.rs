@@ -11,18 +11,24 @@
 //! ```
 //!
 //! - A file that could not be opened is never written over, and does not stop vhsmd.
-//! - No answer leaves that rests on a change which is not in the file, as long as it can be
-//!   written: one write covers all who wait for it.
+//! - No answer leaves that rests on a change which is not in the file: one write covers all who
+//!   wait for it, and nobody else waits.
+//! - What outlived the process may be in no file, until this one has written.
 //! - What cannot be written is tried again each second, and said.
 
 mod fault;
 mod folder;
 mod open;
 mod platform;
+mod settle;
 mod shown;
+#[cfg(test)]
+mod tests;
+mod wipe;
 mod write;
 
 pub(crate) use fault::SealError;
+pub(crate) use settle::{NotSealed, Stake};
 pub(crate) use shown::{Shown, told};
 
 use crate::config::{Config, SealSettings};
@@ -30,10 +36,10 @@ use crate::daemon::Daemon;
 use folder::Folder;
 use nitride_vault::seal::{Ladder, Sealing};
 use platform::{Part, Source};
-use shown::State;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// The folder of the unit's credentials, as systemd names it.
 pub(crate) fn credentials_folder() -> Option<PathBuf> {
@@ -50,11 +56,15 @@ pub(crate) struct Seal {
     begun: AtomicU64,
     /// The vault's changes up to which the file has them.
     covered: AtomicU64,
+    /// Whether there are keys of an earlier process that no file need have: it ended as it did.
+    owes_records: AtomicBool,
     is_open: AtomicBool,
     /// Whether the last write failed.
     is_behind: AtomicBool,
     /// Whether to write without a change that the vault counts.
     is_due: AtomicBool,
+    /// When to write even so: ages and uses are of the last write after a reboot.
+    refresh_at_ms: AtomicU64,
     shown: Mutex<Shown>,
 }
 
@@ -82,23 +92,24 @@ struct Opened {
     generation: u64,
 }
 
-/// The answer to a change that is not in the file.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error(
-    "what changed holds in memory and is sealed as soon as that can be; a reboot before loses it"
-)]
-pub(crate) struct NotSealed(#[source] Arc<SealError>);
-
 /// Tries to open it are this far apart at first, and at most.
 const FIRST_PAUSE_MS: u64 = 1000;
 const LONGEST_PAUSE_MS: u64 = 60_000;
+/// Ages and uses that `rotate-after` goes by are at most so much younger after a reboot that
+/// nobody saw coming. A counter bears a step this often for decades.
+const REFRESH_PERIOD: Duration = Duration::from_secs(6 * 3600);
 
 impl Seal {
     /// Makes the folder, which has to be there before vhsmd gives up what is outside its own.
-    pub(crate) fn new(config: &Config, settings: &SealSettings) -> Self {
+    /// `credentials` is the folder of the unit's credentials.
+    pub(crate) fn new(
+        config: &Config,
+        settings: &SealSettings,
+        credentials: Option<PathBuf>,
+    ) -> Self {
         let helper = config.evidence.as_ref();
         Self {
-            source: Source::new(settings, credentials_folder(), helper),
+            source: Source::new(settings, credentials, helper),
             work: Mutex::new(Work {
                 folder: Folder::make(&settings.folder),
                 asked: None,
@@ -111,9 +122,11 @@ impl Seal {
             settings: settings.clone(),
             begun: AtomicU64::new(0),
             covered: AtomicU64::new(0),
+            owes_records: AtomicBool::new(false),
             is_open: AtomicBool::new(false),
             is_behind: AtomicBool::new(false),
             is_due: AtomicBool::new(false),
+            refresh_at_ms: AtomicU64::new(u64::MAX),
             shown: Mutex::new(Shown::new(settings.platform)),
         }
     }
@@ -122,6 +135,7 @@ impl Seal {
     /// earlier process are there, of which the file may not know.
     pub(crate) fn begin(&self, daemon: &Daemon, has_records: bool) {
         daemon.vault.set_sealing(Sealing::Closed);
+        self.owes_records.store(has_records, Ordering::Release);
         self.is_due.store(has_records, Ordering::Release);
         self.try_to_open(daemon);
     }
@@ -132,64 +146,48 @@ impl Seal {
             // Whatever comes to be meanwhile is to be in the file.
             self.is_due.store(true, Ordering::Release);
             self.try_to_open(daemon);
-        } else if self.is_due.load(Ordering::Acquire) || !self.covers(daemon.vault.seal_changes()) {
-            // It is said where it goes wrong.
-            let _ = self.write_for(daemon, None);
+            return;
+        }
+        if Daemon::now().boot_ms >= self.refresh_at_ms.load(Ordering::Acquire) {
+            self.refresh_later();
+            self.have_ages_written(daemon);
+        }
+        self.write_what_is_due(daemon);
+    }
+
+    /// The last time, when nobody is served any more: what was brought or rotated since the last
+    /// second, and how old everything is by now.
+    pub(crate) fn end(&self, daemon: &Daemon) {
+        if self.is_open() {
+            self.have_ages_written(daemon);
+            self.write_what_is_due(daemon);
         }
     }
 
-    /// Before a reply leaves: has the file have every change that it may rest on. `before` is what
-    /// the vault counted before the request; `rests` says whether the reply is worth nothing
-    /// without a version that may not be in the file.
-    ///
-    /// # Errors
-    /// [`NotSealed`] where the request itself, or another at the same time, changed something that
-    /// is not in the file, or where it rests on that.
-    pub(crate) fn settle(
-        &self,
-        daemon: &Daemon,
-        before: u64,
-        rests: bool,
-    ) -> Result<(), NotSealed> {
+    fn have_ages_written(&self, daemon: &Daemon) {
+        // Where that cannot be told, they may have aged.
+        if daemon.vault.seal_ages().unwrap_or(true) {
+            self.is_due.store(true, Ordering::Release);
+        }
+    }
+
+    fn write_what_is_due(&self, daemon: &Daemon) {
         let changes = daemon.vault.seal_changes();
-        if self.covers(changes) || !self.is_open() {
-            return Ok(());
-        }
-        let needs_it = changes != before || rests;
-        // Others are not kept from their work for as long as a disk is full.
-        if !needs_it && self.is_behind.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        match self.write_for(daemon, Some(changes)) {
-            Err(error) if needs_it => Err(NotSealed(error)),
-            Ok(()) | Err(_) => Ok(()),
-        }
+        let wanted = if self.is_due.load(Ordering::Acquire) {
+            None
+        } else if self.covers(changes) {
+            return;
+        } else {
+            // Somebody may be writing that at this moment.
+            Some(changes)
+        };
+        // It is said where it goes wrong.
+        let _ = self.write_for(daemon, wanted);
     }
 
     /// Notes that the policy has changed, which says what is sealed.
     pub(crate) fn note_policy(&self) {
         self.is_due.store(true, Ordering::Release);
-    }
-
-    /// Leaves nothing that opens: the files are removed and, where there is a counter, no copy of
-    /// one ever counts again. No file is written any more.
-    ///
-    /// # Errors
-    /// [`SealError`]; as much was done as could be.
-    pub(crate) fn wipe(&self) -> Result<(), SealError> {
-        let mut work = self.work();
-        work.is_wiped = true;
-        self.is_open.store(false, Ordering::Release);
-        self.shown().set(State::Closed, &SealError::Wiped);
-        work.folder.take()?;
-        let removed = work.remove_all();
-        work.opened = None;
-        work.asked = None;
-        let forgotten = match self.settings.counter {
-            true => self.source.forget(),
-            false => Ok(()),
-        };
-        removed.and(forgotten)
     }
 
     /// How it is, for people.
@@ -201,8 +199,22 @@ impl Seal {
         self.is_open.load(Ordering::Acquire)
     }
 
+    /// Lets changes through: first those who make them have to wait for the file.
+    fn let_in(&self, let_changes: impl FnOnce()) {
+        self.is_open.store(true, Ordering::SeqCst);
+        let_changes();
+    }
+
     fn covers(&self, changes: u64) -> bool {
-        changes <= self.covered.load(Ordering::Acquire)
+        !self.owes_records.load(Ordering::Acquire)
+            && changes <= self.covered.load(Ordering::Acquire)
+    }
+
+    /// When to write next if nothing changes, from now on.
+    fn refresh_later(&self) {
+        let period_ms = u64::try_from(REFRESH_PERIOD.as_millis()).unwrap_or(u64::MAX);
+        let at_ms = Daemon::now().boot_ms.saturating_add(period_ms);
+        self.refresh_at_ms.store(at_ms, Ordering::Release);
     }
 
     fn work(&self) -> MutexGuard<'_, Work> {

@@ -3,17 +3,25 @@
 use super::fault::SealError;
 use super::folder::Name;
 use super::platform::Part;
-use super::shown::State;
+use super::shown::{State, told};
 use super::write::Writing;
 use super::{FIRST_PAUSE_MS, LONGEST_PAUSE_MS, Opened, Seal, Work};
 use crate::daemon::Daemon;
 use crate::event::Event;
 use crate::randomness::SystemDraw;
 use nitride_protocol::Status;
+use nitride_secmem::SecretBuf;
 use nitride_vault::audit::{self, AuditKind};
-use nitride_vault::seal::{Generation, Head, Ladder, Sealing};
+use nitride_vault::seal::{Generation, Head, Ladder, MIN_PART_LEN, Sealing};
 use std::io;
 use std::sync::atomic::Ordering;
+
+/// What an opening came to.
+struct Brought {
+    keys: u64,
+    /// Whether there was no file.
+    is_anew: bool,
+}
 
 impl Seal {
     /// Tries to open it, if it is time.
@@ -24,24 +32,25 @@ impl Seal {
             return;
         }
         match self.open(&mut work, daemon) {
-            Ok(keys) => {
+            Ok(Brought { keys, is_anew }) => {
+                self.take_up_update(&mut work, daemon);
                 let opened = work.opened.as_ref();
                 let generation = opened.map_or(0, |opened| opened.generation);
                 {
                     let mut shown = self.shown();
                     shown.set_open(generation);
-                    shown.keys = keys;
+                    shown.keys = shown.keys.max(keys);
                 }
+                self.refresh_later();
                 let is_durable = self.settings.counter;
-                daemon.vault.set_sealing(Sealing::Open { is_durable });
-                // From here on changes of sealed keys are let through, and wait for the file.
-                self.is_open.store(true, Ordering::Release);
+                self.let_in(|| daemon.vault.set_sealing(Sealing::Open { is_durable }));
                 drop(work);
-                self.tell_open(daemon, keys, generation);
-                if self.is_due.load(Ordering::Acquire) {
-                    // It is said where it goes wrong.
-                    let _ = self.write_for(daemon, None);
+                if is_anew {
+                    self.tell_anew(daemon);
                 }
+                self.tell_open(daemon, keys, generation);
+                // What outlived the process, or what the file has and is not to have.
+                self.write_what_is_due(daemon);
             }
             Err(error) => {
                 let (state, pause_ms) = match error.is_wait() {
@@ -56,8 +65,7 @@ impl Seal {
         }
     }
 
-    /// Gives how many keys it brought.
-    fn open(&self, work: &mut Work, daemon: &Daemon) -> Result<u64, SealError> {
+    fn open(&self, work: &mut Work, daemon: &Daemon) -> Result<Brought, SealError> {
         work.folder.take()?;
         let current = self.read_head(work, Name::Current);
         // Without a counter, what has not taken over was never acknowledged.
@@ -68,7 +76,8 @@ impl Seal {
         let (current, next) = match (current, next) {
             (Ok(None), Ok(None)) => {
                 self.begin_anew(work, daemon)?;
-                return Ok(0);
+                let (keys, is_anew) = (0, true);
+                return Ok(Brought { keys, is_anew });
             }
             (Ok(current), Ok(next)) => (current, next),
             // The other one may be the one that counts.
@@ -81,7 +90,11 @@ impl Seal {
         let name = [Name::Current, Name::Next][usize::from(which)];
         let [current, next] = heads;
         match if which { next } else { current } {
-            Some(head) => self.open_one(work, daemon, (name, &head), ladder),
+            Some(head) => {
+                let keys = self.open_one(work, daemon, (name, &head), ladder)?;
+                let is_anew = false;
+                Ok(Brought { keys, is_anew })
+            }
             None => Err(SealError::NotOpen),
         }
     }
@@ -162,16 +175,11 @@ impl Seal {
             // It was there when its head was read.
             SealError::Write(io::ErrorKind::NotFound.into())
         })?;
-        let had_changes = daemon.vault.seal_changes() != 0;
         let now = Daemon::now();
         let keys = daemon
             .vault
             .unseal(head, &keys, &file, now, &mut SystemDraw)?;
-        if had_changes {
-            self.is_due.store(true, Ordering::Release);
-        }
-        self.covered
-            .store(daemon.vault.seal_changes(), Ordering::Release);
+        // Of what changed before, and of what this has found, nothing is in the file but by a write.
         work.opened = Some(Opened {
             part,
             ladder,
@@ -180,36 +188,68 @@ impl Seal {
         Ok(keys)
     }
 
-    /// There is no file yet: the first one is due.
+    /// There is no file yet. The first one is written before anything is let in: a counter without
+    /// a file would close the seal for good.
     fn begin_anew(&self, work: &mut Work, daemon: &Daemon) -> Result<(), SealError> {
+        if self.settings.must_exist {
+            return Err(SealError::Missing);
+        }
+        let is_made = matches!(&work.asked, Some((params, _)) if params.is_empty());
+        if !is_made {
+            self.expect_everything_else(work, daemon)?;
+        }
         let part = self.part(work, &[])?;
-        let is_ready = || {
-            // That there is one says whether nitride-quote has made it.
-            let ladder = match self.settings.counter {
-                true => {
-                    self.source.count(&part.params, false)?;
-                    Ladder::with_counter()
-                }
-                false => Ladder::without_counter(),
-            };
-            let head = self.head(&part, Generation::NONE)?;
-            daemon.vault.sealing_key(&head, &part.secret)?;
-            Ok(ladder)
-        };
-        match is_ready() {
-            Ok(ladder) => {
+        match self.write_first(work, &part, daemon) {
+            Ok(covered) => {
+                let ladder = match self.settings.counter {
+                    true => Ladder::with_counter(),
+                    false => Ladder::without_counter(),
+                };
                 work.opened = Some(Opened {
                     part,
                     ladder,
-                    generation: 0,
+                    generation: covered.generation.0,
                 });
-                self.is_due.store(true, Ordering::Release);
+                self.is_due.store(false, Ordering::Release);
+                self.note_written(covered);
                 Ok(())
             }
             Err(error) => {
                 // Not made anew at each try.
                 work.asked = Some((Vec::new(), part));
                 Err(error)
+            }
+        }
+    }
+
+    /// Before a counter is made for it: whatever else the first file takes is there.
+    fn expect_everything_else(&self, work: &Work, daemon: &Daemon) -> Result<(), SealError> {
+        work.folder.try_to_write()?;
+        let part = Part {
+            secret: SecretBuf::with_len(MIN_PART_LEN)?,
+            params: Vec::new(),
+            is_old: false,
+        };
+        let head = self.head(&part, Generation::NONE)?;
+        daemon.vault.sealing_key(&head, &part.secret)?;
+        Ok(())
+    }
+
+    /// Where the platform was updated since: from the next file on, what it was opens nothing. If
+    /// that cannot be had now, what there is goes on until the next start.
+    fn take_up_update(&self, work: &mut Work, daemon: &Daemon) {
+        let Some(opened) = work.opened.as_mut().filter(|opened| opened.part.is_old) else {
+            return;
+        };
+        match self.source.part(&[]) {
+            Ok(part) => {
+                opened.part = part;
+                self.is_due.store(true, Ordering::Release);
+            }
+            Err(error) => {
+                let because = told(&error);
+                let what = "the sealed file stays bound to what the platform was before its update";
+                self.tell(daemon, what, &because);
             }
         }
     }
@@ -236,6 +276,14 @@ impl Seal {
         daemon.status_bell.notify_one();
     }
 
+    /// What was sealed before, if anything was, does not come back: nobody may fail to see it.
+    fn tell_anew(&self, daemon: &Daemon) {
+        let what = "the seal begins anew";
+        let because = "no sealed file was there; if one should have been, its keys and what was \
+                       destroyed in it are unknown: put it back, and state must-exist in [seal]";
+        self.tell(daemon, what, because);
+    }
+
     /// Says it once, wherever people look.
     pub(super) fn tell_fault(&self, daemon: &Daemon, state: State, error: &SealError) {
         let Some(because) = self.shown().set(state, error) else {
@@ -246,11 +294,11 @@ impl Seal {
             State::Closed => "the seal is closed",
             State::Open => "the sealed file is not written",
         };
-        Event::SealFailed {
-            what,
-            because: &because,
-        }
-        .emit();
+        self.tell(daemon, what, &because);
+    }
+
+    fn tell(&self, daemon: &Daemon, what: &str, because: &str) {
+        Event::SealFailed { what, because }.emit();
         let reason = format!("{what}: {because}");
         let event = audit::Event {
             status: Status::SealUnavailable,

@@ -21,6 +21,8 @@ pub(super) struct Part {
     pub(super) secret: SecretBuf,
     /// What gives it again; no secret.
     pub(super) params: Vec<u8>,
+    /// Whether the platform was updated since: a new one would be bound to what it is now.
+    pub(super) is_old: bool,
 }
 
 /// Where it comes from.
@@ -56,8 +58,11 @@ impl Source {
     pub(super) fn part(&self, params: &[u8]) -> Result<Part, SealError> {
         if self.platform == Platform::Credential {
             let secret = self.read_credential()?;
-            let params = Vec::new();
-            return Ok(Part { secret, params });
+            return Ok(Part {
+                secret,
+                params: Vec::new(),
+                is_old: false,
+            });
         }
         let question = PlatformKeyRequest {
             platform: self.platform.as_str(),
@@ -72,6 +77,7 @@ impl Source {
         Ok(Part {
             secret: SecretBuf::copy_of(reply.secret)?,
             params: reply.params.to_vec(),
+            is_old: reply.is_old,
         })
     }
 
@@ -88,11 +94,12 @@ impl Source {
             .map_err(|fault| self.fault(fault))
     }
 
-    /// Removes the counter: whatever it counted is dead.
-    pub(super) fn forget(&self) -> Result<(), SealError> {
+    /// Removes the counter that is configured, and the one that `params` count by where that is
+    /// another: whatever they counted is dead.
+    pub(super) fn forget(&self, params: &[u8]) -> Result<(), SealError> {
         let question = ForgetRequest {
             platform: self.platform.as_str(),
-            params: &[],
+            params,
         };
         let mut packet = [0; 256];
         quote::ask(self.helper()?, &question, &mut packet)
@@ -153,6 +160,7 @@ fn read_all(mut file: File, room: &mut [u8]) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::set_arenas_up;
     use super::*;
     use nitride_ipc::Listener;
     use nitride_protocol::{Status, open_request, write_refusal, write_reply};
@@ -168,10 +176,12 @@ mod tests {
             credential: Some("seal.key".into()),
             provisioned: None,
             counter: false,
+            must_exist: false,
         }
     }
 
     fn by_credential(folder: &Path) -> Source {
+        set_arenas_up();
         let folder = Some(folder.to_owned());
         Source::new(&settings(Platform::Credential), folder, None)
     }
@@ -223,6 +233,7 @@ mod tests {
         answer: impl FnOnce(u16, &mut [u8]) -> Option<usize> + Send,
         act: impl FnOnce(&Source) -> T,
     ) -> T {
+        set_arenas_up();
         let dir = tempfile::tempdir().unwrap();
         let helper = Evidence {
             tee: "sample".into(),

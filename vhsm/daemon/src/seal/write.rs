@@ -68,11 +68,11 @@ impl Shelf for Writing<'_> {
 }
 
 /// What went into a file.
-struct Covered {
+pub(super) struct Covered {
     keys: u64,
     left_out: Option<String>,
     changes: u64,
-    generation: Generation,
+    pub(super) generation: Generation,
 }
 
 impl Seal {
@@ -86,7 +86,14 @@ impl Seal {
     ) -> Result<(), Arc<SealError>> {
         let came = self.begun.load(Ordering::SeqCst);
         let mut work = self.work();
-        if changes.is_some_and(|changes| self.covers(changes)) {
+        // Whoever had the lock may have written it.
+        let is_written = match changes {
+            Some(changes) => self.covers(changes),
+            None => {
+                !self.is_due.load(Ordering::Acquire) && self.covers(daemon.vault.seal_changes())
+            }
+        };
+        if is_written {
             return Ok(());
         }
         if let Some((number, error)) = &work.failed
@@ -101,13 +108,7 @@ impl Seal {
             Ok(covered) => {
                 let generation = covered.generation.0;
                 work.failed = None;
-                self.covered.store(covered.changes, Ordering::Release);
-                self.is_behind.store(false, Ordering::Release);
-                let mut shown = self.shown();
-                let is_again = shown.set_open(generation);
-                shown.keys = covered.keys;
-                shown.left_out = covered.left_out;
-                drop(shown);
+                let is_again = self.note_written(covered);
                 if is_again {
                     Event::SealWrittenAgain { generation }.emit();
                     daemon.status_bell.notify_one();
@@ -130,6 +131,21 @@ impl Seal {
         }
     }
 
+    /// Notes what the file has from now on; gives whether it was behind.
+    pub(super) fn note_written(&self, covered: Covered) -> bool {
+        self.covered.store(covered.changes, Ordering::Release);
+        // Whatever was here before is in it.
+        self.owes_records.store(false, Ordering::Release);
+        self.is_behind.store(false, Ordering::Release);
+        self.refresh_later();
+        let mut shown = self.shown();
+        let is_again = shown.set_open(covered.generation.0);
+        shown.keys = covered.keys;
+        shown.left_out = covered.left_out;
+        is_again
+    }
+
+    /// Writes the next file, whether or not anything has changed.
     fn write(&self, work: &mut Work, daemon: &Daemon) -> Result<Covered, SealError> {
         if work.is_wiped {
             return Err(SealError::Wiped);
@@ -140,16 +156,9 @@ impl Seal {
         let part = &opened.part;
         let mut covered = None;
         let mut make = |generation| {
-            let head = self.head(part, generation)?;
-            let key = daemon.vault.sealing_key(&head, &part.secret)?;
-            let sealed = daemon.vault.seal(&head, &key, Daemon::now())?;
-            covered = Some(Covered {
-                keys: sealed.keys,
-                left_out: sealed.left_out,
-                changes: sealed.changes,
-                generation,
-            });
-            Ok(sealed.file)
+            let (file, what) = self.make(daemon, part, generation)?;
+            covered = Some(what);
+            Ok(file)
         };
         let mut writing = Writing::new(&work.folder, &self.source, &part.params, &mut make);
         opened.ladder.commit(&mut writing)?;
@@ -157,6 +166,43 @@ impl Seal {
         opened.generation = covered.generation.0;
         daemon.vault.seal_kept(covered.generation);
         Ok(covered)
+    }
+
+    /// Writes the first file of a part: for what its counter, which nobody has stepped yet, is at.
+    /// So from the moment that it is there it counts.
+    pub(super) fn write_first(
+        &self,
+        work: &Work,
+        part: &Part,
+        daemon: &Daemon,
+    ) -> Result<Covered, SealError> {
+        let generation = match self.settings.counter {
+            true => Generation(self.source.count(&part.params, false)?),
+            false => Generation::NONE,
+        };
+        let (file, covered) = self.make(daemon, part, generation)?;
+        work.folder.write_next(&file)?;
+        work.folder.take_over()?;
+        daemon.vault.seal_kept(generation);
+        Ok(covered)
+    }
+
+    fn make(
+        &self,
+        daemon: &Daemon,
+        part: &Part,
+        generation: Generation,
+    ) -> Result<(Vec<u8>, Covered), SealError> {
+        let head = self.head(part, generation)?;
+        let key = daemon.vault.sealing_key(&head, &part.secret)?;
+        let sealed = daemon.vault.seal(&head, &key, Daemon::now())?;
+        let covered = Covered {
+            keys: sealed.keys,
+            left_out: sealed.left_out,
+            changes: sealed.changes,
+            generation,
+        };
+        Ok((sealed.file, covered))
     }
 
     /// A head for one file: no two have the same salt, and so no two the same key.

@@ -8,9 +8,10 @@ use super::seat::Seat;
 use super::shared::SharedFault;
 use crate::daemon::Daemon;
 use crate::randomness::SystemDraw;
+use crate::seal::NotSealed;
 use nitride_ipc::memory::{OutOfBounds, SharedMemory};
 use nitride_protocol::Status;
-use nitride_vault::{BULK_CHUNK_LEN, BULK_PREFIX_LEN, Bulk, BulkRequest, Outcome, Refusal};
+use nitride_vault::{BULK_CHUNK_LEN, BULK_PREFIX_LEN, Bulk, BulkRequest, Outcome, Refusal, Used};
 use std::sync::Arc;
 
 /// Bytes that a chunk is longer when it is encrypted: the tag.
@@ -34,6 +35,9 @@ pub(crate) enum BulkFault {
     /// The vault refuses.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The use is in no sealed file.
+    #[error(transparent)]
+    NotSealed(#[from] NotSealed),
 }
 
 impl BulkFault {
@@ -44,6 +48,7 @@ impl BulkFault {
             Self::Room(no_room) => no_room.status(),
             Self::Outside(_) | Self::Overlap => Status::Malformed,
             Self::Refused(refusal) => refusal.status(),
+            Self::NotSealed(_) => Status::SealUnavailable,
         }
     }
 }
@@ -59,11 +64,12 @@ impl SharedFault {
     }
 }
 
-/// What a bulk request came to: an outcome as of any other, or why there is none.
+/// What a bulk request came to: an outcome as of any other, or why there is none. `settle` has what
+/// was used sealed: the peer reads its memory before there is a reply.
 pub(super) fn perform_bulk(
     daemon: &Daemon,
     seat: &mut Seat,
-    request: &BulkRequest,
+    (request, settle): (&BulkRequest, &dyn Fn(Option<Used>) -> Result<(), NotSealed>),
     account: &Arc<Account>,
     reply: &mut [u8],
 ) -> Result<Outcome, BulkFault> {
@@ -87,6 +93,7 @@ pub(super) fn perform_bulk(
         Ok(bulk) => bulk,
         Err(outcome) => return Ok(outcome),
     };
+    settle(session.used())?;
     if request.is_sealing() {
         seal(request, memory, &mut bulk, &mut windows)?;
     } else if let Err(fault) = open(request, memory, &mut bulk, &mut windows) {

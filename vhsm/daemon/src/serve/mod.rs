@@ -28,6 +28,7 @@ mod seat;
 mod shard;
 mod shared;
 mod spin;
+mod stake;
 
 pub(crate) use accept::accept_all;
 pub(crate) use attest::{Attesting, attest_all};

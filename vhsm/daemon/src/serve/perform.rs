@@ -4,6 +4,7 @@ use super::bulk::perform_bulk;
 use super::link::Link;
 use super::reply_len::{ReplyLen, reply_len};
 use super::seat::Seat;
+use super::stake::stake_of;
 use crate::backup;
 use crate::daemon::{Daemon, PolicyError};
 use crate::event::{Chain, Event};
@@ -19,7 +20,7 @@ use nitride_protocol::{
     Empty, KeyName, Message, Operation, Reader, RequestHead, Status, write_refusal, write_reply,
 };
 use nitride_vault::audit::is_denial;
-use nitride_vault::{AttestCall, Outcome, Want};
+use nitride_vault::{AttestCall, Outcome, Used, Want};
 use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::mem::take;
@@ -99,7 +100,16 @@ fn act(
             return refuse(id, status, send);
         }
     };
-    let unchanged = daemon.vault.seal_changes();
+    let operation = Operation::from_wire(request.head.operation);
+    let unchanged = Cell::new(daemon.vault.seal_changes());
+    let settle = |used: Option<Used>| {
+        let seen = daemon.vault.seal_changes();
+        let stake = |has_changed| stake_of(operation, used, has_changed);
+        daemon.settle_seal(unchanged.get(), stake)?;
+        // What is in the file by now is waited for once.
+        unchanged.set(seen);
+        Ok(())
+    };
     let outcome = daemon.vault.perform(
         &mut seat.session,
         request.head,
@@ -109,25 +119,26 @@ fn act(
         reply,
     );
     let outcome = match outcome {
-        Outcome::Bulk(bulk) => match perform_bulk(daemon, seat, &bulk, link.account(), reply) {
-            Ok(outcome) => outcome,
-            Err(fault) => {
-                log_refusal(daemon, link, request, fault.status(), &fault);
-                write_refusal(reply, id, fault.status()).map_or(Outcome::Close, Outcome::Reply)
+        Outcome::Bulk(bulk) => {
+            match perform_bulk(daemon, seat, (&bulk, &settle), link.account(), reply) {
+                Ok(outcome) => outcome,
+                Err(fault) => {
+                    log_refusal(daemon, link, request, fault.status(), &fault);
+                    write_refusal(reply, id, fault.status()).map_or(Outcome::Close, Outcome::Reply)
+                }
             }
-        },
+        }
         outcome => outcome,
     };
     if let Some(refusal) = seat.session.refusal() {
         log_refusal(daemon, link, request, refusal.status(), &refusal);
     }
     let used = seat.session.used();
-    let rests = used.is_some_and(|used| used.is_sealed) && rests_on_its_key(request);
     let tally = RefCell::new(take(&mut seat.tally));
     // Whatever is sent was sealed, where it has to be, and recorded before it leaves.
     let send = |reply: &[u8]| {
         let mut refusal = [0; REFUSAL_LEN];
-        let reply = match daemon.settle_seal(unchanged, rests) {
+        let reply = match settle(used) {
             Ok(()) => reply,
             Err(error) => {
                 let status = Status::SealUnavailable;
@@ -282,16 +293,6 @@ fn conclude(
         // Taken by `act`, or done by nobody yet.
         Outcome::Bulk(_) | Outcome::Daemon(_) => refuse(id, Status::UnknownOperation, send),
     }
-}
-
-/// Whether somebody will need the key again for what comes of it; what was opened or verified is
-/// that already.
-fn rests_on_its_key(request: &Request<'_>) -> bool {
-    use Operation::{Decrypt, DecryptBuffer, PublicKey, Release, Verify, VerifyMac};
-    !matches!(
-        Operation::from_wire(request.head.operation),
-        Some(Decrypt | DecryptBuffer | Verify | VerifyMac | Release | PublicKey)
-    )
 }
 
 #[expect(
