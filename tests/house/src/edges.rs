@@ -62,6 +62,7 @@ pub const TABLE: &[(&str, &[&str])] = &[
     ),
     ("nitride-unlock", &["nitride-client", "nitride-kbs"]),
     ("nitride-verify", &["nitride-kbs"]),
+    ("nitride-dcap", &["nitride-verify"]),
     ("nitride-provisiond", &["nitride-verify", "nitride-kbs"]),
 ];
 

@@ -120,8 +120,9 @@ pub(super) fn verify(
         || Refusal::ReportDataMismatch,
     )?;
     let binds_init_data = check_init_data(&report, bench, ledger)?;
-    let collateral = bench.collateral.intel;
-    let collateral = ledger.check(COLLATERAL, collateral.ok_or(TdxRefusal::NoCollateral))?;
+    let Some(collateral) = bench.collateral.intel else {
+        return ledger.check(COLLATERAL, Err(TdxRefusal::NoCollateral));
+    };
     let tcb = collateral.judge(
         &TdxEvidence {
             raw: &evidence.quote,

@@ -178,6 +178,7 @@ pub const CHECKS: &[CheckName] = &[
 
 /// Those that whoever judges Intel's collateral makes, in order.
 pub const BY_COLLATERAL: &[CheckName] = &[
+    COLLATERAL,
     ROOT,
     ROOT_CRL,
     TCB_INFO_DATES,

@@ -197,6 +197,15 @@ impl<'a> TdxQuote<'a> {
         // The report is 384 bytes and its report data the last 64: sgx_report_body_t.
         self.qe_report.last_chunk().unwrap_or(&[0; 64])
     }
+
+    /// The quoting enclave's security version.
+    #[must_use]
+    pub fn qe_isv_svn(&self) -> u16 {
+        let mut report = Cursor::new(self.qe_report);
+        // Everything before ISVSVN in sgx_report_body_t.
+        report.take(258);
+        report.u16().unwrap_or(0)
+    }
 }
 
 /// Checks what the header says and gives the version; `None` when it is not whole.
