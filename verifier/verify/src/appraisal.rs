@@ -1,6 +1,7 @@
 //! Is authentic evidence wanted: the policy's reference values against the facts.
 
 mod sample;
+mod snp;
 mod tdx;
 
 use crate::authenticity::{Facts, VerifiedEvidence};
@@ -30,6 +31,7 @@ pub(crate) fn appraise(
         debug,
     } = match facts {
         Facts::Sample(facts) => sample::appraise(&facts, policy, &mut ledger),
+        Facts::Snp(facts) => snp::appraise(&facts, policy, &mut ledger),
         Facts::Tdx(facts) => tdx::appraise(&facts, policy, &mut ledger),
     };
     if anchor != Anchor::Vendor {

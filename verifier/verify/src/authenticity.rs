@@ -4,11 +4,14 @@
 
 mod refusal;
 mod sample;
+mod snp;
 mod tdx;
 
 pub use refusal::{Refusal, Refused};
+pub use snp::SnpRefusal;
 pub use tdx::{ChainFault, TdxRefusal};
 
+pub(crate) use snp::SnpFacts;
 pub(crate) use tdx::TdxFacts;
 
 use crate::budget::Budget;
@@ -32,6 +35,8 @@ pub struct VerifiedEvidence {
 pub(crate) enum Facts {
     /// Without hardware.
     Sample(SampleAllegation),
+    /// A SEV-SNP report.
+    Snp(Box<SnpFacts>),
     /// A TDX quote.
     Tdx(Box<TdxFacts>),
 }
@@ -81,6 +86,7 @@ pub(crate) fn verify(
     let tee = allegation.tee();
     let Found { anchor, facts } = match allegation {
         Allegation::Sample(sample) => sample::verify(sample, bench, ledger)?,
+        Allegation::Snp(snp) => snp::verify(&snp, bench, budget, ledger)?,
         Allegation::Tdx(tdx) => tdx::verify(tdx, bench, budget, ledger)?,
     };
     Ok(VerifiedEvidence {

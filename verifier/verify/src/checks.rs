@@ -5,6 +5,7 @@
 //! applicable or waived: nothing is skipped by being left out.
 
 pub mod sample;
+pub mod snp;
 pub mod tdx;
 
 use crate::evidence::Tee;
@@ -54,7 +55,7 @@ pub(crate) const fn gate(tee: Tee) -> Gate {
     }
     match tee {
         Tee::Sample => Gate::of(sample::ACCEPTED, sample::FORM, sample::ADDITIONAL_EVIDENCE),
-        Tee::Snp => unnumbered(["snp.in-policy", "snp.form", "snp.additional-evidence"]),
+        Tee::Snp => Gate::of(snp::IN_POLICY, snp::FORM, snp::ADDITIONAL_EVIDENCE),
         Tee::Tdx => Gate::of(tdx::IN_POLICY, tdx::FORM, tdx::ADDITIONAL_EVIDENCE),
         Tee::Tpm => unnumbered(["tpm.in-policy", "tpm.form", "tpm.additional-evidence"]),
         Tee::AzSnpVtpm => unnumbered([
@@ -80,7 +81,8 @@ pub(crate) const fn gate(tee: Tee) -> Gate {
 pub const fn all(tee: Tee) -> &'static [CheckName] {
     match tee {
         Tee::Sample => sample::CHECKS,
+        Tee::Snp => snp::CHECKS,
         Tee::Tdx => tdx::CHECKS,
-        Tee::Snp | Tee::Tpm | Tee::AzSnpVtpm | Tee::AzTdxVtpm | Tee::Nvidia => &[],
+        Tee::Tpm | Tee::AzSnpVtpm | Tee::AzTdxVtpm | Tee::Nvidia => &[],
     }
 }

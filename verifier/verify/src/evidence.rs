@@ -7,6 +7,7 @@ mod cursor;
 mod expected;
 mod kbs_form;
 mod sample;
+mod snp;
 mod snp_product;
 mod snp_report;
 mod tdx;
@@ -16,6 +17,7 @@ mod tee;
 pub use certificate_table::{CertificateTableFault, Certificates};
 pub use expected::{Expected, InitDataDigest, InitDataFault, ReportData, ReportDataTooLong};
 pub use sample::SampleAllegation;
+pub use snp::SnpAllegation;
 pub use snp_product::{SnpProduct, Tcb, Tcbs};
 pub use snp_report::{
     FirmwareVersion, GuestPolicy, RawTcb, ReportLengthFault, SNP_REPORT_LEN, SnpReport,
@@ -24,6 +26,7 @@ pub use tdx::TdxAllegation;
 pub use tee::Tee;
 
 pub(crate) use kbs_form::read;
+pub(crate) use snp_report::is_set;
 
 /// Evidence as it came in, in the KBS forms: an allegation until [`crate::authenticity::verify`].
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +46,8 @@ pub struct UnverifiedEvidence<'a> {
 pub enum Allegation {
     /// Without hardware.
     Sample(SampleAllegation),
+    /// A SEV-SNP report.
+    Snp(Box<SnpAllegation>),
     /// A TDX quote.
     Tdx(TdxAllegation),
 }
@@ -53,6 +58,7 @@ impl Allegation {
     pub const fn tee(&self) -> Tee {
         match self {
             Self::Sample(_) => Tee::Sample,
+            Self::Snp(_) => Tee::Snp,
             Self::Tdx(_) => Tee::Tdx,
         }
     }

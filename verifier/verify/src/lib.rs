@@ -37,16 +37,16 @@ mod trust_vector;
 mod verdict;
 pub mod x509;
 
-pub use authenticity::{ChainFault, Refusal, Refused, TdxRefusal, VerifiedEvidence};
+pub use authenticity::{ChainFault, Refusal, Refused, SnpRefusal, TdxRefusal, VerifiedEvidence};
 pub use budget::{Allowance, Budget, BudgetExceeded};
 pub use checks::CheckName;
 pub use collateral::{
-    AmdCollateral, Collateral, INTEL_ROOT, TcbFacts, TcbStatus, TdxCollateral, TdxEvidence,
-    TdxTrust,
+    AMD_ROOTS, AmdCollateral, Collateral, INTEL_ROOT, TcbFacts, TcbStatus, TdxCollateral,
+    TdxEvidence, TdxTrust,
 };
 pub use evidence::{
     Allegation, Expected, InitDataDigest, InitDataFault, ReportData, ReportDataTooLong,
-    SampleAllegation, TdxAllegation, Tee, UnverifiedEvidence,
+    SampleAllegation, SnpAllegation, TdxAllegation, Tee, UnverifiedEvidence,
 };
 pub use ledger::Ledger;
 pub use policy::AttestationPolicy;

@@ -16,10 +16,12 @@
 
 mod hexadecimal;
 mod reference;
+mod snp;
 mod tdx;
 mod wanted;
 
 pub use reference::{Coverage, ReferenceValue, ReferenceValues};
+pub use snp::{HostData, SigningKey, SnpPolicy};
 pub use tdx::{EventLogUse, ServiceTd, TdxPolicy, TdxReference};
 pub use wanted::Wanted;
 
@@ -41,6 +43,7 @@ pub struct AttestationPolicy {
     danger_accept_sample: Stated<bool>,
     danger_test_anchors: Stated<Vec<[u8; 32]>>,
     sample_svn: Option<Stated<Vec<String>>>,
+    snp: Option<SnpPolicy>,
     tdx: Option<TdxPolicy>,
 }
 
@@ -78,6 +81,10 @@ impl AttestationPolicy {
                 anchors.iter().map(|anchor| bytes_of(anchor)).collect()
             })?,
             sample_svn: form.sample.map(|sample| text.stated(sample.svn)),
+            snp: form
+                .snp
+                .map(|snp| SnpPolicy::read(*snp, &text))
+                .transpose()?,
             tdx: form
                 .tdx
                 .map(|tdx| TdxPolicy::read(&text, tdx))
@@ -97,8 +104,9 @@ impl AttestationPolicy {
                 return Err(Refusal::SampleNotAccepted { line });
             }
             Tee::Sample => self.sample_svn.is_some(),
+            Tee::Snp => self.snp.is_some(),
             Tee::Tdx => self.tdx.is_some(),
-            Tee::Snp | Tee::Tpm | Tee::AzSnpVtpm | Tee::AzTdxVtpm | Tee::Nvidia => false,
+            Tee::Tpm | Tee::AzSnpVtpm | Tee::AzTdxVtpm | Tee::Nvidia => false,
         };
         if has_section {
             Ok(())
@@ -118,6 +126,12 @@ impl AttestationPolicy {
     #[must_use]
     pub fn danger_test_anchors(&self) -> &Stated<Vec<[u8; 32]>> {
         &self.danger_test_anchors
+    }
+
+    /// Which SEV-SNP reports are wanted, if any are.
+    #[must_use]
+    pub fn snp(&self) -> Option<&SnpPolicy> {
+        self.snp.as_ref()
     }
 
     /// Which TDX quotes are wanted, if any are.
@@ -140,6 +154,7 @@ struct FileForm {
     danger_accept_sample: Spanned<bool>,
     danger_test_anchors: Spanned<Vec<String>>,
     sample: Option<SampleForm>,
+    snp: Option<Box<snp::SnpForm>>,
     tdx: Option<tdx::TdxForm>,
 }
 

@@ -1,6 +1,6 @@
 //! Why evidence is not authentic.
 
-use super::TdxRefusal;
+use super::{SnpRefusal, TdxRefusal};
 use crate::budget::BudgetExceeded;
 use crate::evidence::Tee;
 use crate::verdict::Check;
@@ -57,6 +57,9 @@ pub enum Refusal {
         /// What is wrong with it.
         fault: &'static str,
     },
+    /// A SEV-SNP report is not authentic.
+    #[error("the SEV-SNP report is not authentic")]
+    Snp(#[from] SnpRefusal),
     /// A TDX quote is not authentic.
     #[error("the TDX quote is not authentic")]
     Tdx(#[from] TdxRefusal),

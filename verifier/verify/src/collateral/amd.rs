@@ -1,7 +1,6 @@
 //! What AMD's key distribution service publishes.
 
 use crate::evidence::SnpProduct;
-use crate::x509::SignatureMemo;
 
 /// The SHA-256 of each product's root (ARK) in DER: who signs for AMD.
 pub const AMD_ROOTS: &[(SnpProduct, [u8; 32])] = &[
@@ -45,15 +44,6 @@ pub struct AmdCollateral {
     pub crl: Option<Vec<u8>>,
     /// When the list was fetched, in seconds since 1970.
     pub obtained_at_secs: u64,
-}
-
-/// AMD's part of the collateral.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Amd<'a> {
-    /// One entry a product.
-    pub products: &'a [AmdCollateral],
-    /// Remembers signatures of certificates, for a caller that judges many reports.
-    pub memo: Option<&'a SignatureMemo>,
 }
 
 const fn sha256(high: u128, low: u128) -> [u8; 32] {

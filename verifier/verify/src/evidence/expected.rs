@@ -192,7 +192,7 @@ mod tests {
         for (algorithm, len) in [("sha256", 32), ("sha384", 48), ("sha512", 64)] {
             let digest = InitDataDigest::of("toml", &body(algorithm)).unwrap();
             assert_eq!(digest.as_bytes().len(), len);
-            assert_eq!(digest.fills(&[digest.as_bytes(), &[0; 3]].concat()), true);
+            assert!(digest.fills(&[digest.as_bytes(), &[0; 3]].concat()));
             assert!(!digest.fills(&digest.as_bytes()[1..]));
         }
         assert!(matches!(

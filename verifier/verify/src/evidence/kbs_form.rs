@@ -1,6 +1,6 @@
 //! The JSON forms of the KBS protocol, one a TEE, into allegations.
 
-use super::{Allegation, Tee, UnverifiedEvidence, sample, tdx};
+use super::{Allegation, Tee, UnverifiedEvidence, sample, snp, tdx};
 use crate::authenticity::Refusal;
 use crate::budget::Budget;
 
@@ -12,6 +12,7 @@ pub(crate) fn read(
     budget.spend_json(evidence.primary)?;
     match evidence.tee {
         Tee::Sample => sample::read(evidence.primary).map(Allegation::Sample),
+        Tee::Snp => snp::read(evidence.primary, budget).map(|snp| Allegation::Snp(Box::new(snp))),
         Tee::Tdx => tdx::read(evidence.primary, budget).map(Allegation::Tdx),
         tee => Err(Refusal::FormNotKnown { tee }),
     }
