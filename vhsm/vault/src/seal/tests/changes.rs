@@ -3,38 +3,40 @@
 use super::super::*;
 use super::world::{Machine, local, policy_of, provisioned, sealed};
 use crate::keys::CommitRefused;
-use crate::policy::{KeyRule, Source};
-use crate::tests::calls::{derive, generate, import, mac};
+use crate::policy::{KeyRule, PolicySet, Source};
+use crate::tests::calls::{self, derive, generate, import, mac};
 use crate::tests::world::{Not, key, name};
 use crate::{Now, Refusal};
 use nitride_protocol::admin::{Destroy, Rotate, SetPolicy};
-use nitride_protocol::application::{Describe, Disable, Enable, PublicKey, Random};
+use nitride_protocol::application::{
+    Batch, BatchItem, Describe, Disable, Enable, PublicKey, Random,
+};
 use nitride_protocol::{KeyPolicy, KeyType, Status};
 
-const CLOSED: Result<(), Not> = Err(Not::Done(Status::SealUnavailable));
-const NOT_DURABLE: Result<(), Not> = Err(Not::Done(Status::NotDurable));
+pub(super) const CLOSED: Result<(), Not> = Err(Not::Done(Status::SealUnavailable));
+pub(super) const NOT_DURABLE: Result<(), Not> = Err(Not::Done(Status::NotDurable));
 
-fn rotate(machine: &mut Machine, key: &str) -> Result<(), Not> {
+pub(super) fn rotate(machine: &mut Machine, key: &str) -> Result<(), Not> {
     let key = name(key);
     machine.admin(&Rotate { key }).map(drop)
 }
 
-fn disable(machine: &mut Machine, key: &str) -> Result<(), Not> {
+pub(super) fn disable(machine: &mut Machine, key: &str) -> Result<(), Not> {
     let (key, version) = (name(key), None);
     machine.admin(&Disable { key, version }).map(drop)
 }
 
-fn enable(machine: &mut Machine, key: &str) -> Result<(), Not> {
+pub(super) fn enable(machine: &mut Machine, key: &str) -> Result<(), Not> {
     let (key, version) = (name(key), None);
     machine.admin(&Enable { key, version }).map(drop)
 }
 
-fn destroy(machine: &mut Machine, key: &str) -> Result<(), Not> {
+pub(super) fn destroy(machine: &mut Machine, key: &str) -> Result<(), Not> {
     let (key, version) = (name(key), None);
     machine.admin(&Destroy { key, version }).map(drop)
 }
 
-fn limit(machine: &mut Machine, key: &str, max_uses: Option<u64>) -> Result<(), Not> {
+pub(super) fn limit(machine: &mut Machine, key: &str, max_uses: Option<u64>) -> Result<(), Not> {
     let policy = KeyPolicy {
         max_uses,
         not_after: Some(2_000_000_000),
@@ -247,13 +249,74 @@ fn a_file_covers_what_changed_before_it_was_asked_for() {
 #[test]
 fn what_was_used_says_whether_the_seal_has_it() {
     let mut machine = both();
-    for (key, is_sealed) in [("sealed", true), ("plain", false)] {
-        machine.encrypt(key).unwrap();
-        assert_eq!(
-            machine.app.used().map(|used| used.is_sealed),
-            Some(is_sealed)
-        );
+    let mac = || BatchItem::Mac(mac("tag", b"data"));
+    machine.generate("tag", KeyType::HmacSha256);
+    let sealed = || BatchItem::Encrypt(calls::encrypt("sealed", b"plain", b""));
+    let is_sealed = |machine: &Machine| machine.app.used().map(|used| used.is_sealed);
+    for (items, expected) in [
+        (vec![sealed(), mac()], true),
+        (vec![mac()], false),
+        (vec![mac(), sealed(), mac()], true),
+    ] {
+        machine.ask(&Batch { items }).unwrap();
+        assert_eq!(is_sealed(&machine), Some(expected));
     }
+    for (key, expected) in [("sealed", true), ("plain", false)] {
+        machine.encrypt(key).unwrap();
+        assert_eq!(is_sealed(&machine), Some(expected));
+    }
+}
+
+#[test]
+fn whoever_sees_a_new_policy_finds_its_change_counted() {
+    let machine = both();
+    let vault = &machine.world.vault;
+    let set = vault.policy().set().clone();
+    let (now, last) = (machine.world.now, 20_000);
+    let first = vault.seal_changes();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for generation in 1..=last {
+                let set = PolicySet {
+                    generation: first + generation,
+                    ..set.clone()
+                };
+                vault.replace_policy(set, now).unwrap();
+            }
+        });
+        let seen = || vault.policy().set().generation;
+        while seen() < first + last {
+            let (generation, changes) = (seen(), vault.seal_changes());
+            assert!(changes >= generation, "{changes} of {generation}");
+        }
+    });
+}
+
+#[test]
+fn what_gets_older_in_the_file_is_written_now_and_then() {
+    let ages = |rule: KeyRule| {
+        let (name, key_type) = (rule.name.to_string(), rule.key_type);
+        let mut machine = Machine::new(vec![rule]);
+        assert_eq!(machine.world.vault.seal_ages(), Ok(false));
+        machine.generate(&name, key_type);
+        machine.world.vault.seal_ages().unwrap()
+    };
+    let rotated = |rule| KeyRule {
+        rotate_after_secs: Some(10),
+        ..rule
+    };
+    let by_uses = |rule| KeyRule {
+        rotate_after_uses: Some(10),
+        ..rule
+    };
+    let siv = local("siv", KeyType::Aes256GcmSiv);
+    assert!(ages(siv));
+    let signs = || local("signs", KeyType::EcP256);
+    assert!(!ages(signs()));
+    assert!(ages(rotated(signs())));
+    assert!(ages(by_uses(signs())));
+    let unsealed = key("unsealed", KeyType::EcP256, Source::Local);
+    assert!(!ages(rotated(unsealed)));
 }
 
 #[test]

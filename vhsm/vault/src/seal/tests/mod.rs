@@ -2,6 +2,7 @@
 
 mod changes;
 mod copies;
+mod filed;
 mod files;
 mod ladder;
 mod parts;

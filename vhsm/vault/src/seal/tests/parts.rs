@@ -2,12 +2,13 @@
 
 use super::super::*;
 use super::world::{Machine, local, part, policy_of, sealed, sealing_key};
+use crate::keys::{Delivered, Voucher};
 use crate::policy::ReleaseTo;
 use crate::policy::{KeyRule, PolicyFault, PolicySet, SealTerms, Source};
 use crate::tests::world::{kbs, key, name, secret_for};
-use nitride_protocol::admin::Destroy;
+use nitride_protocol::admin::{Destroy, SetPolicy};
 use nitride_protocol::application::{Disable, Enable};
-use nitride_protocol::{KeyNameBuf, KeyType};
+use nitride_protocol::{KeyNameBuf, KeyPolicy, KeyType};
 
 const PROVISIONED: &str = "seal/part";
 
@@ -62,23 +63,88 @@ fn the_provisioned_part_is_waited_for_and_then_mixed_in() {
         let found = next.unseal(&file);
         assert_eq!(found, keys.ok_or(SealFault::NotGenuine));
     }
-    // So is none, and a version of it that was newer when the file was written.
-    let before = machine.world.vault.seal_changes();
+}
+
+fn deliver(machine: &mut Machine, version: u32, change: impl FnOnce(&mut Delivered<'_>)) {
+    let material = [u8::try_from(version).unwrap(); 40];
     machine
         .world
-        .deliver_with(PROVISIONED, &[6; 40], |delivered| delivered.version = 2)
+        .deliver_with(PROVISIONED, &material, |delivered| {
+            delivered.version = version;
+            change(delivered);
+        })
         .unwrap();
-    assert!(machine.world.vault.seal_changes() > before);
+}
+
+/// The file of a machine that has this version of the part alone.
+fn sealed_under(version: u32) -> Vec<u8> {
+    let mut machine = machine(|_| {});
+    deliver(&mut machine, version, |_| {});
+    machine.generate("gcm", KeyType::Aes256Gcm);
+    sealed_now(&mut machine)
+}
+
+fn sealed_now(machine: &mut Machine) -> Vec<u8> {
+    let head = head(machine);
     let vault = &machine.world.vault;
     let key = sealing_key(vault, &head);
-    let refused = vault.unseal(
-        &head,
-        std::slice::from_ref(&key),
-        &file,
-        now,
-        &mut machine.world.draw,
-    );
-    assert_eq!(refused, Err(SealFault::NotGenuine));
+    vault.seal(&head, &key, machine.world.now).unwrap().file
+}
+
+#[test]
+fn a_file_under_the_part_before_opens_and_the_next_one_is_under_the_newest_alone() {
+    let file = sealed_under(1);
+    let mut next = machine(|_| {});
+    deliver(&mut next, 1, |_| {});
+    let before = next.world.vault.seal_changes();
+    deliver(&mut next, 2, |_| {});
+    // The next file is another one.
+    assert!(next.world.vault.seal_changes() > before);
+    assert_eq!(next.unseal(&file), Ok(1));
+    let file = sealed_now(&mut next);
+    for (version, found) in [(1, Err(SealFault::NotGenuine)), (2, Ok(1))] {
+        let mut next = machine(|_| {});
+        deliver(&mut next, version, |_| {});
+        assert_eq!(next.unseal(&file), found, "{version}");
+    }
+}
+
+#[test]
+fn a_part_before_that_was_taken_back_opens_nothing() {
+    let file = sealed_under(1);
+    let (key, version) = (name(PROVISIONED), Some(1));
+    let takings: [&dyn Fn(&mut Machine); 3] = [
+        &|machine| drop(machine.admin(&Disable { key, version }).unwrap()),
+        &|machine| drop(machine.admin(&Destroy { key, version }).unwrap()),
+        &|machine| {
+            let policy = KeyPolicy {
+                min_version: Some(2),
+                ..KeyPolicy::default()
+            };
+            machine.admin(&SetPolicy { key, policy }).unwrap();
+        },
+    ];
+    for (at, take_back) in takings.into_iter().enumerate() {
+        let mut next = machine(|_| {});
+        deliver(&mut next, 1, |_| {});
+        deliver(&mut next, 2, |_| {});
+        take_back(&mut next);
+        assert_eq!(next.unseal(&file), Err(SealFault::NotGenuine), "{at}");
+    }
+}
+
+#[test]
+fn a_newest_part_that_is_yet_to_be_signed_is_waited_for_and_no_older_one_tried() {
+    let file = sealed_under(2);
+    let mut next = machine(|_| {});
+    deliver(&mut next, 1, |_| {});
+    deliver(&mut next, 2, |delivered| {
+        delivered.voucher = Voucher::Service("main".into());
+    });
+    let waits = Err(SealFault::WaitsFor(provisioned()));
+    assert_eq!(next.unseal(&file), waits);
+    deliver(&mut next, 2, |_| {});
+    assert_eq!(next.unseal(&file), Ok(1));
 }
 
 #[test]
@@ -123,7 +189,7 @@ fn a_part_that_is_bound_to_more_than_its_state_is_none() {
     machine
         .world
         .deliver_with(PROVISIONED, &[4; 40], |delivered| {
-            delivered.voucher = crate::keys::Voucher::Service("main".into());
+            delivered.voucher = Voucher::Service("main".into());
         })
         .unwrap();
     let waits = Err(SealFault::WaitsFor(provisioned()));
