@@ -1,19 +1,15 @@
 //! What somebody between the helper and the TPM sees: no session without a salt, and no secret that
 //! is not encrypted. A session that lacks either works just as well, so only the bus tells.
 
+use crate::interposer::{Interposer, NV_READ, START_AUTH_SESSION, number};
 use crate::process::Helper;
-use crate::swtpm::{Swtpm, free_pair};
+use crate::swtpm::Swtpm;
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
 
 const NV_DEFINE_SPACE: u32 = 0x12a;
-const NV_READ: u32 = 0x14e;
 const CREATE: u32 = 0x153;
 const HMAC: u32 = 0x155;
 const UNSEAL: u32 = 0x15e;
-const START_AUTH_SESSION: u32 = 0x176;
 const GET_RANDOM: u32 = 0x17b;
 /// Session attributes: the first parameter of the command, of the answer.
 const DECRYPT: u8 = 0x20;
@@ -33,18 +29,14 @@ fn every_session_is_salted_and_every_secret_on_the_bus_is_encrypted() {
     let Some(tpm) = Swtpm::start() else {
         return;
     };
-    let port = free_pair();
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    pass_on(port, tpm.port(), Some(Arc::clone(&seen)));
-    pass_on(port + 1, tpm.port() + 1, None);
-    let lines = tpm.lines_with_counter();
-    let lines = lines.replace(&format!("port={}", tpm.port()), &format!("port={port}"));
+    let interposer = Interposer::start(&tpm, |_| ());
+    let lines = interposer.lines(&tpm, &tpm.lines_with_counter());
     let helper = Helper::start("tpm", &lines);
     let made = helper.make().unwrap();
     assert_eq!(helper.again(&made.params), Ok(made.clone()));
     helper.counter(&made.params, true).unwrap();
     let mut codes = BTreeSet::new();
-    for command in commands(&seen.lock().unwrap()) {
+    for command in interposer.commands() {
         let code = number(&command[6..10]);
         codes.insert(code);
         if code == START_AUTH_SESSION {
@@ -87,47 +79,4 @@ fn attributes(command: &[u8], handles: usize) -> u8 {
         at += 2 + (usize::from(command[at]) << 8 | usize::from(command[at + 1]));
     }
     attributes
-}
-
-fn commands(mut bytes: &[u8]) -> Vec<Vec<u8>> {
-    let mut commands = Vec::new();
-    while !bytes.is_empty() {
-        let (command, rest) = bytes.split_at(number(&bytes[2..6]) as usize);
-        commands.push(command.to_vec());
-        bytes = rest;
-    }
-    commands
-}
-
-fn number(bytes: &[u8]) -> u32 {
-    u32::from_be_bytes(bytes.try_into().unwrap())
-}
-
-/// Passes on what comes at one port to another, and keeps what goes there.
-fn pass_on(from: u16, to: u16, seen: Option<Arc<Mutex<Vec<u8>>>>) {
-    let listener = TcpListener::bind(("127.0.0.1", from)).unwrap();
-    std::thread::spawn(move || {
-        for near in listener.incoming() {
-            let near = near.unwrap();
-            let far = TcpStream::connect(("127.0.0.1", to)).unwrap();
-            let (back_from, back_to) = (far.try_clone().unwrap(), near.try_clone().unwrap());
-            std::thread::spawn(move || copy(back_from, back_to, None));
-            let seen = seen.clone();
-            std::thread::spawn(move || copy(near, far, seen));
-        }
-    });
-}
-
-fn copy(mut from: TcpStream, mut to: TcpStream, seen: Option<Arc<Mutex<Vec<u8>>>>) {
-    let mut buffer = [0; 8192];
-    loop {
-        let len = from.read(&mut buffer).unwrap_or(0);
-        if let Some(seen) = &seen {
-            seen.lock().unwrap().extend_from_slice(&buffer[..len]);
-        }
-        if len == 0 || to.write_all(&buffer[..len]).is_err() {
-            let _ = to.shutdown(std::net::Shutdown::Both);
-            return;
-        }
-    }
 }

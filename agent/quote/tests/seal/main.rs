@@ -10,6 +10,9 @@
 mod bus;
 mod counter;
 mod erased;
+mod gone;
+mod interposed;
+mod interposer;
 mod process;
 mod refused;
 #[cfg(target_arch = "x86_64")]

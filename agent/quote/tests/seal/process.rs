@@ -33,11 +33,16 @@ impl Helper {
     }
 
     pub(crate) fn start_for(uid: u32, platform: &str, lines: &str) -> Self {
+        Self::start_within(20_000, uid, platform, lines)
+    }
+
+    /// With so long for the device.
+    pub(crate) fn start_within(timeout_ms: u32, uid: u32, platform: &str, lines: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("quote.toml");
         let socket = folder.path().join("quote.sock");
         let text = format!(
-            "socket = {socket:?}\ntee = \"sample\"\n[caller]\nuid = {uid}\n\
+            "socket = {socket:?}\ndevice-timeout-ms = {timeout_ms}\ntee = \"sample\"\n[caller]\nuid = {uid}\n\
              [sample]\nsvn = \"1\"\ndanger-simulated = true\n\
              [seal]\nplatform = \"{platform}\"\n{lines}\n"
         );
@@ -79,8 +84,20 @@ impl Helper {
         }
     }
 
-    fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.folder.path().join("quote.sock")
+    }
+
+    /// How many connections are being served.
+    pub(crate) fn served(&self) -> usize {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        let names = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")));
+        names
+            .filter(|name| {
+                name.as_ref()
+                    .is_ok_and(|name| name.starts_with("connection"))
+            })
+            .count()
     }
 
     pub(crate) fn connect(&self) -> Connection {

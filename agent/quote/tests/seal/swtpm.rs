@@ -20,6 +20,8 @@ use tss_esapi::structures::{Auth, Digest, DigestValues, NvPublicBuilder, Public}
 use tss_esapi::tcti_ldr::TctiNameConf;
 
 pub(crate) const INDEX: u32 = 0x0180_0123;
+/// Where machines are prepared with a storage key.
+pub(crate) const STORAGE_KEY: u32 = 0x8100_0001;
 
 pub(crate) struct Swtpm {
     state: TempDir,
@@ -162,9 +164,14 @@ impl Swtpm {
 
     /// Keeps a storage key where machines are prepared with one.
     pub(crate) fn keep_storage_key(&self, public: Public) {
+        self.keep_at(STORAGE_KEY, public);
+    }
+
+    /// Keeps a primary key of the owner's hierarchy at a handle.
+    pub(crate) fn keep_at(&self, handle: u32, public: Public) {
         self.with(|context| {
             let made = context.create_primary(Hierarchy::Owner, public, None, None, None, None)?;
-            let handle = PersistentTpmHandle::new(0x8100_0001)?;
+            let handle = PersistentTpmHandle::new(handle)?;
             context.evict_control(
                 Provision::Owner,
                 made.key_handle.into(),
