@@ -4,6 +4,7 @@ mod changes;
 mod copies;
 mod filed;
 mod files;
+mod golden;
 mod ladder;
 mod parts;
 mod snapshot;
