@@ -17,6 +17,7 @@ pub mod binaries;
 pub mod courier;
 pub mod cryptsetup;
 pub mod descriptor_store;
+pub mod draw;
 pub mod folder;
 pub mod forge;
 pub mod http;

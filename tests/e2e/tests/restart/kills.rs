@@ -7,6 +7,7 @@ use super::{kill, store, world};
 use anyhow::{Context, Result, bail, ensure};
 use nitride_client::{Client, ClientError};
 use nitride_protocol::{KeyPolicy, KeyState, KeyType};
+use nitride_support::draw::Draw;
 use nix::sys::signal::Signal;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,18 +22,6 @@ const MAX_USES: u64 = 1 << 40;
 
 /// Bytes of a ciphertext before the nonce, and of the nonce.
 const NONCE: std::ops::Range<usize> = 24..36;
-
-/// Numbers that repeat for a seed.
-struct Draw(u64);
-
-impl Draw {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 20) % bound
-    }
-}
 
 /// What is known of a key. What was asked for and not answered may be either way.
 #[derive(Clone, Debug, Default)]
@@ -76,7 +65,7 @@ impl Tenant {
     fn new(number: u64) -> Self {
         Self {
             number,
-            draw: Draw(0x9e37_79b9 + number),
+            draw: Draw::new(0x9e37_79b9 + number),
             keys: BTreeMap::new(),
             nonces: HashSet::new(),
             acknowledged: 0,
@@ -232,7 +221,7 @@ fn whatever_was_acknowledged_is_there_after_every_kill() -> Result<()> {
     let kills: u64 = std::env::var("NITRIDE_KILLS").map_or(Ok(40), |text| text.parse())?;
     let mut world = world(64)?;
     world.talkative = false;
-    let mut draw = Draw(kills + 1);
+    let mut draw = Draw::new(kills + 1);
     let mut tenants: Vec<_> = (0..CLIENTS).map(Tenant::new).collect();
     for round in 0..kills {
         let ends = AtomicBool::new(false);

@@ -1,21 +1,27 @@
 //! vhsmd is killed at random moments under load, and whatever was acknowledged is in the file.
 //!
 //! Nobody keeps its records, so that each kill is a reboot. `NITRIDE_KILLS` says how often, 8 times
-//! if it does not.
+//! if it does not. Under a TPM's counter keys are destroyed as well, and the host puts back what the
+//! folder had before; that is a quarter as many kills, since each write takes steps of the TPM.
 
-use super::world::{CREDENTIAL, end, plan, started, wait_for};
+use super::tpm::{COUNTED, all_files, with_tpm};
+use super::world::{CREDENTIAL, check_not_open, end, plan, seal, started, wait_for};
 use anyhow::{Context, Result, bail, ensure};
 use nitride_client::{Client, ClientError};
 use nitride_protocol::{KeyState, KeyType};
+use nitride_support::draw::Draw;
 use nitride_support::world::World;
 use nix::sys::signal::Signal;
 use std::collections::HashSet;
+use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
 const CLIENTS: u64 = 3;
 const KEYS_PER_CLIENT: usize = 8;
 const MOST_VERSIONS: u32 = 6;
+/// Under a counter: names stay taken, so the others live on.
+const DESTROYED_KEYS: usize = 3;
 
 fn name(client: u64, key: usize) -> String {
     format!("app/t{client}/k{key}")
@@ -35,28 +41,12 @@ fn policy() -> String {
     policy
 }
 
-/// Numbers that repeat for a seed.
-struct Draw(u64);
-
-impl Draw {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 20) % bound
-    }
-
-    /// One of so many.
-    fn pick(&mut self, len: usize) -> usize {
-        usize::from(self.below(256).to_le_bytes()[0]) % len
-    }
-}
-
 /// What is known of a key. What was asked for and not answered may be either way.
 #[derive(Clone, Debug, Default)]
 struct Known {
     versions: u32,
     is_disabled: bool,
+    is_destroyed: bool,
     sealed: Vec<Vec<u8>>,
     is_in_doubt: bool,
 }
@@ -64,16 +54,19 @@ struct Known {
 struct Tenant {
     number: u64,
     draw: Draw,
+    /// Whether what is destroyed stays so.
+    is_durable: bool,
     keys: Vec<Known>,
     nonces: HashSet<(usize, Vec<u8>)>,
     acknowledged: u64,
 }
 
 impl Tenant {
-    fn new(number: u64) -> Self {
+    fn new(number: u64, is_durable: bool) -> Self {
         Self {
             number,
-            draw: Draw(0x5851_f42d + number),
+            draw: Draw::new(0x5851_f42d + number),
+            is_durable,
             keys: vec![Known::default(); KEYS_PER_CLIENT],
             nonces: HashSet::new(),
             acknowledged: 0,
@@ -83,7 +76,7 @@ impl Tenant {
     /// Asks for one thing after the other until vhsmd is gone.
     fn load(&mut self, app: &mut Client, admin: &mut Client) -> Result<()> {
         loop {
-            let key = self.draw.pick(KEYS_PER_CLIENT);
+            let key = self.draw.place(KEYS_PER_CLIENT);
             match self.ask(app, admin, key) {
                 Ok(()) => self.acknowledged += 1,
                 Err(error) if error.status().is_none() => return Ok(()),
@@ -94,7 +87,7 @@ impl Tenant {
 
     fn ask(&mut self, app: &mut Client, admin: &mut Client, key: usize) -> Result<(), ClientError> {
         let name = name(self.number, key);
-        let choice = self.draw.below(8);
+        let choice = self.draw.below(32);
         let known = &mut self.keys[key];
         // Until the answer is here.
         known.is_in_doubt = true;
@@ -103,14 +96,19 @@ impl Tenant {
                 app.generate(&name, KeyType::Aes256Gcm, None)?;
                 known.versions = 1;
             }
-            0 if !known.is_disabled && known.versions < MOST_VERSIONS => {
+            _ if known.is_destroyed => {}
+            0 if self.is_durable && key < DESTROYED_KEYS => {
+                admin.destroy(&name, None)?;
+                known.is_destroyed = true;
+            }
+            1..=4 if !known.is_disabled && known.versions < MOST_VERSIONS => {
                 known.versions = admin.rotate(&name)?;
             }
-            1 if known.is_disabled => {
+            5..=8 if known.is_disabled => {
                 app.enable(&name, None)?;
                 known.is_disabled = false;
             }
-            1 => {
+            5..=8 => {
                 app.disable(&name, None)?;
                 known.is_disabled = true;
             }
@@ -146,13 +144,20 @@ impl Tenant {
                 "{name}: {told:?} {known:?}"
             );
             let is_disabled = told.state == KeyState::Disabled;
+            let is_destroyed = told.state == KeyState::Destroyed;
             ensure!(
-                known.is_in_doubt || is_disabled == known.is_disabled,
+                known.is_in_doubt
+                    || (is_destroyed == known.is_destroyed
+                        && (is_disabled == known.is_disabled || is_destroyed)),
                 "{name}: {told:?} {known:?}"
             );
+            ensure!(
+                !known.is_destroyed || is_destroyed,
+                "{name} came back: {told:?}"
+            );
             (known.versions, known.is_disabled) = (newest, is_disabled);
-            known.is_in_doubt = false;
-            if !is_disabled {
+            (known.is_destroyed, known.is_in_doubt) = (is_destroyed, false);
+            if !is_disabled && !is_destroyed {
                 for sealed in &known.sealed {
                     let opened = app.decrypt(&name, sealed, b"")?;
                     ensure!(opened.as_slice() == b"plaintext", "{name}");
@@ -184,21 +189,24 @@ fn one_life(world: &World, tenants: &mut [Tenant], patience: Duration) -> Result
     })
 }
 
-#[test]
-fn whatever_was_acknowledged_is_in_the_file_after_every_kill() -> Result<()> {
-    let kills: u64 = std::env::var("NITRIDE_KILLS").map_or(Ok(8), |text| text.parse())?;
-    let mut world = started(plan(CREDENTIAL, &policy()))?;
+/// Kills it so often, and looks each time. `start` is how it comes back after a kill.
+fn survive(
+    world: &mut World,
+    kills: u64,
+    (is_durable, longest_life): (bool, Duration),
+    mut start: impl FnMut(&mut World, u64) -> Result<()>,
+) -> Result<()> {
     world.talkative = false;
-    let mut draw = Draw(kills + 1);
-    let mut tenants: Vec<_> = (0..CLIENTS).map(Tenant::new).collect();
+    let mut draw = Draw::new(kills + 1);
+    let mut tenants: Vec<_> = (0..CLIENTS)
+        .map(|number| Tenant::new(number, is_durable))
+        .collect();
     for round in 0..kills {
-        let patience = Duration::from_micros(draw.below(200_000));
-        one_life(&world, &mut tenants, patience).with_context(|| format!("before kill {round}"))?;
-        end(&mut world)?;
-        world
-            .start_vhsmd()
-            .with_context(|| format!("after kill {round}"))?;
-        wait_for(&world, "open")?;
+        let patience = longest_life / 1000 * u32::try_from(draw.below(1000))?;
+        one_life(world, &mut tenants, patience).with_context(|| format!("before kill {round}"))?;
+        end(world)?;
+        start(world, round).with_context(|| format!("after kill {round}"))?;
+        wait_for(world, "open")?;
         for tenant in &mut tenants {
             tenant
                 .check(&mut world.application()?)
@@ -208,5 +216,57 @@ fn whatever_was_acknowledged_is_in_the_file_after_every_kill() -> Result<()> {
     let acknowledged: u64 = tenants.iter().map(|tenant| tenant.acknowledged).sum();
     println!("{kills} kills, {acknowledged} requests acknowledged");
     ensure!(acknowledged > kills);
+    Ok(())
+}
+
+fn kills(unless_told: u64) -> Result<u64> {
+    Ok(std::env::var("NITRIDE_KILLS").map_or(Ok(unless_told), |text| text.parse())?)
+}
+
+#[test]
+fn whatever_was_acknowledged_is_in_the_file_after_every_kill() -> Result<()> {
+    let mut world = started(plan(CREDENTIAL, &policy()))?;
+    let terms = (false, Duration::from_millis(200));
+    survive(&mut world, kills(8)?, terms, |world, _| world.start_vhsmd())
+}
+
+#[test]
+fn under_a_counter_no_kill_and_no_older_file_loses_what_was_acknowledged() -> Result<()> {
+    let (mut world, _tpm) = with_tpm(COUNTED, &policy())?;
+    let mut older = all_files(&world)?;
+    let mut refused = 0;
+    let terms = (true, Duration::from_millis(1500));
+    survive(&mut world, kills(32)? / 4, terms, |world, round| {
+        if round % 4 != 3 {
+            return world.start_vhsmd();
+        }
+        // What the folder had four kills ago either counts still, and then has everything, or does
+        // not open, and the rest is no worse for it.
+        let newest = all_files(world)?;
+        put_back(world, &older)?;
+        world.start_vhsmd()?;
+        if seal(world)?.state != "open" {
+            check_not_open(world, "closed", "none that counts")?;
+            refused += 1;
+            end(world)?;
+            put_back(world, &newest)?;
+            world.start_vhsmd()?;
+        }
+        older = newest;
+        Ok(())
+    })?;
+    println!("{refused} times an older file did not count");
+    Ok(())
+}
+
+/// Has the seal's folder have these files and no others.
+fn put_back(world: &World, files: &[(String, Vec<u8>)]) -> Result<()> {
+    let folder = world.path("seal");
+    for entry in fs::read_dir(&folder)? {
+        fs::remove_file(entry?.path())?;
+    }
+    for (name, bytes) in files {
+        fs::write(folder.join(name), bytes)?;
+    }
     Ok(())
 }

@@ -11,7 +11,8 @@ use nitride_support::world::{World, outcome};
 use std::fs;
 
 const TPM: &str = "[seal]\nfolder = \"@DIR@/seal\"\nplatform = \"tpm\"\n";
-const COUNTED: &str = "[seal]\nfolder = \"@DIR@/seal\"\nplatform = \"tpm\"\ncounter = true\n";
+pub(super) const COUNTED: &str =
+    "[seal]\nfolder = \"@DIR@/seal\"\nplatform = \"tpm\"\ncounter = true\n";
 
 const LIMITED: &str = r#"
 [[key]]
@@ -24,7 +25,7 @@ seal = true
 "#;
 
 /// A world with a TPM of its own, and what nitride-quote is told of it.
-fn with_tpm(settings: &str, policy: &str) -> Result<(World, Swtpm)> {
+pub(super) fn with_tpm(settings: &str, policy: &str) -> Result<(World, Swtpm)> {
     let mut world = prepared(plan(settings, policy))?;
     let tpm = Swtpm::start(&world.folder)?;
     let counter = match settings.contains("counter = true") {
@@ -41,7 +42,7 @@ fn with_tpm(settings: &str, policy: &str) -> Result<(World, Swtpm)> {
     Ok((world, tpm))
 }
 
-fn all_files(world: &World) -> Result<Vec<(String, Vec<u8>)>> {
+pub(super) fn all_files(world: &World) -> Result<Vec<(String, Vec<u8>)>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(world.path("seal"))? {
         let entry = entry?;
