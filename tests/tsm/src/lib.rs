@@ -13,8 +13,8 @@
 mod attribute;
 mod fault;
 mod file_system;
-pub mod helper;
 mod instance;
+pub mod machine;
 mod mounted;
 pub mod provider;
 

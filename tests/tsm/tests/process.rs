@@ -4,7 +4,7 @@
 use anyhow::{Context, Result};
 use base64ct::{Base64, Encoding};
 use nitride_protocol::Status;
-use nitride_tsm::helper::{Helper, Machine};
+use nitride_tsm::machine::{Helper, Machine};
 use nitride_tsm::provider::{Provider, VCEK, table};
 use nitride_tsm::{Fault, Tsm};
 use serde_json::{Value, json};
