@@ -197,8 +197,13 @@ impl Daemon {
 
     /// The moment, as the vault takes it.
     pub(crate) fn now() -> Now {
+        Self::now_at(clock::boot_ns())
+    }
+
+    /// The moment of a reading of the boot clock, which the request's latency is counted from too.
+    pub(crate) fn now_at(boot_ns: u64) -> Now {
         Now {
-            boot_ms: clock::boot_ms(),
+            boot_ms: clock::ms_of(boot_ns),
             // Before 1970 is a clock that was never set: the vault calls that unknown.
             wall_secs: u64::try_from(clock::wall_secs()).unwrap_or(0),
         }

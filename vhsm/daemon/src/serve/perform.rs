@@ -93,7 +93,7 @@ fn act(
 ) -> Performed {
     let id = request.head.id;
     let ticket = match daemon.watch.begin(request.head.operation) {
-        Ok(ticket) => Cell::new(Some(ticket)),
+        Ok(ticket) => ticket,
         Err(unaudited) => {
             let status = Status::AuditUnavailable;
             log_refusal(daemon, link, request, status, &unaudited);
@@ -101,6 +101,9 @@ fn act(
         }
     };
     let operation = Operation::from_wire(request.head.operation);
+    // One reading of the clock for both.
+    let now = Daemon::now_at(ticket.began_ns);
+    let ticket = Cell::new(Some(ticket));
     let unchanged = Cell::new(daemon.vault.seal_changes());
     let settle = |used: Option<Used>| {
         let seen = daemon.vault.seal_changes();
@@ -114,7 +117,7 @@ fn act(
         &mut seat.session,
         request.head,
         request.params.clone(),
-        Daemon::now(),
+        now,
         &mut SystemDraw,
         reply,
     );

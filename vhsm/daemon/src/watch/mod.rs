@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::daemon::Daemon;
 use crate::metrics::Metrics;
 use crate::serve::Link;
+use nitride_ipc::clock::boot_ns;
 use nitride_protocol::application::{Batch, Batched};
 use nitride_protocol::{KeyName, Message, Operation, Reader, Status, open_reply};
 use nitride_vault::Used;
@@ -29,7 +30,7 @@ use nitride_vault::rounds::{Order, Settled};
 use nitride_vault::{Now, Want};
 use std::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::Duration;
 use subject::{key_of_item, outcome_of, subject};
 use tally::{Counters, Noted};
 
@@ -47,7 +48,8 @@ pub(crate) struct Watch {
 #[derive(Debug)]
 pub(crate) struct Ticket<'w> {
     operation: Option<Operation>,
-    began: Instant,
+    /// By the boot clock.
+    pub(crate) began_ns: u64,
     reserved: Option<Reserved<'w>>,
 }
 
@@ -104,7 +106,7 @@ impl Watch {
         let is_entry = concern.is_entry() && concern != Concern::Policy;
         Ok(Ticket {
             operation,
-            began: Instant::now(),
+            began_ns: boot_ns(),
             reserved: is_entry.then(|| self.audit.set_aside(1)).transpose()?,
         })
     }
@@ -121,7 +123,7 @@ impl Watch {
             .used
             .filter(|_| ticket.operation != Some(Operation::Batch));
         let asked = (ticket.operation, used.map(|used| used.key_type));
-        let took = ticket.began.elapsed();
+        let took = Duration::from_nanos(boot_ns().saturating_sub(ticket.began_ns));
         self.metrics.count(link.number, asked, status, took);
         // A denial has its entry where its reason is known.
         let Some(operation) = ticket.operation.filter(|_| !is_denial(status)) else {
