@@ -4,6 +4,7 @@
 
 mod closed;
 mod disk;
+mod held;
 mod kills;
 mod leaks;
 mod provisioned;

@@ -1,11 +1,14 @@
 //! What comes back, and what is done about it while it is there.
 
-use super::world::{CREDENTIAL, Made, PATIENCE, SAMPLE, file, plan, reboot, seal, started, status};
+use super::world::{
+    CREDENTIAL, Made, PATIENCE, SAMPLE, check_not_open, end, file, plan, reboot, seal, started,
+    status,
+};
 use anyhow::{Context, Result, ensure};
 use nitride_protocol::{KeyState, KeyType, Status};
 use nitride_support::descriptor_store::DescriptorStore;
 use nitride_support::program::{RunAs, wait_until};
-use nitride_support::world::outcome;
+use nitride_support::world::{World, outcome};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::thread;
@@ -72,7 +75,7 @@ fn no_nonce_comes_twice_over_reboots() -> Result<()> {
             app.decrypt("app/data", &sealed, b"")?;
         }
         drop(app);
-        super::world::end(&mut world)?;
+        end(&mut world)?;
         // The same file again, as a host would put it.
         std::fs::write(file(&world), &copy)?;
         world.start_vhsmd()?;
@@ -144,14 +147,14 @@ fn records_that_outlived_the_process_are_newer_than_the_file() -> Result<()> {
     let mut world = started(plan(CREDENTIAL, ""))?;
     let made = Made::make(&world)?;
     let older = std::fs::read(file(&world))?;
-    super::world::end(&mut world)?;
+    end(&mut world)?;
     world.store = Some(Arc::new(DescriptorStore::new(64)));
     world.start_vhsmd()?;
     let mut admin = world.admin()?;
     ensure!(admin.rotate("app/data")? == 3);
     drop(admin);
     // Now an upgrade, with an older file on the disk: what is in memory counts and is written.
-    super::world::end(&mut world)?;
+    end(&mut world)?;
     std::fs::write(file(&world), &older)?;
     world.start_vhsmd()?;
     ensure!(world.application()?.describe("app/data")?.versions.len() == 3);
@@ -181,6 +184,72 @@ fn what_is_no_longer_sealed_leaves_the_file() -> Result<()> {
 }
 
 #[test]
+fn how_often_a_key_was_used_is_in_the_file_when_the_vault_ends() -> Result<()> {
+    let mut world = started(plan(CREDENTIAL, ""))?;
+    Made::make(&world)?;
+    let mut app = world.application()?;
+    for _ in 0..7 {
+        app.encrypt("app/data", b"text", b"")?;
+    }
+    let uses = |world: &World| -> Result<u64> {
+        let told = world.application()?.describe("app/data")?;
+        Ok(told.versions.iter().map(|version| version.uses).sum())
+    };
+    let before = uses(&world)?;
+    drop(app);
+    let vhsmd = world.vhsmd.take().context("vhsmd is not there")?;
+    ensure!(vhsmd.stop()?.success());
+    world.start_vhsmd()?;
+    ensure!(uses(&world)? >= before && before >= 7, "{before}");
+    Ok(())
+}
+
+#[test]
+fn a_policy_that_changed_between_two_boots_is_in_the_file_at_once() -> Result<()> {
+    let mut world = started(plan(CREDENTIAL, ""))?;
+    Made::make(&world)?;
+    end(&mut world)?;
+    let unsealed = world.plan.policy.replacen("seal = true", "", 1);
+    let write = |world: &World, policy: &str| {
+        world
+            .folder
+            .write("policy.d/test.toml", world.expand(policy))
+    };
+    write(&world, &unsealed)?;
+    world.start_vhsmd()?;
+    ensure!(seal(&world)?.keys == 3);
+    // The host may have kept a file that has it.
+    let destroyed = world.admin()?.destroy("app/signing", None);
+    ensure!(outcome(destroyed)? == Status::NotDurable);
+    end(&mut world)?;
+    write(&world, &world.plan.policy)?;
+    world.start_vhsmd()?;
+    let found = world.application()?.describe("app/signing");
+    ensure!(outcome(found)? == Status::KeyNotFound);
+    Ok(())
+}
+
+#[test]
+fn to_begin_anew_is_told_and_refused_where_a_file_must_exist() -> Result<()> {
+    let mut world = started(plan(CREDENTIAL, ""))?;
+    let log = std::fs::read_to_string(world.path("vhsmd.log"))?;
+    ensure!(log.contains("the seal begins anew"), "{log}");
+    let made = Made::make(&world)?;
+    end(&mut world)?;
+    let config = std::fs::read_to_string(world.path("vhsmd.toml"))?;
+    let config = config.replace("[seal]\n", "[seal]\nmust-exist = true\n");
+    world.folder.write("vhsmd.toml", config)?;
+    let kept = std::fs::read(file(&world))?;
+    std::fs::remove_file(file(&world))?;
+    world.start_vhsmd()?;
+    check_not_open(&world, "closed", "must-exist")?;
+    end(&mut world)?;
+    std::fs::write(file(&world), kept)?;
+    world.start_vhsmd()?;
+    made.check(&world)
+}
+
+#[test]
 fn status_and_command_line_say_how_it_is() -> Result<()> {
     let mut world = started(plan(SAMPLE, ""))?;
     Made::make(&world)?;
@@ -204,7 +273,7 @@ fn status_and_command_line_say_how_it_is() -> Result<()> {
     // Without [seal] there is none.
     world.plan.vhsmd_tables.clear();
     world.plan.policy = nitride_support::plan::Plan::vault("").policy;
-    let plain = nitride_support::world::World::start(world.plan.clone())?;
+    let plain = World::start(world.plan.clone())?;
     ensure!(status(&plain)?.seal.is_none());
     Ok(())
 }

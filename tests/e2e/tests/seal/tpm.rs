@@ -183,6 +183,36 @@ fn uses_that_are_limited_are_counted_over_reboots() -> Result<()> {
 }
 
 #[test]
+fn what_is_done_to_a_key_that_is_not_to_be_sealed_any_more_stays_done() -> Result<()> {
+    let (mut world, _tpm) = with_tpm(COUNTED, "")?;
+    Made::make(&world)?;
+    end(&mut world)?;
+    // Changed between two boots: nobody has told the vault.
+    let unsealed = world.plan.policy.replacen("seal = true", "", 1);
+    let write = |world: &World, policy: &str| {
+        world
+            .folder
+            .write("policy.d/test.toml", world.expand(policy))
+    };
+    write(&world, &unsealed)?;
+    world.start_vhsmd()?;
+    wait_for(&world, "open")?;
+    world.admin()?.destroy("app/signing", None)?;
+    for policy in [&unsealed, &world.plan.policy.clone()] {
+        end(&mut world)?;
+        write(&world, policy)?;
+        world.start_vhsmd()?;
+        wait_for(&world, "open")?;
+        let signed = outcome(world.application()?.sign("app/signing", None, b"m"))?;
+        ensure!(
+            [Status::KeyNotFound, Status::KeyDestroyed].contains(&signed),
+            "{signed}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn a_tpm_that_goes_away_refuses_changes_and_heals() -> Result<()> {
     let (mut world, mut tpm) = with_tpm(COUNTED, "")?;
     Made::make(&world)?;
