@@ -1,9 +1,10 @@
 //! Who a peer is: real users and real cgroups. These tests need root.
 #![forbid(unsafe_code)]
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nitride_protocol::KeyType;
 use nitride_support::binaries::Binaries;
+use nitride_support::folder::Folder;
 use nitride_support::plan::Plan;
 use nitride_support::program::{RunAs, command_as};
 use nitride_support::unit::{Unit, is_root_or_says_so};
@@ -347,8 +348,7 @@ fn a_process_of_the_same_user_can_neither_trace_nor_read_the_vault_and_it_leaves
     Ok(())
 }
 
-/// seccomp's mode 2 is a filter (proc_pid_status(5)). Landlock shows nowhere; what it refuses is
-/// tried on a thread, in vhsmd's own tests.
+/// seccomp's mode 2 is a filter (proc_pid_status(5)).
 #[test]
 fn the_vault_is_confined_before_it_serves() -> Result<()> {
     let world = World::start(Plan::vault(""))?;
@@ -358,6 +358,41 @@ fn the_vault_is_confined_before_it_serves() -> Result<()> {
         assert!(status.contains("Seccomp:\t2"), "{status}");
         assert!(status.contains("Seccomp_filters:\t3"), "{status}");
     }
+    Ok(())
+}
+
+/// Landlock shows nowhere in /proc, but by what it refuses: the vault reads its own folder, and
+/// policies that are elsewhere when it reloads it cannot.
+#[test]
+fn the_vault_is_confined_in_its_files_before_it_serves() -> Result<()> {
+    let mut world = World::start(Plan::vault(""))?;
+    let warnings = world.application()?.status()?.warnings;
+    if warnings.iter().any(|each| each.contains("no Landlock")) {
+        eprintln!("SKIPPED: the kernel has no Landlock");
+        return Ok(());
+    }
+    let elsewhere = Folder::new()?;
+    let (folder, moved) = (world.path("policy.d"), elsewhere.join("policy.d"));
+    // A copy: what is allowed is the folder, wherever it is moved.
+    std::fs::create_dir(&moved)?;
+    for file in std::fs::read_dir(&folder)? {
+        let file = file?;
+        std::fs::copy(file.path(), moved.join(file.file_name()))?;
+    }
+    std::fs::remove_dir_all(&folder)?;
+    std::os::unix::fs::symlink(&moved, &folder)?;
+    let refused = world.admin()?.reload();
+    ensure!(refused.is_err());
+    let log = world.vhsmd()?.log();
+    ensure!(log.contains("Permission denied"), "{log}");
+    // The same, read by one that is confined with it.
+    world.vhsmd.take().context("vhsmd runs")?.kill()?;
+    let config = std::fs::read_to_string(world.path("vhsmd.toml"))?;
+    let named = |of: &std::path::Path| format!("policy-dir = \"{}\"", of.display());
+    let config = config.replace(&named(&folder), &named(&moved));
+    world.folder.write("vhsmd.toml", config)?;
+    world.start_vhsmd()?;
+    world.admin()?.reload()?;
     Ok(())
 }
 
