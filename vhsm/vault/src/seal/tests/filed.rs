@@ -89,6 +89,29 @@ fn uses_of_a_filed_key_are_written_for_as_long_as_it_is_limited() {
 }
 
 #[test]
+fn a_version_more_that_is_due_of_a_filed_key_is_written_and_waits_while_the_seal_is_closed() {
+    let due = KeyRule {
+        rotate_after_secs: Some(10),
+        ..plain()
+    };
+    let (file, policy) = filed(due);
+    let mut next = booted(&file, policy);
+    let sweep = |machine: &mut Machine| {
+        let (now, draw) = (machine.world.now, &mut machine.world.draw);
+        machine.world.vault.rotate_due(now, draw).unwrap();
+        let key = machine.world.vault.keys.find("k").unwrap().unwrap();
+        let newest = key.read().unwrap().newest_version();
+        (newest, machine.world.vault.seal_changes())
+    };
+    let (newest, changes) = sweep(&mut next);
+    next.world.pass_secs(20);
+    next.world.vault.set_sealing(Sealing::Closed);
+    assert_eq!(sweep(&mut next), (newest, changes));
+    next.world.vault.set_sealing(OPEN);
+    assert_eq!(sweep(&mut next), (newest + 1, changes + 1));
+}
+
+#[test]
 fn what_a_round_brings_for_a_filed_key_is_written() {
     let mut first = Machine::new(vec![provisioned("brought")]);
     first.world.deliver("brought", &[3; 32]);

@@ -1,11 +1,10 @@
-use super::super::trace::{Image, Store, recovered};
-use super::super::{Family, KEY, KeyFields, VERSION, VersionFields};
-use crate::Draw;
-use crate::VaultLimits;
+use super::super::trace::{self, Image, Store, recovered};
+use super::super::{Family, KEY, KeyFields, NewVersion, VERSION, VersionFields};
 use crate::keys::{Keys, OwnPolicy, Voucher};
 use crate::tests::world::{Sequence, arenas, name};
+use crate::{Draw, Now, VaultLimits};
 use nitride_protocol::{KeyState, KeyType, OperationSet, Origin};
-use nitride_secmem::{COUNTERS, RecordId, RecordKind};
+use nitride_secmem::{COUNTERS, RecordId, RecordKind, SecretBuf};
 
 const LIMITS: VaultLimits = VaultLimits {
     keys: 100,
@@ -224,4 +223,32 @@ fn records_in_any_order_make_the_same_keys() {
         .map(|v| v.number)
         .collect();
     assert_eq!(numbers, (1..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_key_that_cannot_be_written_takes_its_versions_with_it() {
+    arenas();
+    trace::begin();
+    let mut draw = Sequence(7);
+    let material = SecretBuf::copy_of(&[1; 32]).unwrap();
+    let whole = fields("k", 1);
+    let first = NewVersion {
+        number: 1,
+        state: KeyState::Enabled,
+        fields: version(),
+        key_type: whole.key_type,
+        material: &material,
+        now: Now {
+            boot_ms: 1,
+            wall_secs: 1,
+        },
+    };
+    let first = first.write(whole.family, None, &mut draw).unwrap();
+    let too_long = KeyFields {
+        origin_uri: Some("u".repeat(5 << 20)),
+        ..whole
+    };
+    assert!(too_long.write(vec![first], &mut draw).is_err());
+    let left: Vec<usize> = trace::steps().iter().map(Store::len).collect();
+    assert_eq!(left, [0, 1, 0]);
 }
