@@ -13,6 +13,7 @@
 mod attribute;
 mod fault;
 mod file_system;
+pub mod guest_device;
 mod instance;
 pub mod machine;
 mod mounted;
