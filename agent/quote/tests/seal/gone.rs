@@ -1,6 +1,6 @@
 //! A caller that is killed while what it asked for waits for the device.
 
-use crate::interposer::{Hold, Interposer, NV_READ};
+use crate::interposer::{Hold, Interposer, NV_READ, PATIENCE};
 use crate::process::Helper;
 use crate::swtpm::Swtpm;
 use nitride_ipc::Connection;
@@ -65,7 +65,7 @@ fn nothing_that_a_caller_asked_for_is_done_once_it_has_gone() {
     holder.want.send(()).unwrap();
     std::thread::scope(|scope| {
         let under_way = scope.spawn(|| helper.counter(&made.params, false));
-        holder.held.recv().unwrap();
+        holder.held.recv_timeout(PATIENCE).unwrap();
         let (platform, params) = ("tpm", &made.params[..]);
         let forget = ForgetRequest { platform, params };
         let step = CounterRequest {

@@ -1,7 +1,8 @@
 //! What somebody between the helper and the TPM achieves, or a fault there.
 
 use crate::interposer::{
-    Hold, Holder, Interposer, NV_INCREMENT, Passing, READ_PUBLIC, START_AUTH_SESSION, number,
+    Hold, Holder, Interposer, NV_INCREMENT, PATIENCE, Passing, READ_PUBLIC, START_AUTH_SESSION,
+    number,
 };
 use crate::process::{Helper, Part};
 use crate::swtpm::{STORAGE_KEY, Swtpm};
@@ -104,7 +105,7 @@ fn a_part_that_is_made_too_late_is_taken_back_with_its_counter() {
     let lines = interposer.lines(&tpm, &tpm.lines_with_counter());
     let helper = Helper::start_within(3000, getuid().as_raw(), "tpm", &lines);
     assert_eq!(helper.make(), Err(Status::TimedOut));
-    holder.held.recv().unwrap();
+    holder.held.recv_timeout(PATIENCE).unwrap();
     drop(holder.release);
     let made = made_at_last(&helper);
     assert!(helper.counter(&made.params, false).is_ok());
@@ -139,7 +140,7 @@ fn make_and_hang_up(helper: &Helper, holder: &Holder) {
     let operation = PlatformKeyRequest::OPERATION;
     let len = write_request(&mut packet, 1, operation, &question).unwrap();
     asker.send(&packet[..len]).unwrap();
-    holder.held.recv().unwrap();
+    holder.held.recv_timeout(PATIENCE).unwrap();
 }
 
 #[test]
@@ -163,7 +164,7 @@ fn a_counter_that_was_made_since_is_not_taken_back_with_what_came_too_late() {
     next.want.send(()).unwrap();
     drop(holder.release);
     // It is about to be taken back.
-    next.held.recv().unwrap();
+    next.held.recv_timeout(PATIENCE).unwrap();
     tpm.redefine();
     drop(next.release);
     assert_eq!(helper.make(), Err(Status::CounterLost));

@@ -5,11 +5,15 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 pub(crate) const NV_INCREMENT: u32 = 0x134;
 pub(crate) const NV_READ: u32 = 0x14e;
 pub(crate) const READ_PUBLIC: u32 = 0x173;
 pub(crate) const START_AUTH_SESSION: u32 = 0x176;
+
+/// How long to wait for what is to be held.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Changes a command before it reaches the TPM, or holds what passes.
 type Change = dyn FnMut(Passing<'_>) + Send;
