@@ -1,0 +1,16 @@
+//! Evidence with one defect each, made under a test PKI: for each numbered check of
+//! `docs/verification.md` at least one report or quote that fails it and nothing else, named for
+//! the defect.
+//!
+//! Keys are drawn anew in each run, so that no vector can be mistaken for a vendor's and none can
+//! be reused: what is committed is this generator.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::expect_used,
+    reason = "test code; a test PKI that cannot be made has no other way to say so"
+)]
+
+pub mod asn1;
+pub mod keys;
+pub mod snp;
+pub mod tdx;

@@ -1,0 +1,106 @@
+//! The `sev` crate on the same evidence: where it takes what is refused here, this list says so,
+//! and it takes everything that is taken here.
+#![expect(clippy::panic, reason = "tests say what is wrong by panicking")]
+
+use nitride_vectors::snp::{DEFECTS, Defect, Draft, Vector};
+use nitride_verify::evidence::{SnpProduct, SnpReport};
+use sev::certs::snp::{Chain, Verifiable};
+use sev::firmware::guest::AttestationReport;
+use sev::parser::ByteParser;
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// The checks of authenticity that `sev` 8 makes. It makes none of the others: a root that anybody
+/// signed for himself is taken, and so are certificates out of date, revoked, of another product,
+/// chip or TCB; the report it verifies is what it wrote again from what it read.
+const MADE_BY_SEV: &[&str] = &[];
+
+/// What `sev` says: `None` where it panics.
+fn sev_takes(vector: &Vector) -> Option<bool> {
+    let certificates = &vector.allegation.certificates;
+    let vek = certificates.vcek.as_ref().or(certificates.vlek.as_ref())?;
+    let intermediate = vector.collateral.ask.as_ref()?;
+    let judge = || -> std::io::Result<()> {
+        let report = AttestationReport::from_bytes(&vector.allegation.report)?;
+        let chain = Chain::from_der(&vector.collateral.ark, intermediate, vek)?;
+        (&chain, &report).verify()
+    };
+    catch_unwind(AssertUnwindSafe(judge)).map_or(None, |taken| Some(taken.is_ok()))
+}
+
+#[test]
+fn what_is_taken_here_sev_takes() {
+    for draft in [
+        Draft::good(),
+        Draft::of(SnpProduct::Genoa),
+        Draft::of(SnpProduct::Turin),
+        Draft::vlek(),
+    ] {
+        assert_eq!(
+            sev_takes(&draft.build()),
+            Some(true),
+            "{:?}",
+            draft.report.product
+        );
+    }
+}
+
+#[test]
+fn sev_takes_every_defect_but_those_that_it_looks_for() {
+    let [authenticity, appraisal] = DEFECTS;
+    let refused_by_sev: BTreeSet<&str> = authenticity
+        .iter()
+        .filter(|defect| sev_takes(&defect.draft().build()) != Some(true))
+        .map(|defect| defect.name)
+        .collect();
+    assert_eq!(
+        refused_by_sev,
+        MADE_BY_SEV.iter().copied().collect::<BTreeSet<_>>()
+    );
+    // Nothing of what a policy wants is its business.
+    for Defect { name, .. } in appraisal
+        .iter()
+        .filter(|defect| sev_takes(&defect.draft().build()) != Some(true))
+    {
+        panic!("sev refuses {name}");
+    }
+}
+
+#[test]
+fn both_read_the_same_fields() {
+    for draft in [
+        Draft::good(),
+        Draft::of(SnpProduct::Genoa),
+        Draft::of(SnpProduct::Turin),
+    ] {
+        let raw = draft.build().allegation.report;
+        same_fields(&raw);
+    }
+}
+
+fn same_fields(raw: &[u8]) {
+    let ours = SnpReport::parse(raw).expect("a report");
+    let theirs = AttestationReport::from_bytes(raw).expect("a report");
+    assert_eq!(ours.version, theirs.version);
+    assert_eq!(ours.guest_svn, theirs.guest_svn);
+    assert_eq!(ours.vmpl, theirs.vmpl);
+    assert_eq!(ours.policy.0, theirs.policy.0);
+    assert_eq!(ours.platform_info, theirs.plat_info.0);
+    assert_eq!(ours.key_info, theirs.key_info.0);
+    assert_eq!(ours.report_data[..], theirs.report_data[..]);
+    assert_eq!(ours.measurement[..], theirs.measurement[..]);
+    assert_eq!(ours.host_data[..], theirs.host_data[..]);
+    assert_eq!(ours.id_key_digest[..], theirs.id_key_digest[..]);
+    assert_eq!(ours.author_key_digest[..], theirs.author_key_digest[..]);
+    assert_eq!(ours.report_id[..], theirs.report_id[..]);
+    assert_eq!(ours.report_id_ma[..], theirs.report_id_ma[..]);
+    assert_eq!(ours.chip_id[..], theirs.chip_id[..]);
+    assert_eq!(ours.current_firmware.major, theirs.current.major);
+    assert_eq!(ours.current_firmware.minor, theirs.current.minor);
+    assert_eq!(ours.current_firmware.build, theirs.current.build);
+    assert_eq!(ours.committed_firmware.build, theirs.committed.build);
+    if ours.version >= 5 {
+        assert_eq!(Some(ours.launch_mitigations), theirs.launch_mit_vector);
+        assert_eq!(Some(ours.current_mitigations), theirs.current_mit_vector);
+    }
+}

@@ -1,0 +1,80 @@
+//! docs/verification.md says what the code does: each check, its number and its vectors.
+
+use nitride_verify::CheckName;
+use nitride_verify::checks::snp;
+use std::collections::BTreeMap;
+
+const PAPER: &str = include_str!("../../../docs/verification.md");
+
+/// One row of a table: number, check, and what stands in the last column.
+type Row = (u8, String, Vec<String>);
+
+/// What the paper says under a heading.
+fn section(heading: &str) -> &'static str {
+    let (_, section) = PAPER
+        .split_once(&format!("\n## {heading}\n"))
+        .expect("the paper has the section");
+    section
+        .split_once("\n## ")
+        .map_or(section, |(section, _)| section)
+}
+
+/// The rows of the section's table.
+fn rows(heading: &str) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for line in section(heading).lines() {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        if let [number, check, .., vectors] = cells[..]
+            && let Ok(number) = number.parse()
+        {
+            let vectors = vectors.split(", ").filter(|vector| !vector.is_empty());
+            let bare = |cell: &str| cell.trim_matches('`').to_owned();
+            rows.push((number, bare(check), vectors.map(bare).collect()));
+        }
+    }
+    rows
+}
+
+/// What the code says: its numbered checks in order, each with its vectors.
+fn expected(checks: &[CheckName], defects: &[(&'static str, &'static str)]) -> Vec<Row> {
+    let mut vectors: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (check, name) in defects {
+        vectors.entry(check).or_default().push((*name).to_owned());
+    }
+    checks
+        .iter()
+        .filter(|check| check.number != 0)
+        .map(|check| {
+            let vectors = vectors.remove(check.name).unwrap_or_default();
+            (check.number, check.name.to_owned(), vectors)
+        })
+        .collect()
+}
+
+#[test]
+fn the_table_of_sev_snp_is_that_of_the_code() {
+    let defects: Vec<_> = nitride_vectors::snp::DEFECTS
+        .into_iter()
+        .flatten()
+        .map(|defect| (defect.check, defect.name))
+        .collect();
+    let (said, done) = (rows("SEV-SNP"), expected(snp::CHECKS, &defects));
+    for (said, done) in said.iter().zip(&done) {
+        assert_eq!(said, done);
+    }
+    assert_eq!(said.len(), done.len());
+}
+
+#[test]
+fn the_table_of_sev_snp_names_every_field_of_its_policy() {
+    let section = section("SEV-SNP");
+    let fields = include_str!("loose.toml").lines();
+    let fields = fields.skip_while(|line| *line != "[snp]");
+    for field in fields.filter_map(|line| Some(line.split_once(" = ")?.0)) {
+        let is_product = ["milan", "genoa", "turin"].contains(&field);
+        assert!(
+            is_product || section.contains(&format!("`{field}`")),
+            "{field}"
+        );
+    }
+}

@@ -1,0 +1,319 @@
+//! Every SEV-SNP vector fails the check that it is made for, and no other.
+#![expect(clippy::panic, reason = "tests say what is wrong by panicking")]
+
+use nitride_kbs::token::EarStatus;
+use nitride_vectors::snp::{DEFECTS, Defect, Draft};
+use nitride_verify::checks::snp::CHECKS;
+use nitride_verify::evidence::SnpProduct;
+use nitride_verify::{
+    Allegation, Anchor, AttestationPolicy, Budget, CheckName, CheckOutcome, Collateral, Tee,
+    UnverifiedEvidence, Verdict, judge, judge_allegation, x509::SignatureMemo,
+};
+use std::collections::BTreeSet;
+
+fn judged(draft: &Draft) -> Verdict {
+    match draft.build().judge() {
+        Ok(verdict) => verdict,
+        Err(refused) => panic!("{:?}", refused.cause),
+    }
+}
+
+/// What failed: one name if it was refused, all of them if it was judged.
+fn failures(draft: &Draft) -> Vec<String> {
+    match draft.build().judge() {
+        Ok(verdict) => {
+            assert_eq!(
+                verdict.status() == EarStatus::Contraindicated,
+                verdict.failures().next().is_some(),
+                "what fails a check is contraindicated, and nothing else is"
+            );
+            verdict
+                .failures()
+                .map(|(name, _)| name.to_owned())
+                .collect()
+        }
+        Err(refused) => {
+            let last = refused.checks.last().map(|check| check.name.name);
+            let failed = refused
+                .checks
+                .iter()
+                .filter(|check| matches!(check.outcome, CheckOutcome::Failed(_)));
+            assert_eq!(failed.count(), 1, "{:?}", refused.cause);
+            vec![last.unwrap_or_default().to_owned()]
+        }
+    }
+}
+
+fn all() -> impl Iterator<Item = &'static Defect> {
+    DEFECTS.into_iter().flatten()
+}
+
+#[test]
+fn good_evidence_passes_every_check_of_the_list_once_and_in_order() {
+    for draft in [
+        Draft::good(),
+        Draft::of(SnpProduct::Genoa),
+        Draft::of(SnpProduct::Turin),
+        Draft::vlek(),
+    ] {
+        let verdict = judged(&draft);
+        let made: Vec<CheckName> = verdict.checks().iter().map(|check| check.name).collect();
+        assert_eq!(made, CHECKS);
+        assert_eq!(verdict.failures().collect::<Vec<_>>(), []);
+        assert_eq!(verdict.status(), EarStatus::Affirming);
+        let waived = verdict
+            .checks()
+            .iter()
+            .filter(|check| matches!(check.outcome, CheckOutcome::WaivedByPolicyLine(_)));
+        assert_eq!(waived.count(), 0, "a strict policy waives nothing");
+    }
+}
+
+#[test]
+fn each_defect_fails_its_check_and_no_other() {
+    let wrong: Vec<String> = all()
+        .filter_map(|defect| {
+            let failures = failures(&defect.draft());
+            (failures != [defect.check]).then(|| {
+                format!(
+                    "{}: {} was to fail, {failures:?} did",
+                    defect.name, defect.check
+                )
+            })
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn each_numbered_check_has_a_vector() {
+    let found: BTreeSet<&str> = all().map(|defect| defect.check).collect();
+    let missing: Vec<&str> = CHECKS
+        .iter()
+        .filter(|check| check.number != 0 && !found.contains(check.name))
+        .map(|check| check.name)
+        .collect();
+    assert_eq!(missing, Vec::<&str>::new());
+    let numbers: BTreeSet<u8> = CHECKS.iter().map(|check| check.number).collect();
+    assert_eq!(numbers, (0..=32).collect());
+    let names: BTreeSet<&str> = all().map(|defect| defect.name).collect();
+    assert_eq!(
+        names.len(),
+        all().count(),
+        "each vector has a name of its own"
+    );
+}
+
+#[test]
+fn what_a_test_anchor_vouches_for_is_never_genuine() {
+    let verdict = judged(&Draft::good());
+    assert_eq!(verdict.anchor(), Anchor::Test);
+    assert!(!verdict.is_genuine() && verdict.is_simulated());
+    assert_eq!(verdict.vector().hardware, 0);
+    assert_eq!(verdict.claims().claim("test-anchor"), Some(&true.into()));
+}
+
+#[test]
+fn debugging_that_the_policy_allows_is_told_and_never_affirmed() {
+    let mut draft = Draft::good();
+    draft.report.policy |= 1 << 19;
+    draft.policy.set("danger-allow-debug", "true");
+    let verdict = judged(&draft);
+    assert!(verdict.is_debug());
+    assert_eq!(verdict.status(), EarStatus::Warning);
+    assert_eq!(verdict.failures().count(), 0);
+}
+
+#[test]
+fn init_data_that_the_guest_was_launched_with_is_believed() {
+    let mut draft = Draft::good();
+    draft.bind_init_data();
+    assert_eq!(judged(&draft).vector().configuration, 2);
+}
+
+#[test]
+fn a_masked_chip_id_is_waived_by_the_line_that_accepts_it() {
+    let mut draft = Draft::good();
+    draft.report.chip_id = [0; 64];
+    draft.policy.waive("chip-ids");
+    draft.policy.set("danger-accept-masked-chip-id", "true");
+    let verdict = judged(&draft);
+    let check = verdict
+        .checks()
+        .iter()
+        .find(|c| c.name.name == "snp.chip-id");
+    assert!(matches!(
+        check.map(|check| &check.outcome),
+        Some(CheckOutcome::WaivedByPolicyLine(_))
+    ));
+}
+
+#[test]
+fn a_missing_revocation_list_is_waived_only_by_a_line() {
+    let mut draft = Draft::good();
+    draft.chain.crl = None;
+    draft.policy.waive("crl-max-age-secs");
+    let verdict = judged(&draft);
+    let waived: Vec<&str> = verdict
+        .checks()
+        .iter()
+        .filter(|check| matches!(check.outcome, CheckOutcome::WaivedByPolicyLine(_)))
+        .map(|check| check.name.name)
+        .collect();
+    let list = ["present", "signature", "fresh"].map(|what| format!("snp.crl-{what}"));
+    assert_eq!(waived[..3], list);
+    assert_eq!(waived[3..], ["snp.not-revoked"]);
+
+    let mut draft = Draft::good();
+    draft.policy.waive("crl-max-age-secs");
+    let crl = draft.chain.crl.as_mut().expect("a good chain has a list");
+    crl.revoked.push(0x0001_0001);
+    assert_eq!(
+        failures(&draft),
+        ["snp.not-revoked"],
+        "a list at hand is believed"
+    );
+}
+
+#[test]
+fn reports_of_every_version_are_judged() {
+    for version in 2..=5 {
+        let mut draft = Draft::good();
+        draft.report.be_of_version(version);
+        draft.policy.set("minimum-report-version", "2");
+        draft.policy.waive("required-launch-mitigations");
+        draft.policy.waive("required-current-mitigations");
+        let verdict = judged(&draft);
+        assert_eq!(
+            verdict.failures().collect::<Vec<_>>(),
+            [],
+            "version {version}"
+        );
+        assert_eq!(verdict.claims().claim("product"), Some(&"Milan".into()));
+    }
+}
+
+#[test]
+fn certificates_come_from_the_evidence_or_from_the_collateral() {
+    for version in [2, 5] {
+        let mut draft = Draft::good();
+        draft.report.be_of_version(version);
+        draft.policy.set("minimum-report-version", "2");
+        draft.policy.waive("required-launch-mitigations");
+        draft.policy.waive("required-current-mitigations");
+        let mut vector = draft.build();
+        let vcek = vector.allegation.certificates.vcek.take();
+        let refused = vector.judge().expect_err("there is no VCEK");
+        assert!(refused.checks.len() < 12, "{refused:?}");
+
+        let mut other = Draft::good();
+        other.report.chip_id = [9; 64];
+        other.chain = nitride_vectors::snp::ChainDraft::vcek(SnpProduct::Milan, &other.report);
+        let other = other.build().allegation.certificates.vcek;
+        vector.collateral.veks = other.into_iter().chain(vcek).collect();
+        let verdict = vector.judge().expect("the collateral has the chip's VCEK");
+        assert_eq!(verdict.failures().count(), 0);
+    }
+
+    let mut vector = Draft::good().build();
+    let collateral = vector.collateral.clone();
+    vector.allegation.certificates.ark = Some(collateral.ark);
+    vector.allegation.certificates.ask = collateral.ask;
+    vector.policy = vector
+        .policy
+        .replace("crl-max-age-secs = 86400", "crl-max-age-secs = \"any\"");
+    let policy = AttestationPolicy::parse(&vector.policy, "policy.toml").expect("a good policy");
+    let verdict = judge_allegation(
+        Allegation::Snp(Box::new(vector.allegation)),
+        &vector.expected,
+        &policy,
+        &Collateral::default(),
+        vector.now_secs,
+        &mut Budget::for_one_round(),
+    );
+    assert_eq!(
+        verdict
+            .expect("the evidence has all of it")
+            .failures()
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn the_kbs_form_carries_every_good_report_there_and_back() {
+    for draft in [Draft::good(), Draft::of(SnpProduct::Turin), Draft::vlek()] {
+        let vector = draft.build();
+        let primary = vector
+            .allegation
+            .to_kbs_form()
+            .expect("a report of its form");
+        let policy = AttestationPolicy::parse(&vector.policy, "policy.toml").expect("good");
+        let collateral = Collateral {
+            amd: std::slice::from_ref(&vector.collateral),
+            ..Collateral::default()
+        };
+        let evidence = UnverifiedEvidence {
+            tee: Tee::Snp,
+            primary: &primary,
+            additional: "",
+        };
+        let verdict = judge(
+            &evidence,
+            &vector.expected,
+            &policy,
+            &collateral,
+            vector.now_secs,
+            &mut Budget::for_one_round(),
+        );
+        let verdict = verdict.expect("the form loses nothing");
+        assert_eq!(verdict.status(), EarStatus::Affirming);
+        let made: Vec<CheckName> = verdict.checks().iter().map(|check| check.name).collect();
+        assert_eq!(made, CHECKS);
+    }
+}
+
+#[test]
+fn a_memo_of_signatures_remembers_no_bad_one() {
+    let memo = SignatureMemo::new();
+    let judge_with = |draft: &Draft| {
+        let vector = draft.build();
+        let policy = AttestationPolicy::parse(&vector.policy, "policy.toml").expect("good");
+        let collateral = Collateral {
+            amd: std::slice::from_ref(&vector.collateral),
+            memo: Some(&memo),
+            ..Collateral::default()
+        };
+        let verdict = judge_allegation(
+            Allegation::Snp(Box::new(vector.allegation)),
+            &vector.expected,
+            &policy,
+            &collateral,
+            vector.now_secs,
+            &mut Budget::for_one_round(),
+        );
+        verdict.map_err(|refused| refused.checks.last().map(|check| check.name.name))
+    };
+    for _ in 0..2 {
+        assert!(judge_with(&Draft::good()).is_ok());
+        let mut spoilt = Draft::good();
+        spoilt.chain.vek.spoil_signature = true;
+        let refused = judge_with(&spoilt);
+        assert_eq!(refused.err(), Some(Some("snp.vek-signature")));
+    }
+}
+
+#[test]
+fn every_cut_of_a_report_and_any_byte_of_it_is_refused_by_name() {
+    let good = Draft::good().build();
+    for len in [0, 1, 0x2A0, 1183] {
+        let mut vector = good.clone();
+        vector.allegation.report.truncate(len);
+        assert!(vector.judge().is_err(), "{len} bytes");
+    }
+    for at in (0..good.allegation.report.len()).step_by(7) {
+        let mut vector = good.clone();
+        vector.allegation.report[at] ^= 0x10;
+        assert!(vector.judge().is_err(), "byte {at:#x}");
+    }
+}

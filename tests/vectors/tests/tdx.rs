@@ -1,0 +1,224 @@
+//! Every TDX vector fails the check that it is named for, and no other.
+
+use nitride_vectors::tdx::{DEFECTS, Defect, Made, NOW_SECS, Spec};
+use nitride_verify::checks::tdx::{BY_COLLATERAL, CHECKS};
+use nitride_verify::{
+    Allegation, AttestationPolicy, Budget, CheckOutcome, Collateral, Refused, UnverifiedEvidence,
+    Verdict, judge, judge_allegation,
+};
+use std::collections::BTreeSet;
+
+fn judged(made: &Made) -> Result<Verdict, Refused> {
+    let policy = AttestationPolicy::parse(&made.policy, "policy.toml").unwrap();
+    let collateral = Collateral {
+        intel: Some(&made.collateral),
+        ..Collateral::default()
+    };
+    judge_allegation(
+        Allegation::Tdx(made.evidence.clone()),
+        &made.expected,
+        &policy,
+        &collateral,
+        NOW_SECS,
+        &mut Budget::for_one_round(),
+    )
+}
+
+fn make(defect: &Defect) -> Made {
+    let mut spec = Spec::good();
+    (defect.make)(&mut spec);
+    spec.make().unwrap()
+}
+
+/// The checks that failed, by name.
+fn failures(judged: &Result<Verdict, Refused>) -> Vec<&'static str> {
+    let checks = match judged {
+        Ok(verdict) => verdict.checks(),
+        Err(refused) => &refused.checks,
+    };
+    let failed = checks
+        .iter()
+        .filter(|check| matches!(check.outcome, CheckOutcome::Failed(_)));
+    failed.map(|check| check.name.name).collect()
+}
+
+#[test]
+fn quotes_that_nothing_is_wrong_with_pass_every_check_once() {
+    for spec in [
+        Spec::good(),
+        Spec::good_version_5(2),
+        Spec::good_version_5(3),
+        Spec::good_version_5(4),
+    ] {
+        let verdict = judged(&spec.make().unwrap()).unwrap();
+        assert_eq!(verdict.failures().collect::<Vec<_>>(), []);
+        let names: Vec<_> = verdict.checks().iter().map(|check| check.name).collect();
+        assert_eq!(names, CHECKS);
+        let vector = verdict.vector();
+        assert_eq!((vector.executables, vector.runtime_opaque), (3, 2));
+        assert!(verdict.is_simulated() && !verdict.is_genuine());
+        assert_eq!(vector.hardware, 0, "nothing vouches for a test anchor");
+        let anchor = verdict.claims().claim("test-anchor");
+        assert_eq!(anchor, Some(&serde_json::Value::Bool(true)));
+    }
+}
+
+#[test]
+fn the_kbs_form_is_judged_as_the_raw_quote_is() {
+    let made = Spec::good().make().unwrap();
+    let policy = AttestationPolicy::parse(&made.policy, "policy.toml").unwrap();
+    let collateral = Collateral {
+        intel: Some(&made.collateral),
+        ..Collateral::default()
+    };
+    let evidence = UnverifiedEvidence {
+        tee: nitride_verify::Tee::Tdx,
+        primary: &made.evidence.to_kbs_form(),
+        additional: "",
+    };
+    let mut budget = Budget::for_one_round();
+    let verdict = judge(
+        &evidence,
+        &made.expected,
+        &policy,
+        &collateral,
+        NOW_SECS,
+        &mut budget,
+    );
+    let verdict = verdict.unwrap();
+    assert_eq!(verdict.failures().count(), 0);
+    let names: Vec<_> = verdict.checks().iter().map(|check| check.name).collect();
+    assert_eq!(names, CHECKS);
+}
+
+#[test]
+fn each_defect_fails_the_check_that_it_is_named_for_and_no_other() {
+    for defect in DEFECTS {
+        let judged = judged(&make(defect));
+        assert_eq!(
+            failures(&judged),
+            [defect.check],
+            "{}: {judged:#?}",
+            defect.name
+        );
+    }
+}
+
+#[test]
+fn each_numbered_check_and_each_name_has_a_defect() {
+    let covered: BTreeSet<&str> = DEFECTS.iter().map(|defect| defect.check).collect();
+    for check in CHECKS.iter().filter(|check| check.number > 0) {
+        assert!(covered.contains(check.name), "no vector for {}", check.name);
+    }
+    let numbers: BTreeSet<u8> = CHECKS.iter().map(|check| check.number).collect();
+    assert!((1..=22).all(|number| numbers.contains(&number)));
+    let names: BTreeSet<&str> = DEFECTS.iter().map(|defect| defect.name).collect();
+    assert_eq!(names.len(), DEFECTS.len());
+}
+
+/// `dcap-qvl` refuses such trust domains, as its last step; nothing else may pass by that door.
+#[test]
+fn no_defect_of_the_collateral_hides_behind_a_clear_sept_ve_disable() {
+    for attributes in [0, 1 << 28 | 1 << 29, 1 << 28 | 1 << 40] {
+        for defect in DEFECTS {
+            if !BY_COLLATERAL.iter().any(|check| check.name == defect.check) {
+                continue;
+            }
+            let mut spec = Spec::good();
+            spec.quote.td_attributes = attributes;
+            (defect.make)(&mut spec);
+            let refused = judged(&spec.make().unwrap()).unwrap_err();
+            let last = refused.checks.last().unwrap().name.name;
+            assert_eq!(last, defect.check, "{}", defect.name);
+        }
+    }
+}
+
+#[test]
+fn a_clear_sept_ve_disable_passes_where_the_policy_says_so() {
+    for (wanted, passes) in [("\"any\"", true), ("false", true), ("true", false)] {
+        let mut spec = Spec::good();
+        spec.quote.td_attributes = 0;
+        let wanted = format!("sept-ve-disable = {wanted}");
+        spec.policy = spec.policy.replace("sept-ve-disable = true", &wanted);
+        let verdict = judged(&spec.make().unwrap()).unwrap();
+        assert_eq!(verdict.failures().count() == 0, passes);
+        let status = verdict.claims().claim("tcb_status");
+        assert_eq!(
+            status.and_then(|status| status.as_str()),
+            Some("up-to-date")
+        );
+    }
+}
+
+#[test]
+fn debug_that_the_policy_allows_is_never_affirmed() {
+    let mut spec = Spec::good();
+    spec.quote.td_attributes |= 1;
+    spec.policy = spec
+        .policy
+        .replace("allow-debug = false", "allow-debug = true");
+    let verdict = judged(&spec.make().unwrap()).unwrap();
+    assert_eq!(verdict.failures().count(), 0);
+    assert!(verdict.is_debug() && !verdict.is_genuine());
+    assert_eq!(verdict.vector().runtime_opaque, 32);
+    assert_eq!(verdict.status(), nitride_kbs::token::EarStatus::Warning);
+}
+
+#[test]
+fn statuses_and_advisories_pass_where_the_policy_names_them() {
+    let mut spec = Spec::good();
+    spec.collateral.tcb_info["tcbLevels"] =
+        serde_json::json!([nitride_vectors::tdx::collateral::level(
+            3,
+            13,
+            "OutOfDate",
+            &["INTEL-SA-1"]
+        ),]);
+    spec.policy = spec
+        .policy
+        .replace("[\"up-to-date\"]", "[\"out-of-date\"]")
+        .replace("advisories = []", "advisories = [\"INTEL-SA-1\"]");
+    assert_eq!(failures(&judged(&spec.make().unwrap())), [""; 0]);
+}
+
+#[test]
+fn without_collateral_or_a_section_nothing_is_judged() {
+    let made = Spec::good().make().unwrap();
+    let policy = AttestationPolicy::parse(&made.policy, "policy.toml").unwrap();
+    let judge_with = |policy: &AttestationPolicy| {
+        let allegation = Allegation::Tdx(made.evidence.clone());
+        let mut budget = Budget::for_one_round();
+        let none = Collateral::default();
+        judge_allegation(
+            allegation,
+            &made.expected,
+            policy,
+            &none,
+            NOW_SECS,
+            &mut budget,
+        )
+    };
+    assert_eq!(failures(&judge_with(&policy)), ["tdx.collateral"]);
+    let (head, _) = made.policy.split_once("[tdx]").unwrap();
+    let policy = AttestationPolicy::parse(head, "policy.toml").unwrap();
+    assert_eq!(failures(&judge_with(&policy)), ["tdx.in-policy"]);
+}
+
+#[test]
+fn bound_init_data_is_a_wanted_configuration() {
+    let mut spec = Spec::good();
+    let body = "version = \"0.1.0\"\nalgorithm = \"sha384\"\n[data]\na = \"b\"\n";
+    spec.init_data = Some(body.to_owned());
+    let digest = nitride_verify::InitDataDigest::of("toml", body).unwrap();
+    spec.quote.mr_config_id.copy_from_slice(digest.as_bytes());
+    let zero = "00".repeat(48);
+    let any = spec.policy.replace(
+        &format!("mr-config-id = [\"{zero}\"]"),
+        "mr-config-id = \"any\"",
+    );
+    spec.policy = any;
+    let verdict = judged(&spec.make().unwrap()).unwrap();
+    assert_eq!(verdict.failures().count(), 0);
+    assert_eq!(verdict.vector().configuration, 2);
+}
