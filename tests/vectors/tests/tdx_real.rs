@@ -4,11 +4,13 @@
 use aws_lc_rs::digest::{SHA384, digest};
 use nitride_dcap::{IntelCollateral, PcsAnswers, PlatformCollateral};
 use nitride_vectors::tdx::{NOW_SECS, Spec};
+use nitride_verify::checks::tdx::BY_COLLATERAL;
 use nitride_verify::evidence::ccel::{EventLog, SHA384 as TPM_ALG_SHA384};
 use nitride_verify::evidence::tdx_quote::{QuoteMalformed, TdxQuote};
 use nitride_verify::{
-    Allegation, AttestationPolicy, Budget, Check, CheckOutcome, Collateral, Expected, Refused,
-    ReportData, TdxAllegation, Verdict, judge_allegation,
+    Allegation, Anchor, AttestationPolicy, Budget, Check, CheckOutcome, Collateral, Expected,
+    Ledger, Refusal, Refused, ReportData, TcbFacts, TcbStatus, TdxAllegation, TdxCollateral,
+    TdxEvidence, TdxTrust, Verdict, judge_allegation,
 };
 use std::path::PathBuf;
 
@@ -145,56 +147,117 @@ fn a_version_5_quote_holds_as_far_as_it_goes_by_itself() {
     }
 }
 
-/// Of 2023, as Intel's service answered; the chains of its headers are those of a later bundle, whose
-/// signing certificate is the same.
-fn collateral_of_2023(folder: &std::path::Path) -> PlatformCollateral {
-    let bundle = text(folder, "v4-uptodate-with-collateral/collateral.json");
+/// Their signatures hold in their year. What Intel's service answered then is there without the chains
+/// of its headers, and the signer of today was not valid yet: refused by name, whatever else they are.
+#[test]
+fn version_4_quotes_hold_by_themselves_and_need_collateral_of_their_time() {
+    let Some(folder) = folder() else { return };
+    let bundle = text(&folder, "v4-uptodate-with-collateral/collateral.json");
     let bundle: serde_json::Value = serde_json::from_str(&bundle).unwrap();
     let chain = |name: &str| bundle[name].as_str().unwrap().to_owned();
-    let folder = folder.join("v4-spr-gce");
-    PlatformCollateral::from_pcs(&PcsAnswers {
-        tcb_info: &text(&folder, "tcbinfo.json"),
-        tcb_info_issuer_chain: &chain("tcb_info_issuer_chain"),
-        qe_identity: &text(&folder, "qeidentity.json"),
-        qe_identity_issuer_chain: &chain("qe_identity_issuer_chain"),
-        pck_crl: &read(&folder, "pckcrl.der"),
-        pck_crl_issuer_chain: &chain("pck_crl_issuer_chain"),
-        root_ca_crl: &read(&folder, "rootcrl.der"),
-    })
-    .unwrap()
+    let answered = folder.join("v4-spr-gce");
+    let collateral = || {
+        PlatformCollateral::from_pcs(&PcsAnswers {
+            tcb_info: &text(&answered, "tcbinfo.json"),
+            tcb_info_issuer_chain: &chain("tcb_info_issuer_chain"),
+            qe_identity: &text(&answered, "qeidentity.json"),
+            qe_identity_issuer_chain: &chain("qe_identity_issuer_chain"),
+            pck_crl: &read(&answered, "pckcrl.der"),
+            pck_crl_issuer_chain: &chain("pck_crl_issuer_chain"),
+            root_ca_crl: &read(&answered, "rootcrl.der"),
+        })
+        .unwrap()
+    };
+    assert_eq!(collateral().fmspc(), &[0x50, 0x80, 0x6f, 0, 0, 0]);
+    for (name, trailing_len, attributes) in [
+        ("v4-spr-gce/quote.bin", 39, 0x4000_0000),
+        // In debug mode.
+        ("v4-trustee/quote.bin", 0, 0x1000_0001),
+    ] {
+        let quote = read(&folder, name);
+        let parsed = TdxQuote::parse(&quote).unwrap();
+        assert_eq!((parsed.version, parsed.trailing_len), (4, trailing_len));
+        assert_eq!(parsed.report.td_attributes, attributes);
+        // 2023-06-25, within the dates of all that is there.
+        let judge = |collateral| {
+            judged(quote.clone(), collateral, "\"up-to-date\"", 1_687_651_200).unwrap_err()
+        };
+        let refused = judge(None);
+        assert_eq!(last_failure(&refused), "tdx.collateral");
+        for name in [
+            "tdx.qe-report-signature",
+            "tdx.qe-report-data",
+            "tdx.quote-signature",
+        ] {
+            assert!(passed(&refused.checks, name), "{name}");
+        }
+        let refused = judge(Some(collateral()));
+        assert_eq!(last_failure(&refused), "tdx.tcb-info-signature");
+        assert!(format!("{:?}", refused.checks).contains("CertNotValidYet"));
+    }
 }
 
-/// 2023-06-25, within the dates of all of it.
-const IN_2023: u64 = 1_687_651_200;
+/// Says that all is well with the platform, so that what is left is the trust domain.
+#[derive(Debug)]
+struct AllIsWell;
 
-#[test]
-fn a_quote_without_sept_ve_disable_is_judged_by_what_intel_answered() {
-    let Some(folder) = folder() else { return };
-    let quote = read(&folder, "v4-spr-gce/quote.bin");
-    assert_eq!(TdxQuote::parse(&quote).unwrap().trailing_len, 39);
-    let collateral = collateral_of_2023(&folder);
-    let verdict = judged(
-        quote,
-        Some(collateral),
-        "\"up-to-date\", \"out-of-date\"",
-        IN_2023,
-    );
-    let verdict = verdict.unwrap_or_else(|refused| panic!("{:#?}", refused.checks));
-    assert_eq!(verdict.failures().collect::<Vec<_>>(), []);
-    assert!(verdict.is_genuine());
+impl TdxCollateral for AllIsWell {
+    fn judge(
+        &self,
+        _: &TdxEvidence<'_>,
+        _: &TdxTrust<'_>,
+        _: u64,
+        _: &mut Budget,
+        ledger: &mut Ledger,
+    ) -> Result<TcbFacts, Refusal> {
+        for name in BY_COLLATERAL {
+            ledger.pass(*name);
+        }
+        Ok(TcbFacts {
+            anchor: Anchor::Vendor,
+            status: TcbStatus::UpToDate,
+            advisories: Vec::new(),
+            evaluation_number: 15,
+            level_date: "2023-02-15T00:00:00Z".to_owned(),
+            fmspc: [0x50, 0x80, 0x6f, 0, 0, 0],
+            platform_instance: None,
+            smt: None,
+            dynamic_platform: None,
+            cached_keys: None,
+        })
+    }
 }
 
 #[test]
-fn a_trust_domain_in_debug_mode_is_not_wanted() {
+fn a_real_trust_domain_in_debug_mode_is_not_wanted_and_one_without_sept_ve_disable_may_be() {
     let Some(folder) = folder() else { return };
-    let quote = read(&folder, "v4-trustee/quote.bin");
-    let collateral = collateral_of_2023(&folder);
-    let statuses = "\"up-to-date\", \"out-of-date\"";
-    let verdict = judged(quote, Some(collateral), statuses, IN_2023);
-    let verdict = verdict.unwrap_or_else(|refused| panic!("{:#?}", refused.checks));
-    let failures: Vec<_> = verdict.failures().map(|(name, _)| name).collect();
-    assert_eq!(failures, ["tdx.debug"]);
-    assert!(verdict.is_debug() && !verdict.is_genuine());
+    for (name, wanted) in [
+        ("v4-spr-gce/quote.bin", &[][..]),
+        ("v4-trustee/quote.bin", &["tdx.debug"]),
+    ] {
+        let quote = read(&folder, name);
+        let policy = policy(&quote, "\"up-to-date\"");
+        let report_data = TdxQuote::parse(&quote).unwrap().report.report_data;
+        let verdict = judge_allegation(
+            Allegation::Tdx(TdxAllegation {
+                quote,
+                event_log: None,
+            }),
+            &Expected::of(ReportData::from(report_data)),
+            &policy,
+            &Collateral {
+                intel: Some(&AllIsWell),
+                ..Collateral::default()
+            },
+            1_687_651_200,
+            &mut Budget::for_one_round(),
+        )
+        .unwrap();
+        let failures: Vec<_> = verdict.failures().map(|(name, _)| name).collect();
+        assert_eq!(failures, wanted);
+        assert_eq!(verdict.is_genuine(), wanted.is_empty());
+        assert_eq!(verdict.is_debug(), !wanted.is_empty());
+    }
 }
 
 #[test]

@@ -84,6 +84,7 @@ impl PkiSpec {
 }
 
 /// A key that signs certificates, and everything else as `r || s`.
+#[derive(Debug)]
 pub struct Key {
     certificates: KeyPair,
     fixed: EcdsaKeyPair,
@@ -132,6 +133,7 @@ impl Key {
 }
 
 /// The PKI, ready to sign.
+#[derive(Debug)]
 pub struct Pki {
     /// The root, in DER.
     pub root: Vec<u8>,
