@@ -9,6 +9,8 @@ mod bulk;
 mod key_files;
 mod policy;
 mod seal;
+mod snp;
+mod tdx;
 mod vault;
 mod wire;
 mod wrapped_key;
@@ -26,6 +28,8 @@ pub use bulk::bulk;
 pub use key_files::key_files;
 pub use policy::policy;
 pub use seal::seal;
+pub use snp::{snp, x509};
+pub use tdx::{event_log, tdx};
 pub use wire::{agent_message, vhsm_reply, vhsm_request};
 pub use wrapped_key::wrapped_key;
 

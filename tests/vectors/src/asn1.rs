@@ -168,6 +168,16 @@ impl CrlDraft {
     /// The list, signed.
     #[must_use]
     pub fn sign(&self, key: &RsaKey) -> Vec<u8> {
+        self.sign_with_extensions(&[], key)
+    }
+
+    /// The list with extensions of its own, each in DER, signed.
+    #[must_use]
+    pub fn sign_with_extensions(&self, extensions: &[Vec<u8>], key: &RsaKey) -> Vec<u8> {
+        let extensions = match extensions {
+            [] => Vec::new(),
+            list => tlv(0xA0, &tlv(0x30, &list.concat())),
+        };
         let algorithm = rsa_pss(48);
         let revoked: Vec<Vec<u8>> = self
             .revoked
@@ -185,6 +195,7 @@ impl CrlDraft {
             &utc_time(self.this_update),
             &utc_time(self.next_update),
             &revoked,
+            &extensions,
         ]);
         signed(&body, &algorithm, key, Salt::Len48, self.spoil_signature)
     }

@@ -1,7 +1,8 @@
 //! docs/verification.md says what the code does: each check, its number and its vectors.
+#![expect(clippy::expect_used, reason = "tests say what is wrong by panicking")]
 
 use nitride_verify::CheckName;
-use nitride_verify::checks::snp;
+use nitride_verify::checks::{snp, tdx};
 use std::collections::BTreeMap;
 
 const PAPER: &str = include_str!("../../../docs/verification.md");
@@ -77,4 +78,33 @@ fn the_table_of_sev_snp_names_every_field_of_its_policy() {
             "{field}"
         );
     }
+}
+
+#[test]
+fn the_table_of_tdx_is_that_of_the_code() {
+    let defects = nitride_vectors::tdx::DEFECTS.iter();
+    let defects: Vec<_> = defects.map(|defect| (defect.check, defect.name)).collect();
+    let (said, done) = (rows("TDX"), expected(tdx::CHECKS, &defects));
+    for (said, done) in said.iter().zip(&done) {
+        assert_eq!(said, done);
+    }
+    assert_eq!(said.len(), done.len());
+}
+
+#[test]
+fn the_table_of_tdx_names_every_field_of_its_policy() {
+    let section = section("TDX");
+    let policy = nitride_vectors::tdx::Spec::good().policy;
+    let fields = policy.lines().skip_while(|line| *line != "[tdx]");
+    let fields = fields.take_while(|line| *line != "[[tdx.reference]]");
+    for field in fields.filter_map(|line| Some(line.split_once(" = ")?.0)) {
+        assert!(section.contains(&format!("`{field}`")), "{field}");
+    }
+}
+
+#[test]
+fn the_example_of_a_policy_for_sev_snp_is_good() {
+    let text = include_str!("../../../examples/config/service/attestation-snp.toml");
+    let policy = nitride_verify::AttestationPolicy::parse(text, "attestation-snp.toml");
+    assert!(policy.expect("the example is good").snp().is_some());
 }

@@ -1,6 +1,10 @@
 //! Real reports, whose files are not part of this repository: the folder is named by
 //! `NITRIDE_VECTORS`. Each has the outcome that its README states.
-#![expect(clippy::panic, reason = "tests say what is wrong by panicking")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests say what is wrong by panicking"
+)]
 
 use nitride_kbs::token::EarStatus;
 use nitride_verify::evidence::{Certificates, SNP_REPORT_LEN, SnpProduct, SnpReport};

@@ -7,7 +7,7 @@ use nitride_verify::checks::snp::CHECKS;
 use nitride_verify::evidence::SnpProduct;
 use nitride_verify::{
     Allegation, Anchor, AttestationPolicy, Budget, CheckName, CheckOutcome, Collateral, Tee,
-    UnverifiedEvidence, Verdict, judge, judge_allegation, x509::SignatureMemo,
+    UnverifiedEvidence, Verdict, judge, judge_allegation, x509::ChainMemo,
 };
 use std::collections::BTreeSet;
 
@@ -275,7 +275,7 @@ fn the_kbs_form_carries_every_good_report_there_and_back() {
 
 #[test]
 fn a_memo_of_signatures_remembers_no_bad_one() {
-    let memo = SignatureMemo::new();
+    let memo = ChainMemo::new();
     let judge_with = |draft: &Draft| {
         let vector = draft.build();
         let policy = AttestationPolicy::parse(&vector.policy, "policy.toml").expect("good");

@@ -127,6 +127,10 @@ fn announce(bound: SocketAddr, current: &Current, plain_http: bool) {
     if current.attestation_policy.danger_accept_sample().value {
         tracing::warn!("danger-accept-sample: evidence without hardware is accepted");
     }
+    let anchors = current.attestation_policy.danger_test_anchors();
+    if !anchors.value.is_empty() {
+        tracing::warn!("danger-test-anchors: evidence under roots of nobody is accepted");
+    }
 }
 
 fn status(bound: SocketAddr, current: &Current) -> String {

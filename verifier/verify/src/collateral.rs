@@ -9,7 +9,7 @@ pub(crate) mod tdx;
 pub use amd::{AMD_ROOTS, AmdCollateral};
 pub use tdx::{INTEL_ROOT, TcbFacts, TcbStatus, TdxCollateral, TdxEvidence, TdxTrust};
 
-use crate::x509::SignatureMemo;
+use crate::x509::ChainMemo;
 
 /// Everything at hand for one judgement. Made by `Collateral { amd, ..Collateral::default() }`, so
 /// that a new vendor breaks no caller.
@@ -17,8 +17,8 @@ use crate::x509::SignatureMemo;
 pub struct Collateral<'a> {
     /// AMD's, one entry a product.
     pub amd: &'a [AmdCollateral],
-    /// Remembers signatures of certificates, for a caller that judges much evidence.
-    pub memo: Option<&'a SignatureMemo>,
+    /// Remembers certificates and their signatures, for a caller that judges much evidence.
+    pub memo: Option<&'a ChainMemo>,
     /// Intel's, and the means to judge TDX quotes by it.
     pub intel: Option<&'a dyn TdxCollateral>,
 }

@@ -79,6 +79,23 @@ impl Ledger {
         }
     }
 
+    /// Work that comes before a check: if it fails, the check has failed, and nothing is written
+    /// down if it does not.
+    ///
+    /// # Errors
+    ///
+    /// The refusal, which is written down as well.
+    pub fn before<T>(
+        &mut self,
+        name: CheckName,
+        result: Result<T, impl Into<Refusal>>,
+    ) -> Result<T, Refusal> {
+        match result {
+            Ok(value) => Ok(value),
+            Err(refusal) => self.check(name, Err(refusal)),
+        }
+    }
+
     /// A check of appraisal: waived by its line, or held against what the policy wants. Returns
     /// whether it did not fail.
     pub fn want<T>(

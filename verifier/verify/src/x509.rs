@@ -9,7 +9,7 @@ mod signature;
 
 pub use certificate::{Certificate, CertificateFault};
 pub use crl::{Crl, CrlFault};
-pub use memo::SignatureMemo;
+pub use memo::ChainMemo;
 pub use signature::{PublicKey, SignatureAlgorithm, SignatureFault};
 
 use der::{Encode, Reader, SliceReader};

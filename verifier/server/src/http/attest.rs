@@ -56,7 +56,7 @@ fn refuse(refusal: &AttestRefusal) -> Fault {
     let detail = match refusal {
         AttestRefusal::Key(error) => error.to_string(),
         AttestRefusal::InitData(error) => error.to_string(),
-        AttestRefusal::Evidence(refused) => refused.cause.to_string(),
+        AttestRefusal::Evidence(refused) => refused.cause.told(),
     };
     Fault::new(FaultKind::AttestationError, detail).because(refusal)
 }

@@ -215,52 +215,51 @@ fn measurements<'a>(
     policy: &'a TdxPolicy,
     ledger: &mut Ledger,
 ) -> (Option<&'a TdxReference>, bool) {
-    let line = policy.requires_coverage.line;
-    let candidates = policy.references.iter();
-    let candidates: Vec<&TdxReference> = candidates.filter(|r| r.mr_td == report.mr_td).collect();
-    let Some(first) = candidates.first() else {
+    let references = &policy.references;
+    let is_known = references.iter().any(|r| r.mr_td == report.mr_td);
+    if is_known {
+        ledger.pass(MR_TD);
+    } else {
         let reason = format!("MRTD {} is no reference value's", hex(&report.mr_td));
         ledger.fail(MR_TD, reason);
-        ledger.fail(RTMR, "no reference value has this MRTD");
-        return (None, false);
+    }
+    // With another MRTD the registers are still compared, so that the verdict says which part is not
+    // the wanted one.
+    let candidates = || {
+        let all = references.iter();
+        all.filter(|r| !is_known || r.mr_td == report.mr_td)
     };
-    ledger.pass(MR_TD);
-    let matching = || {
-        candidates
-            .iter()
-            .filter(|r| differing(report, r).is_empty())
-    };
+    let matching = || candidates().filter(|r| differing(report, r).is_empty());
     let missing = |r: &TdxReference| {
-        let missing = policy
-            .requires_coverage
-            .value
-            .difference(&r.covers)
-            .copied();
-        missing.collect::<Vec<Coverage>>()
+        let required = policy.requires_coverage.value.iter();
+        let missing = required.filter(|part| !r.covers.contains(part));
+        missing.map(Coverage::to_string).collect::<Vec<_>>()
     };
     if let Some(reference) = matching().find(|r| missing(r).is_empty()) {
         ledger.pass(RTMR);
-        return (Some(reference), true);
+        return (is_known.then_some(reference), is_known);
     }
-    let reason = match matching().next() {
-        Some(r) => format!(
-            "reference value {:?} of line {} does not cover {}",
-            r.name,
-            r.line,
-            missing(r)
-                .iter()
-                .map(Coverage::to_string)
-                .collect::<Vec<_>>()
-                .join(", ")
-        ),
-        None => format!(
-            "reference value {:?} of line {} has another {}",
-            first.name,
-            first.line,
-            differing(report, first).join(", ")
-        ),
+    let reason = match (matching().next(), candidates().next()) {
+        (Some(r), _) => {
+            let missing = missing(r).join(", ");
+            format!(
+                "reference value {:?} of line {} does not cover {missing}",
+                r.name, r.line
+            )
+        }
+        (None, Some(r)) => {
+            let other = differing(report, r).join(", ");
+            format!(
+                "reference value {:?} of line {} has another {other}",
+                r.name, r.line
+            )
+        }
+        (None, None) => "there are no reference values".to_owned(),
     };
-    (None, ledger.hold(RTMR, line, Err(reason)))
+    (
+        None,
+        ledger.hold(RTMR, policy.requires_coverage.line, Err(reason)),
+    )
 }
 
 /// The registers that are not those of the reference value.

@@ -78,8 +78,9 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The refusal with its causes in one line, for a check's reason.
-    pub(crate) fn told(&self) -> String {
+    /// The refusal with its causes in one line, for a check's reason and for the guest's operator.
+    #[must_use]
+    pub fn told(&self) -> String {
         let mut told = self.to_string();
         let mut source = std::error::Error::source(self);
         while let Some(cause) = source {

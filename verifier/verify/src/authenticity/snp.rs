@@ -4,6 +4,7 @@
 mod chain;
 mod refusal;
 mod report_signature;
+mod sources;
 mod vek;
 
 pub use refusal::SnpRefusal;
@@ -46,7 +47,6 @@ pub(super) fn verify(
         &allegation.certificates,
         &report,
         signing_key,
-        policy,
         bench,
         budget,
         ledger,

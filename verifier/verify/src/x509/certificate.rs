@@ -1,7 +1,7 @@
 //! Certificates: the fields that checks need, and no opinion about any of them.
 
 use super::{
-    PublicKey, SignatureAlgorithm, SignatureFault, SignatureMemo, Signed, name_der, unix_secs,
+    ChainMemo, PublicKey, SignatureAlgorithm, SignatureFault, Signed, name_der, unix_secs,
 };
 use crate::budget::{Budget, BudgetExceeded};
 use aws_lc_rs::digest::{SHA256, digest};
@@ -181,7 +181,7 @@ impl Certificate {
         &self,
         issuer: &Self,
         algorithm: SignatureAlgorithm,
-        memo: Option<&SignatureMemo>,
+        memo: Option<&ChainMemo>,
     ) -> Result<(), SignatureFault> {
         let inside = self.parsed.tbs_certificate().signature().to_der();
         if inside.as_deref() != Ok(self.algorithm.as_slice()) {

@@ -1,7 +1,7 @@
 //! Revocation lists.
 
 use super::{
-    Certificate, SignatureAlgorithm, SignatureFault, SignatureMemo, Signed, name_der, unix_secs,
+    Certificate, ChainMemo, SignatureAlgorithm, SignatureFault, Signed, name_der, unix_secs,
 };
 use crate::budget::{Budget, BudgetExceeded};
 use der::{Decode, Encode};
@@ -75,7 +75,7 @@ impl Crl {
         &self,
         issuer: &Certificate,
         algorithm: SignatureAlgorithm,
-        memo: Option<&SignatureMemo>,
+        memo: Option<&ChainMemo>,
     ) -> Result<(), SignatureFault> {
         let inside = self.parsed.tbs_cert_list.signature.to_der();
         if inside.as_deref() != Ok(self.algorithm.as_slice()) {

@@ -6,31 +6,31 @@
 //!   └────signs──▶ CRL (names revoked intermediates)
 //! ```
 
+use super::sources::{Names, ROOT, Sources};
 use super::{SnpRefusal, vek};
 use crate::authenticity::{Bench, Refusal};
 use crate::budget::Budget;
 use crate::checks::snp as checks;
 use crate::collateral::{AMD_ROOTS, AmdCollateral};
-use crate::evidence::{Certificates, SnpProduct, SnpReport};
+use crate::evidence::{Certificates, SnpProduct, SnpReport, Tee};
 use crate::ledger::Ledger;
-use crate::policy::{SigningKey, SnpPolicy, Wanted};
+use crate::policy::{SigningKey, Wanted};
 use crate::verdict::Anchor;
 use crate::x509::{Certificate, Crl, SignatureAlgorithm};
-
-const ROOT: &str = "ARK";
+use std::sync::Arc;
 
 /// A chain that leads from a pinned root to the VEK. It has no constructor but the check.
 pub(super) struct Chain {
     pub(super) product: SnpProduct,
     pub(super) anchor: Anchor,
-    pub(super) vek: Certificate,
+    pub(super) vek: Arc<Certificate>,
 }
 
 /// The certificates before anything about them is known.
 struct Parts<'a> {
-    root: Certificate,
-    intermediate: Certificate,
-    vek: Certificate,
+    root: Arc<Certificate>,
+    intermediate: Arc<Certificate>,
+    vek: Arc<Certificate>,
     published: Option<&'a AmdCollateral>,
 }
 
@@ -39,49 +39,35 @@ impl Chain {
         certificates: &Certificates,
         report: &SnpReport,
         signing_key: SigningKey,
-        policy: &SnpPolicy,
         bench: &Bench<'_>,
         budget: &mut Budget,
         ledger: &mut Ledger,
     ) -> Result<Self, Refusal> {
         let names = Names::of(signing_key);
-        let alleged = vek_of(certificates, signing_key, budget)?;
-        let product = match report.version {
-            // Version 2 does not say; the certificate does, and check 13 holds it to what its
-            // chain leads to.
-            2 => match &alleged {
-                Some(vek) => vek::product(vek),
-                None => product_published(report, bench, names.vek, budget)?,
-            },
-            _ => product_of(report),
+        let sources = Sources {
+            certificates,
+            report,
+            bench,
+            names: &names,
         };
+        let alleged = ledger.before(checks::VEK_SIGNATURE, sources.alleged_vek(budget))?;
+        let product = ledger.before(checks::PRODUCT, sources.product(alleged.as_deref()))?;
         let [family, model, _] = report.cpuid;
         let product = product.ok_or(SnpRefusal::Product { family, model });
         let product = ledger.check(checks::PRODUCT, product)?;
-
-        let published = bench
-            .collateral
-            .amd
-            .iter()
-            .find(|entry| entry.product == product);
+        let published = sources.published(product);
         let parts = Parts {
-            root: named(
-                ROOT,
-                published
-                    .map(|p| p.ark.as_slice())
-                    .or(certificates.ark.as_deref()),
-                budget,
-            )?,
-            intermediate: named(
-                names.intermediate,
-                published
-                    .and_then(|p| names.published(p))
-                    .or(certificates.ask.as_deref()),
-                budget,
+            root: ledger.before(checks::ROOT_PINNED, sources.root(published, budget))?,
+            intermediate: ledger.before(
+                checks::INTERMEDIATE_SIGNATURE,
+                sources.intermediate(published, budget),
             )?,
             vek: match alleged {
                 Some(vek) => vek,
-                None => published_vek(published, report, product, names.vek, budget)?,
+                None => ledger.before(
+                    checks::VEK_SIGNATURE,
+                    sources.published_vek(published, product),
+                )?,
             },
             published,
         };
@@ -91,50 +77,12 @@ impl Chain {
         parts.vek_signature(bench, budget, ledger)?;
         parts.dates(bench.now_secs, ledger)?;
         vek::form(&parts.vek, names.vek_common_name, ledger)?;
-        parts.revocation(policy, bench, budget, ledger)?;
+        parts.revocation(bench, budget, ledger)?;
         Ok(Self {
             product,
             anchor,
             vek: parts.vek,
         })
-    }
-}
-
-/// What the certificates of a signing key are called.
-struct Names {
-    vek: &'static str,
-    vek_common_name: &'static str,
-    intermediate: &'static str,
-    signing_key: SigningKey,
-}
-
-impl Names {
-    const fn of(signing_key: SigningKey) -> Self {
-        let (vek, vek_common_name, intermediate) = match signing_key {
-            SigningKey::Vcek => ("VCEK", "SEV-VCEK", "ASK"),
-            SigningKey::Vlek => ("VLEK", "SEV-VLEK", "ASVK"),
-        };
-        Self {
-            vek,
-            vek_common_name,
-            intermediate,
-            signing_key,
-        }
-    }
-
-    fn published<'a>(&self, published: &'a AmdCollateral) -> Option<&'a [u8]> {
-        match self.signing_key {
-            SigningKey::Vcek => published.ask.as_deref(),
-            SigningKey::Vlek => published.asvk.as_deref(),
-        }
-    }
-
-    /// AMD 57230: the ASK is `SEV-Milan`, the ASVK `SEV-VLEK-Milan`.
-    fn common_name(&self, product: SnpProduct) -> String {
-        match self.signing_key {
-            SigningKey::Vcek => format!("SEV-{product}"),
-            SigningKey::Vlek => format!("SEV-VLEK-{product}"),
-        }
     }
 }
 
@@ -217,11 +165,12 @@ impl Parts<'_> {
     /// there is none, and that it is old, the policy may waive.
     fn revocation(
         &self,
-        policy: &SnpPolicy,
         bench: &Bench<'_>,
         budget: &mut Budget,
         ledger: &mut Ledger,
     ) -> Result<(), Refusal> {
+        let policy = bench.policy.snp();
+        let policy = policy.ok_or(Refusal::NotInPolicy { tee: Tee::Snp })?;
         let wanted = &policy.crl_max_age_secs;
         let at_hand = self.published.and_then(|p| Some((p, p.crl.as_deref()?)));
         let Some((published, crl)) = at_hand else {
@@ -239,9 +188,12 @@ impl Parts<'_> {
             }
             return Ok(());
         };
-        let crl = Crl::parse(crl, budget).map_err(SnpRefusal::Crl);
-        let crl = ledger.check(checks::CRL_PRESENT, crl)?;
-        budget.spend_signature()?;
+        let crl = match bench.collateral.memo {
+            Some(memo) => memo.crl(crl, budget),
+            None => Crl::parse(crl, budget).map(Arc::new),
+        };
+        let crl = ledger.check(checks::CRL_PRESENT, crl.map_err(SnpRefusal::Crl))?;
+        ledger.before(checks::CRL_SIGNATURE, budget.spend_signature())?;
         let signed = crl.verify_signed_by(
             &self.root,
             SignatureAlgorithm::RsaPssSha384,
@@ -271,12 +223,6 @@ impl Parts<'_> {
     }
 }
 
-/// Check 5 for reports that say what they are of.
-fn product_of(report: &SnpReport) -> Option<SnpProduct> {
-    let [family, model, _] = report.cpuid;
-    SnpProduct::of_cpuid(family, model)
-}
-
 /// Check 6.
 fn anchor_of(
     root: &Certificate,
@@ -295,65 +241,6 @@ fn anchor_of(
         }),
     };
     ledger.check(checks::ROOT_PINNED, anchor)
-}
-
-/// The VEK that came with the evidence, of the kind that KEY_INFO names.
-fn vek_of(
-    certificates: &Certificates,
-    signing_key: SigningKey,
-    budget: &mut Budget,
-) -> Result<Option<Certificate>, Refusal> {
-    let (name, der) = match signing_key {
-        SigningKey::Vcek => ("VCEK", &certificates.vcek),
-        SigningKey::Vlek => ("VLEK", &certificates.vlek),
-    };
-    der.as_deref()
-        .map(|der| named(name, Some(der), budget))
-        .transpose()
-}
-
-/// The VEK among the collateral that this report's chip and TCB need.
-fn published_vek(
-    published: Option<&AmdCollateral>,
-    report: &SnpReport,
-    product: SnpProduct,
-    name: &'static str,
-    budget: &mut Budget,
-) -> Result<Certificate, Refusal> {
-    for der in published.map_or(&[][..], |published| &published.veks) {
-        let vek = named(name, Some(der), budget)?;
-        if vek::is_for(&vek, report, product) {
-            return Ok(vek);
-        }
-    }
-    Err(SnpRefusal::CertificateMissing(name).into())
-}
-
-/// The product of a report of version 2 that came without its VEK.
-fn product_published(
-    report: &SnpReport,
-    bench: &Bench<'_>,
-    name: &'static str,
-    budget: &mut Budget,
-) -> Result<Option<SnpProduct>, Refusal> {
-    for entry in bench.collateral.amd {
-        for der in &entry.veks {
-            let vek = named(name, Some(der), budget)?;
-            if vek::is_for(&vek, report, entry.product) {
-                return Ok(Some(entry.product));
-            }
-        }
-    }
-    Ok(None)
-}
-
-fn named(
-    which: &'static str,
-    der: Option<&[u8]>,
-    budget: &mut Budget,
-) -> Result<Certificate, Refusal> {
-    let der = der.ok_or(SnpRefusal::CertificateMissing(which))?;
-    Certificate::parse(der, budget).map_err(|fault| SnpRefusal::Certificate { which, fault }.into())
 }
 
 /// AMD signs all certificates alike: RSASSA-PSS, SHA-384, salt 48.

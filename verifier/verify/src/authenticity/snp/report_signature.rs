@@ -26,7 +26,7 @@ pub(super) fn verify(
     ledger: &mut Ledger,
 ) -> Result<(), Refusal> {
     let signature = ledger.check(checks::SIGNATURE_FORM, fixed(report.signature()))?;
-    budget.spend_signature()?;
+    ledger.before(checks::SIGNATURE, budget.spend_signature())?;
     let key = vek.public_key();
     let signed = key.verify(
         SignatureAlgorithm::EcdsaP384Fixed,
