@@ -1,4 +1,5 @@
 //! Every TDX vector fails the check that it is named for, and no other.
+#![forbid(unsafe_code)]
 
 use nitride_vectors::tdx::{DEFECTS, Defect, Made, NOW_SECS, Spec};
 use nitride_verify::checks::tdx::{BY_COLLATERAL, CHECKS};

@@ -1,4 +1,5 @@
 //! Where the verifier and `dcap-qvl` by itself differ, and that this is on purpose.
+#![forbid(unsafe_code)]
 
 use dcap_qvl::verify::QuoteVerifier;
 use dcap_qvl::{QuoteCollateralV3, QuotePolicy};

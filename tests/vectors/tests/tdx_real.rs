@@ -1,5 +1,6 @@
 //! Real captures, which are no part of this repository: `NITRIDE_VECTORS` names their folder, whose
 //! README files say what must come out.
+#![forbid(unsafe_code)]
 
 use aws_lc_rs::digest::{SHA384, digest};
 use nitride_dcap::{IntelCollateral, PcsAnswers, PlatformCollateral};

@@ -9,8 +9,10 @@ use rustls_pki_types::{
     AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id,
 };
 
-/// The library's own parsers, and our cryptography.
-pub(crate) struct AwsLc;
+/// The library's own parsers, and our cryptography. Public for those who compare the library with
+/// what is made of it here.
+#[derive(Debug, Clone, Copy)]
+pub struct AwsLc;
 
 impl Config for AwsLc {
     type X509 = X509CertBackend;

@@ -23,7 +23,7 @@
 
 mod blame;
 mod collateral;
-mod crypto;
+pub mod crypto;
 mod judge;
 mod levels;
 
