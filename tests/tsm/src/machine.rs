@@ -98,10 +98,17 @@ impl Helper {
     /// # Errors
     /// When it does not.
     pub fn start(machine: &Machine, lines: &str) -> Result<Self> {
+        Self::start_by(machine.command()?, lines)
+    }
+
+    /// Starts one by this command with these lines of configuration, and waits until it serves.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn start_by(mut command: Command, lines: &str) -> Result<Self> {
         let folder = Folder::new()?;
         let config = configuration(&folder, lines)?;
-        let child = machine
-            .command()?
+        let child = command
             .arg("--config")
             .arg(config)
             .stdin(Stdio::null())
