@@ -1,4 +1,5 @@
 //! docs/verification.md says what the code does: each check, its number and its vectors.
+#![forbid(unsafe_code)]
 #![expect(clippy::expect_used, reason = "tests say what is wrong by panicking")]
 
 use nitride_verify::CheckName;

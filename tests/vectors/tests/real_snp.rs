@@ -1,5 +1,6 @@
 //! Real reports, whose files are not part of this repository: the folder is named by
 //! `NITRIDE_VECTORS`. Each has the outcome that its README states.
+#![forbid(unsafe_code)]
 #![expect(
     clippy::expect_used,
     clippy::panic,

@@ -1,4 +1,5 @@
 //! Every SEV-SNP vector fails the check that it is made for, and no other.
+#![forbid(unsafe_code)]
 #![expect(clippy::panic, reason = "tests say what is wrong by panicking")]
 
 use nitride_kbs::token::EarStatus;

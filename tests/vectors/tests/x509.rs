@@ -1,4 +1,5 @@
 //! Certificates and lists that are wrong in their form, and the budget that their parsing has.
+#![forbid(unsafe_code)]
 
 use nitride_vectors::asn1::{CertificateDraft, CrlDraft, bit_string, oid, rsa_pss, sequence, tlv};
 use nitride_vectors::keys::{EcKey, RsaKey};
