@@ -5,6 +5,8 @@
 
 use nitride_vectors::snp::{DEFECTS, Draft, Vector};
 use nitride_verify::evidence::{SnpProduct, SnpReport};
+use nitride_verify::{AttestationPolicy, Budget, Collateral, Tee, UnverifiedEvidence, judge};
+use serde_json::{Value, json};
 use sev::certs::snp::{Chain, Verifiable};
 use sev::firmware::guest::AttestationReport;
 use sev::parser::ByteParser;
@@ -101,6 +103,49 @@ fn both_read_the_same_fields() {
     ] {
         let raw = draft.build().allegation.report;
         same_fields(&raw);
+    }
+}
+
+#[test]
+fn the_kbs_form_is_what_sev_writes_and_reads() {
+    for draft in [
+        Draft::good(),
+        Draft::of(SnpProduct::Genoa),
+        Draft::of(SnpProduct::Turin),
+    ] {
+        let vector = draft.build();
+        let theirs = AttestationReport::from_bytes(&vector.allegation.report).expect("a report");
+        let vcek = &vector.allegation.certificates.vcek;
+        let chain = json!([{ "cert_type": "VCEK", "data": vcek }]);
+        let primary = json!({ "attestation_report": theirs, "cert_chain": chain }).to_string();
+        let policy = AttestationPolicy::parse(&vector.policy, "policy.toml").expect("good");
+        let collateral = Collateral {
+            amd: std::slice::from_ref(&vector.collateral),
+            ..Collateral::default()
+        };
+        let evidence = UnverifiedEvidence {
+            tee: Tee::Snp,
+            primary: &primary,
+            additional: "",
+        };
+        let mut budget = Budget::for_one_round();
+        let (expected, now_secs) = (&vector.expected, vector.now_secs);
+        let verdict = judge(
+            &evidence,
+            expected,
+            &policy,
+            &collateral,
+            now_secs,
+            &mut budget,
+        );
+        let verdict = verdict.expect("what sev writes is read, and its signature holds");
+        assert_eq!(verdict.failures().count(), 0);
+
+        let ours = vector.allegation.to_kbs_form().expect("a form");
+        let ours: Value = serde_json::from_str(&ours).expect("JSON");
+        let read: AttestationReport =
+            serde_json::from_value(ours["attestation_report"].clone()).expect("sev reads it");
+        assert_eq!(read, theirs);
     }
 }
 

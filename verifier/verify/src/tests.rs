@@ -15,6 +15,16 @@ fn policy(accept: bool, svn: &str) -> AttestationPolicy {
     AttestationPolicy::parse(&text, "attestation.toml").unwrap()
 }
 
+#[test]
+fn the_kbs_form_of_a_sample_is_read_as_it_was() {
+    let sample = SampleAllegation {
+        svn: "1".to_owned(),
+        report_data: REPORT_DATA,
+    };
+    let verdict = judge_primary(&sample.to_kbs_form(), &policy(true, "[\"1\"]")).unwrap();
+    assert_eq!(verdict.status(), EarStatus::Affirming);
+}
+
 fn primary(svn: &str, report_data: &[u8]) -> String {
     let report_data = Base64::encode_string(report_data);
     serde_json::json!({ "svn": svn, "report_data": report_data }).to_string()

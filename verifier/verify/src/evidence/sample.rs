@@ -26,6 +26,15 @@ struct SampleForm<'a> {
     report_data: Cow<'a, str>,
 }
 
+impl SampleAllegation {
+    /// The KBS form, as `primary_evidence`.
+    #[must_use]
+    pub fn to_kbs_form(&self) -> String {
+        let report_data = Base64::encode_string(&self.report_data);
+        serde_json::json!({ "svn": self.svn, "report_data": report_data }).to_string()
+    }
+}
+
 /// Reads the JSON form, whose cost is paid.
 pub(super) fn read(primary: &str) -> Result<SampleAllegation, Refusal> {
     let sample: SampleForm<'_> = serde_json::from_str(primary).map_err(Refusal::Malformed)?;
