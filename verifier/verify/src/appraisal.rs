@@ -1,5 +1,6 @@
 //! Is authentic evidence wanted: the policy's reference values against the facts.
 
+mod azure;
 mod sample;
 mod snp;
 mod tdx;
@@ -33,6 +34,7 @@ pub(crate) fn appraise(
         Facts::Sample(facts) => sample::appraise(&facts, policy, &mut ledger),
         Facts::Snp(facts) => snp::appraise(&facts, policy, &mut ledger),
         Facts::Tdx(facts) => tdx::appraise(&facts, policy, &mut ledger),
+        Facts::Azure(facts) => azure::appraise(&facts, policy, &mut ledger),
     };
     if anchor != Anchor::Vendor {
         // Whatever the TEE's own appraisal claims: nothing vouches for this hardware.

@@ -2,15 +2,20 @@
 //!
 //! Nothing here knows what is wanted; that is [`crate::appraisal`].
 
+mod azure;
 mod refusal;
 mod sample;
 mod snp;
 mod tdx;
+mod tpm_quote;
 
+pub use azure::AzureRefusal;
 pub use refusal::{Refusal, Refused};
 pub use snp::SnpRefusal;
 pub use tdx::{ChainFault, TdxRefusal};
+pub use tpm_quote::QuoteRefusal;
 
+pub(crate) use azure::AzureFacts;
 pub(crate) use snp::SnpFacts;
 pub(crate) use tdx::TdxFacts;
 
@@ -39,6 +44,8 @@ pub(crate) enum Facts {
     Snp(Box<SnpFacts>),
     /// A TDX quote.
     Tdx(Box<TdxFacts>),
+    /// A confidential VM on Azure.
+    Azure(Box<AzureFacts>),
 }
 
 /// What a TEE's own checks found. Each kind of evidence states all of it: a flag that this module
@@ -88,6 +95,7 @@ pub(crate) fn verify(
         Allegation::Sample(sample) => sample::verify(sample, bench, ledger)?,
         Allegation::Snp(snp) => snp::verify(&snp, bench, budget, ledger)?,
         Allegation::Tdx(tdx) => tdx::verify(tdx, bench, budget, ledger)?,
+        Allegation::Azure(azure) => azure::verify(*azure, bench, budget, ledger)?,
     };
     Ok(VerifiedEvidence {
         tee,

@@ -4,6 +4,7 @@
 //! Every check of a list stands in every verdict of its TEE exactly once, if only as not
 //! applicable or waived: nothing is skipped by being left out.
 
+pub mod azure;
 pub mod sample;
 pub mod snp;
 pub mod tdx;
@@ -53,21 +54,16 @@ pub(crate) const fn gate(tee: Tee) -> Gate {
             CheckName::unnumbered(additional_evidence),
         )
     }
+    const fn azure_gate(names: &azure::AzureChecks) -> Gate {
+        Gate::of(names.in_policy, names.form, names.additional_evidence)
+    }
     match tee {
         Tee::Sample => Gate::of(sample::ACCEPTED, sample::FORM, sample::ADDITIONAL_EVIDENCE),
         Tee::Snp => Gate::of(snp::IN_POLICY, snp::FORM, snp::ADDITIONAL_EVIDENCE),
         Tee::Tdx => Gate::of(tdx::IN_POLICY, tdx::FORM, tdx::ADDITIONAL_EVIDENCE),
         Tee::Tpm => unnumbered(["tpm.in-policy", "tpm.form", "tpm.additional-evidence"]),
-        Tee::AzSnpVtpm => unnumbered([
-            "az-snp.in-policy",
-            "az-snp.form",
-            "az-snp.additional-evidence",
-        ]),
-        Tee::AzTdxVtpm => unnumbered([
-            "az-tdx.in-policy",
-            "az-tdx.form",
-            "az-tdx.additional-evidence",
-        ]),
+        Tee::AzSnpVtpm => azure_gate(&azure::AZ_SNP),
+        Tee::AzTdxVtpm => azure_gate(&azure::AZ_TDX),
         Tee::Nvidia => unnumbered([
             "nvidia.in-policy",
             "nvidia.form",
@@ -83,6 +79,8 @@ pub const fn all(tee: Tee) -> &'static [CheckName] {
         Tee::Sample => sample::CHECKS,
         Tee::Snp => snp::CHECKS,
         Tee::Tdx => tdx::CHECKS,
-        Tee::Tpm | Tee::AzSnpVtpm | Tee::AzTdxVtpm | Tee::Nvidia => &[],
+        Tee::AzSnpVtpm => azure::SNP_CHECKS,
+        Tee::AzTdxVtpm => azure::TDX_CHECKS,
+        Tee::Tpm | Tee::Nvidia => &[],
     }
 }

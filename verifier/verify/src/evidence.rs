@@ -1,10 +1,12 @@
 //! What the attester alleges, and what the verifier expects of it. Parsing only: nothing here says
 //! whether any of it is true.
 
+mod azure;
 pub mod ccel;
 mod certificate_table;
 mod cursor;
 mod expected;
+pub mod hcl;
 mod kbs_form;
 mod sample;
 mod snp;
@@ -13,7 +15,10 @@ mod snp_report;
 mod tdx;
 pub mod tdx_quote;
 mod tee;
+mod tpm_quote;
+pub mod tpms_attest;
 
+pub use azure::{AzureAllegation, AzureHardware, HclRuntime, HclRuntimeMalformed};
 pub use certificate_table::{CertificateTableFault, Certificates};
 pub use expected::{Expected, InitDataDigest, InitDataFault, ReportData, ReportDataTooLong};
 pub use sample::SampleAllegation;
@@ -24,6 +29,8 @@ pub use snp_report::{
 };
 pub use tdx::TdxAllegation;
 pub use tee::Tee;
+pub use tpm_quote::TpmQuote;
+pub use tpms_attest::PCR_COUNT;
 
 pub(crate) use kbs_form::read;
 pub(crate) use snp_report::is_set;
@@ -50,6 +57,8 @@ pub enum Allegation {
     Snp(Box<SnpAllegation>),
     /// A TDX quote.
     Tdx(TdxAllegation),
+    /// A confidential VM on Azure, by its virtual TPM.
+    Azure(Box<AzureAllegation>),
 }
 
 impl Allegation {
@@ -60,6 +69,7 @@ impl Allegation {
             Self::Sample(_) => Tee::Sample,
             Self::Snp(_) => Tee::Snp,
             Self::Tdx(_) => Tee::Tdx,
+            Self::Azure(azure) => azure.tee(),
         }
     }
 }

@@ -37,7 +37,10 @@ mod trust_vector;
 mod verdict;
 pub mod x509;
 
-pub use authenticity::{ChainFault, Refusal, Refused, SnpRefusal, TdxRefusal, VerifiedEvidence};
+pub use authenticity::{
+    AzureRefusal, ChainFault, QuoteRefusal, Refusal, Refused, SnpRefusal, TdxRefusal,
+    VerifiedEvidence,
+};
 pub use budget::{Allowance, Budget, BudgetExceeded};
 pub use checks::CheckName;
 pub use collateral::{
@@ -45,8 +48,9 @@ pub use collateral::{
     TdxEvidence, TdxTrust,
 };
 pub use evidence::{
-    Allegation, Expected, InitDataDigest, InitDataFault, ReportData, ReportDataTooLong,
-    SampleAllegation, SnpAllegation, TdxAllegation, Tee, UnverifiedEvidence,
+    Allegation, AzureAllegation, AzureHardware, Expected, InitDataDigest, InitDataFault,
+    ReportData, ReportDataTooLong, SampleAllegation, SnpAllegation, TdxAllegation, Tee,
+    UnverifiedEvidence,
 };
 pub use ledger::Ledger;
 pub use policy::AttestationPolicy;

@@ -14,16 +14,20 @@
 //! svn = ["1"]
 //! ```
 
+mod azure;
 mod hexadecimal;
 mod reference;
 mod snp;
 mod tdx;
 mod wanted;
 
+pub use azure::{AzurePolicy, Bound, PcrReference, PcrReferences};
 pub use reference::{Coverage, ReferenceValue, ReferenceValues};
 pub use snp::{HostData, SigningKey, SnpPolicy};
 pub use tdx::{EventLogUse, ServiceTd, TdxPolicy, TdxReference};
 pub use wanted::Wanted;
+
+pub(crate) use azure::Pcrs;
 
 use crate::authenticity::Refusal;
 use crate::evidence::Tee;
@@ -45,6 +49,7 @@ pub struct AttestationPolicy {
     sample_svn: Option<Stated<Vec<String>>>,
     snp: Option<SnpPolicy>,
     tdx: Option<TdxPolicy>,
+    azure: Option<AzurePolicy>,
 }
 
 impl AttestationPolicy {
@@ -75,11 +80,16 @@ impl AttestationPolicy {
             check_values(&text, "sample.svn", &sample.svn)?;
         }
         check_values(&text, "danger-test-anchors", &form.danger_test_anchors)?;
+        let danger_test_anchors = text.converted(form.danger_test_anchors, |anchors| {
+            anchors.iter().map(|anchor| bytes_of(anchor)).collect()
+        })?;
         Ok(Self {
             danger_accept_sample: text.stated(form.danger_accept_sample),
-            danger_test_anchors: text.converted(form.danger_test_anchors, |anchors| {
-                anchors.iter().map(|anchor| bytes_of(anchor)).collect()
-            })?,
+            azure: form
+                .azure
+                .map(|azure| AzurePolicy::read(*azure, &danger_test_anchors, &text))
+                .transpose()?,
+            danger_test_anchors,
             sample_svn: form.sample.map(|sample| text.stated(sample.svn)),
             snp: form
                 .snp
@@ -106,7 +116,9 @@ impl AttestationPolicy {
             Tee::Sample => self.sample_svn.is_some(),
             Tee::Snp => self.snp.is_some(),
             Tee::Tdx => self.tdx.is_some(),
-            Tee::Tpm | Tee::AzSnpVtpm | Tee::AzTdxVtpm | Tee::Nvidia => false,
+            Tee::AzSnpVtpm => self.azure().is_some_and(|p| p.hardware.snp.is_some()),
+            Tee::AzTdxVtpm => self.azure().is_some_and(|p| p.hardware.tdx.is_some()),
+            Tee::Tpm | Tee::Nvidia => false,
         };
         if has_section {
             Ok(())
@@ -140,6 +152,12 @@ impl AttestationPolicy {
         self.tdx.as_ref()
     }
 
+    /// Which confidential VMs on Azure are wanted, if any are.
+    #[must_use]
+    pub fn azure(&self) -> Option<&AzurePolicy> {
+        self.azure.as_ref()
+    }
+
     /// The reference values for the svn of `sample` evidence.
     #[must_use]
     pub fn sample_svn(&self) -> Option<&Stated<Vec<String>>> {
@@ -156,6 +174,7 @@ struct FileForm {
     sample: Option<SampleForm>,
     snp: Option<Box<snp::SnpForm>>,
     tdx: Option<tdx::TdxForm>,
+    azure: Option<Box<azure::AzureForm>>,
 }
 
 #[derive(Deserialize)]

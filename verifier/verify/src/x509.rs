@@ -5,11 +5,13 @@
 mod certificate;
 mod crl;
 mod memo;
+mod rsa_key;
 mod signature;
 
 pub use certificate::{Certificate, CertificateFault};
 pub use crl::{Crl, CrlFault};
 pub use memo::ChainMemo;
+pub use rsa_key::rsa_spki;
 pub use signature::{PublicKey, SignatureAlgorithm, SignatureFault};
 
 use der::{Encode, Reader, SliceReader};

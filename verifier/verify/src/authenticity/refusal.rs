@@ -1,6 +1,6 @@
 //! Why evidence is not authentic.
 
-use super::{SnpRefusal, TdxRefusal};
+use super::{AzureRefusal, QuoteRefusal, SnpRefusal, TdxRefusal};
 use crate::budget::BudgetExceeded;
 use crate::evidence::Tee;
 use crate::verdict::Check;
@@ -63,6 +63,12 @@ pub enum Refusal {
     /// A TDX quote is not authentic.
     #[error("the TDX quote is not authentic")]
     Tdx(#[from] TdxRefusal),
+    /// What Azure's paravisor says is not authentic.
+    #[error("the evidence of Azure's paravisor is not authentic")]
+    Azure(#[from] AzureRefusal),
+    /// A TPM's quote is not authentic.
+    #[error("the TPM's quote is not authentic")]
+    Quote(#[from] QuoteRefusal),
     /// It does not bind this challenge and key.
     #[error("report data does not bind this challenge and TEE public key")]
     ReportDataMismatch,

@@ -105,8 +105,7 @@ impl<'a> HclReport<'a> {
         let runtime = cursor.counted_u32().ok_or(HclMalformed::Truncated)?;
         let runtime_len = u32::try_from(runtime.len()).map_err(|_| HclMalformed::Lengths)?;
         let whole_len = u32::try_from(RUNTIME_AT.saturating_add(runtime.len()));
-        if runtime_len.checked_add(RUNTIME_HEADER_LEN) != Some(rest_len)
-            || whole_len != Ok(all_len)
+        if runtime_len.checked_add(RUNTIME_HEADER_LEN) != Some(rest_len) || whole_len != Ok(all_len)
         {
             return Err(HclMalformed::Lengths);
         }

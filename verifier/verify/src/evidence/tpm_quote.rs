@@ -68,11 +68,7 @@ impl TpmQuote {
 }
 
 /// At most `max` bytes.
-pub(super) fn hexadecimal(
-    field: &'static str,
-    text: &str,
-    max: usize,
-) -> Result<Vec<u8>, Refusal> {
+pub(super) fn hexadecimal(field: &'static str, text: &str, max: usize) -> Result<Vec<u8>, Refusal> {
     let malformed = |fault| Refusal::FieldMalformed { field, fault };
     if text.len() / 2 > max {
         return Err(malformed("is longer than any"));

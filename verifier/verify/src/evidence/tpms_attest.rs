@@ -274,10 +274,7 @@ mod tests {
     #[test]
     fn signatures_of_both_schemes_are_read() {
         let rsa = [0, 0x14, 0, 11, 0, 2, 7, 8];
-        assert_eq!(
-            TpmSignature::parse(&rsa),
-            Ok(TpmSignature::Rsassa(&[7, 8]))
-        );
+        assert_eq!(TpmSignature::parse(&rsa), Ok(TpmSignature::Rsassa(&[7, 8])));
         let mut fixed = [0; 64];
         (fixed[31], fixed[62], fixed[63]) = (7, 8, 9);
         let ecdsa = [0, 0x18, 0, 11, 0, 1, 7, 0, 2, 8, 9];

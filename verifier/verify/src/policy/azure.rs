@@ -24,12 +24,12 @@
 //! covers = ["kernel", "initrd", "command-line"]
 //! ```
 
+use super::AttestationPolicy;
 use super::hexadecimal::bytes_of;
 use super::reference::{Coverage, coverage};
 use super::snp::{SnpForm, SnpPolicy};
 use super::tdx::{TdxForm, TdxPolicy};
 use super::wanted::{Wanted, WantedForm};
-use super::AttestationPolicy;
 use crate::evidence::PCR_COUNT;
 use crate::strict_toml::{FileError, Stated, TomlText};
 use serde::Deserialize;
@@ -176,7 +176,11 @@ impl PcrReferences {
     ///
     /// In words, what is not so of the nearest.
     pub(crate) fn find(&self, quoted: &Pcrs) -> Result<&PcrReference, String> {
-        let matching = || self.values.iter().filter(|r| r.differing(quoted).is_empty());
+        let matching = || {
+            self.values
+                .iter()
+                .filter(|r| r.differing(quoted).is_empty())
+        };
         let missing = |reference: &PcrReference| -> Vec<String> {
             let required = self.requires.value.difference(&reference.covers);
             required.map(Coverage::to_string).collect()

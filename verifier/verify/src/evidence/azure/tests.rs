@@ -1,4 +1,3 @@
-use super::super::tpms_attest::PCR_COUNT;
 use super::*;
 use proptest::prelude::*;
 
@@ -75,7 +74,8 @@ fn runtime(json: &str) -> Result<HclRuntime, HclRuntimeMalformed> {
     HclRuntime::parse(json.as_bytes(), &mut Budget::for_one_round())
 }
 
-const KEY: &str = "{\"kid\":\"HCLAkPub\",\"key_ops\":[\"sign\"],\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"AQI\"}";
+const KEY: &str =
+    "{\"kid\":\"HCLAkPub\",\"key_ops\":[\"sign\"],\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"AQI\"}";
 
 #[test]
 fn runtime_data_are_read() {
@@ -123,7 +123,11 @@ fn there_is_one_attestation_key_and_it_is_rsa() {
     ));
     let twice = format!("{{\"keys\":[{KEY}],\"keys\":[{KEY}]}}");
     assert!(matches!(runtime(&twice), Err(HclRuntimeMalformed::Form(_))));
-    let deep = format!("{{\"keys\":[{KEY}],\"x\":{}1{}}}", "[".repeat(8), "]".repeat(8));
+    let deep = format!(
+        "{{\"keys\":[{KEY}],\"x\":{}1{}}}",
+        "[".repeat(8),
+        "]".repeat(8)
+    );
     assert!(matches!(
         runtime(&deep),
         Err(HclRuntimeMalformed::OverBudget(_))
