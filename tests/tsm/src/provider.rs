@@ -2,6 +2,8 @@
 
 use anyhow::{Result, ensure};
 use nix::errno::Errno;
+use std::fmt;
+use std::sync::Arc;
 
 /// Which hardware is played.
 #[derive(Clone, Debug)]
@@ -18,8 +20,44 @@ pub enum Provider {
         /// 4 or 5.
         version: u8,
     },
+    /// Hardware that somebody else makes reports for.
+    Signed(Signer),
     /// No hardware behind the folder.
     Absent,
+}
+
+/// Report or quote over the data, and what goes with it.
+type Sign = dyn Fn(&[u8; 64]) -> Option<(Vec<u8>, Vec<u8>)> + Send + Sync;
+
+/// Makes reports, under a test PKI.
+#[derive(Clone)]
+pub struct Signer {
+    is_snp: bool,
+    sign: Arc<Sign>,
+}
+
+impl Signer {
+    /// For SEV-SNP: report and table of certificates, at VMPL 0.
+    pub fn snp(
+        sign: impl Fn(&[u8; 64]) -> Option<(Vec<u8>, Vec<u8>)> + Send + Sync + 'static,
+    ) -> Self {
+        let sign = Arc::new(sign);
+        Self { is_snp: true, sign }
+    }
+
+    /// For TDX: a quote.
+    pub fn tdx(sign: impl Fn(&[u8; 64]) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
+        Self {
+            is_snp: false,
+            sign: Arc::new(move |data| Some((sign(data)?, Vec::new()))),
+        }
+    }
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Signer {{ is_snp: {} }}", self.is_snp)
+    }
 }
 
 /// Report or quote, and what goes with it.
@@ -32,8 +70,8 @@ pub(crate) struct Blobs {
 impl Provider {
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Self::Snp { .. } => "sev_guest",
-            Self::Tdx { .. } => "tdx_guest",
+            Self::Snp { .. } | Self::Signed(Signer { is_snp: true, .. }) => "sev_guest",
+            Self::Tdx { .. } | Self::Signed(_) => "tdx_guest",
             Self::Absent => "none",
         }
     }
@@ -42,6 +80,7 @@ impl Provider {
     pub(crate) fn floor(&self) -> Option<u32> {
         match self {
             Self::Snp { floor, .. } => Some(*floor),
+            Self::Signed(Signer { is_snp: true, .. }) => Some(0),
             _ => None,
         }
     }
@@ -58,6 +97,10 @@ impl Provider {
                 outblob: tdx_quote(data, *version),
                 auxblob: Vec::new(),
             }),
+            Self::Signed(signer) => {
+                let (outblob, auxblob) = (signer.sign)(data).ok_or(Errno::EIO)?;
+                Ok(Blobs { outblob, auxblob })
+            }
             Self::Absent => Err(Errno::ENXIO),
         }
     }
@@ -122,6 +165,16 @@ pub fn table(certificates: &[([u8; 16], &[u8])]) -> Result<Vec<u8>> {
 /// The GUID of a VCEK.
 pub const VCEK: [u8; 16] = [
     0x63, 0xda, 0x75, 0x8d, 0xe6, 0x64, 0x45, 0x64, 0xad, 0xc5, 0xf4, 0xb9, 0x3b, 0xe8, 0xac, 0xcd,
+];
+
+/// The GUID of an ARK.
+pub const ARK: [u8; 16] = [
+    0xc0, 0xb4, 0x06, 0xa4, 0xa8, 0x03, 0x49, 0x52, 0x97, 0x43, 0x3f, 0xb6, 0x01, 0x4c, 0xd0, 0xae,
+];
+
+/// The GUID of a VLEK.
+pub const VLEK: [u8; 16] = [
+    0xa8, 0x07, 0x4b, 0xc2, 0xa2, 0x5a, 0x48, 0x3e, 0xaa, 0xe6, 0x39, 0xc0, 0x45, 0xa0, 0xb8, 0xa1,
 ];
 
 /// The GUID of an ASK.
