@@ -144,6 +144,7 @@ fn entries(table: &[u8]) -> Result<Vec<Entry>, TableError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const FOREIGN: [u8; 16] = [0x92; 16];
 
@@ -250,6 +251,27 @@ mod tests {
             certificates(&long),
             Err(TableError::TooLong(MAX_TABLE_LEN + 1))
         );
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_host_hands_over_no_certificate_lies_outside_it(
+            entries in prop::collection::vec((0..5_usize, 0..400_u32, 0..400_u32), 0..10),
+            noise in prop::collection::vec(any::<u8>(), 0..300),
+        ) {
+            let entries: Vec<_> = entries
+                .into_iter()
+                .map(|(kind, offset, len)| (KINDS.get(kind).map_or(FOREIGN, |kind| kind.0), offset, len))
+                .collect();
+            for table in [table(&entries, 300), noise] {
+                let whole = table.as_ptr_range();
+                for found in certificates(&table).unwrap_or_default() {
+                    let data = found.data.as_ptr_range();
+                    prop_assert!(whole.start <= data.start && data.end <= whole.end);
+                    prop_assert!(!found.data.is_empty());
+                }
+            }
+        }
     }
 
     /// The files are not ours to publish: they lie where `NITRIDE_VECTORS` says.

@@ -155,6 +155,7 @@ impl<'a> Cursor<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// A log of two events after the first, which ends where the numbers say.
     fn log() -> Vec<u8> {
@@ -228,6 +229,25 @@ mod tests {
         long.resize(long.len() + 100_000, 1);
         write("data/CCEL", &long).unwrap();
         assert!(matches!(read(), Err(LogError::TooLong)));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_tables_hold_the_log_ends_within_them(
+            changes in prop::collection::vec((0..250_usize, any::<u8>()), 0..6),
+            noise in prop::collection::vec(any::<u8>(), 0..400),
+        ) {
+            let mut area = log();
+            for (at, byte) in changes {
+                let len = area.len();
+                area[at % len] = byte;
+            }
+            for area in [area, noise] {
+                if let Ok(len) = log_len(&area) {
+                    prop_assert!(len <= area.len());
+                }
+            }
+        }
     }
 
     /// The file is not ours to publish: it lies where `NITRIDE_VECTORS` says.
