@@ -3,7 +3,7 @@
 #![expect(clippy::expect_used, reason = "tests say what is wrong by panicking")]
 
 use nitride_verify::CheckName;
-use nitride_verify::checks::{snp, tdx};
+use nitride_verify::checks::{azure, snp, tdx};
 use std::collections::BTreeMap;
 
 const PAPER: &str = include_str!("../../../docs/verification.md");
@@ -108,4 +108,25 @@ fn the_example_of_a_policy_for_sev_snp_is_good() {
     let text = include_str!("../../../examples/config/service/attestation-snp.toml");
     let policy = nitride_verify::AttestationPolicy::parse(text, "attestation-snp.toml");
     assert!(policy.expect("the example is good").snp().is_some());
+}
+
+#[test]
+fn the_example_of_a_policy_for_tdx_is_good() {
+    let text = include_str!("../../../examples/config/service/attestation-tdx.toml");
+    let policy = nitride_verify::AttestationPolicy::parse(text, "attestation-tdx.toml");
+    assert!(policy.expect("the example is good").tdx().is_some());
+}
+
+#[test]
+fn the_table_of_azure_is_that_of_the_code() {
+    let defects: Vec<_> = nitride_vectors::azure::DEFECTS
+        .iter()
+        .map(|defect| (defect.check, defect.name))
+        .collect();
+    let own: Vec<CheckName> = azure::SNP_CHECKS
+        .iter()
+        .filter(|check| check.name.starts_with("az-"))
+        .copied()
+        .collect();
+    assert_eq!(rows("Azure"), expected(&own, &defects));
 }

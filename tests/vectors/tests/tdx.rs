@@ -152,6 +152,42 @@ fn a_clear_sept_ve_disable_passes_where_the_policy_says_so() {
     }
 }
 
+/// There the library hands out no claims, and the levels are those that are matched here.
+#[test]
+fn statuses_are_judged_with_a_clear_sept_ve_disable_as_well() {
+    let about_levels = ["tdx.tcb-status", "tdx.advisories", "tdx.tcb-evaluation"];
+    for defect in DEFECTS {
+        if !about_levels.contains(&defect.check) {
+            continue;
+        }
+        let mut spec = Spec::good();
+        spec.quote.td_attributes = 0;
+        spec.policy = spec
+            .policy
+            .replace("sept-ve-disable = true", "sept-ve-disable = \"any\"");
+        (defect.make)(&mut spec);
+        let judged = judged(&spec.make().unwrap());
+        assert_eq!(failures(&judged), [defect.check], "{}", defect.name);
+    }
+}
+
+#[test]
+fn the_highest_level_that_is_reached_counts_in_whatever_order_they_stand() {
+    for attributes in [1 << 28, 0] {
+        let mut spec = Spec::good();
+        spec.quote.td_attributes = attributes;
+        spec.policy = spec
+            .policy
+            .replace("sept-ve-disable = true", "sept-ve-disable = \"any\"");
+        spec.collateral.tcb_info["tcbLevels"] = serde_json::json!([
+            nitride_vectors::tdx::collateral::level(2, 13, "OutOfDate", &[]),
+            nitride_vectors::tdx::collateral::level(3, 12, "OutOfDate", &[]),
+            nitride_vectors::tdx::collateral::level(3, 13, "UpToDate", &[]),
+        ]);
+        assert_eq!(failures(&judged(&spec.make().unwrap())), [""; 0]);
+    }
+}
+
 #[test]
 fn debug_that_the_policy_allows_is_never_affirmed() {
     let mut spec = Spec::good();

@@ -250,3 +250,6 @@ fn split_signed<'a>(
     }
     Ok((object, signature))
 }
+
+#[cfg(test)]
+mod tests;

@@ -200,6 +200,12 @@ pub const DEFECTS: &[Defect] = &[
     defect("tdx.tcb-status", "qe-out-of-date", |s| {
         s.collateral.qe_identity["tcbLevels"][0]["tcbStatus"] = json!("OutOfDate");
     }),
+    defect("tdx.tcb-status", "qe-at-a-lower-level", |s| {
+        s.collateral.qe_identity["tcbLevels"] = json!([
+            { "tcb": { "isvsvn": 5 }, "tcbDate": "2026-03-01T00:00:00Z", "tcbStatus": "UpToDate" },
+            { "tcb": { "isvsvn": 4 }, "tcbDate": "2025-03-01T00:00:00Z", "tcbStatus": "OutOfDate" },
+        ]);
+    }),
     defect("tdx.tcb-status", "platform-needs-configuration", |s| {
         s.collateral.tcb_info["tcbLevels"] = json!([level(3, 13, "ConfigurationNeeded", &[])]);
     }),
