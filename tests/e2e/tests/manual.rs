@@ -139,6 +139,7 @@ fn the_programs_pages_say_what_their_help_says() -> Result<()> {
         ("nitride-agent.8", &programs.agent),
         ("nitride-quote.8", &programs.quote),
         ("nitride-provisiond.8", &programs.provisiond),
+        ("nitride-verify.1", &programs.verify),
     ] {
         let help = help(program, &[])?;
         compare(name, &page(name, "@HELP@\n", &help)?)?;

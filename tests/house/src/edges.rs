@@ -9,6 +9,7 @@ pub const BINARIES: &[&str] = &[
     "nitride-unlock",
     "nitride-agent",
     "nitride-provisiond",
+    "nitride-verify-cli",
 ];
 
 /// One row a package: what it may import of ours. `nitride-cbor` is implied for every row that
@@ -64,6 +65,10 @@ pub const TABLE: &[(&str, &[&str])] = &[
     ("nitride-verify", &["nitride-kbs"]),
     ("nitride-dcap", &["nitride-verify"]),
     ("nitride-provisiond", &["nitride-verify", "nitride-kbs"]),
+    (
+        "nitride-verify-cli",
+        &["nitride-verify", "nitride-dcap", "nitride-kbs"],
+    ),
 ];
 
 /// One package of the workspace and what it declares that it imports, of any kind: normal,

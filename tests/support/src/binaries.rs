@@ -9,12 +9,13 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 /// The packages whose programs are under test.
-const PACKAGES: [&str; 5] = [
+const PACKAGES: [&str; 6] = [
     "vhsmd",
     "vhsm",
     "nitride-quote",
     "nitride-agent",
     "nitride-provisiond",
+    "nitride-verify-cli",
 ];
 
 /// Where each program is.
@@ -30,6 +31,8 @@ pub struct Binaries {
     pub agent: PathBuf,
     /// The provisioning service.
     pub provisiond: PathBuf,
+    /// The verifier of evidence from files.
+    pub verify: PathBuf,
 }
 
 impl Binaries {
@@ -61,6 +64,7 @@ impl Binaries {
             quote: take("nitride-quote")?,
             agent: take("nitride-agent")?,
             provisiond: take("nitride-provisiond")?,
+            verify: take("nitride-verify")?,
         })
     }
 }

@@ -1,0 +1,81 @@
+//! What vendors publish, out of a folder:
+//!
+//! ```text
+//! DIR/amd/milan/   any files: ARK, ASK, ASVK, VCEKs, VLEKs, revocation list; DER or PEM
+//! DIR/amd/genoa/
+//! DIR/amd/turin/
+//! DIR/intel/       NAME.json, a bundle; or NAME/, a folder of what Intel's service answered
+//! ```
+//!
+//! A file that is not understood is an error: passed over, it would be missing without a word.
+
+mod amd;
+mod intel;
+
+use crate::files::{self, Files};
+use crate::obstacle::Obstacle;
+use nitride_dcap::IntelCollateral;
+use nitride_verify::{AmdCollateral, Collateral};
+use std::path::Path;
+
+/// Everything that is at hand.
+#[derive(Debug, Default)]
+pub(crate) struct Shelf {
+    amd: Vec<AmdCollateral>,
+    intel: Option<IntelCollateral>,
+}
+
+impl Shelf {
+    pub(crate) fn read(folder: &Path, files: &mut Files) -> Result<Self, Obstacle> {
+        let mut shelf = Self::default();
+        for path in files::entries(folder)? {
+            match path.file_name().and_then(|name| name.to_str()) {
+                Some("amd") => shelf.amd = amd::read(&path, files)?,
+                Some("intel") => shelf.intel = Some(intel::read(&path, files)?),
+                _ => {
+                    let reason = "is neither of the folders amd and intel";
+                    return Err(Obstacle::at(&path, reason, "remove it"));
+                }
+            }
+        }
+        Ok(shelf)
+    }
+
+    pub(crate) fn as_collateral(&self) -> Collateral<'_> {
+        Collateral {
+            amd: &self.amd,
+            intel: self.intel.as_ref().map(|intel| intel as _),
+            ..Collateral::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_understood_is_named_and_not_passed_over() {
+        for (stray, word) in [
+            ("notes.txt", "neither of the folders"),
+            ("amd/naples/a", "no product"),
+            ("amd/milan/README", "neither a certificate nor"),
+            ("intel/README", "neither a bundle"),
+            ("intel/a/tcb.xml", "none of the files"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join(stray);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, "what").unwrap();
+            let told = Shelf::read(folder.path(), &mut Files::new()).unwrap_err();
+            assert!(told.to_string().contains(word), "{stray}: {told}");
+        }
+    }
+
+    #[test]
+    fn an_empty_folder_holds_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::read(folder.path(), &mut Files::new()).unwrap();
+        assert!(shelf.amd.is_empty() && shelf.intel.is_none());
+    }
+}

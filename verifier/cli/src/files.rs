@@ -1,0 +1,127 @@
+//! Bounded reading: every file has a greatest length, and so has all of it together.
+
+use crate::obstacle::Obstacle;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+/// A fleet's keys are a few megabytes.
+const MAX_TOTAL_LEN: u64 = 64 << 20;
+/// A folder with more entries is another one.
+const MAX_ENTRIES: usize = 4096;
+
+/// What may still be read.
+#[derive(Debug)]
+pub(crate) struct Files {
+    left: u64,
+}
+
+impl Files {
+    pub(crate) fn new() -> Self {
+        Self {
+            left: MAX_TOTAL_LEN,
+        }
+    }
+
+    /// All of a file of at most `max_len` bytes.
+    pub(crate) fn read(&mut self, path: &Path, max_len: u64) -> Result<Vec<u8>, Obstacle> {
+        let mut bytes = Vec::new();
+        let limit = max_len.min(self.left);
+        File::open(path)
+            // One byte more tells what is too long from what just fits.
+            .and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes))
+            .map_err(|error| unreadable(path, &error))?;
+        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if len > max_len {
+            let reason = format!("is longer than {max_len} bytes");
+            return Err(Obstacle::at(path, reason, "name the right file"));
+        }
+        self.left = self.left.checked_sub(len).ok_or_else(|| {
+            let reason = format!("all files together are longer than {MAX_TOTAL_LEN} bytes");
+            Obstacle::at(path, reason, "keep less collateral in one folder")
+        })?;
+        Ok(bytes)
+    }
+
+    /// The same as text.
+    pub(crate) fn read_text(&mut self, path: &Path, max_len: u64) -> Result<String, Obstacle> {
+        let bytes = self.read(path, max_len)?;
+        String::from_utf8(bytes)
+            .map_err(|_| Obstacle::at(path, "is not UTF-8 text", "name the right file"))
+    }
+}
+
+/// What is in a folder, in the order of the names.
+pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, Obstacle> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, &error))? {
+        if found.len() == MAX_ENTRIES {
+            let reason = format!("has more than {MAX_ENTRIES} entries");
+            return Err(Obstacle::at(folder, reason, "name the right folder"));
+        }
+        found.push(entry.map_err(|error| unreadable(folder, &error))?.path());
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// When a file was last written, in seconds since 1970.
+pub(crate) fn written_at_secs(path: &Path) -> Result<u64, Obstacle> {
+    let modified = fs::metadata(path).and_then(|found| found.modified());
+    let modified = modified.map_err(|error| unreadable(path, &error))?;
+    Ok(modified
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs()))
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Obstacle {
+    let remedy = match error.kind() {
+        io::ErrorKind::NotFound => "name a file that is there",
+        io::ErrorKind::PermissionDenied => "let this user read it",
+        _ => "name a file that can be read",
+    };
+    Obstacle::at(path, format!("cannot be read: {error}"), remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_up_to_its_limit_and_beyond_it_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.bin");
+        fs::write(&path, "123456").unwrap();
+        assert_eq!(Files::new().read(&path, 6).unwrap(), b"123456");
+        let told = Files::new().read(&path, 5).unwrap_err().to_string();
+        assert!(
+            told.contains("report.bin: is longer than 5 bytes"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn an_endless_file_ends() {
+        let endless = Files::new().read(Path::new("/dev/zero"), 1 << 16);
+        assert!(endless.is_err());
+    }
+
+    #[test]
+    fn all_files_together_have_a_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        fs::write(&path, "123456").unwrap();
+        let mut files = Files { left: 9 };
+        files.read(&path, 6).unwrap();
+        let told = files.read(&path, 6).unwrap_err().to_string();
+        assert!(told.contains("all files together"), "{told}");
+    }
+
+    #[test]
+    fn an_absent_file_is_named() {
+        let told = Files::new().read(Path::new("/nowhere/a"), 1).unwrap_err();
+        assert!(told.to_string().starts_with("/nowhere/a: cannot be read: "));
+        assert!(entries(Path::new("/nowhere")).is_err());
+    }
+}

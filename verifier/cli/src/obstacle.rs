@@ -1,0 +1,54 @@
+//! Why nothing could be judged.
+
+use serde_json::{Value, json};
+use std::path::Path;
+use thiserror::Error;
+
+/// Something of the operator's that stands in the way: what, why, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{thing}: {reason}; {remedy}")]
+pub(crate) struct Obstacle {
+    /// The file, folder or argument.
+    pub(crate) thing: String,
+    /// What is wrong with it.
+    pub(crate) reason: String,
+    /// What to do.
+    pub(crate) remedy: String,
+}
+
+impl Obstacle {
+    /// A file or folder that stands in the way.
+    pub(crate) fn at(path: &Path, reason: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::of(path.display().to_string(), reason, remedy)
+    }
+
+    /// Anything else.
+    pub(crate) fn of(
+        thing: impl Into<String>,
+        reason: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self {
+            thing: thing.into(),
+            reason: reason.into(),
+            remedy: remedy.into(),
+        }
+    }
+
+    /// The same for machines.
+    pub(crate) fn to_json(&self) -> Value {
+        json!({ "error": { "thing": self.thing, "reason": self.reason, "remedy": self.remedy } })
+    }
+}
+
+/// An error with its causes in one line.
+pub(crate) fn told(error: &dyn std::error::Error) -> String {
+    let mut told = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        told.push_str(": ");
+        told.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    told
+}
