@@ -11,6 +11,7 @@
 )]
 
 pub mod asn1;
+pub mod azure;
 pub mod keys;
 pub mod snp;
 pub mod tdx;
