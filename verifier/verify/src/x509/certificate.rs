@@ -26,6 +26,7 @@ pub struct Certificate {
     subject: Vec<u8>,
     issuer: Vec<u8>,
     sha256: [u8; 32],
+    spki_sha256: [u8; 32],
 }
 
 /// Why bytes are no certificate.
@@ -62,15 +63,17 @@ impl Certificate {
         let signed = Signed::split(der).map_err(form)?;
         let parsed = x509_cert::Certificate::from_der(der).map_err(form)?;
         let tbs = parsed.tbs_certificate();
-        let certificate = Self {
+        let mut certificate = Self {
             body: signed.body.to_vec(),
             algorithm: signed.algorithm.to_vec(),
             spki: tbs.subject_public_key_info().to_der().map_err(form)?,
             subject: name_der(tbs.subject()).map_err(form)?,
             issuer: name_der(tbs.issuer()).map_err(form)?,
             sha256: sha256(der),
+            spki_sha256: [0; 32],
             parsed,
         };
+        certificate.spki_sha256 = sha256(&certificate.spki);
         certificate.refuse_extensions_twice()?;
         Ok(certificate)
     }
@@ -79,6 +82,11 @@ impl Certificate {
     #[must_use]
     pub fn sha256(&self) -> &[u8; 32] {
         &self.sha256
+    }
+
+    /// The SHA-256 of the public key.
+    pub(super) fn spki_sha256(&self) -> &[u8; 32] {
+        &self.spki_sha256
     }
 
     /// The public key.
@@ -194,7 +202,9 @@ impl Certificate {
         let signature = signature.ok_or(SignatureFault::Invalid)?;
         let key = issuer.public_key();
         match memo {
-            Some(memo) => memo.verify(key, algorithm, &self.body, signature),
+            Some(memo) => memo.verify(&self.sha256, issuer.spki_sha256(), algorithm, || {
+                key.verify(algorithm, &self.body, signature)
+            }),
             None => key.verify(algorithm, &self.body, signature),
         }
     }
@@ -240,7 +250,7 @@ fn form(error: der::Error) -> CertificateFault {
     CertificateFault::Form(error.to_string())
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
     hash

@@ -1,5 +1,6 @@
 //! Revocation lists.
 
+use super::certificate::sha256;
 use super::{
     Certificate, ChainMemo, SignatureAlgorithm, SignatureFault, Signed, name_der, unix_secs,
 };
@@ -18,6 +19,7 @@ pub struct Crl {
     body: Vec<u8>,
     algorithm: Vec<u8>,
     issuer: Vec<u8>,
+    sha256: [u8; 32],
 }
 
 /// Why bytes are no revocation list.
@@ -62,6 +64,7 @@ impl Crl {
             body: signed.body.to_vec(),
             algorithm: signed.algorithm.to_vec(),
             issuer: name_der(&parsed.tbs_cert_list.issuer).map_err(form)?,
+            sha256: sha256(der),
             parsed,
         })
     }
@@ -91,7 +94,9 @@ impl Crl {
         }
         let key = issuer.public_key();
         match memo {
-            Some(memo) => memo.verify(key, algorithm, &self.body, signature),
+            Some(memo) => memo.verify(&self.sha256, issuer.spki_sha256(), algorithm, || {
+                key.verify(algorithm, &self.body, signature)
+            }),
             None => key.verify(algorithm, &self.body, signature),
         }
     }

@@ -4,13 +4,9 @@
 //! Only what holds for ever and under every policy is remembered: what certain bytes say, and that
 //! they are signed under a certain key. Dates, revocation and pins are compared each time.
 
-use super::{
-    Certificate, CertificateFault, Crl, CrlFault, PublicKey, SignatureAlgorithm, SignatureFault,
-};
+use super::{Certificate, CertificateFault, Crl, CrlFault, SignatureAlgorithm, SignatureFault};
 use crate::budget::Budget;
-use aws_lc_rs::digest::{Context, SHA256};
 use std::collections::{HashMap, HashSet};
-use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// More certificates than a fleet has kinds of; past it, everything is forgotten and begun anew.
@@ -18,12 +14,20 @@ const MAX_REMEMBERED: usize = 4096;
 /// Revocation lists are few, and may be long.
 const MAX_CRLS: usize = 16;
 
-/// Remembers certificates, lists and valid signatures by digests of their bytes.
+/// Remembers certificates and lists by their bytes, and which of them are signed under which key.
 #[derive(Debug, Default)]
 pub struct ChainMemo {
-    certificates: Mutex<HashMap<[u8; 32], Arc<Certificate>>>,
-    crls: Mutex<HashMap<[u8; 32], Arc<Crl>>>,
-    valid: Mutex<HashSet<[u8; 32]>>,
+    certificates: Mutex<HashMap<Vec<u8>, Arc<Certificate>>>,
+    crls: Mutex<HashMap<Vec<u8>, Arc<Crl>>>,
+    valid: Mutex<HashSet<Valid>>,
+}
+
+/// What is signed, with its signature, and the key, by their SHA-256.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Valid {
+    signed: [u8; 32],
+    key: [u8; 32],
+    algorithm: u8,
 }
 
 impl ChainMemo {
@@ -44,13 +48,12 @@ impl ChainMemo {
         der: &[u8],
         budget: &mut Budget,
     ) -> Result<Arc<Certificate>, CertificateFault> {
-        let fingerprint = fingerprint(&[der]);
-        if let Some(known) = locked(&self.certificates).get(&fingerprint) {
+        if let Some(known) = locked(&self.certificates).get(der) {
             budget.spend_certificate()?;
             return Ok(known.clone());
         }
         let parsed = Arc::new(Certificate::parse(der, budget)?);
-        remember(&self.certificates, MAX_REMEMBERED, fingerprint, &parsed);
+        remember(&self.certificates, MAX_REMEMBERED, der, &parsed);
         Ok(parsed)
     }
 
@@ -60,63 +63,52 @@ impl ChainMemo {
     ///
     /// As [`Crl::parse`]; what is not well formed is not remembered.
     pub fn crl(&self, der: &[u8], budget: &mut Budget) -> Result<Arc<Crl>, CrlFault> {
-        let fingerprint = fingerprint(&[der]);
-        if let Some(known) = locked(&self.crls).get(&fingerprint) {
+        if let Some(known) = locked(&self.crls).get(der) {
             budget.spend_certificate()?;
             return Ok(known.clone());
         }
         let parsed = Arc::new(Crl::parse(der, budget)?);
-        remember(&self.crls, MAX_CRLS, fingerprint, &parsed);
+        remember(&self.crls, MAX_CRLS, der, &parsed);
         Ok(parsed)
     }
 
-    /// Verifies, or remembers that it has.
-    ///
-    /// # Errors
-    ///
-    /// [`SignatureFault::Invalid`]; a signature that is not valid is not remembered.
-    pub fn verify(
+    /// Verifies by `verify`, or remembers that it did. `signed` is the digest of what is signed
+    /// together with its signature, `key` that of the key.
+    pub(super) fn verify(
         &self,
-        key: PublicKey<'_>,
+        signed: &[u8; 32],
+        key: &[u8; 32],
         algorithm: SignatureAlgorithm,
-        message: &[u8],
-        signature: &[u8],
+        verify: impl FnOnce() -> Result<(), SignatureFault>,
     ) -> Result<(), SignatureFault> {
-        let fingerprint = fingerprint(&[&[algorithm as u8], key.as_spki(), message, signature]);
-        if locked(&self.valid).contains(&fingerprint) {
+        let signature = Valid {
+            signed: *signed,
+            key: *key,
+            algorithm: algorithm as u8,
+        };
+        if locked(&self.valid).contains(&signature) {
             return Ok(());
         }
-        key.verify(algorithm, message, signature)?;
+        // What is not valid is not remembered.
+        verify()?;
         let mut valid = locked(&self.valid);
         if valid.len() >= MAX_REMEMBERED {
             valid.clear();
         }
-        valid.insert(fingerprint);
+        valid.insert(signature);
         Ok(())
     }
 }
 
-fn remember<K: Eq + Hash, V>(map: &Mutex<HashMap<K, Arc<V>>>, max: usize, key: K, value: &Arc<V>) {
+fn remember<V>(map: &Mutex<HashMap<Vec<u8>, Arc<V>>>, max: usize, der: &[u8], value: &Arc<V>) {
     let mut map = locked(map);
     if map.len() >= max {
         map.clear();
     }
-    map.insert(key, value.clone());
+    map.insert(der.to_vec(), value.clone());
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Whoever panicked while holding it was adding what is true.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Each part with its length, so that no two spellings run together.
-fn fingerprint(parts: &[&[u8]]) -> [u8; 32] {
-    let mut context = Context::new(&SHA256);
-    for part in parts {
-        context.update(&part.len().to_be_bytes());
-        context.update(part);
-    }
-    let mut fingerprint = [0; 32];
-    fingerprint.copy_from_slice(context.finish().as_ref());
-    fingerprint
 }
