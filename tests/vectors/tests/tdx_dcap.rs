@@ -1,5 +1,6 @@
 //! Where the verifier and `dcap-qvl` by itself differ, and that this is on purpose.
 #![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "tests say what is wrong by panicking")]
 
 use dcap_qvl::verify::QuoteVerifier;
 use dcap_qvl::{QuoteCollateralV3, QuotePolicy};

@@ -1,6 +1,7 @@
 //! Real captures, which are no part of this repository: `NITRIDE_VECTORS` names their folder, whose
 //! README files say what must come out.
 #![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "tests say what is wrong by panicking")]
 
 use aws_lc_rs::digest::{SHA384, digest};
 use nitride_dcap::{IntelCollateral, PcsAnswers, PlatformCollateral};
@@ -25,7 +26,7 @@ fn folder() -> Option<PathBuf> {
 }
 
 fn read(folder: &std::path::Path, name: &str) -> Vec<u8> {
-    std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    std::fs::read(folder.join(name)).unwrap()
 }
 
 fn text(folder: &std::path::Path, name: &str) -> String {
