@@ -18,7 +18,8 @@
 //!
 //! Whoever finds a step that it did not make is not alone: a copy of this memory runs elsewhere, or
 //! this is the copy, and what is in memory may be older than what the other one acknowledged. It
-//! writes no more. Only a step of its own that failed and may have been done is told from another's
+//! writes no more, and looks before each file, so that it takes no step either: that would end the
+//! other's file. Only two that write at the same moment end each other's. And only a step of its own that failed and may have been done is told from another's
 //! by nothing; so much a host that also breaks into the counter's bus has.
 
 use super::Generation;
@@ -161,16 +162,18 @@ impl Ladder {
         if let Some((expected, found)) = counted.outrun {
             return Err(LadderFault::Moved { expected, found });
         }
+        // A step cannot be taken back, and would end the file of whoever else counted: the older
+        // of two copies has to see that before it takes one.
+        let mut value = counted.read(shelf)?;
         if !counted.is_certain {
-            let value = counted.read(shelf)?;
             // It may be the only one that counts, and its place is needed.
             if (shelf.next_generation()?).is_some_and(|next| next.accepts(value)) {
                 shelf.rename_next()?;
             }
-            counted.write(shelf)?;
+            value = counted.write(shelf, value)?;
         }
         counted.is_certain = false;
-        counted.write(shelf)?;
+        counted.write(shelf, value)?;
         counted.is_certain = true;
         Ok(())
     }
@@ -223,12 +226,8 @@ impl Counted {
         LadderFault::Moved { expected, found }
     }
 
-    /// Writes a file for the next value, and counts up to it.
-    fn write<S: Shelf>(&mut self, shelf: &mut S) -> Result<(), LadderFault<S::Error>> {
-        let value = match self.value {
-            Some(value) => value,
-            None => self.read(shelf)?,
-        };
+    /// Writes a file for the value after `value`, and counts up to it; gives that.
+    fn write<S: Shelf>(&mut self, shelf: &mut S, value: u64) -> Result<u64, LadderFault<S::Error>> {
         let next = Generation::next(value).ok_or(LadderFault::Over)?;
         shelf.write_next(next)?;
         self.may_be_next = true;
@@ -237,6 +236,6 @@ impl Counted {
             return Err(self.is_outrun(next.0, found));
         }
         shelf.rename_next()?;
-        Ok(())
+        Ok(found)
     }
 }
