@@ -6,7 +6,7 @@
 
 mod judgement;
 
-use crate::keys::{Body, ExpandedCache, Key, Live, Material, OwnPolicy, Version};
+use crate::keys::{Body, ExpandedCache, Key, Live, Material, Noted, OwnPolicy, Version};
 use crate::permissions::{self, Authority, state_allows};
 use crate::policy::{ActivePolicy, GateRule, KeyRule, Source};
 use crate::refusal::Stop;
@@ -30,6 +30,8 @@ pub(crate) struct Grant<'s> {
     key: Option<Cow<'s, Arc<Key>>>,
     /// Where a use notes what it used.
     used: Option<&'s Cell<Option<Used>>>,
+    /// Where a change is noted that the seal has to know of.
+    noted: &'s Noted,
 }
 
 /// The rules' side for what is about no key.
@@ -231,6 +233,7 @@ impl<'s> Grant<'s> {
             gate: decision.gate.as_deref(),
             key: decision.key.as_ref().map(Cow::Borrowed),
             used: Some(session.note_of_use()),
+            noted: session.noted(),
         })
     }
 
@@ -240,6 +243,7 @@ impl<'s> Grant<'s> {
         policy: &'s ActivePolicy,
         vault: &Vault,
         volume: &'s str,
+        noted: &'s Noted,
     ) -> Result<Option<Self>, Refusal> {
         let Some(rule) = policy.key_of_volume(volume) else {
             return Ok(None);
@@ -255,12 +259,18 @@ impl<'s> Grant<'s> {
             gate: gate.map(|gate| &**gate),
             key: vault.keys.find(rule.name.as_str())?.map(Cow::Owned),
             used: None,
+            noted,
         }))
     }
 
     /// The key's own policy, where one is stated.
     pub(crate) fn rule(&self) -> Option<&'s Arc<KeyRule>> {
         self.rule
+    }
+
+    /// Where a change is noted that the seal has to know of.
+    pub(crate) fn noted(&self) -> &'s Noted {
+        self.noted
     }
 
     /// The key, whatever its state, for operations that only show or change that.
@@ -279,14 +289,16 @@ impl<'s> Grant<'s> {
         self.rule_allows(now)?;
         if let Some(key) = &self.key {
             if let Some(rule) = self.rule {
-                vault.keys.rotate_if_due(key, rule, now, draw);
+                let on: (&Key, &KeyRule, _) = (key, rule, self.noted);
+                vault.keys.rotate_if_due(on, now, draw);
             }
             return Ok(Cow::Borrowed(&**key));
         }
         match self.rule {
             Some(rule) if rule.source == Source::Generate => {
                 self.gate_allows(vault, now)?;
-                let key = vault.keys.generate_at_first_use(rule, now, draw)?;
+                let on = (&**rule, self.noted);
+                let key = vault.keys.generate_at_first_use(on, now, draw)?;
                 Ok(Cow::Owned(key))
             }
             _ => Err(self.missing(vault, now)),
@@ -327,7 +339,8 @@ impl<'s> Grant<'s> {
                 }
                 let used = (access.body, access.version);
                 let whose = self.recipient.spender();
-                vault.keys.admit(used, self.operation, rule, whose, now)?;
+                let on = (rule, self.noted);
+                vault.keys.admit(used, self.operation, on, whose, now)?;
                 let result = act(&access)?;
                 access.version.count_use();
                 Ok(result)

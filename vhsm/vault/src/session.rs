@@ -1,6 +1,6 @@
 mod decisions;
 
-use crate::keys::{Key, Keys};
+use crate::keys::{Key, Keys, Noted};
 use crate::policy::{ActivePolicy, GateRule, KeyRule};
 use crate::{Peer, Refusal, Vault};
 use decisions::Decisions;
@@ -28,6 +28,7 @@ pub struct Session {
     refusal: Option<Refusal>,
     batch_refusals: Vec<BatchRefusal>,
     used: Cell<Option<Used>>,
+    noted: Noted,
     /// What [`Vault`]'s epoch was when `policy` was taken.
     epoch: u64,
     policy: Arc<ActivePolicy>,
@@ -56,7 +57,8 @@ pub struct Used {
     /// Its version.
     pub version: u32,
     /// Whether the seal has this key, or another one that the request used: what was made with it
-    /// is lost with it, so no answer may leave before the file has it.
+    /// is lost with it, so no answer may leave before the file has it. By its rule: that a use of
+    /// one that a file has was counted, [`Session::has_changed`] says.
     pub is_sealed: bool,
 }
 
@@ -81,6 +83,7 @@ impl Session {
             refusal: None,
             batch_refusals: Vec::new(),
             used: Cell::new(None),
+            noted: Noted::default(),
             peer,
             socket,
             epoch,
@@ -117,6 +120,17 @@ impl Session {
     /// Which key the last request was let use, if any: the last one of a batch.
     pub fn used(&self) -> Option<Used> {
         self.used.get()
+    }
+
+    /// Whether the last request has itself changed what [`Vault::seal_changes`] counts, whatever
+    /// others changed meanwhile.
+    pub fn has_changed(&self) -> bool {
+        self.noted.has_changed()
+    }
+
+    /// Where a change is noted that the seal has to know of.
+    pub(crate) fn noted(&self) -> &Noted {
+        &self.noted
     }
 
     /// Where a granted use notes its key.

@@ -117,6 +117,7 @@ impl Vault {
         session.refresh(self);
         session.set_refusal(None);
         session.note_of_use().set(None);
+        session.noted().clear();
         session.set_batch_refusals(Vec::new());
         let id = head.id;
         let call = Call {

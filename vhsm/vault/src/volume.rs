@@ -1,4 +1,5 @@
 use crate::access::{Grant, Wanted};
+use crate::keys::Noted;
 use crate::refusal::Stop;
 use crate::{Now, Refusal, Vault, Want};
 use nitride_secmem::SecretBuf;
@@ -26,6 +27,8 @@ pub struct ForVolume {
     pub secret: SecretBuf,
     /// Which version of the key it is.
     pub version: u32,
+    /// Whether the release has itself changed what [`Vault::seal_changes`] counts.
+    pub has_changed: bool,
 }
 
 impl From<Refusal> for VolumeRefusal {
@@ -53,12 +56,15 @@ impl Vault {
     /// [`VolumeRefusal`].
     pub fn release_to_volume(&self, volume: &str, now: Now) -> Result<ForVolume, VolumeRefusal> {
         let policy = self.policy();
-        let grant = Grant::for_volume(&policy, self, volume)?.ok_or(VolumeRefusal::Denied)?;
+        let noted = Noted::default();
+        let grant =
+            Grant::for_volume(&policy, self, volume, &noted)?.ok_or(VolumeRefusal::Denied)?;
         let key = grant.present_key(self, now)?;
         Ok(grant.use_key(self, key, Wanted::Newest, now, |access| {
             Ok(ForVolume {
                 secret: SecretBuf::copy_of(access.record().expose())?,
                 version: access.version().number,
+                has_changed: noted.has_changed(),
             })
         })?)
     }

@@ -151,7 +151,9 @@ fn hand_out(daemon: &Daemon, disk_key: &DiskKey, mut stream: UnixStream, peer: &
         match tried {
             Try::AtOnce => {}
             Try::Secret(_) if has_gone(&stream, peer) => return refused(disk_key, NOBODY_WAITS),
-            Try::Secret(ForVolume { secret, version }) => {
+            Try::Secret(ForVolume {
+                secret, version, ..
+            }) => {
                 let (key, volume) = (disk_key.key.as_name(), disk_key.volume.as_str());
                 let who = audit::peer(peer);
                 let released = (key, version);
@@ -198,13 +200,13 @@ fn attempt(daemon: &Daemon, disk_key: &DiskKey, client: Client<'_>, deadline: In
     let now = Daemon::now();
     let unchanged = daemon.vault.seal_changes();
     // What is released is not needed again, but its use is counted.
-    let stake = |has_changed| match has_changed {
+    let stake = |secret: &ForVolume| match secret.has_changed {
         true => Stake::Rests,
         false => Stake::Nothing,
     };
     let want = match daemon.vault.release_to_volume(&disk_key.volume, now) {
         // Its use counts after a reboot, too.
-        Ok(secret) => match daemon.settle_seal(unchanged, stake) {
+        Ok(secret) => match daemon.settle_seal(unchanged, |_| stake(&secret)) {
             Ok(()) => return Try::Secret(secret),
             Err(error) => return Try::Later(error.to_string()),
         },

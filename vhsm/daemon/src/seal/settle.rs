@@ -27,7 +27,7 @@ pub(crate) struct NotSealed(#[source] Arc<SealError>);
 impl Seal {
     /// Before a reply leaves: has the file have every change that it may rest on. `before` is what
     /// the vault counted before the request; `stake` is told whether it counted more since, by this
-    /// request or by another at the same time.
+    /// request or by another at the same time: which of them, the session knows.
     ///
     /// # Errors
     /// [`NotSealed`] where the reply rests on what is not in the file, or may not be.

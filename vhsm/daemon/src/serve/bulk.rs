@@ -64,12 +64,15 @@ impl SharedFault {
     }
 }
 
+/// Has what was used sealed, and whatever the request has changed.
+type Settle<'s> = &'s dyn Fn(Option<Used>, bool) -> Result<(), NotSealed>;
+
 /// What a bulk request came to: an outcome as of any other, or why there is none. `settle` has what
 /// was used sealed: the peer reads its memory before there is a reply.
 pub(super) fn perform_bulk(
     daemon: &Daemon,
     seat: &mut Seat,
-    (request, settle): (&BulkRequest, &dyn Fn(Option<Used>) -> Result<(), NotSealed>),
+    (request, settle): (&BulkRequest, Settle<'_>),
     account: &Arc<Account>,
     reply: &mut [u8],
 ) -> Result<Outcome, BulkFault> {
@@ -93,7 +96,7 @@ pub(super) fn perform_bulk(
         Ok(bulk) => bulk,
         Err(outcome) => return Ok(outcome),
     };
-    settle(session.used())?;
+    settle(session.used(), session.has_changed())?;
     if request.is_sealing() {
         seal(request, memory, &mut bulk, &mut windows)?;
     } else if let Err(fault) = open(request, memory, &mut bulk, &mut windows) {

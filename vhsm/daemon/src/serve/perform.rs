@@ -104,13 +104,20 @@ fn act(
     // One reading of the clock for both.
     let now = Daemon::now_at(ticket.began_ns);
     let ticket = Cell::new(Some(ticket));
-    let unchanged = Cell::new(daemon.vault.seal_changes());
-    let settle = |used: Option<Used>| {
-        let seen = daemon.vault.seal_changes();
-        let stake = |has_changed| stake_of(operation, used, has_changed);
-        daemon.settle_seal(unchanged.get(), stake)?;
-        // What is in the file by now is waited for once.
-        unchanged.set(seen);
+    let unchanged = daemon.vault.seal_changes();
+    let is_settled = Cell::new(false);
+    let settle = |used: Option<Used>, has_changed: bool| {
+        let stake = |by_anybody| {
+            let has_changed = match operation {
+                // Done outside the session.
+                Some(Operation::Restore) => by_anybody,
+                // What is in the file by now is waited for once.
+                _ => has_changed && !is_settled.get(),
+            };
+            stake_of(operation, used, has_changed)
+        };
+        daemon.settle_seal(unchanged, stake)?;
+        is_settled.set(true);
         Ok(())
     };
     let outcome = daemon.vault.perform(
@@ -136,12 +143,12 @@ fn act(
     if let Some(refusal) = seat.session.refusal() {
         log_refusal(daemon, link, request, refusal.status(), &refusal);
     }
-    let used = seat.session.used();
+    let (used, has_changed) = (seat.session.used(), seat.session.has_changed());
     let tally = RefCell::new(take(&mut seat.tally));
     // Whatever is sent was sealed, where it has to be, and recorded before it leaves.
     let send = |reply: &[u8]| {
         let mut refusal = [0; REFUSAL_LEN];
-        let reply = match settle(used) {
+        let reply = match settle(used, has_changed) {
             Ok(()) => reply,
             Err(error) => {
                 let status = Status::SealUnavailable;

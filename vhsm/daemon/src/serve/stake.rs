@@ -5,21 +5,16 @@ use nitride_protocol::Operation;
 use nitride_vault::Used;
 
 /// How the answer to `operation` stands to what the file may lack. `used` is the key that was used,
-/// one in the file if any of several is; `has_changed` says that the vault has counted a change
-/// since the request began, which may be this request's.
+/// one in the file if any of several is; `has_changed` says that this request has changed what the
+/// file is to have: what others change, their own answers wait for.
 pub(super) fn stake_of(
     operation: Option<Operation>,
     used: Option<Used>,
     has_changed: bool,
 ) -> Stake {
     use Operation::{
-        Attest, AuditHead, Batch, CheckPolicy, Decrypt, DecryptBuffer, Describe, Encrypt,
-        EncryptBuffer, Explain, Hello, List, Mac, PublicKey, Random, RegisterBuffer, Release,
-        Reload, Sign, Status, Verify, VerifyMac, Why, Wipe,
-    };
-    let change = match has_changed {
-        true => Stake::Rests,
-        false => Stake::Shows,
+        Attest, AuditHead, CheckPolicy, Decrypt, DecryptBuffer, Describe, Explain, Hello, List,
+        Random, RegisterBuffer, Release, Reload, Status, Verify, VerifyMac, Why, Wipe,
     };
     match (operation, used) {
         // No key is in it. Of a wipe there is nothing that a file could have.
@@ -32,26 +27,14 @@ pub(super) fn stake_of(
         ) => Stake::Nothing,
         // They change no key.
         (Some(Describe | List | Reload), _) => Stake::Shows,
-        // A use changes the key that it uses, and no other.
-        (
-            Some(
-                PublicKey | Sign | Verify | Encrypt | Decrypt | Mac | VerifyMac | Release
-                | EncryptBuffer | DecryptBuffer | Batch,
-            ),
-            Some(used),
-        ) if !used.is_sealed => Stake::Nothing,
+        // Also of a key whose rule does not say `seal` any more: the file that counts has it.
+        _ if has_changed => Stake::Rests,
         // What was opened or verified was made with a version that was here before: somebody needs
-        // it again for that already. That it was counted is a change.
-        (Some(Verify | VerifyMac | Decrypt | DecryptBuffer | Release), Some(_)) => {
-            match has_changed {
-                true => Stake::Rests,
-                false => Stake::Nothing,
-            }
-        }
+        // it again for that already.
+        (Some(Verify | VerifyMac | Decrypt | DecryptBuffer | Release), _) => Stake::Nothing,
         // Somebody will need the key again for what comes of it.
-        (Some(PublicKey | Sign | Encrypt | Mac | EncryptBuffer | Batch), Some(_)) => Stake::Rests,
         (_, Some(used)) if used.is_sealed => Stake::Rests,
-        _ => change,
+        _ => Stake::Nothing,
     }
 }
 
@@ -69,22 +52,53 @@ mod tests {
     }
 
     #[test]
-    fn who_uses_a_key_of_no_file_waits_for_none_whatever_others_change() {
-        use Operation::{Batch, DecryptBuffer, EncryptBuffer, PublicKey, Sign, Verify};
-        for operation in [Batch, DecryptBuffer, EncryptBuffer, PublicKey, Sign, Verify] {
-            for has_changed in [false, true] {
-                let stake = stake_of(Some(operation), used(false), has_changed);
+    fn who_uses_and_changes_no_key_of_the_file_waits_for_none_whatever_others_change() {
+        use Operation::{
+            Agree, Batch, Decapsulate, DecryptBuffer, Derive, Destroy, Encapsulate, EncryptBuffer,
+            Generate, Import, PublicKey, Rotate, Sign, Unwrap, Verify, Wrap,
+        };
+        for operation in [
+            Agree,
+            Batch,
+            Decapsulate,
+            DecryptBuffer,
+            Derive,
+            Destroy,
+            Encapsulate,
+            EncryptBuffer,
+            Generate,
+            Import,
+            PublicKey,
+            Rotate,
+            Sign,
+            Unwrap,
+            Verify,
+            Wrap,
+        ] {
+            for used in [None, used(false)] {
+                let stake = stake_of(Some(operation), used, false);
                 assert_eq!(stake, Stake::Nothing, "{operation:?}");
             }
         }
-        assert_eq!(
-            stake_of(Some(Operation::Random), None, true),
-            Stake::Nothing
-        );
-        assert_eq!(
-            stake_of(Some(Operation::Status), None, true),
-            Stake::Nothing
-        );
+        for operation in [Operation::Random, Operation::Status] {
+            assert_eq!(stake_of(Some(operation), None, true), Stake::Nothing);
+        }
+    }
+
+    #[test]
+    fn a_use_that_a_file_counts_rests_on_it_whatever_the_rule_of_its_key_says_by_now() {
+        use Operation::{Batch, Decrypt, EncryptBuffer, Mac, Release, Sign};
+        for operation in [Batch, Decrypt, EncryptBuffer, Mac, Release, Sign] {
+            let stake = stake_of(Some(operation), used(false), true);
+            assert_eq!(stake, Stake::Rests, "{operation:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_asks_how_keys_are_is_shown_what_the_file_has() {
+        for operation in [Operation::Describe, Operation::List, Operation::Reload] {
+            assert_eq!(stake_of(Some(operation), None, false), Stake::Shows);
+        }
     }
 
     #[test]
@@ -122,7 +136,6 @@ mod tests {
         ] {
             for used in [None, used(false)] {
                 assert_eq!(stake_of(Some(operation), used, true), Stake::Rests);
-                assert_eq!(stake_of(Some(operation), used, false), Stake::Shows);
             }
         }
         // A key may have come to be on the way to a use that was refused.

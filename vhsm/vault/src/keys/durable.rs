@@ -4,7 +4,22 @@ use super::Body;
 use crate::Refusal;
 use crate::policy::KeyRule;
 use crate::seal::{Generation, Sealing};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+/// Whether one request has changed what the seal has to know: others change things meanwhile.
+#[derive(Debug, Default)]
+pub(crate) struct Noted(Cell<bool>);
+
+impl Noted {
+    pub(crate) fn has_changed(&self) -> bool {
+        self.0.get()
+    }
+
+    pub(crate) fn clear(&self) {
+        self.0.set(false);
+    }
+}
 
 /// The seal's state, and how often something changed that it should know.
 #[derive(Debug, Default)]
@@ -52,6 +67,12 @@ impl Durable {
         if is_sealed {
             self.changes.fetch_add(1, Ordering::Release);
         }
+    }
+
+    /// As [`Durable::note`], and notes whose change it was.
+    pub(crate) fn note_by(&self, noted: &Noted, is_sealed: bool) {
+        self.note(is_sealed);
+        noted.0.set(noted.0.get() || is_sealed);
     }
 
     /// Whether what is sealed brings keys.

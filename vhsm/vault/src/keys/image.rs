@@ -13,7 +13,7 @@ use super::record::{
     Family, Group, KeyFields, MESSAGES, NewVersion, USES, VersionFields, bad, key_name, read_list,
     read_policy, write_list, write_policy,
 };
-use super::{Keys, Lease, Material, NewKey, OwnPolicy, Table, Voucher};
+use super::{Keys, Lease, Material, NewKey, Noted, OwnPolicy, Table, Voucher};
 use crate::policy::{ActivePolicy, KeyRule};
 use crate::{Draw, Now, Refusal};
 use nitride_protocol::limits::MAX_VERSIONS_LEN;
@@ -273,6 +273,8 @@ impl Keys {
             .write()
             .map_err(|refusal| (first.name.clone(), refusal))?;
         let mut unruled = 0;
+        // The daemon asks what has changed, by whomever.
+        let noted = Noted::default();
         for image in images {
             let of_key = |refusal| (image.name.clone(), refusal);
             if !names.insert(image.name.as_str()) {
@@ -285,6 +287,7 @@ impl Keys {
                 operations: None,
                 wrappable_by: None,
                 rule: rule.map(|rule| &**rule),
+                noted: &noted,
                 uid,
                 now,
             };

@@ -4,7 +4,7 @@
 use super::key::{Body, Key, Version};
 use super::record::{self, NewVersion, VersionFields};
 use super::terms::uses_asked;
-use super::{Keys, Material, OwnPolicy, Voucher};
+use super::{Keys, Material, Noted, OwnPolicy, Voucher};
 use crate::permissions::state_allows;
 use crate::policy::{ActivePolicy, KeyRule, Rate};
 use crate::{Draw, Now, Refusal};
@@ -17,7 +17,7 @@ impl Keys {
     /// Enables or disables a key, or one of its versions.
     pub(crate) fn set_state(
         &self,
-        (key, rule): (&Key, Option<&KeyRule>),
+        (key, rule, noted): (&Key, Option<&KeyRule>, &Noted),
         version: Option<u32>,
         state: KeyState,
     ) -> Result<(), Refusal> {
@@ -30,14 +30,14 @@ impl Keys {
         let is_sealed = self.seal.concerns(&body, rule);
         self.seal.may_change(is_sealed)?;
         body.set_state(version, state);
-        self.seal.note(is_sealed);
+        self.seal.note_by(noted, is_sealed);
         Ok(())
     }
 
     /// Zeroes a key, or one of its versions, for good.
     pub(crate) fn destroy(
         &self,
-        (key, rule): (&Key, Option<&KeyRule>),
+        (key, rule, noted): (&Key, Option<&KeyRule>, &Noted),
         version: Option<u32>,
     ) -> Result<(), Refusal> {
         let ended = {
@@ -46,7 +46,7 @@ impl Keys {
             let is_sealed = self.seal.concerns(&body, rule);
             self.seal.may_promise(is_sealed)?;
             body.destroy(version);
-            self.seal.note(is_sealed);
+            self.seal.note_by(noted, is_sealed);
             body.state == KeyState::Destroyed && body.origin != Origin::Provisioned
         };
         if ended {
@@ -58,7 +58,7 @@ impl Keys {
     /// Makes a version more, which protects from now on; gives its number.
     pub(crate) fn rotate(
         &self,
-        (key, rule): (&Key, Option<&KeyRule>),
+        (key, rule, noted): (&Key, Option<&KeyRule>, &Noted),
         now: Now,
         draw: &mut dyn Draw,
     ) -> Result<u32, Refusal> {
@@ -69,22 +69,26 @@ impl Keys {
         let is_sealed = self.seal.concerns(&body, rule);
         self.seal.may_change(is_sealed)?;
         let number = body.add_version(&material, now, draw)?;
-        self.seal.note(is_sealed);
+        self.seal.note_by(noted, is_sealed);
         Ok(number)
     }
 
     /// Rotates the key if its rule says that it is time. That it cannot be is no reason to refuse
     /// a use of what is there; the status says so.
-    pub(crate) fn rotate_if_due(&self, key: &Key, rule: &KeyRule, now: Now, draw: &mut dyn Draw) {
+    pub(crate) fn rotate_if_due(
+        &self,
+        (key, rule, noted): (&Key, &KeyRule, &Noted),
+        now: Now,
+        draw: &mut dyn Draw,
+    ) {
         if rule.rotates() {
-            let _ = self.rotate_due_key(key, rule, now, draw);
+            let _ = self.rotate_due_key((key, rule, noted), now, draw);
         }
     }
 
     fn rotate_due_key(
         &self,
-        key: &Key,
-        rule: &KeyRule,
+        (key, rule, noted): (&Key, &KeyRule, &Noted),
         now: Now,
         draw: &mut dyn Draw,
     ) -> Result<(), Refusal> {
@@ -107,7 +111,7 @@ impl Keys {
             body.may_rotate()?;
             let is_sealed = self.seal.concerns(&body, Some(rule));
             body.add_version(&material, now, draw)?;
-            self.seal.note(is_sealed);
+            self.seal.note_by(noted, is_sealed);
         }
         Ok(())
     }
@@ -124,7 +128,8 @@ impl Keys {
             if rule.rotates()
                 && let Some(key) = self.find(name.as_str())?
             {
-                result = result.and(self.rotate_due_key(&key, rule, now, draw));
+                result =
+                    result.and(self.rotate_due_key((&key, rule, &Noted::default()), now, draw));
             }
         }
         result
@@ -135,7 +140,7 @@ impl Keys {
     /// already.
     pub(crate) fn set_policy(
         &self,
-        (key, rule): (&Key, Option<&KeyRule>),
+        (key, rule, noted): (&Key, Option<&KeyRule>, &Noted),
         asked: &KeyPolicy<'_>,
     ) -> Result<(), Refusal> {
         let mut body = key.write()?;
@@ -159,7 +164,7 @@ impl Keys {
         let mut fields = body.fields(key.name());
         fields.terms = terms;
         body.rewrite(fields)?;
-        self.seal.note(is_sealed);
+        self.seal.note_by(noted, is_sealed);
         Ok(())
     }
 
@@ -169,7 +174,7 @@ impl Keys {
         &self,
         (body, version): (&Body, &Version),
         operation: Operation,
-        rule: Option<&KeyRule>,
+        (rule, noted): (Option<&KeyRule>, &Noted),
         whose: impl Hash,
         now: Now,
     ) -> Result<(), Refusal> {
@@ -185,7 +190,7 @@ impl Keys {
         let is_sealed = max_uses.is_some() && self.seal.concerns(body, rule);
         self.seal.may_promise(is_sealed)?;
         body.take_use(max_uses)?;
-        self.seal.note(is_sealed);
+        self.seal.note_by(noted, is_sealed);
         Ok(())
     }
 }

@@ -25,6 +25,7 @@ pub(crate) use terms::{OwnPolicy, Owner, Voucher};
 use crate::policy::{ActivePolicy, KeyRule};
 use crate::{Draw, Now, Refusal, VaultLimits};
 use durable::Durable;
+pub(crate) use durable::Noted;
 use new_key::Making;
 use nitride_protocol::{KeyNameBuf, KeyState, Operation, Origin};
 use nitride_secmem::crypto::sha256;
@@ -243,7 +244,7 @@ impl Keys {
     /// The key that its rule says to make, or the one that another thread has made meanwhile.
     pub(crate) fn generate_at_first_use(
         &self,
-        rule: &KeyRule,
+        (rule, noted): (&KeyRule, &Noted),
         now: Now,
         draw: &mut dyn Draw,
     ) -> Result<Arc<Key>, Refusal> {
@@ -253,6 +254,7 @@ impl Keys {
             operations: None,
             wrappable_by: None,
             rule: Some(rule),
+            noted,
             uid: 0,
             now,
         };
@@ -319,6 +321,7 @@ impl Keys {
     ) -> Result<u32, Refusal> {
         let mut table = self.write()?;
         self.place(&table, &new)?;
+        let noted = new.noted;
         let is_sealed = new.rule.is_some_and(KeyRule::is_sealed);
         if making.terms.max_uses.is_some() {
             self.seal.may_promise(is_sealed)?;
@@ -326,7 +329,7 @@ impl Keys {
         let (name, body) = new.write(making, draw)?;
         let version = body.newest_version();
         table.add(name, body);
-        self.seal.note(is_sealed);
+        self.seal.note_by(noted, is_sealed);
         Ok(version)
     }
 

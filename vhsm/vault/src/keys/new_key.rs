@@ -1,7 +1,7 @@
 use super::key::Body;
 use super::record::{Family, KeyFields, NewVersion, VersionFields};
 use super::terms::uses_asked;
-use super::{OwnPolicy, Voucher};
+use super::{Noted, OwnPolicy, Voucher};
 use crate::policy::{KeyRule, Source};
 use crate::{Draw, Now, Refusal};
 use nitride_protocol::{KeyName, KeyNameBuf, KeyState, KeyType, Operation, OperationSet, Origin};
@@ -17,6 +17,8 @@ pub(crate) struct NewKey<'n> {
     /// The keys that may wrap it; `None` leaves that to its rule.
     pub(crate) wrappable_by: Option<&'n [KeyName<'n>]>,
     pub(crate) rule: Option<&'n KeyRule>,
+    /// Where it is noted that the seal has to know of it.
+    pub(crate) noted: &'n Noted,
     pub(crate) uid: u32,
     pub(crate) now: Now,
 }

@@ -26,6 +26,7 @@ pub(super) fn generate(
         operations,
         wrappable_by: Some(&wrappable_by),
         rule: grant.rule().map(|rule| &**rule),
+        noted: grant.noted(),
         uid,
         now: call.now,
     };

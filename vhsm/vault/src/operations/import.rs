@@ -60,6 +60,7 @@ pub(super) fn import(
         operations: asked.operations,
         wrappable_by: Some(&asked.wrappable_by),
         rule: made.rule().map(|rule| &**rule),
+        noted: made.noted(),
         uid,
         now: call.now,
     };

@@ -17,7 +17,7 @@ pub(super) fn enable(
 ) -> Result<Outcome, Stop> {
     let Enable { key, version } = Enable::decode_last(params)?;
     let (key, rule) = present(vault, session, Operation::Enable, key)?;
-    let on = (&*key, rule.as_deref());
+    let on = (&*key, rule.as_deref(), session.noted());
     vault.keys.set_state(on, version, KeyState::Enabled)?;
     call.answer(&Empty)
 }
@@ -30,7 +30,7 @@ pub(super) fn disable(
 ) -> Result<Outcome, Stop> {
     let Disable { key, version } = Disable::decode_last(params)?;
     let (key, rule) = present(vault, session, Operation::Disable, key)?;
-    let on = (&*key, rule.as_deref());
+    let on = (&*key, rule.as_deref(), session.noted());
     vault.keys.set_state(on, version, KeyState::Disabled)?;
     call.answer(&Empty)
 }
@@ -43,7 +43,8 @@ pub(super) fn destroy(
 ) -> Result<Outcome, Stop> {
     let Destroy { key, version } = Destroy::decode_last(params)?;
     let (key, rule) = present(vault, session, Operation::Destroy, key)?;
-    vault.keys.destroy((&*key, rule.as_deref()), version)?;
+    let on = (&*key, rule.as_deref(), session.noted());
+    vault.keys.destroy(on, version)?;
     call.answer(&Empty)
 }
 

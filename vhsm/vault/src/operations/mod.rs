@@ -239,6 +239,7 @@ fn with_parent_then(
         operations: None,
         wrappable_by: None,
         rule: named.rule().map(|rule| &**rule),
+        noted: named.noted(),
         uid,
         now: call.now,
     };

@@ -13,7 +13,7 @@ pub(super) fn rotate(
 ) -> Result<Outcome, Stop> {
     let Rotate { key } = Rotate::decode_last(params)?;
     let (key, rule) = present(vault, session, Operation::Rotate, key)?;
-    let on = (&*key, rule.as_deref());
+    let on = (&*key, rule.as_deref(), session.noted());
     let version = vault.keys.rotate(on, call.now, call.draw)?;
     call.answer(&Rotated { version })
 }
@@ -27,7 +27,7 @@ pub(super) fn set_policy(
 ) -> Result<Outcome, Stop> {
     let SetPolicy { key, policy } = SetPolicy::decode_last(params)?;
     let (key, rule) = present(vault, session, Operation::SetPolicy, key)?;
-    let on = (&*key, rule.as_deref());
+    let on = (&*key, rule.as_deref(), session.noted());
     vault.keys.set_policy(on, &policy)?;
     call.answer(&Empty)
 }

@@ -124,6 +124,7 @@ pub(super) fn unwrap(
         operations: None,
         wrappable_by: None,
         rule: made.rule().map(|rule| &**rule),
+        noted: made.noted(),
         uid,
         now: call.now,
     };

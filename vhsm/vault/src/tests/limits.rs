@@ -1,7 +1,7 @@
 //! What limits a key's uses: how many, how often, from when on, and what an administrator says.
 
 use super::world::{EVERYTHING, Not, World, kbs, key, name, peer, policy, rule};
-use crate::keys::{NewKey, OwnPolicy};
+use crate::keys::{NewKey, Noted, OwnPolicy};
 use crate::policy::{KeyRule, PolicySet, Rate, Source};
 use crate::{Refusal, Socket};
 use nitride_protocol::admin::{Destroy, Rotate, SetPolicy};
@@ -355,12 +355,14 @@ fn what_was_counted_goes_on_when_a_version_is_brought_again() {
 fn a_gate_that_travels_with_a_key_has_to_be_open_and_stated() {
     let mut world = World::new(everything(vec![]));
     let mut app = world.application(1);
+    let noted = Noted::default();
     let new = NewKey {
         name: name("tag"),
         key_type: KeyType::HmacSha256,
         operations: None,
         wrappable_by: None,
         rule: None,
+        noted: &noted,
         uid: 1,
         now: world.now,
     };
@@ -389,12 +391,14 @@ fn a_gate_that_travels_with_a_key_has_to_be_open_and_stated() {
 fn a_derived_key_ends_with_its_lease_for_good() {
     let mut world = World::new(everything(vec![]));
     let mut app = world.application(1);
+    let noted = Noted::default();
     let new = NewKey {
         name: name("tag"),
         key_type: KeyType::HmacSha256,
         operations: None,
         wrappable_by: None,
         rule: None,
+        noted: &noted,
         uid: 1,
         now: world.now,
     };

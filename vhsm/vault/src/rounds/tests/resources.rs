@@ -1,5 +1,6 @@
 use super::service::{KID, STRANGER, fields, signed, signed_by};
 use super::world::*;
+use crate::keys::Noted;
 use crate::policy::{PolicySet, ReleaseTo};
 use crate::rounds::{ResourceFault, RoundError, RoundFailure};
 use nitride_kbs::envelope::EnvelopeFields;
@@ -345,7 +346,8 @@ fn a_key_that_was_made_here_is_not_replaced() {
     let rule = &local.keys[0];
     let made = &mut world.draw();
     let keys = &world.vault.keys;
-    keys.generate_at_first_use(rule, world.now(), made).unwrap();
+    let on = (rule, &Noted::default());
+    keys.generate_at_first_use(on, world.now(), made).unwrap();
     let before = world.held(SIGNING);
     world.vault.replace_policy(policy(), world.now()).unwrap();
     world.want(&key(SIGNING)).unwrap();

@@ -194,7 +194,7 @@ fn each_change_that_the_file_must_have_is_counted_and_no_other() {
         assert!(changed(&machine), "{key}");
     }
     machine.encrypt("made").unwrap();
-    assert!(changed(&machine));
+    assert!(changed(&machine) && machine.app.has_changed());
     let steps: [fn(&mut Machine); 8] = [
         |machine| rotate(machine, "sealed").unwrap(),
         |machine| disable(machine, "sealed").unwrap(),
@@ -215,11 +215,11 @@ fn each_change_that_the_file_must_have_is_counted_and_no_other() {
     }
     // A use that makes a new version is a change, too.
     machine.encrypt("due").unwrap();
-    assert!(!changed(&machine));
+    assert!(!changed(&machine) && !machine.app.has_changed());
     machine.encrypt("due").unwrap();
-    assert!(changed(&machine));
+    assert!(changed(&machine) && machine.app.has_changed());
     machine.encrypt("counted").unwrap();
-    assert!(changed(&machine));
+    assert!(changed(&machine) && machine.app.has_changed());
     let others: [fn(&mut Machine); 9] = [
         |machine| assert!(machine.encrypt("counted").is_err()),
         |machine| drop(machine.encrypt("made").unwrap()),
@@ -235,6 +235,14 @@ fn each_change_that_the_file_must_have_is_counted_and_no_other() {
         step(&mut machine);
         assert!(!changed(&machine), "{at}");
     }
+    assert!(!machine.app.has_changed());
+    assert!(!machine.admin.has_changed());
+    // What others change meanwhile is not theirs.
+    machine.ask(&Random { len: 9 }).unwrap();
+    rotate(&mut machine, "due").unwrap();
+    assert!(changed(&machine));
+    let whose = (machine.app.has_changed(), machine.admin.has_changed());
+    assert_eq!(whose, (false, true));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use super::super::trace::{self, Store, recovered};
 use super::{images, picture};
-use crate::keys::{Delivered, Keys};
+use crate::keys::{Delivered, Keys, Noted};
 use crate::policy::{KeyRule, PolicySet, Rate, Source};
 use crate::tests::world::{EVERYTHING, World, kbs, key, name, policy, rule};
 use crate::{Refusal, VaultLimits};
@@ -132,10 +132,11 @@ fn destroy(world: &mut World, key: &str, version: Option<u32>) {
 
 fn rotate(world: &mut World, key: &str) -> Result<(), Refusal> {
     let key = world.vault.keys.find(key)?.unwrap();
-    let rotated = world
-        .vault
-        .keys
-        .rotate((&*key, None), world.now, &mut world.draw);
+    let rotated =
+        world
+            .vault
+            .keys
+            .rotate((&*key, None, &Noted::default()), world.now, &mut world.draw);
     rotated.map(drop)
 }
 
@@ -143,7 +144,11 @@ fn set_policy(world: &mut World, key: &str, change: impl FnOnce(&mut KeyPolicy<'
     let key = world.vault.keys.find(key).unwrap().unwrap();
     let mut policy = KeyPolicy::default();
     change(&mut policy);
-    world.vault.keys.set_policy((&*key, None), &policy).unwrap();
+    world
+        .vault
+        .keys
+        .set_policy((&*key, None, &Noted::default()), &policy)
+        .unwrap();
 }
 
 #[test]
