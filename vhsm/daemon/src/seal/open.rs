@@ -297,7 +297,7 @@ impl Seal {
         self.tell(daemon, what, &because);
     }
 
-    fn tell(&self, daemon: &Daemon, what: &str, because: &str) {
+    pub(super) fn tell(&self, daemon: &Daemon, what: &str, because: &str) {
         Event::SealFailed { what, because }.emit();
         let reason = format!("{what}: {because}");
         let event = audit::Event {

@@ -67,6 +67,8 @@ impl Shelf for Writing<'_> {
     }
 }
 
+const NOT_WRITTEN: &str = "the sealed file is not written";
+
 /// What went into a file.
 pub(super) struct Covered {
     keys: u64,
@@ -118,13 +120,16 @@ impl Seal {
             Err(error) => {
                 let error = Arc::new(error);
                 work.failed = Some((number, Arc::clone(&error)));
-                drop(work);
+                // Under the lock: whoever writes next, and succeeds, says so after this.
                 if was_due {
                     self.is_due.store(true, Ordering::Release);
                 }
                 self.is_behind.store(true, Ordering::Release);
-                if !matches!(*error, SealError::Wiped | SealError::NotOpen) {
-                    self.tell_fault(daemon, State::Open, &error);
+                let is_told = !matches!(*error, SealError::Wiped | SealError::NotOpen);
+                let because = is_told.then(|| self.shown().set(State::Open, &error));
+                drop(work);
+                if let Some(because) = because.flatten() {
+                    self.tell(daemon, NOT_WRITTEN, &because);
                 }
                 Err(error)
             }

@@ -1,5 +1,6 @@
 use super::*;
 use std::thread;
+use std::time::Instant;
 
 #[test]
 fn what_outlived_the_process_is_in_no_file_until_this_one_has_written() {
@@ -86,4 +87,31 @@ fn a_change_that_somebody_writes_is_not_written_again_by_the_tick() {
         ticking.join().unwrap();
     });
     assert_eq!(machine.platform.state().asked, steps + 1);
+}
+
+#[test]
+fn that_a_write_failed_is_said_before_the_next_one_begins() {
+    let machine = Machine::new();
+    let seal = machine.begun_certain();
+    machine.obstruct();
+    let before = machine.daemon.vault.seal_changes();
+    machine.change();
+    let shown = seal.shown();
+    thread::scope(|scope| {
+        let settling = scope.spawn(|| seal.settle(&machine.daemon, before, |_| Stake::Rests));
+        let patience = Instant::now() + Duration::from_secs(60);
+        while !seal.is_behind.load(Ordering::Acquire) && Instant::now() < patience {
+            thread::sleep(Duration::from_millis(1));
+        }
+        // It cannot say so yet, and nobody writes and says that all is well before it has.
+        thread::sleep(Duration::from_millis(50));
+        assert!(!settling.is_finished());
+        let is_held = seal.work.try_lock().is_err();
+        drop(shown);
+        assert!(settling.join().unwrap().is_err());
+        assert!(is_held);
+    });
+    machine.clear();
+    seal.tick(&machine.daemon);
+    assert_eq!(seal.how().because, None);
 }
