@@ -133,6 +133,8 @@ pub(crate) enum SealError {
     Counter {
         /// What it did.
         what: String,
+        /// Whether somebody else counts.
+        is_outrun: bool,
     },
     /// The vault does not take the file, or does not make one.
     #[error(transparent)]
@@ -154,6 +156,7 @@ impl From<LadderFault<Self>> for SealError {
             LadderFault::Shelf(error) => error,
             fault => Self::Counter {
                 what: fault.to_string(),
+                is_outrun: matches!(fault, LadderFault::Moved { .. }),
             },
         }
     }
@@ -210,8 +213,8 @@ impl SealError {
                 "configure what it was sealed with; to begin anew move it away, or under a counter vhsm wipe"
             }
             Self::NotCounted | Self::Counted => {
-                "configure counter as it was when the file was written; to change it, move the file \
-                 away and restart vhsmd while the records are kept, which writes it anew"
+                "configure counter as it was when the file was written; to change it take a backup, \
+                 vhsm wipe, and restore"
             }
             Self::Missing => {
                 "put the newest file back; to begin anew, without its keys, remove must-exist"
@@ -219,7 +222,13 @@ impl SealError {
             Self::PutBack { .. } => {
                 "put the newest file back; if there is none, its keys are lost: vhsm wipe begins anew"
             }
-            Self::Counter { .. } => "put the TPM of this machine back, and let nothing else count",
+            Self::Counter {
+                is_outrun: true, ..
+            } => {
+                "another copy of this machine runs, or a restored one did: take a backup now, \
+                 before this one ends, and keep the other"
+            }
+            Self::Counter { .. } => "put the TPM of this machine back",
             Self::Vault(fault) => remedy_of_vault(fault),
             Self::ArenaFull(_) => "raise arena.heap",
             Self::Wiped => "restart vhsmd",
@@ -240,7 +249,8 @@ fn remedy_of(fault: &QuoteFault) -> &'static str {
             "give nitride-quote a [seal] with this platform, and the machine its device"
         }
         Status::PlatformChanged => {
-            "start what was started when the file was written; or bring the keys from a backup"
+            "put pcrs, counter-index, vmpl and min-tcb of nitride-quote as they were (its log says \
+             which), or start what was started when the file was written"
         }
         Status::PlatformForeign => RIGHT_FILE,
         Status::CounterLost => {
@@ -257,5 +267,54 @@ fn remedy_of_vault(fault: &SealFault) -> &'static str {
             "end all copies but one and reboot that one, which brings what the file has"
         }
         _ => RIGHT_FILE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: Status) -> SealError {
+        SealError::Platform {
+            platform: Platform::Tpm,
+            fault: QuoteFault::Refused { status },
+        }
+    }
+
+    fn of_ladder(fault: LadderFault<SealError>) -> &'static str {
+        SealError::from(fault).remedy()
+    }
+
+    #[test]
+    fn no_remedy_under_a_counter_ends_what_it_is_to_save() {
+        // Once the file is away, nitride-quote makes no counter beside the one that it has.
+        for fault in [
+            SealError::NotCounted,
+            SealError::Counted,
+            SealError::Missing,
+            SealError::PutBack { counter: 9 },
+            refused(Status::PlatformChanged),
+            refused(Status::CounterLost),
+        ] {
+            let remedy = fault.remedy();
+            assert!(!remedy.contains("away"), "{fault}: {remedy}");
+        }
+        for fault in [SealError::NotCounted, SealError::Counted] {
+            assert!(fault.remedy().contains("backup, vhsm wipe, and restore"));
+        }
+        let changed = refused(Status::PlatformChanged);
+        for key in ["pcrs", "counter-index", "vmpl", "min-tcb"] {
+            assert!(changed.remedy().contains(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_machine_that_was_outrun_is_told_to_save_what_is_in_memory() {
+        let (expected, found) = (3, 9);
+        let remedy = of_ladder(LadderFault::Moved { expected, found });
+        assert!(remedy.contains("take a backup now"), "{remedy}");
+        let (from, to) = (9, 3);
+        let remedy = of_ladder(LadderFault::WentBack { from, to });
+        assert!(remedy.contains("TPM") && !remedy.contains("copy"));
     }
 }
