@@ -68,14 +68,17 @@ impl Source {
             platform: self.platform.as_str(),
             params,
         };
+        // What the answer needs is here before anything is made: it is given once.
+        let mut secret = SecretBuf::with_len(PLATFORM_SECRET_LEN)?;
         // Received straight into the arena, and zeroed there.
         let mut packet = SecretBuf::with_len(MAX_ANSWER_LEN)?;
         let result = quote::ask(self.helper()?, &question, packet.expose_mut())
             .map_err(|fault| self.fault(fault))?;
         let reply = PlatformKeyReply::decode_last(result)
             .map_err(|error| self.fault(QuoteFault::Malformed(error)))?;
+        secret.expose_mut().copy_from_slice(reply.secret);
         Ok(Part {
-            secret: SecretBuf::copy_of(reply.secret)?,
+            secret,
             params: reply.params.to_vec(),
             is_old: reply.is_old,
         })
