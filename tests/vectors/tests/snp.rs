@@ -126,6 +126,20 @@ fn debugging_that_the_policy_allows_is_told_and_never_affirmed() {
 }
 
 #[test]
+fn migration_that_the_policy_allows_is_never_affirmed() {
+    let mut moves = Draft::good();
+    moves.report.policy |= 1 << 18;
+    let mut moved = Draft::good();
+    moved.report.report_id_ma = [7; 32];
+    for mut draft in [moves, moved] {
+        draft.policy.set("danger-allow-migration", "true");
+        let verdict = judged(&draft);
+        assert_eq!(verdict.status(), EarStatus::Warning);
+        assert_eq!(verdict.failures().count(), 0);
+    }
+}
+
+#[test]
 fn init_data_that_the_guest_was_launched_with_is_believed() {
     let mut draft = Draft::good();
     draft.bind_init_data();

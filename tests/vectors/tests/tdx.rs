@@ -204,6 +204,28 @@ fn debug_that_the_policy_allows_is_never_affirmed() {
 }
 
 #[test]
+fn migration_that_the_policy_allows_is_never_affirmed() {
+    let mut spec = Spec::good();
+    spec.quote.td_attributes |= 1 << 29;
+    spec.policy = spec
+        .policy
+        .replace("allow-migration = false", "allow-migration = true");
+    let verdict = judged(&spec.make().unwrap()).unwrap();
+    assert_eq!(verdict.failures().count(), 0);
+    assert!(!verdict.is_genuine());
+    assert_eq!(verdict.status(), nitride_kbs::token::EarStatus::Warning);
+}
+
+#[test]
+fn a_quote_that_says_which_service_domains_are_bound_now_may_have_had_them_later() {
+    let mut spec = Spec::good();
+    spec.quote.version = 5;
+    spec.quote.body_type = 4;
+    spec.quote.td_attributes |= 1 << 17;
+    assert_eq!(failures(&judged(&spec.make().unwrap())), [""; 0]);
+}
+
+#[test]
 fn statuses_and_advisories_pass_where_the_policy_names_them() {
     let mut spec = Spec::good();
     spec.collateral.tcb_info["tcbLevels"] =

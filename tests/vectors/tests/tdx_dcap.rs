@@ -87,6 +87,7 @@ fn each_difference_is_still_a_vector() {
 fn attributes_are_the_librarys_opinion_and_the_policys_decision() {
     for (attributes, words) in [
         (0, "SEPT_VE_DISABLE is not enabled"),
+        (1 << 28 | 1 << 17, "SERVTD_EXT is enabled"),
         (1 << 28 | 1 << 29, "TD migration is enabled"),
         (1 << 28 | 1 << 40, "Reserved bits in TD attributes are set"),
     ] {

@@ -312,6 +312,17 @@ pub const DEFECTS: &[Defect] = &[
         s.quote.body_type = 4;
         s.quote.current_service_td[0] = 1;
     }),
+    defect("tdx.mr-service-td", "service-td-bound-later-unsaid", |s| {
+        s.quote.td_attributes |= 1 << 17;
+    }),
+    defect(
+        "tdx.mr-service-td",
+        "service-td-bound-later-unsaid-by-1-5",
+        |s| {
+            s.quote.version = 5;
+            s.quote.td_attributes |= 1 << 17;
+        },
+    ),
     // 21
     defect("tdx.report-data", "report-data-of-another-challenge", |s| {
         s.quote.report_data[0] ^= 1;

@@ -64,7 +64,7 @@ pub(super) fn appraise(
             CONTRAINDICATED_HARDWARE
         },
         // What the policy allows is not refused for it, and is not affirmed either.
-        runtime_opaque: match (opaque, debug) {
+        runtime_opaque: match (opaque, debug || may_move(facts)) {
             (false, _) => CONTRAINDICATED_RUNTIME,
             (true, true) => VISIBLE_RUNTIME,
             (true, false) => ISOLATED_RUNTIME,
@@ -76,6 +76,12 @@ pub(super) fn appraise(
         vector,
         debug,
     }
+}
+
+/// Whether a migration agent has the guest's keys, or may get them.
+fn may_move(facts: &SnpFacts) -> bool {
+    let report = &facts.report;
+    report.policy.bit(GuestPolicy::MIGRATE_MA) || report.report_id_ma != [0xFF; 32]
 }
 
 /// `instance-identity`: one of those that are known.

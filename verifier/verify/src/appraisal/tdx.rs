@@ -26,6 +26,8 @@ use crate::trust_vector::{
 /// TDX module ABI, `TD_ATTRIBUTES`: bits that give the host a view into the trust domain (TUD).
 const ATTRIBUTE_DEBUG: u64 = 1;
 const ATTRIBUTES_PROFILING: u64 = 0b111_0000;
+/// Service trust domains may be bound after creation; the extended report alone says which are.
+const ATTRIBUTE_SERVTD_EXT: u64 = 1 << 17;
 const ATTRIBUTE_SEPT_VE_DISABLE: u64 = 1 << 28;
 const ATTRIBUTE_MIGRATABLE: u64 = 1 << 29;
 /// Defined by TDX 1.5: 0, 4 to 6, 16 to 22, 27 to 31, 62, 63.
@@ -74,7 +76,8 @@ pub(super) fn appraise(
             } else {
                 CONTRAINDICATED_RUNTIME
             },
-            runtime_opaque: match (is_opaque && is_xfam, is_debug(report)) {
+            // What the policy allows is not refused for it, and is not affirmed either.
+            runtime_opaque: match (is_opaque && is_xfam, is_readable(report)) {
                 (false, _) => CONTRAINDICATED_RUNTIME,
                 (true, true) => VISIBLE_RUNTIME,
                 (true, false) => ISOLATED_RUNTIME,
@@ -93,6 +96,11 @@ pub(super) fn appraise(
 /// Whether the host may look into the trust domain.
 fn is_debug(report: &TdReport) -> bool {
     report.td_attributes & (ATTRIBUTE_DEBUG | ATTRIBUTES_PROFILING) != 0
+}
+
+/// Whether somebody besides the trust domain may have its memory: a migration service has the keys.
+fn is_readable(report: &TdReport) -> bool {
+    is_debug(report) || report.td_attributes & ATTRIBUTE_MIGRATABLE != 0
 }
 
 /// Checks 12 to 14: what is below the trust domain.
@@ -282,28 +290,42 @@ fn configuration(report: &TdReport, policy: &TdxPolicy, ledger: &mut Ledger) -> 
     let owner = register(MR_OWNER, &policy.mr_owner, &report.mr_owner, ledger);
     let config = &report.mr_owner_config;
     let config = register(MR_OWNER_CONFIG, &policy.mr_owner_config, config, ledger);
-    let service = match &report.v15 {
-        // Before TDX 1.5 there were no service trust domains.
-        None => {
-            ledger.not_applicable(MR_SERVICE_TD);
-            true
+    id & owner & config & service_td(report, policy, ledger)
+}
+
+/// Check 20. A quote of version 4 or of the 1.0 body has no place for service trust domains: one
+/// that has some is quoted in a later form.
+fn service_td(report: &TdReport, policy: &TdxPolicy, ledger: &mut Ledger) -> bool {
+    let may_be_bound_later = report.td_attributes & ATTRIBUTE_SERVTD_EXT != 0;
+    let at_launch = report.v15.map(|v15| v15.mr_service_td);
+    let now = report
+        .v15
+        .and_then(|v15| v15.ex)
+        .map(|ex| ex.current_service_td_hash);
+    if at_launch.is_none() && !may_be_bound_later {
+        ledger.not_applicable(MR_SERVICE_TD);
+        return true;
+    }
+    ledger.want(MR_SERVICE_TD, &policy.mr_service_td, |wanted| {
+        if may_be_bound_later && now.is_none() {
+            return Err(
+                "service trust domains may be bound after launch (attribute SERVTD_EXT), \
+                        and this quote does not say which are"
+                    .to_owned(),
+            );
         }
-        Some(v15) => ledger.want(MR_SERVICE_TD, &policy.mr_service_td, |wanted| {
-            let bound = [
-                Some(v15.mr_service_td),
-                v15.ex.map(|ex| ex.current_service_td_hash),
-            ];
-            let mut bound = bound.into_iter().flatten().filter(|hash| *hash != [0; 48]);
-            let unwanted = match wanted {
-                ServiceTd::Nobody => bound.next(),
-                ServiceTd::AnyOf(hashes) => bound.find(|hash| !hashes.contains(hash)),
-            };
-            unwanted.map_or(Ok(()), |hash| {
-                Err(format!("service trust domain {} is bound", hex(&hash)))
-            })
-        }),
-    };
-    id & owner & config & service
+        let mut bound = [at_launch, now]
+            .into_iter()
+            .flatten()
+            .filter(|hash| *hash != [0; 48]);
+        let unwanted = match wanted {
+            ServiceTd::Nobody => bound.next(),
+            ServiceTd::AnyOf(hashes) => bound.find(|hash| !hashes.contains(hash)),
+        };
+        unwanted.map_or(Ok(()), |hash| {
+            Err(format!("service trust domain {} is bound", hex(&hash)))
+        })
+    })
 }
 
 /// Check 22. What the certificate does not say is not what is wanted.
