@@ -1,13 +1,14 @@
 //! What waits for the counter, and what does not: with a platform that answers when it is told to.
 
-use super::world::{PATIENCE, plan, prepared, wait_for};
+use super::world::{PATIENCE, end, plan, prepared, wait_for};
 use anyhow::{Context, Result, ensure};
 use nitride_client::Span;
 use nitride_ipc::{Connection, Listener};
 use nitride_protocol::quote::{CounterReply, CounterRequest, PlatformKeyReply, PlatformKeyRequest};
 use nitride_protocol::{Call, KeyType, Message, Status, open_request, write_reply};
 use nitride_support::program::wait_until;
-use nitride_support::world::World;
+use nitride_support::world::{World, outcome};
+use std::fs;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -176,6 +177,7 @@ fn whoever_needs_nothing_of_the_file_waits_for_nobodys_counter() -> Result<()> {
     let (world, platform) = begun()?;
     let mut app = world.application()?;
     let mut other = world.application()?;
+    let mut admin = world.admin()?;
     other.generate("app/other", KeyType::Ed25519, None)?;
     platform.hold(
         || Ok(app.encrypt("app/limited", b"text", b"")?),
@@ -184,10 +186,40 @@ fn whoever_needs_nothing_of_the_file_waits_for_nobodys_counter() -> Result<()> {
             other.sign("app/other", None, b"message")?;
             other.random(32)?;
             other.status()?;
+            // Nor whoever makes, changes or ends keys that are in no file.
+            other.generate("app/third", KeyType::HmacSha256, None)?;
+            other.mac("app/third", b"message")?;
+            admin.rotate("app/third")?;
+            admin.destroy("app/third", None)?;
             let took = began.elapsed();
             ensure!(took < Duration::from_secs(10), "{took:?}");
             Ok(())
         },
     )?;
+    Ok(())
+}
+
+#[test]
+fn a_use_that_is_counted_waits_for_the_file_that_has_its_key_whatever_the_rule_says() -> Result<()>
+{
+    let (mut world, _platform) = begun()?;
+    end(&mut world)?;
+    // The key is in the file that counts, which does not get a successor without it.
+    let unsealed = LIMITED.replace("seal = true\n", "");
+    let policy = world.plan.policy.replace(LIMITED.trim(), unsealed.trim());
+    ensure!(policy != world.plan.policy);
+    let policy = world.expand(&policy);
+    world.folder.write("policy.d/test.toml", policy)?;
+    let obstacle = world.path("seal/vault.sealed.half");
+    fs::create_dir(&obstacle)?;
+    world.start_vhsmd()?;
+    wait_for(&world, "open")?;
+    let mut app = world.application()?;
+    for _ in 0..2 {
+        let used = app.encrypt("app/limited", b"text", b"");
+        ensure!(outcome(used)? == Status::SealUnavailable);
+    }
+    fs::remove_dir(&obstacle)?;
+    app.encrypt("app/limited", b"text", b"")?;
     Ok(())
 }
