@@ -250,6 +250,18 @@ fn what_does_not_pass_is_asked_once_and_named() -> Result<()> {
 }
 
 #[test]
+fn a_quote_over_other_data_is_refused() -> Result<()> {
+    let Some(tsm) = Tsm::mount(Provider::Tdx { version: 5 })? else {
+        return Ok(());
+    };
+    let mut collector = open(&tsm, tdx_settings(EventLog::Omitted))?;
+    tsm.inject(Fault::StaleOutblob);
+    let said = collector.collect(&DATA).unwrap_err().to_string();
+    assert!(said.contains("covers other data"), "{said}");
+    Ok(())
+}
+
+#[test]
 fn a_host_that_stays_busy_is_named_after_the_last_try() -> Result<()> {
     let Some((said, steps)) = refusal(Fault::Refused(libc::EBUSY))? else {
         return Ok(());
