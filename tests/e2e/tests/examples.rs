@@ -141,3 +141,19 @@ fn readme_enables_every_socket_that_the_configuration_speaks_of() -> Result<()> 
     }
     Ok(())
 }
+
+#[test]
+fn what_the_last_sealed_file_counts_by_stops_after_the_vault() -> Result<()> {
+    let unit = read("../../systemd/system/nitride-quote.service")?;
+    let (head, _) = unit.split_once("[Service]").context("no service")?;
+    // systemd stops in the reverse of this order.
+    let is_before = head
+        .lines()
+        .filter_map(|line| line.strip_prefix("Before="))
+        .flat_map(str::split_whitespace)
+        .any(|name| name == "vhsmd.service");
+    assert!(is_before, "{head}");
+    let vault = read("../../systemd/system/vhsmd.service")?;
+    assert!(!vault.contains("Before=nitride-quote.service"));
+    Ok(())
+}
