@@ -157,6 +157,7 @@ mod tests {
         KernelPaths {
             tsm_reports: folder.join("report"),
             sev_guest: folder.join("sev-guest"),
+            sev_vmpl: folder.join("vmpl"),
             tdx_measurements: folder.join("measurements"),
             acpi_tables: folder.join("tables"),
         }

@@ -8,6 +8,8 @@ pub struct KernelPaths {
     pub tsm_reports: PathBuf,
     /// The guest device of SEV-SNP.
     pub sev_guest: PathBuf,
+    /// The privilege level that the kernel runs at under SEV-SNP.
+    pub sev_vmpl: PathBuf,
     /// The folder of the RTMRs of TDX (Linux 6.16).
     pub tdx_measurements: PathBuf,
     /// The folder of the ACPI tables, and of what they point to in `data/`.
@@ -21,6 +23,7 @@ impl KernelPaths {
         Self {
             tsm_reports: "/sys/kernel/config/tsm/report".into(),
             sev_guest: "/dev/sev-guest".into(),
+            sev_vmpl: "/sys/devices/system/cpu/sev/vmpl".into(),
             tdx_measurements: "/sys/devices/virtual/misc/tdx_guest/measurements".into(),
             acpi_tables: "/sys/firmware/acpi/tables".into(),
         }

@@ -11,6 +11,7 @@ use nitride_tsm::provider::{ASK, Provider, VCEK, table, tdx_quote};
 use nitride_tsm::{Fault, Tsm};
 use nix::libc;
 use serde_json::{Value, json};
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 const DATA: [u8; 48] = [0xda; 48];
@@ -27,6 +28,7 @@ fn paths(tsm: &Tsm) -> KernelPaths {
     KernelPaths {
         tsm_reports: tsm.reports().to_owned(),
         sev_guest: tsm.folder().join("sev-guest"),
+        sev_vmpl: tsm.folder().join("vmpl"),
         tdx_measurements: tsm.folder().join("measurements"),
         acpi_tables: tsm.folder().join("tables"),
     }
@@ -331,8 +333,10 @@ fn folders_of_helpers_that_are_no_more_go_and_others_stay() -> Result<()> {
     let Some(tsm) = Tsm::mount(snp(0)?)? else {
         return Ok(());
     };
-    let alive = format!("nitride-{}-00000000000000aa", std::process::id());
-    for name in ["nitride-4294967295-00000000000000aa", "others", &alive] {
+    let namespace = std::fs::metadata("/proc/self/ns/pid")?.ino();
+    let folder = |pid| format!("nitride-{pid}-{namespace}-00000000000000aa");
+    let (alive, ended) = (folder(std::process::id()), folder(u32::MAX));
+    for name in [&ended, "others", &alive] {
         std::fs::create_dir(tsm.reports().join(name))?;
     }
     open(&tsm, snp_settings(None))?;
@@ -351,6 +355,23 @@ fn more_reports_than_the_firmware_likes_wait_for_their_turn() -> Result<()> {
         collector.collect(&DATA)?;
     }
     assert!(began.elapsed() >= Duration::from_millis(450));
+    Ok(())
+}
+
+#[test]
+fn each_further_try_counts_as_a_request_to_the_firmware() -> Result<()> {
+    let Some(tsm) = Tsm::mount(snp(0)?)? else {
+        return Ok(());
+    };
+    let mut collector = open(&tsm, snp_settings(None))?;
+    for _ in 0..3 {
+        tsm.inject(Fault::Refused(libc::EINTR));
+        collector.collect(&DATA)?;
+    }
+    // Six requests, of which four go at once; three pauses before a further try are 5 ms each.
+    let began = Instant::now();
+    collector.collect(&DATA)?;
+    assert!(began.elapsed() >= Duration::from_millis(150));
     Ok(())
 }
 

@@ -69,10 +69,12 @@ impl Draft {
         let pcr = |index: usize| base16ct::lower::encode_string(&pcrs[index]);
         write!(
             policy,
-            "[[azure.reference]]\nname = \"image\"\npcrs = {{ 4 = \"{}\", 9 = \"{}\" }}\n\
-             covers = [\"kernel\"]\n",
+            "[[azure.reference]]\nname = \"image\"\n\
+             pcrs = {{ 4 = \"{}\", 9 = \"{}\", 12 = \"{}\" }}\n\
+             covers = [\"kernel\", \"initrd\", \"command-line\"]\n",
             pcr(4),
-            pcr(9)
+            pcr(9),
+            pcr(12)
         )
         .expect("write to a string");
         Self {

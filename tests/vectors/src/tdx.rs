@@ -140,6 +140,7 @@ danger-allow-debug = false
 danger-allow-profiling = false
 danger-allow-migration = false
 sept-ve-disable = true
+td-attributes-allowed = "0000000000020000"
 xfam-required = "0000000000000003"
 xfam-allowed = "00000000000602e7"
 event-log = "replayed"

@@ -66,3 +66,36 @@ fn what_is_not_wanted_need_not_be_there() {
     let verdict = draft.judge().unwrap();
     assert_eq!(verdict.failures().collect::<Vec<_>>(), []);
 }
+
+#[test]
+fn init_data_are_a_wanted_configuration_where_a_reference_value_states_their_pcr() {
+    let mut draft = Draft::good();
+    draft.hardware.policy.waive("host-data");
+    let verdict = draft.judge().unwrap();
+    assert_eq!(verdict.vector().configuration, 0);
+    assert_eq!(
+        verdict.claims().claim("init_data_bound"),
+        Some(&true.into())
+    );
+    let pcr = base16ct::lower::encode_string(&draft.pcrs[8]);
+    assert_eq!(
+        verdict.claims().claim("pcr08"),
+        Some(&pcr.as_str().into())
+    );
+    draft.policy = draft
+        .policy
+        .replace("pcrs = { 4", &format!("pcrs = {{ 8 = \"{pcr}\", 4"));
+    assert_eq!(draft.judge().unwrap().vector().configuration, 2);
+}
+
+#[test]
+fn a_reference_value_for_the_kernel_alone_is_no_claim_about_the_boot() {
+    let mut draft = Draft::good();
+    draft.policy = draft.policy.replace(
+        "covers = [\"kernel\", \"initrd\", \"command-line\"]",
+        "covers = [\"kernel\"]",
+    );
+    let verdict = draft.judge().unwrap();
+    assert_eq!(verdict.failures().count(), 0);
+    assert_eq!(verdict.vector().executables, 0);
+}

@@ -63,6 +63,7 @@ fn policy(evidence: &Value, measurement: &[u8]) -> String {
     let loose = include_str!("loose.toml");
     let (head, snp) = loose.split_once("[snp]").unwrap();
     let snp = snp.replace("[snp.", "[azure.snp.");
+    let snp = snp.replace("vmpl = \"any\"", "vmpl = [0]");
     format!(
         "{head}[azure]\nuser-data = \"any\"\ninit-data = \"any\"\nsecure-boot = true\n\
          console = true\nvm-ids = \"any\"\nrequires-coverage = [\"kernel\"]\n\
@@ -213,6 +214,8 @@ impl TdxCollateral for AllIsWell {
             anchor: Anchor::Vendor,
             status: TcbStatus::UpToDate,
             advisories: Vec::new(),
+            current_status: None,
+            current_advisories: Vec::new(),
             evaluation_number: 15,
             level_date: "2023-02-15T00:00:00Z".to_owned(),
             fmspc: [0; 6],
@@ -238,7 +241,7 @@ fn a_real_tdx_machine_holds_up_to_intels_collateral() {
         "{head}[azure.tdx]\ntcb-status = [\"up-to-date\"]\nadvisories = \"any\"\n\
          minimum-tcb-evaluation = \"any\"\nmr-seam = \"any\"\nmr-signer-seam = \"any\"\n\
          seam-attributes = \"any\"\ndanger-allow-debug = false\ndanger-allow-profiling = false\n\
-         danger-allow-migration = false\nsept-ve-disable = \"any\"\nxfam-required = \"any\"\n\
+         danger-allow-migration = false\ntd-attributes-allowed = \"any\"\nsept-ve-disable = \"any\"\nxfam-required = \"any\"\n\
          xfam-allowed = \"any\"\nevent-log = \"any\"\nrequires-coverage = [\"firmware\"]\n\
          mr-config-id = \"any\"\nmr-owner = \"any\"\nmr-owner-config = \"any\"\n\
          mr-service-td = \"any\"\nplatform-instances = \"any\"\nsmt = \"any\"\n\

@@ -143,7 +143,33 @@ fn migration_that_the_policy_allows_is_never_affirmed() {
 fn init_data_that_the_guest_was_launched_with_is_believed() {
     let mut draft = Draft::good();
     draft.bind_init_data();
+    let verdict = judged(&draft);
+    assert_eq!(
+        verdict.claims().claim("init_data_bound"),
+        Some(&true.into())
+    );
+    // The host launched with them: that they are bound is nobody's wish, but for those stated.
+    assert_eq!(verdict.vector().configuration, 0);
+    let digest = base16ct::lower::encode_string(&draft.report.host_data);
+    draft.policy.set("host-data", &format!("[\"{digest}\"]"));
     assert_eq!(judged(&draft).vector().configuration, 2);
+}
+
+#[test]
+fn the_reference_value_that_matched_is_told_with_what_it_covers() {
+    let mut draft = Draft::good();
+    let verdict = judged(&draft);
+    let claim = |name: &str| verdict.claims().claim(name).cloned();
+    assert_eq!(claim("reference_value"), Some("image".into()));
+    assert_eq!(claim("covers_command_line"), Some(true.into()));
+    assert_eq!(claim("covers_disk"), Some(false.into()));
+    assert_eq!(verdict.vector().executables, 3);
+    // Of firmware alone nothing is claimed about what it boots.
+    draft.policy.set("requires-coverage", "[\"firmware\"]");
+    draft.policy.set_reference("covers", "[\"firmware\"]");
+    assert_eq!(judged(&draft).vector().executables, 0);
+    draft.report.measurement = [0x3F; 48];
+    assert_eq!(judged(&draft).claims().claim("covers"), None);
 }
 
 #[test]
@@ -331,4 +357,16 @@ fn every_cut_of_a_report_and_any_byte_of_it_is_refused_by_name() {
         vector.allegation.report[at] ^= 0x10;
         assert!(vector.judge().is_err(), "byte {at:#x}");
     }
+}
+
+#[test]
+fn a_masked_chip_id_of_version_2_is_not_taken_for_turins_when_its_form_is_written() {
+    let mut draft = Draft::good();
+    draft.report.be_of_version(2);
+    draft.report.chip_id = [0; 64];
+    let form = draft.build().allegation.to_kbs_form().unwrap_or_default();
+    let form: serde_json::Value = serde_json::from_str(&form).unwrap_or_default();
+    let tcb = &form["attestation_report"]["reported_tcb"];
+    assert_eq!(tcb["fmc"], serde_json::Value::Null);
+    assert_eq!(tcb["bootloader"], draft.report.reported_tcb[0]);
 }

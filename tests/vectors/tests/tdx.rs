@@ -4,9 +4,10 @@
 
 use nitride_vectors::tdx::{DEFECTS, Defect, Made, NOW_SECS, Spec};
 use nitride_verify::checks::tdx::{BY_COLLATERAL, CHECKS};
+use nitride_verify::evidence::ccel::MAX_LOG_LEN;
 use nitride_verify::{
-    Allegation, AttestationPolicy, Budget, CheckOutcome, Collateral, Refused, UnverifiedEvidence,
-    Verdict, judge, judge_allegation,
+    Allegation, Allowance, AttestationPolicy, Budget, CheckOutcome, Collateral, Refused,
+    UnverifiedEvidence, Verdict, judge, judge_allegation,
 };
 use std::collections::BTreeSet;
 
@@ -57,7 +58,7 @@ fn quotes_that_nothing_is_wrong_with_pass_every_check_once() {
         let names: Vec<_> = verdict.checks().iter().map(|check| check.name).collect();
         assert_eq!(names, CHECKS);
         let vector = verdict.vector();
-        assert_eq!((vector.executables, vector.runtime_opaque), (3, 2));
+        assert_eq!((vector.executables, vector.runtime_opaque), (3, 0));
         assert!(verdict.is_simulated() && !verdict.is_genuine());
         assert_eq!(vector.hardware, 0, "nothing vouches for a test anchor");
         let anchor = verdict.claims().claim("test-anchor");
@@ -121,7 +122,12 @@ fn each_numbered_check_and_each_name_has_a_defect() {
 /// `dcap-qvl` refuses such trust domains, as its last step; nothing else may pass by that door.
 #[test]
 fn no_defect_of_the_collateral_hides_behind_a_clear_sept_ve_disable() {
-    for attributes in [0, 1 << 28 | 1 << 29, 1 << 28 | 1 << 40] {
+    for attributes in [
+        0,
+        1 << 28 | 1 << 17,
+        1 << 28 | 1 << 29,
+        1 << 28 | 1 << 40,
+    ] {
         for defect in DEFECTS {
             if !BY_COLLATERAL.iter().any(|check| check.name == defect.check) {
                 continue;
@@ -266,19 +272,153 @@ fn without_collateral_or_a_section_nothing_is_judged() {
 }
 
 #[test]
-fn bound_init_data_is_a_wanted_configuration() {
+fn bound_init_data_are_a_wanted_configuration_where_the_policy_states_them() {
     let mut spec = Spec::good();
     let body = "version = \"0.1.0\"\nalgorithm = \"sha384\"\n[data]\na = \"b\"\n";
     spec.init_data = Some(body.to_owned());
     let digest = nitride_verify::InitDataDigest::of("toml", body).unwrap();
     spec.quote.mr_config_id.copy_from_slice(digest.as_bytes());
     let zero = "00".repeat(48);
-    let any = spec.policy.replace(
-        &format!("mr-config-id = [\"{zero}\"]"),
-        "mr-config-id = \"any\"",
-    );
-    spec.policy = any;
+    let stated = format!("mr-config-id = [\"{zero}\"]");
+    let theirs = base16ct::lower::encode_string(digest.as_bytes());
+    for (wanted, configuration) in [
+        ("\"any\"".to_owned(), 0),
+        (format!("[\"{theirs}\"]"), 2),
+    ] {
+        let mut spec = spec.clone();
+        let policy = spec.policy.replace(&stated, &format!("mr-config-id = {wanted}"));
+        // What the owner is, is a statement about the configuration as well.
+        spec.policy = policy
+            .replace(&format!("mr-owner = [\"{zero}\"]"), "mr-owner = \"any\"")
+            .replace(
+                &format!("mr-owner-config = [\"{zero}\"]"),
+                "mr-owner-config = \"any\"",
+            );
+        let verdict = judged(&spec.make().unwrap()).unwrap();
+        assert_eq!(verdict.failures().count(), 0);
+        assert_eq!(verdict.vector().configuration, configuration, "{wanted}");
+        assert_eq!(
+            verdict.claims().claim("init_data_bound"),
+            Some(&true.into())
+        );
+    }
+}
+
+#[test]
+fn each_half_of_xfam_that_is_waived_is_told() {
+    for (field, check) in [
+        ("xfam-required = \"0000000000000003\"", "tdx.xfam-required"),
+        ("xfam-allowed = \"00000000000602e7\"", "tdx.xfam-allowed"),
+    ] {
+        let mut spec = Spec::good();
+        let (name, _) = field.split_once(" = ").unwrap();
+        spec.policy = spec.policy.replace(field, &format!("{name} = \"any\""));
+        let verdict = judged(&spec.make().unwrap()).unwrap();
+        let waived = verdict.checks().iter().filter(|check| {
+            matches!(check.outcome, CheckOutcome::WaivedByPolicyLine(_))
+        });
+        let waived: Vec<&str> = waived.map(|check| check.name.name).collect();
+        assert_eq!(waived, [check]);
+    }
+}
+
+#[test]
+fn firmware_alone_is_no_claim_about_what_was_booted() {
+    let mut spec = Spec::good();
+    spec.policy = spec
+        .policy
+        .replace("coverage = [\"firmware\", \"kernel\"]", "coverage = [\"firmware\"]")
+        .replace(
+            "covers = [\"firmware\", \"kernel\", \"initrd\", \"command-line\"]",
+            "covers = [\"firmware\"]",
+        );
     let verdict = judged(&spec.make().unwrap()).unwrap();
     assert_eq!(verdict.failures().count(), 0);
-    assert_eq!(verdict.vector().configuration, 2);
+    assert_eq!(verdict.vector().executables, 0);
+    assert_eq!(verdict.claims().claim("covers_kernel"), Some(&false.into()));
+}
+
+#[test]
+fn a_status_that_the_policy_names_may_be_reached_by_an_update() {
+    for defect in DEFECTS {
+        if !defect.name.starts_with("updated-to-a-module-") || defect.check == "tdx.tcb-level" {
+            continue;
+        }
+        let mut spec = Spec::good();
+        (defect.make)(&mut spec);
+        spec.policy = spec
+            .policy
+            .replace("[\"up-to-date\"]", "[\"up-to-date\", \"out-of-date\"]")
+            .replace("advisories = []", "advisories = [\"INTEL-SA-00837\"]");
+        let verdict = judged(&spec.make().unwrap()).unwrap();
+        assert_eq!(verdict.failures().count(), 0, "{}", defect.name);
+        let now = verdict.claims().claim("current_tcb_status");
+        assert!(now.is_some_and(serde_json::Value::is_string), "{}", defect.name);
+    }
+}
+
+#[test]
+fn an_event_log_is_replayed_within_the_budget_and_what_is_over_it_fails_by_name() {
+    let made = Spec::good().make().unwrap();
+    let policy = AttestationPolicy::parse(&made.policy, "policy.toml").unwrap();
+    let collateral = Collateral {
+        intel: Some(&made.collateral),
+        ..Collateral::default()
+    };
+    let judge_within = |allowance: Allowance| {
+        let allegation = Allegation::Tdx(made.evidence.clone());
+        let mut budget = Budget::new(allowance);
+        judge_allegation(
+            allegation,
+            &made.expected,
+            &policy,
+            &collateral,
+            NOW_SECS,
+            &mut budget,
+        )
+    };
+    let whole = Allowance::FOR_ONE_ROUND;
+    for (allowance, check) in [
+        (Allowance { events: 1, ..whole }, "tdx.event-log"),
+        (Allowance { signatures: 0, ..whole }, "tdx.qe-report-signature"),
+        (Allowance { signatures: 1, ..whole }, "tdx.quote-signature"),
+        (Allowance { signatures: 2, ..whole }, "tdx.collateral"),
+        (Allowance { certificates: 3, ..whole }, "tdx.collateral"),
+    ] {
+        assert_eq!(failures(&judge_within(allowance)), [check]);
+    }
+}
+
+#[test]
+fn a_log_as_long_as_any_that_is_collected_is_read_whatever_the_policy() {
+    let mut spec = Spec::good();
+    spec.event_log = Some(vec![0; MAX_LOG_LEN]);
+    spec.policy = spec
+        .policy
+        .replace("event-log = \"replayed\"", "event-log = \"any\"");
+    let made = spec.make().unwrap();
+    let evidence = UnverifiedEvidence {
+        tee: nitride_verify::Tee::Tdx,
+        primary: &made.evidence.to_kbs_form(),
+        additional: "",
+    };
+    let policy = AttestationPolicy::parse(&made.policy, "policy.toml").unwrap();
+    let collateral = Collateral {
+        intel: Some(&made.collateral),
+        ..Collateral::default()
+    };
+    let mut budget = Budget::for_one_round();
+    let judged = judge(
+        &evidence,
+        &made.expected,
+        &policy,
+        &collateral,
+        NOW_SECS,
+        &mut budget,
+    );
+    assert_eq!(failures(&judged), [""; 0]);
+    // The collector's constant, which no package can share with the verifier's.
+    let collector = include_str!("../../../agent/evidence/src/tdx/event_log.rs");
+    assert!(collector.contains("const MAX_LOG_LEN: usize = 81_920;"));
+    assert_eq!(MAX_LOG_LEN, 81_920);
 }

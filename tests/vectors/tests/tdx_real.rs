@@ -43,7 +43,7 @@ fn policy(quote: &[u8], statuses: &str) -> AttestationPolicy {
          tcb-status = [{statuses}]\nadvisories = \"any\"\nminimum-tcb-evaluation = 15\n\
          mr-seam = [\"{}\"]\nmr-signer-seam = [\"{}\"]\nseam-attributes = \"0000000000000000\"\n\
          danger-allow-debug = false\ndanger-allow-profiling = false\n\
-         danger-allow-migration = false\nsept-ve-disable = \"any\"\n\
+         danger-allow-migration = false\ntd-attributes-allowed = \"any\"\nsept-ve-disable = \"any\"\n\
          xfam-required = \"0000000000000003\"\nxfam-allowed = \"any\"\nevent-log = \"any\"\n\
          requires-coverage = [\"firmware\", \"kernel\"]\nmr-config-id = \"any\"\nmr-owner = \"any\"\n\
          mr-owner-config = \"any\"\nmr-service-td = \"none\"\nplatform-instances = \"any\"\n\
@@ -219,6 +219,8 @@ impl TdxCollateral for AllIsWell {
             anchor: Anchor::Vendor,
             status: TcbStatus::UpToDate,
             advisories: Vec::new(),
+            current_status: None,
+            current_advisories: Vec::new(),
             evaluation_number: 15,
             level_date: "2023-02-15T00:00:00Z".to_owned(),
             fmspc: [0x50, 0x80, 0x6f, 0, 0, 0],

@@ -9,22 +9,34 @@ use dcap_qvl::intel::{PckExtension, parse_pck_extension_with};
 use dcap_qvl::verify::QuoteVerifier;
 use dcap_qvl::{QuoteClaims, QuotePolicy, TcbStatus};
 use nitride_verify::checks::tdx::{
-    BY_COLLATERAL, COLLATERAL, PCK_CHAIN, QE_IDENTITY_SIGNATURE, QE_LEVEL, ROOT, TCB_INFO_PLATFORM,
-    TCB_INFO_SIGNATURE, TCB_LEVEL, TCB_REVOKED,
+    BY_COLLATERAL, COLLATERAL, PCK_CHAIN, PCK_CRL, QE_IDENTITY_SIGNATURE, QE_LEVEL, ROOT, ROOT_CRL,
+    TCB_INFO_PLATFORM, TCB_INFO_SIGNATURE, TCB_LEVEL, TCB_REVOKED,
 };
 use nitride_verify::evidence::tdx_quote::TdReport;
 use nitride_verify::x509::{Certificate, Crl, SignatureAlgorithm};
 use nitride_verify::{
-    Anchor, Budget, CheckName, Ledger, Refusal, TcbFacts, TdxCollateral, TdxEvidence, TdxRefusal,
+    Allowance, Anchor, Budget, CheckName, Ledger, Refusal, TcbFacts, TdxCollateral, TdxEvidence, TdxRefusal,
     TdxTrust,
 };
 use std::time::Duration;
 
 /// What the library verifies for one quote: two revocation lists, the signer of TCB information and
-/// QE identity, both of these, PCK CA, PCK, and again the QE's report and the quote.
-const SIGNATURES: usize = 9;
-/// What it parses: two revocation lists and three chains.
-const CERTIFICATES: usize = 9;
+/// QE identity, both of these, PCK CA, PCK, and again the QE's report and the quote. Two more where a
+/// chain does not hold and is looked for.
+const SIGNATURES: usize = 9 + 2;
+/// What it parses: two revocation lists and three chains; here the lists again, and what it takes to
+/// look for a chain that does not hold.
+const CERTIFICATES: usize = 9 + 2 + BROKEN_CHAIN.certificates;
+/// What looking for a chain that does not hold may take; it is paid for with the rest.
+const BROKEN_CHAIN: Allowance = Allowance {
+    bytes: 0,
+    json_depth: 0,
+    certificates: 6,
+    signatures: 2,
+    events: 0,
+};
+/// Of the PCK certificate's extension: standard, scalable, and scalable with integrity.
+const SGX_TYPES: std::ops::RangeInclusive<u64> = 0..=2;
 
 impl TdxCollateral for IntelCollateral {
     fn judge(
@@ -36,10 +48,10 @@ impl TdxCollateral for IntelCollateral {
         ledger: &mut Ledger,
     ) -> Result<TcbFacts, Refusal> {
         for _ in 0..SIGNATURES {
-            budget.spend_signature()?;
+            ledger.before(COLLATERAL, budget.spend_signature())?;
         }
         for _ in 0..CERTIFICATES {
-            budget.spend_certificate()?;
+            ledger.before(COLLATERAL, budget.spend_certificate())?;
         }
         let [pck, _, root] = evidence.pck_chain;
         let said = parse_pck_extension_with::<AwsLc>(pck);
@@ -57,7 +69,14 @@ impl TdxCollateral for IntelCollateral {
                 "the root of the PCK certificate chain is not pinned",
             );
         };
-        let claims = verify(evidence, platform, now_secs, budget)
+        // The library's policy asks it too, which is not reached where it dislikes an attribute.
+        if !SGX_TYPES.contains(&said.sgx_type) {
+            let reason = format!("the PCK certificate is of the SGX type {}", said.sgx_type);
+            return refuse(ledger, PCK_CHAIN, reason);
+        }
+        let claims = verify(evidence, platform, now_secs)
+            .or_else(|(name, reason)| refuse(ledger, name, reason))?;
+        lists_are_of_now(platform, now_secs)
             .or_else(|(name, reason)| refuse(ledger, name, reason))?;
         let reached = reach(evidence, platform, &said)
             .or_else(|(name, reason)| refuse(ledger, name, reason))?;
@@ -101,12 +120,28 @@ fn every_status(now_secs: u64) -> QuotePolicy {
     statuses.into_iter().fold(policy, QuotePolicy::allow_status)
 }
 
+/// Whether the clock is within both revocation lists' dates: the library looks at their ends alone.
+fn lists_are_of_now(
+    platform: &PlatformCollateral,
+    now_secs: u64,
+) -> Result<(), (CheckName, String)> {
+    let signed = &platform.signed;
+    for (name, list) in [(ROOT_CRL, &signed.root_ca_crl), (PCK_CRL, &signed.pck_crl)] {
+        let mut paid = Budget::new(BROKEN_CHAIN);
+        let list = Crl::parse(list, &mut paid).map_err(|fault| (name, fault.to_string()))?;
+        if !list.is_fresh_at(now_secs) {
+            let reason = format!("the revocation list's dates do not include {now_secs}");
+            return Err((name, reason));
+        }
+    }
+    Ok(())
+}
+
 /// By the library. `None` if everything holds but what it thinks of the trust domain's attributes.
 fn verify(
     evidence: &TdxEvidence<'_>,
     platform: &PlatformCollateral,
     now_secs: u64,
-    budget: &mut Budget,
 ) -> Result<Option<QuoteClaims>, (CheckName, String)> {
     let [pck, authority, root] = evidence.pck_chain;
     let mut collateral = platform.signed.clone();
@@ -122,7 +157,7 @@ fn verify(
         Err(told) => {
             let mut name = check_of(&told);
             if told.contains(blame::CHAIN) {
-                name = broken_chain(platform, root, now_secs, budget).unwrap_or(name);
+                name = broken_chain(platform, root, now_secs).unwrap_or(name);
             }
             Err((name, told))
         }
@@ -130,22 +165,22 @@ fn verify(
 }
 
 /// The library does not say which chain does not hold. If it is one of the two that are Intel's own,
-/// this finds it; otherwise it is the PCK's.
+/// this finds it; otherwise it is the PCK's, also where this cannot tell.
 fn broken_chain(
     platform: &PlatformCollateral,
     root: &[u8],
     now_secs: u64,
-    budget: &mut Budget,
 ) -> Option<CheckName> {
     let signed = &platform.signed;
+    let mut paid = Budget::new(BROKEN_CHAIN);
     [
         (&signed.tcb_info_issuer_chain, TCB_INFO_SIGNATURE),
         (&signed.qe_identity_issuer_chain, QE_IDENTITY_SIGNATURE),
     ]
     .into_iter()
     .find_map(|(chain, name)| {
-        let holds = is_signer(chain, &signed.root_ca_crl, root, now_secs, budget);
-        (holds != Some(true)).then_some(name)
+        let holds = is_signer(chain, &signed.root_ca_crl, root, now_secs, &mut paid);
+        (holds == Some(false)).then_some(name)
     })
 }
 
@@ -165,6 +200,7 @@ fn is_signer(
     let signer = Certificate::parse(&Base64::decode_vec(&text).ok()?, budget).ok()?;
     let root = Certificate::parse(root, budget).ok()?;
     let crl = Crl::parse(crl, budget).ok()?;
+    budget.spend_signature().ok()?;
     let signature = signer.verify_signed_by(&root, SignatureAlgorithm::EcdsaP256, None);
     Some(signature.is_ok() && signer.is_valid_at(now_secs) && !crl.revokes(&signer))
 }
@@ -222,24 +258,17 @@ fn agree(claims: &QuoteClaims, reached: &Reached, said: &PckExtension, report: &
 }
 
 fn facts(anchor: Anchor, said: PckExtension, reached: Reached) -> Result<TcbFacts, String> {
-    use nitride_verify::TcbStatus as Found;
-    let status = match reached.status {
-        TcbStatus::UpToDate => Found::UpToDate,
-        TcbStatus::SWHardeningNeeded => Found::SwHardeningNeeded,
-        TcbStatus::ConfigurationNeeded => Found::ConfigurationNeeded,
-        TcbStatus::ConfigurationAndSWHardeningNeeded => Found::ConfigurationAndSwHardeningNeeded,
-        TcbStatus::OutOfDate => Found::OutOfDate,
-        TcbStatus::OutOfDateConfigurationNeeded => Found::OutOfDateConfigurationNeeded,
-        TcbStatus::TDRelaunchAdvised => Found::TdRelaunchAdvised,
-        TcbStatus::TDRelaunchAdvisedConfigurationNeeded => {
-            Found::TdRelaunchAdvisedConfigurationNeeded
-        }
-        TcbStatus::Revoked => return Err(NotReached::Revoked.to_string()),
+    let revoked = || NotReached::Revoked.to_string();
+    let current_status = match reached.current_status {
+        Some(status) => Some(told(status).ok_or_else(revoked)?),
+        None => None,
     };
     Ok(TcbFacts {
         anchor,
-        status,
+        status: told(reached.status).ok_or_else(revoked)?,
         advisories: reached.advisories,
+        current_status,
+        current_advisories: reached.current_advisories,
         evaluation_number: reached.evaluation_number,
         level_date: reached.level_date,
         fmspc: said.fmspc,
@@ -248,6 +277,26 @@ fn facts(anchor: Anchor, said: PckExtension, reached: Reached) -> Result<TcbFact
         dynamic_platform: said.dynamic_platform,
         cached_keys: said.cached_keys,
     })
+}
+
+/// In the verifier's words, which has none for what is revoked.
+fn told(status: TcbStatus) -> Option<nitride_verify::TcbStatus> {
+    use nitride_verify::TcbStatus as Found;
+    match status {
+        TcbStatus::UpToDate => Some(Found::UpToDate),
+        TcbStatus::SWHardeningNeeded => Some(Found::SwHardeningNeeded),
+        TcbStatus::ConfigurationNeeded => Some(Found::ConfigurationNeeded),
+        TcbStatus::ConfigurationAndSWHardeningNeeded => {
+            Some(Found::ConfigurationAndSwHardeningNeeded)
+        }
+        TcbStatus::OutOfDate => Some(Found::OutOfDate),
+        TcbStatus::OutOfDateConfigurationNeeded => Some(Found::OutOfDateConfigurationNeeded),
+        TcbStatus::TDRelaunchAdvised => Some(Found::TdRelaunchAdvised),
+        TcbStatus::TDRelaunchAdvisedConfigurationNeeded => {
+            Some(Found::TdRelaunchAdvisedConfigurationNeeded)
+        }
+        TcbStatus::Revoked => None,
+    }
 }
 
 fn refuse<T>(

@@ -11,6 +11,9 @@ use thiserror::Error;
 pub(crate) struct Reached {
     pub(crate) status: TcbStatus,
     pub(crate) advisories: Vec<String>,
+    /// What runs now, where it is not said by `status` already.
+    pub(crate) current_status: Option<TcbStatus>,
+    pub(crate) current_advisories: Vec<String>,
     pub(crate) level_date: String,
     pub(crate) evaluation_number: u32,
 }
@@ -44,18 +47,26 @@ pub(crate) fn reach(
         .find(|level| qe_isv_svn >= level.tcb.isvsvn)
         .ok_or(NotReached::QuotingEnclave(qe_isv_svn))?;
     let mut status = with_component(launch.tcb_status, qe.tcb_status);
-    let current = match &report.v15 {
+    let mut current_advisories = Vec::new();
+    let mut current_status = match &report.v15 {
         Some(v15) => {
             let level = platform(tcb_info, pck, &v15.tee_tcb_svn_2)?;
+            current_advisories = level.advisory_ids;
             Some(with_component(level.tcb_status, qe.tcb_status))
         }
         None => None,
     };
-    if status == TcbStatus::Revoked || current == Some(TcbStatus::Revoked) {
+    if status == TcbStatus::Revoked || current_status == Some(TcbStatus::Revoked) {
         return Err(NotReached::Revoked);
     }
-    if let Some(current) = current {
-        status = after_update(status, current);
+    if let Some(current) = current_status {
+        let at_launch = status;
+        status = after_update(at_launch, current);
+        // That a relaunch is advised is a word about both. Otherwise Intel's rule keeps the status of
+        // the launch, and the policy judges what runs now beside it.
+        if status != at_launch {
+            current_status = None;
+        }
     }
     let mut advisories = launch.advisory_ids;
     for advisory in &qe.advisory_ids {
@@ -66,6 +77,8 @@ pub(crate) fn reach(
     Ok(Reached {
         status,
         advisories,
+        current_status,
+        current_advisories,
         level_date: launch.tcb_date,
         evaluation_number: tcb_info
             .tcb_evaluation_data_number

@@ -7,7 +7,7 @@ use nitride_kbs::messages::Attestation;
 use nitride_kbs::report_data::report_data;
 use nitride_kbs::token::RuntimeDataClaims;
 use nitride_verify::{
-    AttestationPolicy, Budget, Collateral, Expected, InitDataDigest, InitDataFault, Refused,
+    AttestationPolicy, Budget, BudgetExceeded, Collateral, Expected, InitDataDigest, InitDataFault, Refused,
     UnverifiedEvidence, Verdict, judge,
 };
 use thiserror::Error;
@@ -19,6 +19,8 @@ pub(crate) enum AttestRefusal {
     Key(#[from] JweSealError),
     #[error(transparent)]
     InitData(#[from] InitDataFault),
+    #[error(transparent)]
+    OverBudget(#[from] BudgetExceeded),
     #[error(transparent)]
     Evidence(#[from] Refused),
 }
@@ -38,7 +40,11 @@ pub(crate) fn attest(
         primary: attestation.tee_evidence.primary_evidence.get(),
         additional,
     };
+    let mut budget = Budget::for_one_round();
     let init_data = attestation.init_data.as_ref();
+    if let Some(init_data) = init_data {
+        budget.spend_bytes(init_data.body.len())?;
+    }
     let expected = Expected {
         report_data: report_data(&runtime.nonce, &runtime.tee_pubkey, additional).into(),
         init_data: init_data
@@ -51,7 +57,7 @@ pub(crate) fn attest(
         policy,
         &Collateral::default(),
         now_secs,
-        &mut Budget::for_one_round(),
+        &mut budget,
     )?;
     let runtime = RuntimeDataClaims {
         tee_pubkey: Some(runtime.tee_pubkey),

@@ -6,9 +6,12 @@ mod snp;
 mod tdx;
 
 use crate::authenticity::{Facts, VerifiedEvidence};
+use crate::budget::Budget;
 use crate::ledger::Ledger;
 use crate::policy::AttestationPolicy;
-use crate::trust_vector::TrustVector;
+use crate::trust_vector::{
+    APPROVED_BOOT, CONTRAINDICATED_RUNTIME, NO_CLAIM, TrustClaim, TrustVector,
+};
 use crate::verdict::{Anchor, Claims, Verdict};
 
 /// What a TEE's own appraisal found.
@@ -22,6 +25,7 @@ struct Appraised {
 pub(crate) fn appraise(
     evidence: VerifiedEvidence,
     policy: &AttestationPolicy,
+    budget: &mut Budget,
     mut ledger: Ledger,
 ) -> Verdict {
     let tee = evidence.tee();
@@ -33,11 +37,12 @@ pub(crate) fn appraise(
     } = match facts {
         Facts::Sample(facts) => sample::appraise(&facts, policy, &mut ledger),
         Facts::Snp(facts) => snp::appraise(&facts, policy, &mut ledger),
-        Facts::Tdx(facts) => tdx::appraise(&facts, policy, &mut ledger),
-        Facts::Azure(facts) => azure::appraise(&facts, policy, &mut ledger),
+        Facts::Tdx(facts) => tdx::appraise(&facts, policy, budget, &mut ledger),
+        Facts::Azure(facts) => azure::appraise(&facts, policy, budget, &mut ledger),
     };
     if anchor != Anchor::Vendor {
-        // Whatever the TEE's own appraisal claims: nothing vouches for this hardware.
+        // Whatever the TEE's own appraisal claims: nothing vouches for this hardware,
+        // nor for what hides memory.
         vector.withdraw_hardware();
     }
     if anchor != Anchor::Nobody {
@@ -51,5 +56,15 @@ pub(crate) fn appraise(
         report_data,
         anchor,
         debug,
+    }
+}
+
+/// The claim about what was loaded at boot: that only approved software was may be said where
+/// everything from the kernel on is covered. Of firmware alone nothing is claimed.
+fn executables(is_wanted: bool, covers_boot: bool) -> TrustClaim {
+    match (is_wanted, covers_boot) {
+        (false, _) => CONTRAINDICATED_RUNTIME,
+        (true, true) => APPROVED_BOOT,
+        (true, false) => NO_CLAIM,
     }
 }

@@ -85,7 +85,7 @@ pub fn judge(
     receive(evidence, policy, budget, &mut ledger)
         .and_then(|allegation| authenticity::verify(allegation, &bench, budget, &mut ledger))
         .map_err(|cause| refused(evidence.tee, cause, &mut ledger))
-        .map(|verified| appraisal::appraise(verified, policy, ledger))
+        .map(|verified| appraisal::appraise(verified, policy, budget, ledger))
 }
 
 /// As [`judge`], with evidence that came as raw bytes and not in a KBS form.
@@ -118,7 +118,7 @@ pub fn judge_allegation(
             authenticity::verify(allegation, &bench, budget, &mut ledger)
         })
         .map_err(|cause| refused(tee, cause, &mut ledger))
-        .map(|verified| appraisal::appraise(verified, policy, ledger))
+        .map(|verified| appraisal::appraise(verified, policy, budget, ledger))
 }
 
 /// From the KBS form to an allegation, if the policy wants the TEE at all.

@@ -28,6 +28,7 @@ pub use tdx::{EventLogUse, ServiceTd, TdxPolicy, TdxReference};
 pub use wanted::Wanted;
 
 pub(crate) use azure::Pcrs;
+pub(crate) use reference::covers_boot;
 
 use crate::authenticity::Refusal;
 use crate::evidence::Tee;

@@ -62,10 +62,12 @@ impl TrustVector {
         ])
     }
 
-    /// Claims nothing good of the hardware; what is bad about it stays.
+    /// Claims nothing good of the hardware, nor of memory that it would hide; what is bad stays.
     pub(crate) fn withdraw_hardware(&mut self) {
-        if tier(self.hardware) == EarStatus::Affirming {
-            self.hardware = NO_CLAIM;
+        for claim in [&mut self.hardware, &mut self.runtime_opaque] {
+            if tier(*claim) == EarStatus::Affirming {
+                *claim = NO_CLAIM;
+            }
         }
     }
 
@@ -128,10 +130,11 @@ mod tests {
         for (before, after) in [(2, 0), (31, 0), (-2, 0), (0, 0), (33, 33), (97, 97)] {
             let mut vector = TrustVector {
                 hardware: before,
+                runtime_opaque: before,
                 ..TrustVector::default()
             };
             vector.withdraw_hardware();
-            assert_eq!(vector.hardware, after);
+            assert_eq!((vector.hardware, vector.runtime_opaque), (after, after));
         }
     }
 

@@ -2,10 +2,11 @@
 
 use crate::checks::CheckName;
 use crate::evidence::{ReportData, Tee};
+use crate::policy::Coverage;
 use crate::trust_vector::TrustVector;
 use nitride_kbs::token::EarStatus;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One named check and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +49,23 @@ impl Claims {
 
     pub(crate) fn state(&mut self, name: &'static str, value: impl Into<Value>) {
         self.0.insert(name, value.into());
+    }
+
+    /// Which reference value matched, and what it covers: as a list, and one flag a part, since rules
+    /// compare no lists.
+    pub(crate) fn state_reference(&mut self, name: &str, covers: &BTreeSet<Coverage>) {
+        self.state("reference_value", name);
+        let list = covers.iter().map(|part| Value::from(part.to_string()));
+        self.state("covers", list.collect::<Vec<_>>());
+        for (flag, part) in [
+            ("covers_firmware", Coverage::Firmware),
+            ("covers_kernel", Coverage::Kernel),
+            ("covers_initrd", Coverage::Initrd),
+            ("covers_command_line", Coverage::CommandLine),
+            ("covers_disk", Coverage::Disk),
+        ] {
+            self.state(flag, covers.contains(&part));
+        }
     }
 }
 

@@ -26,6 +26,9 @@ pub(crate) const PROVIDER: &str = "sev_guest";
 pub(crate) struct Snp {
     interface: Interface,
     vmpl: Option<u32>,
+    /// What the kernel runs at: under an SVSM the firmware refuses a report of VMPL 0 to it, and after
+    /// most refusals the kernel wipes its key to the firmware.
+    own_vmpl: Option<u32>,
     pace: Pace,
     found: String,
 }
@@ -74,12 +77,16 @@ impl Snp {
         Ok(Self {
             interface,
             vmpl: settings.vmpl,
+            own_vmpl: own_vmpl(&paths.sev_vmpl),
             pace: Pace::new(),
             found,
         })
     }
 
-    fn ask(&self, data: &[u8; 64]) -> Result<Answer, CollectError> {
+    fn ask(&mut self, data: &[u8; 64]) -> Result<Answer, CollectError> {
+        let pace = &mut self.pace;
+        // Each request to the firmware counts, also one that is made again.
+        let mut wait = || sleep(pace.claim(Instant::now()));
         match &self.interface {
             Interface::Reports(reports) => {
                 let wanted = Wanted {
@@ -87,7 +94,7 @@ impl Snp {
                     privlevel: self.vmpl.or(reports.privlevel_floor()),
                     auxblob: true,
                 };
-                let blobs = reports.ask(wanted).map_err(|error| self.failed(error))?;
+                let blobs = reports.ask(wanted, wait).map_err(failed)?;
                 Ok(Answer {
                     report: blobs.outblob,
                     table: blobs.auxblob,
@@ -95,9 +102,10 @@ impl Snp {
                 })
             }
             Interface::Device(device) => {
-                let vmpl = self.vmpl.unwrap_or_default();
+                let vmpl = self.vmpl.or(self.own_vmpl).unwrap_or_default();
                 let mut certs = Box::new([0; MAX_CERTS_LEN]);
                 let mut table = Vec::new();
+                wait();
                 let answer = device::extended_report(device, data, vmpl, &mut certs);
                 let (report, warning) = match answer {
                     Ok(report) => {
@@ -105,11 +113,11 @@ impl Snp {
                         (report, None)
                     }
                     Err(GuestRequestError::TableTooLong) => {
-                        let report = device::report_over(device, data, vmpl)
-                            .map_err(|error| self.failed(error))?;
+                        wait();
+                        let report = device::report_over(device, data, vmpl).map_err(failed)?;
                         (report, Some(GuestRequestError::TableTooLong.to_string()))
                     }
-                    Err(error) => return Err(self.failed(error)),
+                    Err(error) => return Err(failed(error)),
                 };
                 Ok(Answer {
                     report: report.to_vec(),
@@ -119,13 +127,19 @@ impl Snp {
             }
         }
     }
+}
 
-    fn failed(&self, error: impl Into<InterfaceError>) -> CollectError {
-        CollectError::Interface {
-            tee: Tee::Snp,
-            reason: error.into().0,
-        }
+fn failed(error: impl Into<InterfaceError>) -> CollectError {
+    CollectError::Interface {
+        tee: Tee::Snp,
+        reason: error.into().0,
     }
+}
+
+/// The privilege level that the kernel says it runs at (Linux 6.11).
+fn own_vmpl(path: &Path) -> Option<u32> {
+    let text = std::fs::read_to_string(path).ok()?;
+    text.trim_end().parse().ok().filter(|vmpl| *vmpl <= 3)
 }
 
 /// What an interface said.
@@ -168,7 +182,6 @@ impl Collect for Snp {
     fn collect(&mut self, report_data: &[u8; REPORT_DATA_LEN]) -> Result<Evidence, CollectError> {
         let tee = Tee::Snp;
         let data = padded(report_data);
-        sleep(self.pace.claim(Instant::now()));
         let answer = self.ask(&data)?;
         let malformed = |error: report::ReportError| CollectError::Malformed {
             tee,
@@ -212,6 +225,22 @@ fn chain<'a>(table: &'a [u8], warnings: &mut Vec<String>) -> Option<Vec<Certific
                 "the host's table of certificates is left out of the evidence: {error}"
             ));
             None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_own_vmpl_is_what_it_says_or_not_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vmpl");
+        assert_eq!(own_vmpl(&path), None);
+        for (text, vmpl) in [("2\n", Some(2)), ("0\n", Some(0)), ("4\n", None), ("", None)] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(own_vmpl(&path), vmpl, "{text:?}");
         }
     }
 }

@@ -83,7 +83,7 @@ impl Collect for Tdx {
         };
         let blobs = self
             .reports
-            .ask(wanted)
+            .ask(wanted, || {})
             .map_err(|error| CollectError::Interface {
                 tee,
                 reason: error.to_string(),

@@ -71,14 +71,21 @@ impl Reports {
         self.privlevel_floor
     }
 
-    /// The blobs of one request over the data. May block for as long as the provider does.
-    pub(crate) fn ask(&self, wanted: Wanted<'_>) -> Result<Blobs, TsmError> {
+    /// The blobs of one request over the data. May block for as long as the provider does. Each try
+    /// is a request to the firmware, before which `wait` may wait.
+    pub(crate) fn ask(
+        &self,
+        wanted: Wanted<'_>,
+        mut wait: impl FnMut(),
+    ) -> Result<Blobs, TsmError> {
         for pause_ms in PAUSES_MS {
+            wait();
             match self.ask_once(wanted) {
                 Err(error) if error.is_passing() => sleep(Duration::from_millis(pause_ms)),
                 settled => return settled,
             }
         }
+        wait();
         self.ask_once(wanted)
     }
 

@@ -3,6 +3,7 @@
 use crate::tsm::TsmError;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Longest blob that is read. Kernels pass on 32 KiB, newer ones more; no report or quote of today
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub(crate) const MAX_BLOB_LEN: usize = 65_536;
 /// Longest text of an attribute.
 const MAX_TEXT_LEN: usize = 64;
-/// What the names of our folders begin with; a pid and something random follow.
+/// What the names of our folders begin with; a pid, its namespace and something random follow.
 const PREFIX: &str = "nitride-";
 
 /// A folder of our own, removed when dropped.
@@ -28,7 +29,8 @@ impl Request {
             source,
         };
         let random = getrandom::u64().map_err(|error| absent(io::Error::other(error)))?;
-        let folder = reports.join(format!("{PREFIX}{}-{random:016x}", std::process::id()));
+        let (pid, namespace) = (std::process::id(), pid_namespace().unwrap_or_default());
+        let folder = reports.join(format!("{PREFIX}{pid}-{namespace}-{random:016x}"));
         fs::create_dir(&folder).map_err(absent)?;
         Ok(Self { folder })
     }
@@ -39,7 +41,7 @@ impl Request {
     }
 
     pub(super) fn number_if_there(&self, attribute: &'static str) -> Result<Option<u32>, TsmError> {
-        match self.folder.join(attribute).exists() {
+        match self.has(attribute)? {
             true => self.number(attribute).map(Some),
             false => Ok(None),
         }
@@ -65,10 +67,16 @@ impl Request {
 
     /// Empty where the provider has no such attribute.
     pub(super) fn blob_if_there(&self, attribute: &'static str) -> Result<Vec<u8>, TsmError> {
-        match self.folder.join(attribute).exists() {
+        match self.has(attribute)? {
             true => self.blob(attribute),
             false => Ok(Vec::new()),
         }
+    }
+
+    /// An attribute that nobody may look at is not one that is not there.
+    fn has(&self, attribute: &'static str) -> Result<bool, TsmError> {
+        let there = self.folder.join(attribute).try_exists();
+        there.map_err(|source| refusal("look for", attribute, source))
     }
 
     /// Written in one piece and closed: a binary attribute is stored then.
@@ -121,23 +129,36 @@ fn refusal(action: &'static str, attribute: &'static str, source: io::Error) -> 
 }
 
 /// Removes the folders of processes that are no more. A failure leaves a folder that costs the
-/// kernel a little memory.
+/// kernel a little memory. A helper in another pid namespace looks as if it had ended, so that its
+/// folders are left alone.
 pub(super) fn remove_stale(reports: &Path) {
     let Ok(entries) = fs::read_dir(reports) else {
         return;
     };
+    let Some(namespace) = pid_namespace() else {
+        return;
+    };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        if name.to_str().and_then(owner_of).is_some_and(has_ended) {
+        let owner = name.to_str().and_then(|name| owner_of(name, namespace));
+        if owner.is_some_and(has_ended) {
             let _ = fs::remove_dir(entry.path());
         }
     }
 }
 
-/// The pid in the name of a folder of ours.
-fn owner_of(name: &str) -> Option<u32> {
-    let (pid, _) = name.strip_prefix(PREFIX)?.split_once('-')?;
-    pid.parse().ok()
+/// The pid in the name of a folder of ours, if it is one of this namespace.
+fn owner_of(name: &str, namespace: u64) -> Option<u32> {
+    let (pid, rest) = name.strip_prefix(PREFIX)?.split_once('-')?;
+    let (found, _) = rest.split_once('-')?;
+    let is_ours = found.parse() == Ok(namespace);
+    pid.parse().ok().filter(|_| is_ours)
+}
+
+/// Which pid namespace this process is in, where the kernel says.
+fn pid_namespace() -> Option<u64> {
+    let namespace = fs::metadata("/proc/self/ns/pid").ok()?;
+    Some(namespace.ino())
 }
 
 fn has_ended(pid: u32) -> bool {
@@ -150,16 +171,31 @@ mod tests {
 
     #[test]
     fn only_folders_of_ours_have_an_owner() {
-        assert_eq!(owner_of("nitride-17-00ff"), Some(17));
+        assert_eq!(owner_of("nitride-17-5-00ff", 5), Some(17));
         for name in [
             "nitride-17",
-            "nitride--1",
-            "nitride-x-1",
-            "other-17-1",
-            "17-1",
+            "nitride-17-5",
+            "nitride--5-1",
+            "nitride-x-5-1",
+            "nitride-17-x-1",
+            "other-17-5-1",
+            "17-5-1",
         ] {
-            assert_eq!(owner_of(name), None, "{name}");
+            assert_eq!(owner_of(name, 5), None, "{name}");
         }
+    }
+
+    #[test]
+    fn a_folder_of_another_pid_namespace_has_no_owner_here() {
+        let here = pid_namespace().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let names = [here, here + 1].map(|namespace| format!("nitride-{}-{namespace}-0", u32::MAX));
+        for name in &names {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        remove_stale(folder.path());
+        let left = names.map(|name| folder.path().join(name).exists());
+        assert_eq!(left, [false, true]);
     }
 
     #[test]

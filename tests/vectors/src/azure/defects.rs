@@ -46,6 +46,9 @@ pub const DEFECTS: &[Defect] = &[
             evidence.hcl_report[last] ^= 1;
         });
     }),
+    defect("az-snp.paravisor", "report-asked-for-by-the-guest", |d| {
+        d.hardware.report.vmpl = 2;
+    }),
     defect("az-snp.attestation-key", "no-attestation-key", |d| {
         say(d, "HCLAkPub", "HCLEkPub");
     }),

@@ -75,7 +75,7 @@ impl PolicyDraft {
             ("measurement", quoted(&report.measurement)),
             (
                 "covers",
-                "[\"firmware\", \"kernel\", \"initrd\"]".to_owned(),
+                "[\"firmware\", \"kernel\", \"initrd\", \"command-line\"]".to_owned(),
             ),
         ];
         Self {

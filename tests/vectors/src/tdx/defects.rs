@@ -65,6 +65,9 @@ pub const DEFECTS: &[Defect] = &[
         "pck-certificate-by-another-authority",
         |s| s.pki.pck_by_another = true,
     ),
+    defect("tdx.pck-chain", "pck-of-no-known-sgx-type", |s| {
+        s.pki.sgx_type = 3;
+    }),
     // 5
     defect("tdx.root-crl", "root-crl-by-another", |s| {
         s.pki.root_crl_by_another = true;
@@ -77,6 +80,12 @@ pub const DEFECTS: &[Defect] = &[
     }),
     defect("tdx.pck-crl", "pck-crl-run-out", |s| {
         s.pki.pck_crl_until = 3;
+    }),
+    defect("tdx.root-crl", "root-crl-of-the-future", |s| {
+        s.pki.root_crl_from = 7;
+    }),
+    defect("tdx.pck-crl", "pck-crl-of-the-future", |s| {
+        s.pki.pck_crl_from = 7;
     }),
     defect("tdx.revocation", "pck-revoked", |s| {
         s.pki.revokes_pck = true;
@@ -218,6 +227,12 @@ pub const DEFECTS: &[Defect] = &[
             { "tcb": { "isvsvn": 4 }, "tcbDate": "2025-03-01T00:00:00Z", "tcbStatus": "OutOfDate" },
         ]);
     }),
+    defect("tdx.tcb-status", "updated-to-a-module-out-of-date", |s| {
+        updated_to_another_module(s, "OutOfDate", &[]);
+    }),
+    defect("tdx.advisories", "updated-to-a-module-with-an-advisory", |s| {
+        updated_to_another_module(s, "UpToDate", &["INTEL-SA-00837"]);
+    }),
     defect("tdx.advisories", "advisory-not-accepted", |s| {
         s.collateral.tcb_info["tcbLevels"] = json!([level(3, 13, "UpToDate", &["INTEL-SA-00837"])]);
     }),
@@ -269,8 +284,11 @@ pub const DEFECTS: &[Defect] = &[
         s.quote.td_attributes = 0;
     }),
     // 16
-    defect("tdx.xfam", "xfam-lacks-sse", |s| s.quote.xfam &= !2),
-    defect("tdx.xfam", "xfam-with-more-than-allowed", |s| {
+    defect("tdx.attributes-allowed", "attribute-not-allowed", |s| {
+        s.quote.td_attributes |= 1 << 63;
+    }),
+    defect("tdx.xfam-required", "xfam-lacks-sse", |s| s.quote.xfam &= !2),
+    defect("tdx.xfam-allowed", "xfam-with-more-than-allowed", |s| {
         s.quote.xfam |= 1 << 8;
     }),
     // 17, 18
@@ -342,3 +360,20 @@ pub const DEFECTS: &[Defect] = &[
         s.pki.cached_keys = false;
     }),
 ];
+
+/// Launched under the module of major version 1, which is up to date; since then there is one of
+/// major version 2, at this level.
+fn updated_to_another_module(spec: &mut Spec, status: &str, advisories: &[&str]) {
+    spec.quote.version = 5;
+    spec.quote.tee_tcb_svn_2[..2].copy_from_slice(&[1, 2]);
+    let modules = &mut spec.collateral.tcb_info["tdxModuleIdentities"];
+    let mut module = modules[0].clone();
+    module["id"] = json!("TDX_02");
+    module["tcbLevels"] = json!([{
+        "tcb": { "isvsvn": 1 },
+        "tcbDate": "2026-03-01T00:00:00Z",
+        "tcbStatus": status,
+        "advisoryIDs": advisories,
+    }]);
+    *modules = json!([modules[0], module]);
+}

@@ -26,10 +26,14 @@ pub struct PkiSpec {
     pub pck_until: i32,
     /// Somebody else with the root's name signed its revocation list.
     pub root_crl_by_another: bool,
+    /// The month of 2026 in which the root's revocation list is made.
+    pub root_crl_from: u8,
     /// The month of 2026 in which the root's revocation list runs out.
     pub root_crl_until: u8,
     /// Somebody else with the Platform CA's name signed its revocation list.
     pub pck_crl_by_another: bool,
+    /// The month of 2026 in which the PCK revocation list is made.
+    pub pck_crl_from: u8,
     /// The month of 2026 in which the PCK revocation list runs out.
     pub pck_crl_until: u8,
     /// The PCK certificate is revoked.
@@ -42,6 +46,8 @@ pub struct PkiSpec {
     pub fmspc: [u8; 6],
     /// The provisioning enclave's id.
     pub pce_id: [u8; 2],
+    /// The type of SGX: 0 standard, 1 scalable, 2 scalable with integrity.
+    pub sgx_type: u8,
     /// The SGX components.
     pub cpu_svn: [u8; 16],
     /// The provisioning enclave's version.
@@ -65,14 +71,17 @@ impl PkiSpec {
             pck_by_another: false,
             pck_until: 2033,
             root_crl_by_another: false,
+            root_crl_from: 1,
             root_crl_until: 12,
             pck_crl_by_another: false,
+            pck_crl_from: 1,
             pck_crl_until: 12,
             revokes_pck: false,
             revokes_authority: false,
             revokes_signer: false,
             fmspc: FMSPC,
             pce_id: [0, 0],
+            sgx_type: 1,
             cpu_svn: [3; 16],
             pce_svn: 13,
             platform_instance: PLATFORM_INSTANCE,
@@ -180,14 +189,14 @@ impl Pki {
         let mut revoked = Vec::new();
         revoked.extend(spec.revokes_authority.then_some(2));
         revoked.extend(spec.revokes_signer.then_some(4));
-        let root_crl = crl(&revoked, spec.root_crl_until).signed_by(&by(
+        let root_crl = crl(&revoked, spec.root_crl_from, spec.root_crl_until).signed_by(&by(
             spec.root_crl_by_another,
             &root_params,
             &root_key,
         )?)?;
         let revoked: Vec<u64> = spec.revokes_pck.then_some(3).into_iter().collect();
         let crl_issuer = by(spec.pck_crl_by_another, &authority_params, &authority_key)?;
-        let pck_crl = crl(&revoked, spec.pck_crl_until).signed_by(&crl_issuer)?;
+        let pck_crl = crl(&revoked, spec.pck_crl_from, spec.pck_crl_until).signed_by(&crl_issuer)?;
         let chain = |certificates: &[&Certificate]| {
             certificates
                 .iter()
@@ -234,7 +243,7 @@ fn authority(name: &str, serial: u64) -> CertificateParams {
     params
 }
 
-fn crl(revoked: &[u64], until_month: u8) -> CertificateRevocationListParams {
+fn crl(revoked: &[u64], from_month: u8, until_month: u8) -> CertificateRevocationListParams {
     let revoked = revoked.iter().map(|serial| RevokedCertParams {
         serial_number: SerialNumber::from(*serial),
         revocation_time: date_time_ymd(2026, 1, 1),
@@ -242,7 +251,7 @@ fn crl(revoked: &[u64], until_month: u8) -> CertificateRevocationListParams {
         invalidity_date: None,
     });
     CertificateRevocationListParams {
-        this_update: date_time_ymd(2026, 1, 1),
+        this_update: date_time_ymd(2026, from_month, 1),
         next_update: date_time_ymd(2026, until_month, 1),
         crl_number: SerialNumber::from(1),
         issuing_distribution_point: None,
@@ -284,7 +293,7 @@ fn extension(spec: &PkiSpec) -> Vec<u8> {
         member(&[2], &tlv(0x30, &tcb)),
         member(&[3], &octets(&spec.pce_id)),
         member(&[4], &octets(&spec.fmspc)),
-        member(&[5], &tlv(0x0a, &[1])),
+        member(&[5], &tlv(0x0a, &[spec.sgx_type])),
         member(&[6], &octets(&spec.platform_instance)),
         member(&[7], &tlv(0x30, &flags.concat())),
     ];

@@ -56,6 +56,7 @@ fn refuse(refusal: &AttestRefusal) -> Fault {
     let detail = match refusal {
         AttestRefusal::Key(error) => error.to_string(),
         AttestRefusal::InitData(error) => error.to_string(),
+        AttestRefusal::OverBudget(error) => error.to_string(),
         AttestRefusal::Evidence(refused) => refused.cause.told(),
     };
     Fault::new(FaultKind::AttestationError, detail).because(refusal)

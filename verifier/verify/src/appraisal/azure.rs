@@ -1,25 +1,29 @@
 //! Azure's confidential VMs: the paravisor by its hardware's own appraisal, then what it booted, by
 //! the PCRs of its TPM.
 
-use super::{Appraised, snp, tdx};
+use super::{Appraised, executables, snp, tdx};
 use crate::authenticity::{AzureFacts, Facts};
+use crate::budget::Budget;
 use crate::checks::CheckName;
 use crate::ledger::Ledger;
-use crate::policy::{AttestationPolicy, AzurePolicy, PcrReference, Wanted};
+use crate::policy::{AttestationPolicy, AzurePolicy, PcrReference, Wanted, covers_boot};
 use crate::strict_toml::Stated;
 use crate::trust_vector::{
-    APPROVED_BOOT, APPROVED_CONFIGURATION, CONTRAINDICATED_CONFIGURATION, CONTRAINDICATED_HARDWARE,
+    APPROVED_CONFIGURATION, CONTRAINDICATED_CONFIGURATION, CONTRAINDICATED_HARDWARE,
     CONTRAINDICATED_RUNTIME, TrustVector,
 };
 use crate::verdict::Claims;
 use serde_json::{Map, Value};
 
+/// Where init-data are measured.
+const INIT_DATA_PCR: usize = 8;
 /// `instance-identity`: one of those that are known.
 const KNOWN_INSTANCE: i8 = 2;
 
 pub(super) fn appraise(
     facts: &AzureFacts,
     policy: &AttestationPolicy,
+    budget: &mut Budget,
     ledger: &mut Ledger,
 ) -> Appraised {
     let Some(policy) = policy.azure() else {
@@ -28,7 +32,7 @@ pub(super) fn appraise(
     };
     let below = match &facts.hardware {
         Facts::Snp(facts) => snp::appraise(facts, &policy.hardware, ledger),
-        Facts::Tdx(facts) => tdx::appraise(facts, &policy.hardware, ledger),
+        Facts::Tdx(facts) => tdx::appraise(facts, &policy.hardware, budget, ledger),
         Facts::Sample(_) | Facts::Azure(_) => return unwanted(),
     };
     let names = facts.names;
@@ -48,14 +52,17 @@ pub(super) fn appraise(
     if !is_configured {
         vector.configuration = CONTRAINDICATED_CONFIGURATION;
     } else if facts.binds_init_data
-        && policy.init_data.value.value().is_some()
+        && reference.is_some_and(|reference| reference.states(INIT_DATA_PCR))
         && vector.configuration != CONTRAINDICATED_CONFIGURATION
     {
+        // Bound init-data are the host's; these are the very ones that a reference value states.
         vector.configuration = APPROVED_CONFIGURATION;
     }
-    if vector.executables == APPROVED_BOOT && reference.is_none() {
-        vector.executables = CONTRAINDICATED_RUNTIME;
-    }
+    // Below is the paravisor, which measures the rest.
+    vector.executables = executables(
+        vector.executables != CONTRAINDICATED_RUNTIME && reference.is_some(),
+        reference.is_some_and(|reference| covers_boot(&reference.covers)),
+    );
     match (&policy.vm_ids.value, is_instance) {
         (_, false) => vector.instance_identity = CONTRAINDICATED_CONFIGURATION,
         (Wanted::Is(_), true) if vector.instance_identity == 0 => {
@@ -122,6 +129,11 @@ fn claims(facts: &AzureFacts, below: &Claims, reference: Option<&PcrReference>) 
         .map(|(index, pcr)| (format!("pcr{index:02}"), hex(pcr).into()))
         .collect();
     claims.state("pcrs", pcrs);
+    // Rules compare no maps, and this one is what init-data are measured into.
+    if let Some(pcr) = facts.quote.pcrs.get(&INIT_DATA_PCR) {
+        claims.state("pcr08", hex(pcr));
+    }
+    claims.state("init_data_bound", facts.binds_init_data);
     claims.state("reset_count", facts.quote.reset_count);
     claims.state("restart_count", facts.quote.restart_count);
     let runtime = &facts.runtime;
@@ -140,10 +152,7 @@ fn claims(facts: &AzureFacts, below: &Claims, reference: Option<&PcrReference>) 
         claims.state("user_data", hex(user_data));
     }
     if let Some(reference) = reference {
-        claims.state("reference_value", reference.name.as_str());
-        let covers = reference.covers.iter();
-        let covers = covers.map(|part| Value::from(part.to_string()));
-        claims.state("covers", covers.collect::<Vec<_>>());
+        claims.state_reference(&reference.name, &reference.covers);
     }
     claims
 }

@@ -5,14 +5,14 @@ mod claims;
 mod guest;
 mod platform;
 
-use super::Appraised;
+use super::{Appraised, executables};
 use crate::authenticity::SnpFacts;
 use crate::checks::snp as checks;
 use crate::evidence::GuestPolicy;
 use crate::ledger::Ledger;
-use crate::policy::{AttestationPolicy, SigningKey, SnpPolicy, Wanted};
+use crate::policy::{AttestationPolicy, HostData, SigningKey, SnpPolicy, Wanted, covers_boot};
 use crate::trust_vector::{
-    APPROVED_BOOT, APPROVED_CONFIGURATION, CONTRAINDICATED_CONFIGURATION, CONTRAINDICATED_HARDWARE,
+    APPROVED_CONFIGURATION, CONTRAINDICATED_CONFIGURATION, CONTRAINDICATED_HARDWARE,
     CONTRAINDICATED_RUNTIME, GENUINE_HARDWARE, ISOLATED_RUNTIME, NO_CLAIM, TrustVector,
     VISIBLE_RUNTIME,
 };
@@ -26,7 +26,7 @@ pub(super) fn appraise(
     let Some(policy) = policy.snp() else {
         // A policy without the section admits no report; were one to come here, nothing is wanted.
         return Appraised {
-            claims: claims::claims(facts),
+            claims: claims::claims(facts, None),
             vector: TrustVector {
                 hardware: CONTRAINDICATED_HARDWARE,
                 ..TrustVector::default()
@@ -50,14 +50,15 @@ pub(super) fn appraise(
         },
         configuration: match (&policy.host_data.value, allowed && booted.configured) {
             (_, false) => CONTRAINDICATED_CONFIGURATION,
-            (Wanted::Any, true) => NO_CLAIM,
-            (Wanted::Is(_), true) => APPROVED_CONFIGURATION,
+            // Init-data are the host's, who launched with them: that they are bound makes them
+            // nobody's wish.
+            (Wanted::Any | Wanted::Is(HostData::InitData), true) => NO_CLAIM,
+            (Wanted::Is(HostData::OneOf(_)), true) => APPROVED_CONFIGURATION,
         },
-        executables: if booted.measured {
-            APPROVED_BOOT
-        } else {
-            CONTRAINDICATED_RUNTIME
-        },
+        executables: executables(
+            booted.measured,
+            booted.reference.is_some_and(|value| covers_boot(&value.covers)),
+        ),
         hardware: if who && hardware && platform {
             GENUINE_HARDWARE
         } else {
@@ -72,7 +73,7 @@ pub(super) fn appraise(
         ..TrustVector::default()
     };
     Appraised {
-        claims: claims::claims(facts),
+        claims: claims::claims(facts, booted.reference),
         vector,
         debug,
     }

@@ -3,25 +3,29 @@
 mod claims;
 mod event_log;
 
-use super::Appraised;
+use super::{Appraised, executables};
 use crate::authenticity::TdxFacts;
+use crate::budget::Budget;
 use crate::checks::CheckName;
 use crate::checks::tdx::{
-    ADVISORIES, CACHED_KEYS, DEBUG, DYNAMIC_PLATFORM, MIGRATABLE, MR_CONFIG_ID, MR_OWNER,
-    MR_OWNER_CONFIG, MR_SEAM, MR_SERVICE_TD, MR_SIGNER_SEAM, MR_TD, PLATFORM_INSTANCE, PROFILING,
-    RESERVED_ATTRIBUTES, RTMR, SEAM_ATTRIBUTES, SEPT_VE_DISABLE, SMT, TCB_EVALUATION, TCB_STATUS,
-    XFAM,
+    ADVISORIES, ATTRIBUTES_ALLOWED, CACHED_KEYS, DEBUG, DYNAMIC_PLATFORM, MIGRATABLE, MR_CONFIG_ID,
+    MR_OWNER, MR_OWNER_CONFIG, MR_SEAM, MR_SERVICE_TD, MR_SIGNER_SEAM, MR_TD, PLATFORM_INSTANCE,
+    PROFILING, RESERVED_ATTRIBUTES, RTMR, SEAM_ATTRIBUTES, SEPT_VE_DISABLE, SMT, TCB_EVALUATION,
+    TCB_STATUS, XFAM_ALLOWED, XFAM_REQUIRED,
 };
-use crate::collateral::TcbFacts;
+use crate::collateral::{TcbFacts, TcbStatus};
 use crate::evidence::tdx_quote::TdReport;
 use crate::ledger::Ledger;
-use crate::policy::{AttestationPolicy, Coverage, ServiceTd, TdxPolicy, TdxReference, Wanted};
+use crate::policy::{
+    AttestationPolicy, Coverage, ServiceTd, TdxPolicy, TdxReference, Wanted, covers_boot,
+};
 use crate::strict_toml::Stated;
 use crate::trust_vector::{
-    APPROVED_BOOT, APPROVED_CONFIGURATION, CONTRAINDICATED_CONFIGURATION, CONTRAINDICATED_HARDWARE,
+    APPROVED_CONFIGURATION, CONTRAINDICATED_CONFIGURATION, CONTRAINDICATED_HARDWARE,
     CONTRAINDICATED_RUNTIME, GENUINE_HARDWARE, ISOLATED_RUNTIME, NO_CLAIM, TrustVector,
     VISIBLE_RUNTIME,
 };
+use std::collections::BTreeSet;
 
 /// TDX module ABI, `TD_ATTRIBUTES`: bits that give the host a view into the trust domain (TUD).
 const ATTRIBUTE_DEBUG: u64 = 1;
@@ -30,6 +34,11 @@ const ATTRIBUTES_PROFILING: u64 = 0b111_0000;
 const ATTRIBUTE_SERVTD_EXT: u64 = 1 << 17;
 const ATTRIBUTE_SEPT_VE_DISABLE: u64 = 1 << 28;
 const ATTRIBUTE_MIGRATABLE: u64 = 1 << 29;
+/// Those that have a check of their own, whatever else is allowed.
+const ATTRIBUTES_JUDGED: u64 = ATTRIBUTE_DEBUG
+    | ATTRIBUTES_PROFILING
+    | ATTRIBUTE_SEPT_VE_DISABLE
+    | ATTRIBUTE_MIGRATABLE;
 /// Defined by TDX 1.5: 0, 4 to 6, 16 to 22, 27 to 31, 62, 63.
 const ATTRIBUTES_DEFINED: u64 =
     ATTRIBUTE_DEBUG | ATTRIBUTES_PROFILING | 0x7f << 16 | 0x1f << 27 | 0b11 << 62;
@@ -38,6 +47,7 @@ const ATTRIBUTES_DEFINED: u64 =
 pub(super) fn appraise(
     facts: &TdxFacts,
     policy: &AttestationPolicy,
+    budget: &mut Budget,
     ledger: &mut Ledger,
 ) -> Appraised {
     let report = &facts.report;
@@ -56,11 +66,11 @@ pub(super) fn appraise(
     let is_opaque = attributes(report, policy, ledger);
     let is_xfam = xfam(report, policy, ledger);
     let (reference, is_measured) = measurements(report, policy, ledger);
-    let is_logged = event_log::check(facts, policy, ledger);
+    let is_logged = event_log::check(facts, policy, budget, ledger);
     let is_configured = configuration(report, policy, ledger);
     let is_platform = platform(&facts.tcb, policy, ledger);
-    let states_configuration = facts.binds_init_data
-        || policy.mr_config_id.value.value().is_some()
+    // Init-data are the host's, who launched with them: that they are bound makes them nobody's wish.
+    let states_configuration = policy.mr_config_id.value.value().is_some()
         || policy.mr_owner.value.value().is_some()
         || policy.mr_owner_config.value.value().is_some();
     Appraised {
@@ -71,11 +81,10 @@ pub(super) fn appraise(
             } else {
                 CONTRAINDICATED_HARDWARE
             },
-            executables: if is_measured && is_logged {
-                APPROVED_BOOT
-            } else {
-                CONTRAINDICATED_RUNTIME
-            },
+            executables: executables(
+                is_measured && is_logged,
+                reference.is_some_and(|reference| covers_boot(&reference.covers)),
+            ),
             // What the policy allows is not refused for it, and is not affirmed either.
             runtime_opaque: match (is_opaque && is_xfam, is_readable(report)) {
                 (false, _) => CONTRAINDICATED_RUNTIME,
@@ -107,21 +116,13 @@ fn is_readable(report: &TdReport) -> bool {
 fn hardware(facts: &TdxFacts, policy: &TdxPolicy, ledger: &mut Ledger) -> bool {
     let (tcb, report) = (&facts.tcb, &facts.report);
     let wanted = &policy.tcb_status;
-    let status = if wanted.value.contains(&tcb.status) {
-        Ok(())
-    } else {
-        Err(format!(
-            "TCB status is {}, which is not among those wanted",
-            tcb.status
-        ))
-    };
-    let status = ledger.hold(TCB_STATUS, wanted.line, status);
+    let status = ledger.hold(TCB_STATUS, wanted.line, status_is_wanted(tcb, &wanted.value));
     let advisories = ledger.want(ADVISORIES, &policy.advisories, |accepted| {
-        let open: Vec<&str> = tcb.advisories.iter().map(String::as_str).collect();
-        let open = open
-            .into_iter()
-            .filter(|advisory| !accepted.contains(*advisory));
-        let open: Vec<&str> = open.collect();
+        let all = tcb.advisories.iter().chain(&tcb.current_advisories);
+        let open: Vec<&str> = all
+            .map(String::as_str)
+            .filter(|advisory| !accepted.contains(*advisory))
+            .collect();
         if open.is_empty() {
             Ok(())
         } else {
@@ -147,6 +148,21 @@ fn hardware(facts: &TdxFacts, policy: &TdxPolicy, ledger: &mut Ledger) -> bool {
         })
     });
     status & advisories & evaluation & seam & signer & attributes
+}
+
+/// Check 12. The module may have been updated since launch: what runs now is judged as well, unless
+/// the one status says it all (a relaunch is advised). Up to date now is never the worse of the two.
+fn status_is_wanted(tcb: &TcbFacts, wanted: &BTreeSet<TcbStatus>) -> Result<(), String> {
+    if !wanted.contains(&tcb.status) {
+        let status = tcb.status;
+        return Err(format!("TCB status is {status}, which is not among those wanted"));
+    }
+    match tcb.current_status {
+        Some(now) if now != TcbStatus::UpToDate && !wanted.contains(&now) => Err(format!(
+            "TCB status is {now} since the TDX module was updated, which is not among those wanted"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Check 15.
@@ -188,33 +204,32 @@ fn attributes(report: &TdReport, policy: &TdxPolicy, ledger: &mut Ledger) -> boo
             format!("SEPT_VE_DISABLE is {}", u8::from(is_set))
         })
     });
-    debug & profiling & (reserved == 0) & migratable & sept
+    let allowed = &policy.td_attributes_allowed;
+    let others = ledger.want(ATTRIBUTES_ALLOWED, allowed, |allowed| {
+        let surplus = found & ATTRIBUTES_DEFINED & !ATTRIBUTES_JUDGED & !allowed;
+        equal(surplus == 0, || {
+            format!("attributes {surplus:016x} are set, which are not allowed")
+        })
+    });
+    debug & profiling & (reserved == 0) & migratable & sept & others
 }
 
 /// Check 16.
 fn xfam(report: &TdReport, policy: &TdxPolicy, ledger: &mut Ledger) -> bool {
     let found = report.xfam;
-    let (required, allowed) = (&policy.xfam_required, &policy.xfam_allowed);
-    let missing = required
-        .value
-        .value()
-        .map_or(0, |required| required & !found);
-    let surplus = allowed.value.value().map_or(0, |allowed| found & !allowed);
-    match (&required.value, &allowed.value) {
-        (Wanted::Any, Wanted::Any) => {
-            ledger.waive(XFAM, required.line);
-            true
-        }
-        _ if missing != 0 => {
-            let reason = format!("XFAM {found:016x} lacks {missing:016x}");
-            ledger.hold(XFAM, required.line, Err(reason))
-        }
-        _ if surplus != 0 => {
-            let reason = format!("XFAM {found:016x} has {surplus:016x}, which is not allowed");
-            ledger.hold(XFAM, allowed.line, Err(reason))
-        }
-        _ => ledger.hold(XFAM, required.line, Ok(())),
-    }
+    let required = ledger.want(XFAM_REQUIRED, &policy.xfam_required, |required| {
+        let missing = required & !found;
+        equal(missing == 0, || {
+            format!("XFAM {found:016x} lacks {missing:016x}")
+        })
+    });
+    let allowed = ledger.want(XFAM_ALLOWED, &policy.xfam_allowed, |allowed| {
+        let surplus = found & !allowed;
+        equal(surplus == 0, || {
+            format!("XFAM {found:016x} has {surplus:016x}, which is not allowed")
+        })
+    });
+    required & allowed
 }
 
 /// Checks 17 and 18: one reference value has the measurement, the registers, and the coverage.

@@ -14,9 +14,10 @@ use super::{Bench, Facts, Found, Refusal, snp, tdx};
 use crate::budget::Budget;
 use crate::checks::azure::{AZ_SNP, AZ_TDX, AzureChecks};
 use crate::evidence::hcl::{HclKind, HclMalformed, HclReport};
+use crate::evidence::tdx_quote::TdxQuote;
 use crate::evidence::{
     AzureAllegation, AzureHardware, Certificates, Expected, HclRuntime, HclRuntimeMalformed,
-    InitDataDigest, ReportData, SnpAllegation, TdxAllegation,
+    InitDataDigest, ReportData, SnpAllegation, SnpReport, TdxAllegation,
 };
 use crate::ledger::Ledger;
 use crate::x509::{PublicKey, SignatureAlgorithm, rsa_spki};
@@ -56,6 +57,9 @@ pub enum AzureRefusal {
     /// The runtime data are not those that the hardware's report binds.
     #[error("the hardware's report does not bind the paravisor's runtime data")]
     RuntimeUnbound,
+    /// Somebody else asked the hardware for its report.
+    #[error("the hardware's report is one that the guest asked for, not the paravisor")]
+    NotParavisor,
     /// They cannot be read.
     #[error("the paravisor's runtime data name no attestation key")]
     Runtime(#[from] HclRuntimeMalformed),
@@ -96,6 +100,10 @@ pub(super) fn verify(
     )?;
     ledger.require(names.runtime_data, bound.fills(hcl.report_data()), || {
         AzureRefusal::RuntimeUnbound.into()
+    })?;
+    let is_paravisor = is_of_paravisor(hcl.report, &evidence.hardware);
+    ledger.require(names.paravisor, is_paravisor, || {
+        AzureRefusal::NotParavisor.into()
     })?;
     let runtime = HclRuntime::parse(hcl.runtime, budget).map_err(AzureRefusal::from);
     let runtime = ledger.check(names.attestation_key, runtime)?;
@@ -146,6 +154,21 @@ pub(super) fn verify(
             binds_init_data,
         })),
     })
+}
+
+/// Whether it was the paravisor who asked for the report. Its measurements are those of the whole
+/// machine's launch, in a report that the guest asks for as well: what tells the two apart is the
+/// privilege level, or the virtual machine of a partitioned trust domain. Read before the hardware's
+/// own checks have found the very same bytes authentic, which all of them have to be.
+fn is_of_paravisor(report: &[u8], hardware: &AzureHardware) -> bool {
+    match hardware {
+        AzureHardware::Snp { .. } => SnpReport::parse(report).is_ok_and(|report| report.vmpl == 0),
+        AzureHardware::Tdx { quote } => TdxQuote::parse(quote)
+            .ok()
+            .and_then(|quote| quote.report.v15)
+            .and_then(|v15| v15.ex)
+            .is_none_or(|ex| ex.vm_id == 0),
+    }
 }
 
 /// Evidence of version 2 has the challenge in the paravisor's user data too.

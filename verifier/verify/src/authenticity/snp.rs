@@ -1,4 +1,4 @@
-//! SEV-SNP: checks 1 to 17, 22 (init-data) and 23 of the table, in their order, on the bytes as
+//! SEV-SNP: checks 1 to 17, 20 (who asked), 22 (init-data) and 23 of the table, in their order, on the bytes as
 //! they came.
 
 mod chain;
@@ -16,6 +16,10 @@ use crate::evidence::{SnpAllegation, SnpProduct, SnpReport, Tcbs, Tee};
 use crate::ledger::Ledger;
 use crate::policy::SigningKey;
 use chain::Chain;
+
+/// The lowest privilege that a guest asks at. The host's own requests have all ones here, and
+/// report data that nobody chose.
+const MAX_VMPL: u32 = 3;
 
 /// What an authentic report says, as its appraisal reads it.
 #[derive(Debug)]
@@ -54,6 +58,10 @@ pub(super) fn verify(
     let csp_id = vek::verify(&chain, &report, signing_key, policy, ledger)?;
     report_signature::verify(&report, &chain.vek, budget, ledger)?;
     let tcbs = reserved(&report, chain.product, ledger)?;
+    let vmpl = report.vmpl;
+    ledger.require(checks::REQUESTER, vmpl <= MAX_VMPL, || {
+        SnpRefusal::Requester(vmpl).into()
+    })?;
     let binds_init_data = bound(&report, bench, ledger)?;
     Ok(Found {
         anchor: chain.anchor,

@@ -210,7 +210,7 @@ fn check_signatures(
     ledger: &mut Ledger,
 ) -> Result<(), Refusal> {
     let fixed = SignatureAlgorithm::EcdsaP256Fixed;
-    budget.spend_signature()?;
+    ledger.before(QE_REPORT_SIGNATURE, budget.spend_signature())?;
     let signed = pck
         .public_key()
         .verify(fixed, quote.qe_report, quote.qe_report_signature);
@@ -227,7 +227,7 @@ fn check_signatures(
             .then_some(())
             .ok_or(TdxRefusal::AttestationKeyUnbound),
     )?;
-    budget.spend_signature()?;
+    ledger.before(QUOTE_SIGNATURE, budget.spend_signature())?;
     let key = [P256_SPKI, quote.attestation_key].concat();
     let signed = PublicKey::of_spki(&key).verify(fixed, quote.signed, quote.signature);
     ledger.check(

@@ -11,6 +11,7 @@ pub(crate) struct AzureChecks {
     pub(crate) additional_evidence: CheckName,
     pub(crate) hcl_report: CheckName,
     pub(crate) runtime_data: CheckName,
+    pub(crate) paravisor: CheckName,
     pub(crate) attestation_key: CheckName,
     pub(crate) quote: QuoteChecks,
     pub(crate) user_data: CheckName,
@@ -47,6 +48,7 @@ macro_rules! azure_checks {
             additional_evidence: numbered(0, concat!($tee, ".additional-evidence")),
             hcl_report: numbered(1, concat!($tee, ".hcl-report")),
             runtime_data: numbered(2, concat!($tee, ".runtime-data")),
+            paravisor: numbered(2, concat!($tee, ".paravisor")),
             attestation_key: numbered(3, concat!($tee, ".attestation-key")),
             quote: QuoteChecks {
                 magic: numbered(4, concat!($tee, ".quote-magic")),
@@ -73,7 +75,7 @@ pub(crate) const AZ_SNP: AzureChecks = azure_checks!("az-snp");
 pub(crate) const AZ_TDX: AzureChecks = azure_checks!("az-tdx");
 
 /// What is asked before the hardware's own checks, and what after.
-const BEFORE: usize = 15;
+const BEFORE: usize = 16;
 const AFTER: usize = 6;
 /// Form, policy and further devices are asked once.
 const GATE: usize = 3;
@@ -92,6 +94,7 @@ const fn all<const N: usize>(own: AzureChecks, below: &[CheckName]) -> [CheckNam
         own.additional_evidence,
         own.hcl_report,
         own.runtime_data,
+        own.paravisor,
         own.attestation_key,
         own.quote.magic,
         own.quote.kind,

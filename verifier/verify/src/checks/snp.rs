@@ -18,6 +18,7 @@ pub(crate) const INTERMEDIATE_KIND: CheckName = snp(8, "snp.intermediate-kind");
 pub(crate) const INTERMEDIATE_AUTHORITY: CheckName = snp(8, "snp.intermediate-authority");
 pub(crate) const INTERMEDIATE_KEY_USAGE: CheckName = snp(8, "snp.intermediate-key-usage");
 pub(crate) const VEK_SIGNATURE: CheckName = snp(9, "snp.vek-signature");
+pub(crate) const CRITICAL_EXTENSIONS: CheckName = snp(9, "snp.critical-extensions");
 pub(crate) const DATES: CheckName = snp(10, "snp.certificate-dates");
 pub(crate) const VEK_VERSION: CheckName = snp(11, "snp.vek-version");
 pub(crate) const VEK_KEY: CheckName = snp(11, "snp.vek-key");
@@ -33,6 +34,7 @@ pub(crate) const REPORTED_TCB: CheckName = snp(15, "snp.reported-tcb");
 pub(crate) const SIGNATURE_FORM: CheckName = snp(16, "snp.signature-form");
 pub(crate) const SIGNATURE: CheckName = snp(16, "snp.signature");
 pub(crate) const RESERVED: CheckName = snp(17, "snp.reserved-fields");
+pub(crate) const REQUESTER: CheckName = snp(20, "snp.requester");
 pub(crate) const INIT_DATA: CheckName = snp(22, "snp.init-data");
 pub(crate) const REPORT_DATA: CheckName = snp(23, "snp.report-data");
 pub(crate) const MINIMUM_REPORT_VERSION: CheckName = snp(2, "snp.minimum-report-version");
@@ -104,6 +106,7 @@ pub const CHECKS: &[CheckName] = &[
     INTERMEDIATE_AUTHORITY,
     INTERMEDIATE_KEY_USAGE,
     VEK_SIGNATURE,
+    CRITICAL_EXTENSIONS,
     DATES,
     VEK_VERSION,
     VEK_KEY,
@@ -119,6 +122,7 @@ pub const CHECKS: &[CheckName] = &[
     SIGNATURE_FORM,
     SIGNATURE,
     RESERVED,
+    REQUESTER,
     INIT_DATA,
     REPORT_DATA,
     MINIMUM_REPORT_VERSION,

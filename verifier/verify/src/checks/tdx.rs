@@ -95,8 +95,12 @@ pub const RESERVED_ATTRIBUTES: CheckName = numbered(15, "tdx.reserved-attributes
 pub const MIGRATABLE: CheckName = numbered(15, "tdx.migratable");
 /// The trust domain sees no exception when the host takes a page away.
 pub const SEPT_VE_DISABLE: CheckName = numbered(15, "tdx.sept-ve-disable");
-/// The features that the trust domain may use are wanted.
-pub const XFAM: CheckName = numbered(16, "tdx.xfam");
+/// No attribute is set but those that have a check of their own, and those allowed.
+pub const ATTRIBUTES_ALLOWED: CheckName = numbered(15, "tdx.attributes-allowed");
+/// The trust domain has the features that it must have.
+pub const XFAM_REQUIRED: CheckName = numbered(16, "tdx.xfam-required");
+/// It has no other features than those that it may have.
+pub const XFAM_ALLOWED: CheckName = numbered(16, "tdx.xfam-allowed");
 /// The trust domain's measurement is a reference value.
 pub const MR_TD: CheckName = numbered(17, "tdx.mr-td");
 /// The run-time registers are those of that reference value, and it covers what is required.
@@ -162,7 +166,9 @@ pub const CHECKS: &[CheckName] = &[
     RESERVED_ATTRIBUTES,
     MIGRATABLE,
     SEPT_VE_DISABLE,
-    XFAM,
+    ATTRIBUTES_ALLOWED,
+    XFAM_REQUIRED,
+    XFAM_ALLOWED,
     MR_TD,
     RTMR,
     EVENT_LOG,

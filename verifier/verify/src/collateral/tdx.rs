@@ -80,6 +80,11 @@ pub struct TcbFacts {
     pub status: TcbStatus,
     /// The advisories that are open at this level, such as `INTEL-SA-00837`.
     pub advisories: Vec<String>,
+    /// The same since the TDX module was updated under the running trust domain, where the quote says
+    /// what runs now and `status` does not say it already.
+    pub current_status: Option<TcbStatus>,
+    /// The advisories that are open at that level.
+    pub current_advisories: Vec<String>,
     /// The lower of the evaluation numbers of TCB information and quoting enclave's identity.
     pub evaluation_number: u32,
     /// When the platform's level came out, as Intel writes it.

@@ -13,9 +13,11 @@
 use super::cursor::Cursor;
 use thiserror::Error;
 
-/// The longest log. The table is 64 KiB.
-pub const MAX_LOG_LEN: usize = 64 * 1024;
-/// The most events of a log. A boot by GRUB makes about 200.
+/// The longest log: as long as the collector sends (`agent/evidence/src/tdx/event_log.rs`), since a
+/// longer one is refused before any policy is asked whether it matters.
+pub const MAX_LOG_LEN: usize = 80 * 1024;
+/// The most events of a log. A boot by GRUB makes about 200, and with SHA-384 digests, which replay
+/// needs, no more than 1241 are as long as [`MAX_LOG_LEN`].
 pub const MAX_EVENTS: usize = 2048;
 /// `TPM_ALG_SHA384`.
 pub const SHA384: u16 = 0x000c;

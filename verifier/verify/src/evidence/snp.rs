@@ -256,7 +256,8 @@ fn tcbs_of(report: &SnpReport) -> Option<Tcbs> {
     let product = if report.version >= 3 {
         let [family, model, _] = report.cpuid;
         SnpProduct::of_cpuid(family, model)?
-    } else if report.chip_id.iter().skip(8).all(|byte| *byte == 0) {
+    } else if report.chip_id != [0; 64] && report.chip_id.iter().skip(8).all(|byte| *byte == 0) {
+        // A chip id that is masked is zero on every product, and tells none of them.
         SnpProduct::Turin
     } else {
         SnpProduct::Milan

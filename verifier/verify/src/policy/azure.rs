@@ -1,6 +1,7 @@
 //! `[azure]`: which confidential VMs on Azure are wanted. What is below the virtual TPM has tables of
 //! its own, in the form of `[snp]` and `[tdx]`: a report that a guest asks for itself must never
-//! pass for the paravisor's, whose measurements stand here and nowhere else.
+//! pass for the paravisor's. It has the same launch measurement; what tells the two apart is the
+//! privilege level, so that `[azure.snp]` takes no `vmpl` but `[0]`.
 //!
 //! ```toml
 //! [azure]
@@ -13,14 +14,16 @@
 //! vm-ids = "any"
 //! requires-coverage = ["kernel", "initrd", "command-line"]
 //!
-//! [azure.snp]   # every field of [snp], and [[azure.snp.reference]] for the paravisor
+//! [azure.snp]   # every field of [snp], vmpl = [0], and [[azure.snp.reference]] for the paravisor
 //! [azure.tdx]   # every field of [tdx]
 //!
 //! [[azure.reference]]
 //! name = "image 2026-11"
-//! # Every PCR that is stated has to be in the quote. What boots is measured into PCR 4, so that
-//! # without it nothing but the firmware is covered.
-//! pcrs = { 4 = "<64 digits>", 9 = "<64 digits>" }
+//! # Every PCR that is stated has to be in the quote. The program that boots is measured into PCR 4:
+//! # the kernel is covered only where it is stated. A command line from elsewhere goes into 8 (GRUB)
+//! # or 12 (systemd-stub), and an initrd from elsewhere into 9 (GRUB and the kernel) or 12, so that
+//! # these are covered where one of them is stated too; the disk, where either is.
+//! pcrs = { 4 = "<64 digits>", 9 = "<64 digits>", 12 = "<64 digits>" }
 //! covers = ["kernel", "initrd", "command-line"]
 //! ```
 
@@ -111,6 +114,9 @@ impl AzurePolicy {
         danger_test_anchors: &Stated<Vec<[u8; 32]>>,
         text: &TomlText<'_>,
     ) -> Result<Self, FileError> {
+        if let Some(snp) = &form.snp {
+            snp.is_of_vmpl_0(text)?;
+        }
         let hardware = AttestationPolicy {
             danger_accept_sample: Stated {
                 value: false,
@@ -150,10 +156,7 @@ impl PcrReferences {
             let pcrs = text.converted(form.pcrs, |list| numbered(&list))?;
             let covers_at = form.covers.span();
             let covers = coverage(text, form.covers)?;
-            let beyond_firmware = covers.value.iter().any(|part| *part != Coverage::Firmware);
-            if covers.value.is_empty() || (beyond_firmware && !pcrs.value.contains_key(&4)) {
-                let reason = "a reference value covers nothing, or more than the firmware \
-                              without PCR 4";
+            if let Some(reason) = unmeasured(&covers.value, &pcrs.value) {
                 let at = Spanned::new(covers_at, ());
                 return Err(text.error(&at, reason, "state what was measured, and where"));
             }
@@ -163,6 +166,10 @@ impl PcrReferences {
                 line: pcrs.line,
                 pcrs: pcrs.value,
             });
+        }
+        if requires.get_ref().is_empty() {
+            let reason = "nothing is required of what boots";
+            return Err(text.error(&requires, reason, "state what has to be covered"));
         }
         Ok(Self {
             values,
@@ -207,6 +214,11 @@ impl PcrReferences {
 }
 
 impl PcrReference {
+    /// Whether it states this PCR.
+    pub(crate) fn states(&self, index: usize) -> bool {
+        self.pcrs.contains_key(&index)
+    }
+
     /// The PCRs that are not as stated, or not quoted.
     fn differing(&self, quoted: &Pcrs) -> Vec<String> {
         let stated = self.pcrs.iter();
@@ -215,6 +227,32 @@ impl PcrReference {
             .map(|(index, _)| format!("PCR{index}"))
             .collect()
     }
+}
+
+/// Why PCRs do not cover what is said. A host edits what it stores: a boot loader's entry, a file
+/// beside the image. What of that is not in a stated register may be anything.
+fn unmeasured(covers: &BTreeSet<Coverage>, pcrs: &Pcrs) -> Option<String> {
+    if covers.is_empty() {
+        return Some("a reference value covers nothing".to_owned());
+    }
+    let has = |index: &usize| pcrs.contains_key(index);
+    covers.iter().find_map(|part| {
+        let beside: &[usize] = match part {
+            Coverage::Firmware => return None,
+            Coverage::Kernel => &[4],
+            Coverage::Initrd => &[9, 12],
+            Coverage::CommandLine => &[8, 12],
+            Coverage::Disk => &[8, 9, 12],
+        };
+        let holds = has(&4) && beside.iter().any(has);
+        let needed: Vec<String> = beside.iter().map(usize::to_string).collect();
+        (!holds).then(|| {
+            format!(
+                "{part} is covered only where PCR 4 is stated, and one of {}",
+                needed.join(", ")
+            )
+        })
+    })
 }
 
 fn numbered(list: &BTreeMap<String, String>) -> Result<Pcrs, String> {

@@ -132,7 +132,7 @@ pub(crate) fn reference_values<const N: usize>(
     }
     Ok(ReferenceValues {
         values,
-        requires: coverage(text, requires)?,
+        requires: coverage_with_firmware(text, requires)?,
     })
 }
 
@@ -141,14 +141,38 @@ pub(crate) fn coverage(
     text: &TomlText<'_>,
     list: Spanned<Vec<Coverage>>,
 ) -> Result<Stated<BTreeSet<Coverage>>, FileError> {
+    text.converted(list, |list| without_doubles(&list))
+}
+
+/// What a launch measurement has to cover: one that covers no firmware measures nothing, and an
+/// empty list would take whatever is measured without a word about it.
+pub(crate) fn coverage_with_firmware(
+    text: &TomlText<'_>,
+    list: Spanned<Vec<Coverage>>,
+) -> Result<Stated<BTreeSet<Coverage>>, FileError> {
     text.converted(list, |list| {
-        let set: BTreeSet<Coverage> = list.iter().copied().collect();
-        if set.len() == list.len() {
+        let set = without_doubles(&list)?;
+        if set.contains(&Coverage::Firmware) {
             Ok(set)
         } else {
-            Err("something is listed twice".to_owned())
+            Err("at least \"firmware\" has to be covered".to_owned())
         }
     })
+}
+
+fn without_doubles(list: &[Coverage]) -> Result<BTreeSet<Coverage>, String> {
+    let set: BTreeSet<Coverage> = list.iter().copied().collect();
+    if set.len() == list.len() {
+        Ok(set)
+    } else {
+        Err("something is listed twice".to_owned())
+    }
+}
+
+/// Whether everything that is loaded at boot is covered, from the kernel on.
+pub(crate) fn covers_boot(covers: &BTreeSet<Coverage>) -> bool {
+    let boot = [Coverage::Kernel, Coverage::Initrd, Coverage::CommandLine];
+    boot.iter().all(|part| covers.contains(part))
 }
 
 fn listed(coverage: &[Coverage]) -> String {

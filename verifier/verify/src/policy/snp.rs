@@ -113,9 +113,9 @@ pub(super) struct SnpForm {
     platform_ciphertext_hiding: Form<bool>,
     platform_alias_check: Form<bool>,
     platform_tio: Form<bool>,
-    platform_unknown_bits: Form<u64>,
-    required_launch_mitigations: Form<u64>,
-    required_current_mitigations: Form<u64>,
+    platform_unknown_bits: Form<BitsForm>,
+    required_launch_mitigations: Form<BitsForm>,
+    required_current_mitigations: Form<BitsForm>,
     chip_ids: Form<Vec<String>>,
     report_ids: Form<Vec<String>>,
     requires_coverage: Spanned<Vec<Coverage>>,
@@ -135,6 +135,17 @@ enum HostDataForm {
     List(Vec<String>),
 }
 
+/// TOML's numbers end at bit 62.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "neither \"any\", a number, nor 64 bits as 16 hexadecimal digits"
+)]
+enum BitsForm {
+    Number(u64),
+    Digits(String),
+}
+
 #[derive(Deserialize)]
 enum InitDataWord {
     #[serde(rename = "init-data")]
@@ -151,10 +162,24 @@ struct TcbForm {
     microcode: u8,
 }
 
+impl SnpForm {
+    /// Under Azure's paravisor, which is all that tells its report from its guest's.
+    pub(super) fn is_of_vmpl_0(&self, text: &TomlText<'_>) -> Result<(), FileError> {
+        match self.vmpl.get_ref() {
+            WantedForm::Is(levels) if *levels == [0] => Ok(()),
+            WantedForm::Is(_) | WantedForm::Any(_) => Err(text.error(
+                &self.vmpl,
+                "the paravisor runs at VMPL 0, and vmpl alone tells its report from its guest's",
+                "write vmpl = [0]",
+            )),
+        }
+    }
+}
+
 impl SnpPolicy {
     pub(super) fn read(form: SnpForm, text: &TomlText<'_>) -> Result<Self, FileError> {
         let flag = |form: Form<bool>| text.wanted_as_is(form);
-        let bits = |form: Form<u64>| text.wanted_as_is(form);
+        let bits = |form: Form<BitsForm>| text.wanted(form, bits_of);
         Ok(Self {
             minimum_report_version: text.converted(form.minimum_report_version, known_version)?,
             signing_keys: text.stated(form.signing_keys),
@@ -245,6 +270,13 @@ fn known_version(version: u32) -> Result<u32, String> {
         Ok(version)
     } else {
         Err(format!("reports have versions 2 to 5, not {version}"))
+    }
+}
+
+fn bits_of(form: BitsForm) -> Result<u64, String> {
+    match form {
+        BitsForm::Number(bits) => Ok(bits),
+        BitsForm::Digits(digits) => bytes_of(&digits).map(u64::from_be_bytes),
     }
 }
 

@@ -16,10 +16,13 @@
 //! danger-allow-migration = false
 //! # Azure's trust domains have it clear.
 //! sept-ve-disable = true
+//! # Attributes that may be set besides those above, such as PERFMON (bit 63) or SERVTD_EXT (bit 17).
+//! td-attributes-allowed = "0000000000000000"
 //! # Bits that must be set, and bits that may be: 64 bits in hexadecimal, most significant first.
 //! xfam-required = "0000000000000003"
 //! xfam-allowed = "000000000006dae7"
 //! event-log = "replayed"
+//! # At least the firmware.
 //! requires-coverage = ["firmware", "kernel", "initrd", "command-line"]
 //! mr-config-id = "any"
 //! mr-owner = "any"
@@ -43,7 +46,7 @@
 //! ```
 
 use super::hexadecimal::bytes_of;
-use super::reference::{Coverage, coverage};
+use super::reference::{Coverage, coverage_with_firmware};
 use super::wanted::{Wanted, WantedForm};
 use crate::collateral::TcbStatus;
 use crate::strict_toml::{FileError, Stated, TomlText};
@@ -70,6 +73,7 @@ pub struct TdxPolicy {
     pub(crate) danger_allow_profiling: Stated<bool>,
     pub(crate) danger_allow_migration: Stated<bool>,
     pub(crate) sept_ve_disable: Stated<Wanted<bool>>,
+    pub(crate) td_attributes_allowed: Stated<Wanted<u64>>,
     pub(crate) xfam_required: Stated<Wanted<u64>>,
     pub(crate) xfam_allowed: Stated<Wanted<u64>>,
     pub(crate) event_log: Stated<Wanted<EventLogUse>>,
@@ -131,6 +135,7 @@ pub(crate) struct TdxForm {
     danger_allow_profiling: Spanned<bool>,
     danger_allow_migration: Spanned<bool>,
     sept_ve_disable: Spanned<WantedForm<bool>>,
+    td_attributes_allowed: Spanned<WantedForm<String>>,
     xfam_required: Spanned<WantedForm<String>>,
     xfam_allowed: Spanned<WantedForm<String>>,
     event_log: Spanned<WantedForm<EventLogUse>>,
@@ -184,10 +189,11 @@ impl TdxPolicy {
             danger_allow_profiling: text.stated(form.danger_allow_profiling),
             danger_allow_migration: text.stated(form.danger_allow_migration),
             sept_ve_disable: text.wanted_as_is(form.sept_ve_disable)?,
+            td_attributes_allowed: text.wanted(form.td_attributes_allowed, bits)?,
             xfam_required: text.wanted(form.xfam_required, bits)?,
             xfam_allowed: text.wanted(form.xfam_allowed, bits)?,
             event_log: text.wanted_as_is(form.event_log)?,
-            requires_coverage: coverage(text, form.requires_coverage)?,
+            requires_coverage: coverage_with_firmware(text, form.requires_coverage)?,
             mr_config_id: text.wanted(form.mr_config_id, registers)?,
             mr_owner: text.wanted(form.mr_owner, registers)?,
             mr_owner_config: text.wanted(form.mr_owner_config, registers)?,

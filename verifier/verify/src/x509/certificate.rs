@@ -198,6 +198,9 @@ impl Certificate {
         if SignatureAlgorithm::of_der(&self.algorithm)? != algorithm {
             return Err(SignatureFault::OtherAlgorithm(algorithm));
         }
+        if self.issuer != issuer.subject {
+            return Err(SignatureFault::OtherIssuer);
+        }
         let signature = self.parsed.signature().as_bytes();
         let signature = signature.ok_or(SignatureFault::Invalid)?;
         let key = issuer.public_key();

@@ -38,6 +38,9 @@ pub enum SignatureFault {
     /// It is another than the one that is required.
     #[error("the signature is of another algorithm than {0:?}")]
     OtherAlgorithm(SignatureAlgorithm),
+    /// It is of another name than its issuer's.
+    #[error("the issuer that it names is not the subject of the one above it")]
+    OtherIssuer,
     /// It does not verify.
     #[error("the signature is not valid under this key")]
     Invalid,

@@ -95,6 +95,25 @@ pub(super) const DEFECTS: &[Defect] = &[
         "vcek-signed-with-another-salt-than-stated",
         || changed(|d| d.chain.vek.salt = Salt::Len32Stated48),
     ),
+    defect("snp.vek-signature", "vcek-of-another-issuers-name", || {
+        changed(|d| d.chain.vek.issuer = "SEV-Genoa".to_owned())
+    }),
+    defect(
+        "snp.critical-extensions",
+        "vcek-with-an-unknown-critical-extension",
+        || {
+            let unknown = ("1.3.6.1.4.1.3704.1.99", true, ia5("read me"));
+            changed(|d| d.chain.vek.extensions.push(unknown))
+        },
+    ),
+    defect(
+        "snp.critical-extensions",
+        "intermediate-with-name-constraints",
+        || {
+            let constraints = ("2.5.29.30", true, sequence(&[]));
+            changed(|d| d.chain.intermediate.extensions.push(constraints))
+        },
+    ),
     defect("snp.certificate-dates", "vcek-expired", || {
         changed(|d| d.chain.vek.not_after = "261121235959Z")
     }),
@@ -228,6 +247,12 @@ pub(super) const DEFECTS: &[Defect] = &[
             let cpuid = d.report.cpuid;
             d.report.be_of_version(2);
             d.report.cpuid = cpuid;
+        })
+    }),
+    defect("snp.requester", "asked-for-by-the-host", || {
+        changed(|d| {
+            d.report.vmpl = u32::MAX;
+            d.policy.waive("vmpl");
         })
     }),
     defect("snp.init-data", "init-data-that-was-not-launched", || {

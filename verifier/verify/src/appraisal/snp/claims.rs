@@ -3,11 +3,11 @@
 
 use crate::authenticity::SnpFacts;
 use crate::evidence::{GuestPolicy, Tcb, is_set};
-use crate::policy::SigningKey;
+use crate::policy::{ReferenceValue, SigningKey};
 use crate::verdict::Claims;
 use serde_json::{Map, Value};
 
-pub(super) fn claims(facts: &SnpFacts) -> Claims {
+pub(super) fn claims(facts: &SnpFacts, reference: Option<&ReferenceValue<48>>) -> Claims {
     let report = &facts.report;
     let policy = report.policy;
     let (abi_major, abi_minor) = policy.abi();
@@ -28,6 +28,7 @@ pub(super) fn claims(facts: &SnpFacts) -> Claims {
     claims.state("measurement", hex(&report.measurement));
     claims.state("report_data", hex(&report.report_data));
     claims.state("init_data", hex(&report.host_data));
+    claims.state("init_data_bound", facts.binds_init_data);
     claims.state("family_id", hex(&report.family_id));
     claims.state("image_id", hex(&report.image_id));
     claims.state("id_key_digest", hex(&report.id_key_digest));
@@ -62,6 +63,9 @@ pub(super) fn claims(facts: &SnpFacts) -> Claims {
     claims.state("reported_tcb_tee", reported.tee);
     claims.state("reported_tcb_snp", reported.snp);
     claims.state("reported_tcb_microcode", reported.microcode);
+    if let Some(reference) = reference {
+        claims.state_reference(&reference.name, &reference.covers);
+    }
     claims
 }
 

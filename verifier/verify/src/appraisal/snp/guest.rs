@@ -5,10 +5,12 @@ use crate::authenticity::SnpFacts;
 use crate::checks::snp as checks;
 use crate::evidence::GuestPolicy;
 use crate::ledger::Ledger;
-use crate::policy::{HostData, SnpPolicy};
+use crate::policy::{HostData, ReferenceValue, SnpPolicy};
 
 /// What [`booted`] found.
-pub(super) struct Booted {
+pub(super) struct Booted<'a> {
+    /// The reference value that the measurement is.
+    pub(super) reference: Option<&'a ReferenceValue<48>>,
     /// The measurement, and who signed for it.
     pub(super) measured: bool,
     /// Privilege level and host data.
@@ -79,12 +81,17 @@ pub(super) fn allowances(facts: &SnpFacts, policy: &SnpPolicy, ledger: &mut Ledg
 }
 
 /// Checks 20 to 22 and 24 to 26.
-pub(super) fn booted(facts: &SnpFacts, policy: &SnpPolicy, ledger: &mut Ledger) -> Booted {
+pub(super) fn booted<'a>(
+    facts: &SnpFacts,
+    policy: &'a SnpPolicy,
+    ledger: &mut Ledger,
+) -> Booted<'a> {
     let report = &facts.report;
     let vmpl = ledger.want(checks::VMPL, &policy.vmpl, |wanted| {
         one_of("privilege level", &report.vmpl, wanted)
     });
     let found = policy.references.find(&report.measurement);
+    let reference = found.as_ref().ok().copied();
     let mut measured = ledger.hold(
         checks::MEASUREMENT,
         policy.references.line(),
@@ -120,6 +127,7 @@ pub(super) fn booted(facts: &SnpFacts, policy: &SnpPolicy, ledger: &mut Ledger) 
         at_least("guest SVN", report.guest_svn, *least)
     });
     Booted {
+        reference,
         measured,
         configured: vmpl && host_data,
     }

@@ -37,11 +37,24 @@ pub(super) fn of(facts: &TdxFacts, reference: Option<&TdxReference>) -> Claims {
         claims.state("mr_service_td", hex(&v15.mr_service_td));
         if let Some(ex) = &v15.ex {
             claims.state("td_id", hex(&ex.td_id));
+            claims.state("vm_id", ex.vm_id);
+            claims.state("device_info", hex(&ex.device_info));
+            claims.state(
+                "current_service_td_hash",
+                hex(&ex.current_service_td_hash),
+            );
         }
     }
+    claims.state("init_data_bound", facts.binds_init_data);
     claims.state("tcb_status", tcb.status.to_string());
     let advisories = tcb.advisories.iter().map(|id| Value::from(id.as_str()));
     claims.state("advisory_ids", advisories.collect::<Vec<_>>());
+    if let Some(status) = tcb.current_status {
+        claims.state("current_tcb_status", status.to_string());
+    }
+    let advisories = tcb.current_advisories.iter();
+    let advisories = advisories.map(|id| Value::from(id.as_str()));
+    claims.state("current_advisory_ids", advisories.collect::<Vec<_>>());
     claims.state("tcb_evaluation_number", tcb.evaluation_number);
     claims.state("tcb_date", tcb.level_date.as_str());
     claims.state("fmspc", hex(&tcb.fmspc));
@@ -49,12 +62,7 @@ pub(super) fn of(facts: &TdxFacts, reference: Option<&TdxReference>) -> Claims {
         claims.state("platform_instance", hex(instance));
     }
     if let Some(reference) = reference {
-        claims.state("reference_value", reference.name.as_str());
-        let covers = reference
-            .covers
-            .iter()
-            .map(|part| Value::from(part.to_string()));
-        claims.state("covers", covers.collect::<Vec<_>>());
+        claims.state_reference(&reference.name, &reference.covers);
     }
     claims
 }

@@ -4,6 +4,7 @@
 //! says beside its digest, and nothing here reads that.
 
 use crate::authenticity::TdxFacts;
+use crate::budget::Budget;
 use crate::checks::tdx::EVENT_LOG;
 use crate::evidence::ccel::{EventLog, SHA384};
 use crate::ledger::Ledger;
@@ -11,11 +12,18 @@ use crate::policy::TdxPolicy;
 use aws_lc_rs::digest;
 
 /// Check 18, second half.
-pub(super) fn check(facts: &TdxFacts, policy: &TdxPolicy, ledger: &mut Ledger) -> bool {
+pub(super) fn check(
+    facts: &TdxFacts,
+    policy: &TdxPolicy,
+    budget: &mut Budget,
+    ledger: &mut Ledger,
+) -> bool {
     ledger.want(EVENT_LOG, &policy.event_log, |_| {
         let log = facts.event_log.as_deref();
         let log = log.ok_or("no event log came with the quote")?;
         let log = EventLog::parse(log).map_err(|fault| fault.to_string())?;
+        let paid = budget.spend_events(log.events().len());
+        paid.map_err(|exceeded| exceeded.to_string())?;
         let replayed = replay(&log)?;
         for (index, (replayed, found)) in replayed.iter().zip(&facts.report.rtmr).enumerate() {
             if replayed != found {

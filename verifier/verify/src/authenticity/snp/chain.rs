@@ -17,7 +17,13 @@ use crate::ledger::Ledger;
 use crate::policy::{SigningKey, Wanted};
 use crate::verdict::Anchor;
 use crate::x509::{Certificate, Crl, SignatureAlgorithm};
+use der::asn1::ObjectIdentifier;
+use der::oid::AssociatedOid;
 use std::sync::Arc;
+use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
+
+/// The critical extensions that check 8 looks at. AMD has no other.
+const UNDERSTOOD: [ObjectIdentifier; 2] = [BasicConstraints::OID, KeyUsage::OID];
 
 /// A chain that leads from a pinned root to the VEK. It has no constructor but the check.
 pub(super) struct Chain {
@@ -75,6 +81,7 @@ impl Chain {
         parts.signatures_above_vek(bench, budget, ledger)?;
         parts.intermediate_is(&names.common_name(product), ledger)?;
         parts.vek_signature(bench, budget, ledger)?;
+        parts.critical_extensions(ledger)?;
         parts.dates(bench.now_secs, ledger)?;
         vek::form(&parts.vek, names.vek_common_name, ledger)?;
         parts.revocation(bench, budget, ledger)?;
@@ -141,14 +148,30 @@ impl Parts<'_> {
         ledger.check(checks::VEK_SIGNATURE, signed)
     }
 
-    /// Check 10.
-    fn dates(&self, now_secs: u64, ledger: &mut Ledger) -> Result<(), Refusal> {
-        let parts = [
+    /// Check 9: what its issuer calls critical has to be understood (RFC 5280, 4.2).
+    fn critical_extensions(&self, ledger: &mut Ledger) -> Result<(), Refusal> {
+        let unknown = self.all().into_iter().find_map(|(which, certificate)| {
+            let mut critical = certificate.critical_extensions();
+            let oid = critical.find(|oid| !UNDERSTOOD.contains(oid))?;
+            Some(SnpRefusal::CriticalExtension {
+                which,
+                oid: oid.to_string(),
+            })
+        });
+        ledger.check(checks::CRITICAL_EXTENSIONS, unknown.map_or(Ok(()), Err))
+    }
+
+    fn all(&self) -> [(&'static str, &Certificate); 3] {
+        [
             (ROOT, &self.root),
             ("intermediate", &self.intermediate),
             ("VEK", &self.vek),
-        ];
-        let outdated = parts.into_iter().find(|(_, c)| !c.is_valid_at(now_secs));
+        ]
+    }
+
+    /// Check 10.
+    fn dates(&self, now_secs: u64, ledger: &mut Ledger) -> Result<(), Refusal> {
+        let outdated = self.all().into_iter().find(|(_, c)| !c.is_valid_at(now_secs));
         let result = outdated.map_or(Ok(()), |(which, certificate)| {
             let (from_secs, to_secs) = certificate.validity_secs();
             Err(SnpRefusal::Dates {

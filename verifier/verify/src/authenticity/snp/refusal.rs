@@ -73,6 +73,14 @@ pub enum SnpRefusal {
     /// Check 8.
     #[error("the key usage of the {0} certificate does not let it sign certificates")]
     KeyUsage(&'static str),
+    /// Check 9.
+    #[error("the {which} certificate has the critical extension {oid}, which nothing here understands")]
+    CriticalExtension {
+        /// Which.
+        which: &'static str,
+        /// The extension.
+        oid: String,
+    },
     /// Check 10.
     #[error(
         "the {which} certificate is valid from {from_secs} to {to_secs} and not at {now_secs} \
@@ -156,6 +164,9 @@ pub enum SnpRefusal {
     /// Check 16.
     #[error("the signature is not the VEK's over this report")]
     Signature,
+    /// Check 20.
+    #[error("the report is of VMPL {0}: no guest asked for it")]
+    Requester(u32),
     /// Check 17.
     #[error("{0} are reserved in this version, and not zero")]
     Reserved(&'static str),

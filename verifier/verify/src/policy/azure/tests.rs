@@ -27,7 +27,16 @@ fn every_field_is_stated_and_each_hardware_has_its_own_section() {
     assert!(read.admits(Tee::AzSnpVtpm).is_err() && read.admits(Tee::AzTdxVtpm).is_err());
     let loose = include_str!("../snp/loose.toml");
     let (_, snp) = loose.split_once("[snp]\n").unwrap();
-    let snp = snp.replace("[snp.", "[azure.snp.");
+    let any = snp.replace("[snp.", "[azure.snp.");
+    for vmpl in ["\"any\"", "[]", "[0, 2]", "[2]"] {
+        let other = any.replace("vmpl = \"any\"", &format!("vmpl = {vmpl}"));
+        let text = format!("{HEAD}[azure.snp]\n{other}");
+        let refused = AttestationPolicy::parse(&text, "policy.toml").unwrap_err();
+        let line = text.lines().position(|line| line.starts_with("vmpl")).unwrap() + 1;
+        assert_eq!(usize::try_from(refused.line), Ok(line), "{refused}");
+        assert!(refused.remedy.contains("[0]"), "{refused}");
+    }
+    let snp = any.replace("vmpl = \"any\"", "vmpl = [0]");
     let read = policy(&format!("[azure.snp]\n{snp}")).unwrap();
     assert!(read.admits(Tee::AzSnpVtpm).is_ok());
     assert!(read.admits(Tee::AzTdxVtpm).is_err());
@@ -42,6 +51,9 @@ fn every_field_is_stated_and_each_hardware_has_its_own_section() {
     }
     let refused = AttestationPolicy::parse(&HEAD.replace("\"bound\"", "\"bond\""), "policy.toml");
     assert_eq!(refused.unwrap_err().line, 5);
+    let refused = AttestationPolicy::parse(&HEAD.replace("[\"kernel\"]", "[]"), "policy.toml");
+    let refused = refused.unwrap_err();
+    assert!(refused.line == 10 && refused.reason.contains("nothing is required"));
 }
 
 #[test]
@@ -73,7 +85,11 @@ fn a_match_has_every_stated_pcr_and_covers_what_is_required() {
             &format!("{}, {}", pcr("4", "0a"), pcr("9", "0b")),
             "\"kernel\"",
         ),
-        reference("b", &pcr("4", "0c"), "\"initrd\""),
+        reference(
+            "b",
+            &format!("{}, {}", pcr("4", "0c"), pcr("9", "0b")),
+            "\"initrd\"",
+        ),
     ];
     let read = policy(&text.concat()).unwrap();
     let found = |pcrs: &[(usize, u8)]| {
@@ -86,9 +102,29 @@ fn a_match_has_every_stated_pcr_and_covers_what_is_required() {
     assert!(other.ends_with("another PCR9"), "{other}");
     let unquoted = found(&[(4, 10)]).unwrap_err();
     assert!(unquoted.ends_with("another PCR9"), "{unquoted}");
-    let uncovered = found(&[(4, 12)]).unwrap_err();
+    let uncovered = found(&[(4, 12), (9, 11)]).unwrap_err();
     assert!(uncovered.ends_with("does not cover kernel"), "{uncovered}");
     let none = policy("").unwrap();
     let none = none.azure().unwrap().measurements.find(&Pcrs::new());
     assert_eq!(none.unwrap_err(), "there are no reference values");
+}
+
+#[test]
+fn what_a_host_may_edit_is_covered_only_by_the_pcr_that_it_is_measured_into() {
+    for (covers, with) in [
+        ("kernel", &[][..]),
+        ("initrd", &["9", "12"][..]),
+        ("command-line", &["8", "12"][..]),
+        ("disk", &["8", "9", "12"][..]),
+    ] {
+        let covers = format!("\"{covers}\"");
+        let one = |pcrs: String| policy(&reference("a", &pcrs, &covers));
+        assert_eq!(one(pcr("4", "0a")).is_ok(), with.is_empty(), "{covers}");
+        for other in ["0", "8", "9", "11", "12"] {
+            let both = format!("{}, {}", pcr("4", "0a"), pcr(other, "0b"));
+            let is_covered = with.is_empty() || with.contains(&other);
+            assert_eq!(one(both).is_ok(), is_covered, "{covers} by {other}");
+            assert!(one(pcr(other, "0b")).is_err(), "{covers} without PCR 4");
+        }
+    }
 }

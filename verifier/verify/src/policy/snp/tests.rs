@@ -66,9 +66,24 @@ fn values_of_another_form_name_their_line() {
             "vcek",
         ),
         (
-            "requires-coverage = []",
+            "requires-coverage = [\"firmware\"]",
             "requires-coverage = [\"moon\"]",
             "firmware",
+        ),
+        (
+            "requires-coverage = [\"firmware\"]",
+            "requires-coverage = []",
+            "at least \"firmware\"",
+        ),
+        (
+            "requires-coverage = [\"firmware\"]",
+            "requires-coverage = [\"kernel\"]",
+            "at least \"firmware\"",
+        ),
+        (
+            "platform-unknown-bits = \"any\"",
+            "platform-unknown-bits = \"80\"",
+            "8 bytes",
         ),
         (
             "turin = \"any\"",
@@ -114,7 +129,7 @@ fn a_reference_value_has_a_name_and_covers_something() {
 #[test]
 fn a_match_that_covers_too_little_is_told() {
     let text = LOOSE.replace(
-        "requires-coverage = []",
+        "requires-coverage = [\"firmware\"]",
         "requires-coverage = [\"firmware\", \"kernel\"]",
     );
     let text = format!(
@@ -134,4 +149,18 @@ fn a_match_that_covers_too_little_is_told() {
             .unwrap_err()
             .contains("no reference value")
     );
+}
+
+#[test]
+fn the_highest_bit_is_written_in_digits() {
+    let text = LOOSE
+        .replace(
+            "required-launch-mitigations = \"any\"",
+            "required-launch-mitigations = \"8000000000000000\"",
+        )
+        .replace("platform-unknown-bits = \"any\"", "platform-unknown-bits = 0x40");
+    let policy = parse(&text).unwrap();
+    let snp = policy.snp().unwrap();
+    assert_eq!(snp.required_launch_mitigations.value, Wanted::Is(1 << 63));
+    assert_eq!(snp.platform_unknown_bits.value, Wanted::Is(0x40));
 }

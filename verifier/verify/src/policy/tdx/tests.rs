@@ -20,6 +20,7 @@ fn good() -> String {
          danger-allow-profiling = false\n\
          danger-allow-migration = false\n\
          sept-ve-disable = true\n\
+         td-attributes-allowed = \"0000000000020000\"\n\
          xfam-required = \"0000000000000003\"\n\
          xfam-allowed = \"000000000006dae7\"\n\
          event-log = \"replayed\"\n\
@@ -76,7 +77,18 @@ fn values_of_a_wrong_form_are_refused() {
         ("\"up-to-date\"", "\"sw-hardening-needed\"", "twice"),
         ("evaluation = 17", "evaluation = -1", "neither"),
         ("attributes = \"0000", "attributes = \"0x00", "8 bytes"),
-        ("allowed = \"0000", "allowed = \"", "8 bytes"),
+        ("attributes-allowed = \"0000", "attributes-allowed = \"", "8 bytes"),
+        ("xfam-allowed = \"0000", "xfam-allowed = \"", "8 bytes"),
+        (
+            "requires-coverage = [\"firmware\", ",
+            "requires-coverage = [",
+            "firmware",
+        ),
+        (
+            "requires-coverage = [\"firmware\", \"kernel\"]",
+            "requires-coverage = []",
+            "firmware",
+        ),
         ("\"replayed\"", "\"ignored\"", "neither"),
         ("\"none\"", "\"nobody\"", "neither"),
         ("\"none\"", "[\"00\"]", "48 bytes"),
