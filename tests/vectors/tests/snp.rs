@@ -111,6 +111,7 @@ fn what_a_test_anchor_vouches_for_is_never_genuine() {
     assert_eq!(verdict.anchor(), Anchor::Test);
     assert!(!verdict.is_genuine() && verdict.is_simulated());
     assert_eq!(verdict.vector().hardware, 0);
+    assert_eq!(verdict.vector().runtime_opaque, 0, "nor is memory hidden");
     assert_eq!(verdict.claims().claim("test-anchor"), Some(&true.into()));
 }
 
