@@ -241,7 +241,8 @@ fn a_real_tdx_machine_holds_up_to_intels_collateral() {
         "{head}[azure.tdx]\ntcb-status = [\"up-to-date\"]\nadvisories = \"any\"\n\
          minimum-tcb-evaluation = \"any\"\nmr-seam = \"any\"\nmr-signer-seam = \"any\"\n\
          seam-attributes = \"any\"\ndanger-allow-debug = false\ndanger-allow-profiling = false\n\
-         danger-allow-migration = false\ntd-attributes-allowed = \"any\"\nsept-ve-disable = \"any\"\nxfam-required = \"any\"\n\
+         danger-allow-migration = false\ntd-attributes-allowed = \"any\"\n\
+         sept-ve-disable = \"any\"\nxfam-required = \"any\"\n\
          xfam-allowed = \"any\"\nevent-log = \"any\"\nrequires-coverage = [\"firmware\"]\n\
          mr-config-id = \"any\"\nmr-owner = \"any\"\nmr-owner-config = \"any\"\n\
          mr-service-td = \"any\"\nplatform-instances = \"any\"\nsmt = \"any\"\n\

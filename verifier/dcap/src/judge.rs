@@ -15,8 +15,8 @@ use nitride_verify::checks::tdx::{
 use nitride_verify::evidence::tdx_quote::TdReport;
 use nitride_verify::x509::{Certificate, Crl, SignatureAlgorithm};
 use nitride_verify::{
-    Allowance, Anchor, Budget, CheckName, Ledger, Refusal, TcbFacts, TdxCollateral, TdxEvidence, TdxRefusal,
-    TdxTrust,
+    Allowance, Anchor, Budget, CheckName, Ledger, Refusal, TcbFacts, TdxCollateral, TdxEvidence,
+    TdxRefusal, TdxTrust,
 };
 use std::time::Duration;
 

@@ -7,8 +7,8 @@ use nitride_kbs::messages::Attestation;
 use nitride_kbs::report_data::report_data;
 use nitride_kbs::token::RuntimeDataClaims;
 use nitride_verify::{
-    AttestationPolicy, Budget, BudgetExceeded, Collateral, Expected, InitDataDigest, InitDataFault, Refused,
-    UnverifiedEvidence, Verdict, judge,
+    AttestationPolicy, Budget, BudgetExceeded, Collateral, Expected, InitDataDigest, InitDataFault,
+    Refused, UnverifiedEvidence, Verdict, judge,
 };
 use thiserror::Error;
 

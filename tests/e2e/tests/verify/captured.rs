@@ -198,7 +198,8 @@ fn tdx_policy(quote: &[u8]) -> Result<String> {
          tcb-status = [\"up-to-date\"]\nadvisories = \"any\"\nminimum-tcb-evaluation = 15\n\
          mr-seam = \"any\"\nmr-signer-seam = \"any\"\nseam-attributes = \"any\"\n\
          danger-allow-debug = false\ndanger-allow-profiling = false\n\
-         danger-allow-migration = false\ntd-attributes-allowed = \"any\"\nsept-ve-disable = \"any\"\nxfam-required = \"any\"\n\
+         danger-allow-migration = false\ntd-attributes-allowed = \"any\"\n\
+         sept-ve-disable = \"any\"\nxfam-required = \"any\"\n\
          xfam-allowed = \"any\"\nevent-log = \"any\"\nrequires-coverage = [\"firmware\"]\n\
          mr-config-id = \"any\"\nmr-owner = \"any\"\nmr-owner-config = \"any\"\n\
          mr-service-td = \"none\"\nplatform-instances = \"any\"\nsmt = \"any\"\n\

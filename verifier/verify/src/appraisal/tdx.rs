@@ -155,7 +155,9 @@ fn hardware(facts: &TdxFacts, policy: &TdxPolicy, ledger: &mut Ledger) -> bool {
 fn status_is_wanted(tcb: &TcbFacts, wanted: &BTreeSet<TcbStatus>) -> Result<(), String> {
     if !wanted.contains(&tcb.status) {
         let status = tcb.status;
-        return Err(format!("TCB status is {status}, which is not among those wanted"));
+        return Err(format!(
+            "TCB status is {status}, which is not among those wanted"
+        ));
     }
     match tcb.current_status {
         Some(now) if now != TcbStatus::UpToDate && !wanted.contains(&now) => Err(format!(

@@ -74,7 +74,9 @@ pub enum SnpRefusal {
     #[error("the key usage of the {0} certificate does not let it sign certificates")]
     KeyUsage(&'static str),
     /// Check 9.
-    #[error("the {which} certificate has the critical extension {oid}, which nothing here understands")]
+    #[error(
+        "the {which} certificate has the critical extension {oid}, which nothing here understands"
+    )]
     CriticalExtension {
         /// Which.
         which: &'static str,
