@@ -1,10 +1,16 @@
 //! Every vector of Azure's confidential VMs fails the check that it is made for, and no other.
 #![forbid(unsafe_code)]
 
+use aws_lc_rs::digest::{SHA256, digest};
 use nitride_kbs::token::EarStatus;
 use nitride_vectors::azure::{DEFECTS, Draft};
+use nitride_vectors::tdx;
 use nitride_verify::checks::azure::SNP_CHECKS;
-use nitride_verify::{Anchor, CheckName, CheckOutcome};
+use nitride_verify::evidence::{PCR_COUNT, TpmQuote};
+use nitride_verify::{
+    Allegation, Anchor, AttestationPolicy, AzureAllegation, AzureHardware, Budget, CheckName,
+    CheckOutcome, Collateral, judge_allegation,
+};
 use std::collections::BTreeSet;
 
 #[test]
@@ -98,4 +104,57 @@ fn a_reference_value_for_the_kernel_alone_is_no_claim_about_the_boot() {
     let verdict = draft.judge().unwrap();
     assert_eq!(verdict.failures().count(), 0);
     assert_eq!(verdict.vector().executables, 0);
+}
+
+/// The paravisor's report over a quote of TDX, as far as the check of who asked for it: nothing in it
+/// is signed, and its runtime data name no key.
+fn refused_by(vm_id: u8) -> &'static str {
+    let runtime = b"{}";
+    let mut report = [0; 1184];
+    report[128..160].copy_from_slice(digest(&SHA256, runtime).as_ref());
+    let mut hcl_report = b"HCLA".to_vec();
+    let len = u32::try_from(runtime.len()).unwrap();
+    for word in [2, len + 0x4d4, 2, 0, 0, 0, 0] {
+        hcl_report.extend(u32::to_le_bytes(word));
+    }
+    hcl_report.extend(report);
+    for word in [len + 20, 1, 4, 1, len] {
+        hcl_report.extend(u32::to_le_bytes(word));
+    }
+    hcl_report.extend(runtime);
+    let mut spec = tdx::Spec::good_version_5(4);
+    spec.quote.vm_id = vm_id;
+    let made = spec.make().unwrap();
+    let draft = Draft::good();
+    let (head, section) = made.policy.split_once("[tdx]").unwrap();
+    let section = section.replace("[[tdx.", "[[azure.tdx.");
+    let policy = format!("{head}[azure]\n{}[azure.tdx]{section}", draft.policy);
+    let refused = judge_allegation(
+        Allegation::Azure(Box::new(AzureAllegation {
+            version: 1,
+            quote: TpmQuote {
+                signature: Vec::new(),
+                message: Vec::new(),
+                pcrs: [[0; 32]; PCR_COUNT],
+            },
+            hcl_report,
+            hardware: AzureHardware::Tdx {
+                quote: made.evidence.quote,
+            },
+        })),
+        &draft.expected,
+        &AttestationPolicy::parse(&policy, "policy.toml").unwrap(),
+        &Collateral::default(),
+        tdx::NOW_SECS,
+        &mut Budget::for_one_round(),
+    );
+    let refused = refused.unwrap_err();
+    refused.checks.last().unwrap().name.name
+}
+
+#[test]
+fn a_part_of_a_partitioned_trust_domain_is_not_its_paravisor() {
+    assert_eq!(refused_by(0), "az-tdx.attestation-key");
+    assert_eq!(refused_by(1), "az-tdx.paravisor");
+    assert_eq!(refused_by(3), "az-tdx.paravisor");
 }

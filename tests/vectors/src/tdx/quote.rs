@@ -58,6 +58,8 @@ pub struct QuoteSpec {
     pub tee_tcb_svn_2: [u8; 16],
     /// Service trust domains, from body type 3 on.
     pub mr_service_td: [u8; 48],
+    /// The virtual machine of a partitioned trust domain, in body type 4; 0 for the whole.
+    pub vm_id: u8,
     /// Service trust domains now, in body type 4.
     pub current_service_td: [u8; 48],
     /// Somebody else's key signs the quote.
@@ -120,6 +122,7 @@ impl QuoteSpec {
             report_data,
             tee_tcb_svn_2: tee_tcb_svn,
             mr_service_td: [0; 48],
+            vm_id: 0,
             current_service_td: [0; 48],
             by_another: false,
             inverted: None,
@@ -219,8 +222,9 @@ impl QuoteSpec {
             body.extend(self.mr_service_td);
         }
         if self.version == 5 && self.body_type == 4 {
-            // VM, instance, devices, and the service trust domains and platform at creation.
-            body.extend([0; 181]);
+            body.push(self.vm_id);
+            // Instance, devices, and the service trust domains and platform at creation.
+            body.extend([0; 180]);
             body.extend(self.current_service_td);
             body.extend([0; 8]);
         }
