@@ -336,7 +336,7 @@ fn folders_of_helpers_that_are_no_more_go_and_others_stay() -> Result<()> {
     let namespace = std::fs::metadata("/proc/self/ns/pid")?.ino();
     let folder = |pid| format!("nitride-{pid}-{namespace}-00000000000000aa");
     let (alive, ended) = (folder(std::process::id()), folder(u32::MAX));
-    for name in [&ended, "others", &alive] {
+    for name in [ended.as_str(), "others", &alive] {
         std::fs::create_dir(tsm.reports().join(name))?;
     }
     open(&tsm, snp_settings(None))?;
