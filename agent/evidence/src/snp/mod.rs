@@ -139,7 +139,8 @@ fn failed(error: impl Into<InterfaceError>) -> CollectError {
 /// The privilege level that the kernel says it runs at (Linux 6.11).
 fn own_vmpl(path: &Path) -> Option<u32> {
     let text = std::fs::read_to_string(path).ok()?;
-    text.trim_end().parse().ok().filter(|vmpl| *vmpl <= 3)
+    let vmpl = text.trim_end().parse::<u32>().ok()?;
+    (vmpl <= 3).then_some(vmpl)
 }
 
 /// What an interface said.

@@ -151,7 +151,7 @@ pub(super) fn remove_stale(reports: &Path) {
 fn owner_of(name: &str, namespace: u64) -> Option<u32> {
     let (pid, rest) = name.strip_prefix(PREFIX)?.split_once('-')?;
     let (found, _) = rest.split_once('-')?;
-    let is_ours = found.parse() == Ok(namespace);
+    let is_ours = found.parse::<u64>() == Ok(namespace);
     pid.parse().ok().filter(|_| is_ours)
 }
 
@@ -196,6 +196,22 @@ mod tests {
         remove_stale(folder.path());
         let left = names.map(|name| folder.path().join(name).exists());
         assert_eq!(left, [false, true]);
+    }
+
+    #[test]
+    fn an_attribute_that_cannot_be_looked_for_is_not_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        // Below what is no folder nothing can be looked for: neither there nor not there.
+        let request = Request { folder: file };
+        assert!(request.blob_if_there("auxblob").is_err());
+        assert!(request.number_if_there("privlevel_floor").is_err());
+        let empty = Request {
+            folder: folder.path().join("empty"),
+        };
+        fs::create_dir(&empty.folder).unwrap();
+        assert_eq!(empty.blob_if_there("auxblob").unwrap(), Vec::<u8>::new());
     }
 
     #[test]
