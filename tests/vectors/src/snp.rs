@@ -14,7 +14,7 @@ pub use report::ReportDraft;
 use nitride_verify::evidence::{Certificates, InitDataDigest, SnpProduct};
 use nitride_verify::{
     Allegation, AmdCollateral, AttestationPolicy, Budget, Collateral, Expected, Refused,
-    SnpAllegation, Verdict, judge_allegation,
+    SnpAllegation, Veks, Verdict, judge_allegation,
 };
 
 /// The clock of the vectors: 2026-11-22 00:00:00 UTC.
@@ -111,7 +111,7 @@ impl Draft {
                 ark: signed.root,
                 ask: Some(signed.intermediate.clone()),
                 asvk: Some(signed.intermediate),
-                veks: Vec::new(),
+                veks: Veks::default(),
                 crl: signed.crl,
                 obtained_at_secs: self.chain.crl_obtained_at_secs,
             },

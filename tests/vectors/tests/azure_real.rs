@@ -17,7 +17,7 @@ use nitride_verify::x509::{PublicKey, SignatureAlgorithm, rsa_spki};
 use nitride_verify::{
     AmdCollateral, Anchor, AttestationPolicy, Budget, Check, CheckName, CheckOutcome, Collateral,
     Expected, Ledger, Refusal, Refused, ReportData, TcbFacts, TcbStatus, TdxCollateral,
-    TdxEvidence, TdxTrust, Tee, UnverifiedEvidence, Verdict, judge,
+    TdxEvidence, TdxTrust, Tee, UnverifiedEvidence, Veks, Verdict, judge,
 };
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -93,7 +93,7 @@ fn judged(
         ark: ca[1].clone(),
         ask: Some(ca[0].clone()),
         asvk: None,
-        veks: Vec::new(),
+        veks: Veks::default(),
         crl: None,
         obtained_at_secs: now_secs,
     };

@@ -12,7 +12,7 @@ use nitride_verify::evidence::{Certificates, SNP_REPORT_LEN, SnpProduct, SnpRepo
 use nitride_verify::x509::{Certificate, SignatureAlgorithm};
 use nitride_verify::{
     AMD_ROOTS, Allegation, AmdCollateral, AttestationPolicy, Budget, Collateral, Expected, Refused,
-    ReportData, SnpAllegation, Verdict, judge_allegation,
+    ReportData, SnpAllegation, Veks, Verdict, judge_allegation,
 };
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -60,7 +60,7 @@ fn collateral(folder: &std::path::Path) -> Vec<AmdCollateral> {
                 ark: vcek[1].clone(),
                 ask: Some(vcek[0].clone()),
                 asvk: Some(vlek[0].clone()),
-                veks: Vec::new(),
+                veks: Veks::default(),
                 crl: None,
                 obtained_at_secs: NOW_SECS,
             }

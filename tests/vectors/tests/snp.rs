@@ -8,7 +8,7 @@ use nitride_verify::checks::snp::CHECKS;
 use nitride_verify::evidence::SnpProduct;
 use nitride_verify::{
     Allegation, Anchor, AttestationPolicy, Budget, CheckName, CheckOutcome, Collateral, Tee,
-    UnverifiedEvidence, Verdict, judge, judge_allegation, x509::ChainMemo,
+    UnverifiedEvidence, Veks, Verdict, judge, judge_allegation, x509::ChainMemo,
 };
 use std::collections::BTreeSet;
 
@@ -252,7 +252,7 @@ fn certificates_come_from_the_evidence_or_from_the_collateral() {
         other.report.chip_id = [9; 64];
         other.chain = nitride_vectors::snp::ChainDraft::vcek(SnpProduct::Milan, &other.report);
         let other = other.build().allegation.certificates.vcek;
-        vector.collateral.veks = other.into_iter().chain(vcek).collect();
+        vector.collateral.veks = Veks::of(other.into_iter().chain(vcek)).expect("two VCEKs");
         let verdict = vector.judge().expect("the collateral has the chip's VCEK");
         assert_eq!(verdict.failures().count(), 0);
     }
@@ -343,6 +343,62 @@ fn a_memo_of_signatures_remembers_no_bad_one() {
         let refused = judge_with(&spoilt);
         assert_eq!(refused.err(), Some(Some("snp.vek-signature")));
     }
+}
+
+#[test]
+fn what_strangers_invent_is_not_remembered() {
+    let memo = ChainMemo::new();
+    let good = Draft::good().build();
+    let policy = AttestationPolicy::parse(&good.policy, "policy.toml").expect("good");
+    let judge_with = |vcek: Vec<u8>| {
+        let mut allegation = good.allegation.clone();
+        allegation.certificates.vcek = Some(vcek);
+        let collateral = Collateral {
+            amd: std::slice::from_ref(&good.collateral),
+            memo: Some(&memo),
+            ..Collateral::default()
+        };
+        judge_allegation(
+            Allegation::Snp(Box::new(allegation)),
+            &good.expected,
+            &policy,
+            &collateral,
+            good.now_secs,
+            &mut Budget::for_one_round(),
+        )
+    };
+    let vcek = good.allegation.certificates.vcek.clone().expect("a VCEK");
+    for invented in 1..=u8::MAX {
+        let mut invention = vcek.clone();
+        if let Some(last) = invention.last_mut() {
+            *last ^= invented;
+        }
+        assert!(judge_with(invention).is_err());
+    }
+    // Root and intermediate.
+    assert_eq!(memo.certificates_len(), 2);
+    assert!(judge_with(vcek).is_ok());
+    assert_eq!(memo.certificates_len(), 3);
+}
+
+#[test]
+fn a_key_of_the_other_kind_is_not_taken_for_the_reports() {
+    let vcek_of = |draft: &Draft| draft.build().allegation.certificates.vcek;
+    let vlek_of = |draft: &Draft| draft.build().allegation.certificates.vlek;
+    let (chips, clouds) = (Draft::good(), Draft::vlek());
+    let keys = [vcek_of(&chips), vlek_of(&clouds)].map(|key| key.expect("a key"));
+    for draft in [&chips, &clouds] {
+        for order in [[0, 1], [1, 0]] {
+            let mut vector = draft.build();
+            vector.allegation.certificates.vcek = None;
+            vector.allegation.certificates.vlek = None;
+            let keys = order.map(|at: usize| keys[at].clone());
+            vector.collateral.veks = Veks::of(keys).expect("two keys");
+            let verdict = vector.judge().expect("its key is there");
+            assert_eq!(verdict.failures().count(), 0);
+        }
+    }
+    assert!(Veks::of([chips.build().collateral.ark]).is_err());
 }
 
 #[test]

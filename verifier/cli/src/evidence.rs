@@ -6,8 +6,8 @@ mod snp;
 mod tdx;
 
 use crate::arguments::Evidence;
-use crate::files::Files;
-use crate::obstacle::Obstacle;
+use nitride_collateral::Files;
+use nitride_collateral::Obstacle;
 use nitride_verify::{Allegation, Tee, UnverifiedEvidence};
 
 /// Evidence as it came.

@@ -1,8 +1,8 @@
 //! What the evidence has to bind: report data, and init-data where there is some.
 
 use crate::arguments::JudgementArguments;
-use crate::files::Files;
-use crate::obstacle::{Obstacle, told};
+use nitride_collateral::Files;
+use nitride_collateral::{Obstacle, told};
 use nitride_verify::{Expected, InitDataDigest, ReportData};
 use std::path::PathBuf;
 use std::str::FromStr;

@@ -1,13 +1,13 @@
 //! One judgement: everything out of files, to the core, and what it said.
 
 use crate::arguments::Evidence;
-use crate::collateral::Shelf;
+use nitride_collateral::Shelf;
 use crate::evidence::Given;
 use crate::exit::Exit;
 use crate::expected;
-use crate::files::Files;
+use nitride_collateral::Files;
 use crate::moment::Moment;
-use crate::obstacle::{Obstacle, told};
+use nitride_collateral::{Obstacle, told};
 use crate::policy;
 use crate::present;
 use nitride_kbs::token::EarStatus;

@@ -17,16 +17,12 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
-mod collateral;
 mod evidence;
 mod exit;
 mod expected;
-mod files;
 mod judgement;
 mod list;
 mod moment;
-mod obstacle;
-mod pki;
 mod policy;
 mod present;
 
@@ -34,7 +30,7 @@ use anyhow::Result;
 use arguments::{Arguments, PolicyVerb, Verb};
 use clap::Parser;
 use exit::Exit;
-use obstacle::Obstacle;
+use nitride_collateral::Obstacle;
 use std::io::{Write, stdout};
 use std::process::ExitCode;
 

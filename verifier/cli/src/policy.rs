@@ -1,8 +1,8 @@
 //! Policy files, and `policy check`.
 
 use crate::exit::Exit;
-use crate::files::Files;
-use crate::obstacle::Obstacle;
+use nitride_collateral::Files;
+use nitride_collateral::Obstacle;
 use nitride_verify::{AttestationPolicy, Tee};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};

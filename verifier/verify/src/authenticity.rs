@@ -16,7 +16,7 @@ pub use tdx::{ChainFault, TdxRefusal};
 pub use tpm_quote::QuoteRefusal;
 
 pub(crate) use azure::AzureFacts;
-pub(crate) use snp::SnpFacts;
+pub(crate) use snp::{SnpFacts, vek_id};
 pub(crate) use tdx::TdxFacts;
 
 use crate::budget::Budget;

@@ -5,9 +5,11 @@
 
 mod amd;
 pub(crate) mod tdx;
+mod veks;
 
 pub use amd::{AMD_ROOTS, AmdCollateral};
 pub use tdx::{INTEL_ROOT, TcbFacts, TcbStatus, TdxCollateral, TdxEvidence, TdxTrust};
+pub use veks::{VekFault, VekId, Veks};
 
 use crate::x509::ChainMemo;
 

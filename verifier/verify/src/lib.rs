@@ -45,7 +45,7 @@ pub use budget::{Allowance, Budget, BudgetExceeded};
 pub use checks::CheckName;
 pub use collateral::{
     AMD_ROOTS, AmdCollateral, Collateral, INTEL_ROOT, TcbFacts, TcbStatus, TdxCollateral,
-    TdxEvidence, TdxTrust,
+    TdxEvidence, TdxTrust, VekFault, VekId, Veks,
 };
 pub use evidence::{
     Allegation, AzureAllegation, AzureHardware, Expected, InitDataDigest, InitDataFault,

@@ -16,12 +16,14 @@
 
 mod azure;
 mod hexadecimal;
+mod needs;
 mod reference;
 mod snp;
 mod tdx;
 mod wanted;
 
 pub use azure::{AzurePolicy, Bound, PcrReference, PcrReferences};
+pub use needs::MissingCollateral;
 pub use reference::{Coverage, ReferenceValue, ReferenceValues};
 pub use snp::{HostData, SigningKey, SnpPolicy};
 pub use tdx::{EventLogUse, ServiceTd, TdxPolicy, TdxReference};

@@ -2,8 +2,8 @@
 
 use super::Given;
 use crate::arguments::KbsArguments;
-use crate::files::Files;
-use crate::obstacle::Obstacle;
+use nitride_collateral::Files;
+use nitride_collateral::Obstacle;
 use nitride_kbs::messages::TeeEvidence;
 
 /// A request of the protocol has no more.

@@ -8,6 +8,7 @@ mod sources;
 mod vek;
 
 pub use refusal::SnpRefusal;
+pub(crate) use vek::vek_id;
 
 use super::{Bench, Facts, Found, Refusal};
 use crate::budget::Budget;

@@ -1,5 +1,6 @@
 //! What AMD's key distribution service publishes.
 
+use super::Veks;
 use crate::evidence::SnpProduct;
 
 /// The SHA-256 of each product's root (ARK) in DER: who signs for AMD.
@@ -39,7 +40,7 @@ pub struct AmdCollateral {
     /// The intermediate for VLEKs.
     pub asvk: Option<Vec<u8>>,
     /// Keys of chips and of clouds, for evidence that comes without one.
-    pub veks: Vec<Vec<u8>>,
+    pub veks: Veks,
     /// The revocation list.
     pub crl: Option<Vec<u8>>,
     /// When the list was fetched, in seconds since 1970.

@@ -70,7 +70,7 @@ impl fmt::Display for SnpProduct {
 ///
 /// They are compared one by one: as one number, a high microcode would make up for a low boot
 /// loader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tcb {
     /// The firmware of the management complex; only Turin has one.
     pub fmc: Option<u8>,

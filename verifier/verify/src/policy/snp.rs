@@ -13,7 +13,7 @@ type Want<T> = Stated<Wanted<T>>;
 type Form<T> = Spanned<WantedForm<T>>;
 
 /// Which key may sign a report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SigningKey {
     /// The chip's own.

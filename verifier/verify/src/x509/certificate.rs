@@ -20,7 +20,7 @@ const MAX_CERTIFICATE_LEN: usize = 16 * 1024;
 #[derive(Debug, Clone)]
 pub struct Certificate {
     parsed: x509_cert::Certificate,
-    body: Vec<u8>,
+    der: Vec<u8>,
     algorithm: Vec<u8>,
     spki: Vec<u8>,
     subject: Vec<u8>,
@@ -64,7 +64,7 @@ impl Certificate {
         let parsed = x509_cert::Certificate::from_der(der).map_err(form)?;
         let tbs = parsed.tbs_certificate();
         let mut certificate = Self {
-            body: signed.body.to_vec(),
+            der: der.to_vec(),
             algorithm: signed.algorithm.to_vec(),
             spki: tbs.subject_public_key_info().to_der().map_err(form)?,
             subject: name_der(tbs.subject()).map_err(form)?,
@@ -76,6 +76,12 @@ impl Certificate {
         certificate.spki_sha256 = sha256(&certificate.spki);
         certificate.refuse_extensions_twice()?;
         Ok(certificate)
+    }
+
+    /// The whole certificate, as it came.
+    #[must_use]
+    pub fn as_der(&self) -> &[u8] {
+        &self.der
     }
 
     /// The SHA-256 of the whole certificate, by which anchors are pinned.
@@ -181,6 +187,7 @@ impl Certificate {
     }
 
     /// Verifies that `issuer` signed it by `algorithm`, under the name that it gives as its issuer.
+    /// What is verified is remembered in `memo`, so that `issuer` has to be pinned, or verified.
     ///
     /// # Errors
     ///
@@ -204,12 +211,14 @@ impl Certificate {
         let signature = self.parsed.signature().as_bytes();
         let signature = signature.ok_or(SignatureFault::Invalid)?;
         let key = issuer.public_key();
-        match memo {
-            Some(memo) => memo.verify(&self.sha256, issuer.spki_sha256(), algorithm, || {
-                key.verify(algorithm, &self.body, signature)
-            }),
-            None => key.verify(algorithm, &self.body, signature),
-        }
+        let verify = || {
+            let signed = Signed::split(&self.der).map_err(|_| SignatureFault::Invalid)?;
+            key.verify(algorithm, signed.body, signature)
+        };
+        let Some(memo) = memo else { return verify() };
+        memo.verify(&self.sha256, issuer.spki_sha256(), algorithm, verify)?;
+        memo.remember(self);
+        Ok(())
     }
 
     fn key_usage(&self) -> Option<KeyUsage> {

@@ -110,6 +110,12 @@ impl Crl {
         unix_secs(list.this_update) <= now_secs && until.is_some_and(|until| now_secs <= until)
     }
 
+    /// When it was made, in seconds since 1970. Of two lists the later one counts.
+    #[must_use]
+    pub fn made_at_secs(&self) -> u64 {
+        unix_secs(self.parsed.tbs_cert_list.this_update)
+    }
+
     /// Whether the list names the certificate by its serial number.
     #[must_use]
     pub fn revokes(&self, certificate: &Certificate) -> bool {

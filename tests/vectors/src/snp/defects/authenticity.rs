@@ -157,6 +157,9 @@ pub(super) const DEFECTS: &[Defect] = &[
     defect("snp.crl-fresh", "revocation-list-fetched-long-ago", || {
         changed(|d| d.chain.crl_obtained_at_secs = d.now_secs - 86401)
     }),
+    defect("snp.crl-fresh", "revocation-list-of-the-future", || {
+        changed(|d| d.chain.crl_obtained_at_secs = d.now_secs + 301)
+    }),
     defect("snp.not-revoked", "intermediate-revoked", || {
         changed(|d| of_crl(d).revoked.push(0x0001_0001))
     }),

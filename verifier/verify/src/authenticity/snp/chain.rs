@@ -57,7 +57,7 @@ impl Chain {
             names: &names,
         };
         let alleged = ledger.before(checks::VEK_SIGNATURE, sources.alleged_vek(budget))?;
-        let product = ledger.before(checks::PRODUCT, sources.product(alleged.as_deref()))?;
+        let product = sources.product(alleged.as_deref());
         let [family, model, _] = report.cpuid;
         let product = product.ok_or(SnpRefusal::Product { family, model });
         let product = ledger.check(checks::PRODUCT, product)?;
@@ -72,7 +72,7 @@ impl Chain {
                 Some(vek) => vek,
                 None => ledger.before(
                     checks::VEK_SIGNATURE,
-                    sources.published_vek(published, product),
+                    sources.published_vek(published, product, budget),
                 )?,
             },
             published,
@@ -281,6 +281,9 @@ fn signed_by(
         .map_err(|fault| SnpRefusal::CertificateSignature { which, fault }.into())
 }
 
+/// Two machines' clocks differ by less.
+const MAX_CLOCK_SKEW_SECS: u64 = 300;
+
 /// Fresh by its own dates, and by when it was fetched: AMD promises the next list years ahead.
 fn fresh(
     crl: &Crl,
@@ -290,6 +293,12 @@ fn fresh(
 ) -> Result<(), SnpRefusal> {
     if !crl.is_fresh_at(now_secs) {
         let reason = format!("its dates do not include {now_secs}");
+        return Err(SnpRefusal::CrlNotFresh(reason));
+    }
+    // It would stay young until that time has come.
+    if obtained_at_secs > now_secs.saturating_add(MAX_CLOCK_SKEW_SECS) {
+        let ahead_secs = obtained_at_secs - now_secs;
+        let reason = format!("said to be fetched {ahead_secs} s in the future");
         return Err(SnpRefusal::CrlNotFresh(reason));
     }
     let age_secs = now_secs.saturating_sub(obtained_at_secs);

@@ -6,7 +6,7 @@
 use super::{SnpRefusal, vek};
 use crate::authenticity::{Bench, Refusal};
 use crate::budget::Budget;
-use crate::collateral::AmdCollateral;
+use crate::collateral::{AmdCollateral, VekId};
 use crate::evidence::{Certificates, SnpProduct, SnpReport};
 use crate::policy::SigningKey;
 use crate::x509::Certificate;
@@ -70,23 +70,17 @@ impl<'a> Sources<'a> {
 
     /// Check 5. Version 2 does not say; its VEK does, and check 13 holds the one that is verified
     /// to what its chain leads to.
-    pub(super) fn product(
-        &self,
-        alleged: Option<&Certificate>,
-    ) -> Result<Option<SnpProduct>, Refusal> {
+    pub(super) fn product(&self, alleged: Option<&Certificate>) -> Option<SnpProduct> {
         if self.report.version > 2 {
             let [family, model, _] = self.report.cpuid;
-            return Ok(SnpProduct::of_cpuid(family, model));
+            return SnpProduct::of_cpuid(family, model);
         }
         if let Some(vek) = alleged {
-            return Ok(vek::product(vek));
+            return vek::product(vek);
         }
-        for entry in self.bench.collateral.amd {
-            if self.vek_in(entry, entry.product)?.is_some() {
-                return Ok(Some(entry.product));
-            }
-        }
-        Ok(None)
+        let mut entries = self.bench.collateral.amd.iter();
+        let found = entries.find(|entry| self.vek_in(entry, entry.product).is_some());
+        found.map(|entry| entry.product)
     }
 
     /// What is published about a product.
@@ -123,27 +117,15 @@ impl<'a> Sources<'a> {
         &self,
         published: Option<&AmdCollateral>,
         product: SnpProduct,
+        budget: &mut Budget,
     ) -> Result<Arc<Certificate>, Refusal> {
-        let found = published.map(|published| self.vek_in(published, product));
-        let missing = SnpRefusal::CertificateMissing(self.names.vek);
-        found.transpose()?.flatten().ok_or(missing.into())
+        let der = published.and_then(|published| self.vek_in(published, product));
+        self.parse(self.names.vek, der, budget)
     }
 
-    /// The budget is against strangers: how many keys the operator keeps at hand is his own
-    /// business, and a fleet has as many as it has chips.
-    fn vek_in(
-        &self,
-        published: &AmdCollateral,
-        product: SnpProduct,
-    ) -> Result<Option<Arc<Certificate>>, Refusal> {
-        for der in &published.veks {
-            let mut own = Budget::for_one_round();
-            let vek = self.parse(self.names.vek, Some(der), &mut own)?;
-            if vek::is_for(&vek, self.report, product) {
-                return Ok(Some(vek));
-            }
-        }
-        Ok(None)
+    fn vek_in<'p>(&self, published: &'p AmdCollateral, product: SnpProduct) -> Option<&'p [u8]> {
+        let id = VekId::of_report(self.report, product, self.names.signing_key)?;
+        published.veks.find(&id)
     }
 
     fn parse(

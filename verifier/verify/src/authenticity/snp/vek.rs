@@ -5,6 +5,7 @@ use super::SnpRefusal;
 use super::chain::Chain;
 use crate::authenticity::Refusal;
 use crate::checks::snp as checks;
+use crate::collateral::VekId;
 use crate::evidence::{SnpProduct, SnpReport, Tcb};
 use crate::ledger::Ledger;
 use crate::policy::{SigningKey, SnpPolicy};
@@ -80,13 +81,26 @@ pub(super) fn product(vek: &Certificate) -> Option<SnpProduct> {
     SnpProduct::of_certificate(&text(vek, &PRODUCT_NAME)?)
 }
 
-/// Whether the certificate could be that of this report's key; it is not verified yet.
-pub(super) fn is_for(vek: &Certificate, report: &SnpReport, wanted: SnpProduct) -> bool {
-    let same_chip = match hardware_id(vek) {
-        Some(id) => is_chip(id, report, wanted),
-        None => text(vek, &CSP_ID).is_some(),
+/// What the certificate says of its key, before anything about it is verified.
+pub(crate) fn vek_id(vek: &Certificate) -> Option<VekId> {
+    let (signing_key, chip_id) = match vek.common_name()?.as_str() {
+        "SEV-VCEK" => (SigningKey::Vcek, hardware_id(vek)?.to_vec()),
+        "SEV-VLEK" => (SigningKey::Vlek, Vec::new()),
+        _ => return None,
     };
-    same_chip && product(vek) == Some(wanted) && tcb_matches(vek, report, wanted).is_ok()
+    let component = |oid| number(vek, oid);
+    Some(VekId {
+        product: product(vek)?,
+        signing_key,
+        chip_id,
+        tcb: Tcb {
+            fmc: component(&FMC),
+            bootloader: component(&BOOTLOADER)?,
+            tee: component(&TEE)?,
+            snp: component(&SNP)?,
+            microcode: component(&MICROCODE)?,
+        },
+    })
 }
 
 /// Check 14 for the chip's own key. A host that masks the chip id hides which chip it is, and with

@@ -13,7 +13,7 @@ const MAX_PKI_LEN: u64 = 1 << 20;
 
 /// What a file holds.
 #[derive(Debug)]
-pub(crate) enum Item {
+pub enum Item {
     /// A certificate in DER, and its subject's common name.
     Certificate { name: String, der: Vec<u8> },
     /// A revocation list in DER.
@@ -21,7 +21,7 @@ pub(crate) enum Item {
 }
 
 /// Everything in a file; an empty one is none.
-pub(crate) fn read(path: &Path, files: &mut Files) -> Result<Vec<Item>, Obstacle> {
+pub fn read(path: &Path, files: &mut Files) -> Result<Vec<Item>, Obstacle> {
     let bytes = files.read(path, MAX_PKI_LEN)?;
     let fault = |reason: String| {
         Obstacle::at(

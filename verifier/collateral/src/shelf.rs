@@ -20,13 +20,13 @@ use std::path::Path;
 
 /// Everything that is at hand.
 #[derive(Debug, Default)]
-pub(crate) struct Shelf {
+pub struct Shelf {
     amd: Vec<AmdCollateral>,
     intel: Option<IntelCollateral>,
 }
 
 impl Shelf {
-    pub(crate) fn read(folder: &Path, files: &mut Files) -> Result<Self, Obstacle> {
+    pub fn read(folder: &Path, files: &mut Files) -> Result<Self, Obstacle> {
         let mut shelf = Self::default();
         for path in files::entries(folder)? {
             match path.file_name().and_then(|name| name.to_str()) {
@@ -41,7 +41,7 @@ impl Shelf {
         Ok(shelf)
     }
 
-    pub(crate) fn as_collateral(&self) -> Collateral<'_> {
+    pub fn as_collateral(&self) -> Collateral<'_> {
         Collateral {
             amd: &self.amd,
             intel: self.intel.as_ref().map(|intel| intel as _),

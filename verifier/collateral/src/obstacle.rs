@@ -7,23 +7,23 @@ use thiserror::Error;
 /// Something of the operator's that stands in the way: what, why, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{thing}: {reason}; {remedy}")]
-pub(crate) struct Obstacle {
+pub struct Obstacle {
     /// The file, folder or argument.
-    pub(crate) thing: String,
+    pub thing: String,
     /// What is wrong with it.
-    pub(crate) reason: String,
+    pub reason: String,
     /// What to do.
-    pub(crate) remedy: String,
+    pub remedy: String,
 }
 
 impl Obstacle {
     /// A file or folder that stands in the way.
-    pub(crate) fn at(path: &Path, reason: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub fn at(path: &Path, reason: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::of(path.display().to_string(), reason, remedy)
     }
 
     /// Anything else.
-    pub(crate) fn of(
+    pub fn of(
         thing: impl Into<String>,
         reason: impl Into<String>,
         remedy: impl Into<String>,
@@ -36,13 +36,13 @@ impl Obstacle {
     }
 
     /// The same for machines.
-    pub(crate) fn to_json(&self) -> Value {
+    pub fn to_json(&self) -> Value {
         json!({ "error": { "thing": self.thing, "reason": self.reason, "remedy": self.remedy } })
     }
 }
 
 /// An error with its causes in one line.
-pub(crate) fn told(error: &dyn std::error::Error) -> String {
+pub fn told(error: &dyn std::error::Error) -> String {
     let mut told = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -13,19 +13,19 @@ const MAX_ENTRIES: usize = 4096;
 
 /// What may still be read.
 #[derive(Debug)]
-pub(crate) struct Files {
+pub struct Files {
     left: u64,
 }
 
 impl Files {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             left: MAX_TOTAL_LEN,
         }
     }
 
     /// All of a file of at most `max_len` bytes.
-    pub(crate) fn read(&mut self, path: &Path, max_len: u64) -> Result<Vec<u8>, Obstacle> {
+    pub fn read(&mut self, path: &Path, max_len: u64) -> Result<Vec<u8>, Obstacle> {
         let mut bytes = Vec::new();
         let limit = max_len.min(self.left);
         File::open(path)
@@ -45,7 +45,7 @@ impl Files {
     }
 
     /// The same as text.
-    pub(crate) fn read_text(&mut self, path: &Path, max_len: u64) -> Result<String, Obstacle> {
+    pub fn read_text(&mut self, path: &Path, max_len: u64) -> Result<String, Obstacle> {
         let bytes = self.read(path, max_len)?;
         String::from_utf8(bytes)
             .map_err(|_| Obstacle::at(path, "is not UTF-8 text", "name the right file"))
@@ -53,7 +53,7 @@ impl Files {
 }
 
 /// What is in a folder, in the order of the names.
-pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, Obstacle> {
+pub fn entries(folder: &Path) -> Result<Vec<PathBuf>, Obstacle> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, &error))? {
         if found.len() == MAX_ENTRIES {
@@ -67,7 +67,7 @@ pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, Obstacle> {
 }
 
 /// When a file was last written, in seconds since 1970.
-pub(crate) fn written_at_secs(path: &Path) -> Result<u64, Obstacle> {
+pub fn written_at_secs(path: &Path) -> Result<u64, Obstacle> {
     let modified = fs::metadata(path).and_then(|found| found.modified());
     let modified = modified.map_err(|error| unreadable(path, &error))?;
     Ok(modified
