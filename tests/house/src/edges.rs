@@ -64,10 +64,14 @@ pub const TABLE: &[(&str, &[&str])] = &[
     ("nitride-unlock", &["nitride-client", "nitride-kbs"]),
     ("nitride-verify", &["nitride-kbs"]),
     ("nitride-dcap", &["nitride-verify"]),
-    ("nitride-provisiond", &["nitride-verify", "nitride-kbs"]),
+    ("nitride-collateral", &["nitride-verify", "nitride-dcap"]),
+    (
+        "nitride-provisiond",
+        &["nitride-verify", "nitride-collateral", "nitride-kbs"],
+    ),
     (
         "nitride-verify-cli",
-        &["nitride-verify", "nitride-dcap", "nitride-kbs"],
+        &["nitride-verify", "nitride-collateral", "nitride-kbs"],
     ),
 ];
 

@@ -4,11 +4,13 @@ use crate::exit;
 use crate::expected::ReportDataArgument;
 use crate::moment::Moment;
 use clap::{Args, Parser, Subcommand};
+use nitride_collateral::PckCa;
 use nitride_verify::Tee;
+use nitride_verify::evidence::SnpProduct;
 use std::path::PathBuf;
 
-/// Judge attestation evidence from files, check by check. Nothing is fetched: what vendors publish
-/// is read from a folder.
+/// Judge attestation evidence from files, check by check. A judgement fetches nothing: what vendors
+/// publish is read from a folder, which `collateral fetch` fills.
 #[derive(Debug, Parser)]
 #[command(name = "nitride-verify", version, after_help = exit::TABLE)]
 pub(crate) struct Arguments {
@@ -23,6 +25,9 @@ pub(crate) struct Arguments {
 pub(crate) enum Verb {
     #[command(flatten)]
     Judge(Evidence),
+    /// Fetch what vendors publish, or make one file of it
+    #[command(subcommand)]
+    Collateral(CollateralVerb),
     /// Check policy files
     #[command(subcommand)]
     Policy(PolicyVerb),
@@ -42,6 +47,72 @@ pub(crate) enum PolicyVerb {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CollateralVerb {
+    /// Ask AMD and Intel, and keep what they answer in a folder. What is there and young enough is
+    /// not asked for
+    Fetch(Box<FetchArguments>),
+    /// Make one file of a folder, which --collateral takes in its place
+    Bundle(BundleArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FetchArguments {
+    /// The folder; it is made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) into: PathBuf,
+    /// A product of AMD's: its certificates and its revocation list
+    #[arg(long = "amd", value_name = "milan|genoa|turin", value_parser = product)]
+    pub(crate) products: Vec<SnpProduct>,
+    /// The intermediate of clouds' keys (ASVK) as well
+    #[arg(long)]
+    pub(crate) vlek: bool,
+    /// A SEV-SNP report: what its product needs, and the key of its chip at its TCB
+    #[arg(long = "report", value_name = "FILE")]
+    pub(crate) reports: Vec<PathBuf>,
+    /// A kind of Intel's platforms, 12 hexadecimal digits: what TDX quotes of it need
+    #[arg(long = "fmspc", value_name = "HEX", value_parser = bytes::<6>)]
+    pub(crate) fmspcs: Vec<[u8; 6]>,
+    /// Who issues the platform's PCK certificates
+    #[arg(long, value_name = "platform|processor", value_parser = pck_ca, default_value = "platform")]
+    pub(crate) pck_ca: PckCa,
+    /// What was fetched longer ago is fetched again
+    #[arg(long, value_name = "SECONDS", default_value_t = 86_400)]
+    pub(crate) max_age_secs: u64,
+    /// What one request may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) timeout_secs: u64,
+    /// How long a busy service may make this wait, for each file
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub(crate) max_wait_secs: u64,
+    /// AMD's service, or what answers in its place
+    #[arg(long, value_name = "URL")]
+    pub(crate) kds: Option<String>,
+    /// Intel's service, or a PCCS
+    #[arg(long, value_name = "URL")]
+    pub(crate) pcs: Option<String>,
+    /// The revocation list of Intel's root
+    #[arg(long, value_name = "URL")]
+    pub(crate) root_crl: Option<String>,
+    /// The CAs that the services' TLS certificates are of, in PEM; the machine's own if none is
+    /// given
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_ca: Option<PathBuf>,
+    /// For tests: a root that is none of AMD's, by the SHA-256 of its DER
+    #[arg(long = "danger-test-anchor", value_name = "HEX", value_parser = bytes::<32>)]
+    pub(crate) danger_test_anchors: Vec<[u8; 32]>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BundleArguments {
+    /// The folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: PathBuf,
+    /// The file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) into: PathBuf,
 }
 
 /// One subcommand a kind of evidence.
@@ -121,9 +192,29 @@ pub(crate) struct JudgementArguments {
     /// none is given
     #[arg(long, value_name = "TIME")]
     pub(crate) time: Option<Moment>,
-    /// A folder of what vendors publish; nitride-verify(1) says how it is laid out
-    #[arg(long, value_name = "DIR")]
+    /// A folder of what vendors publish, or a bundle of one; nitride-verify(1) says how it is laid out
+    #[arg(long, value_name = "DIR|FILE")]
     pub(crate) collateral: Option<PathBuf>,
+}
+
+fn product(name: &str) -> Result<SnpProduct, String> {
+    let mut products = SnpProduct::ALL.iter().copied();
+    let found = products.find(|product| name == product.as_str().to_lowercase());
+    found.ok_or_else(|| "known are milan, genoa, turin".to_owned())
+}
+
+fn pck_ca(name: &str) -> Result<PckCa, String> {
+    let mut known = [PckCa::Platform, PckCa::Processor].into_iter();
+    let found = known.find(|ca| name == ca.as_str());
+    found.ok_or_else(|| "known are platform, processor".to_owned())
+}
+
+fn bytes<const N: usize>(hex: &str) -> Result<[u8; N], String> {
+    let mut bytes = [0; N];
+    match base16ct::mixed::decode(hex, &mut bytes) {
+        Ok(read) if read.len() == N => Ok(bytes),
+        _ => Err(format!("not {} hexadecimal digits", 2 * N)),
+    }
 }
 
 /// Those whose evidence is judged at all.
@@ -162,6 +253,22 @@ mod tests {
             assert!(parse(&bad).unwrap_err().contains("--report-data"));
             let bad = format!("nitride-verify {verb} --report-data 00");
             assert!(parse(&bad).unwrap_err().contains("--policy"));
+        }
+    }
+
+    #[test]
+    fn what_is_fetched_is_named() {
+        let line = "nitride-verify collateral fetch --into d --amd milan --fmspc 00906ed50000";
+        assert!(parse(line).is_ok());
+        for (bad, word) in [
+            ("--amd naples", "known are milan"),
+            ("--fmspc 00", "12 hexadecimal digits"),
+            ("--fmspc 00906ed5000z", "12 hexadecimal digits"),
+            ("--pck-ca root", "known are platform"),
+            ("--danger-test-anchor 00", "64 hexadecimal digits"),
+        ] {
+            let line = format!("nitride-verify collateral fetch --into d {bad}");
+            assert!(parse(&line).unwrap_err().contains(word), "{bad}");
         }
     }
 

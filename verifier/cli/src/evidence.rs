@@ -6,8 +6,7 @@ mod snp;
 mod tdx;
 
 use crate::arguments::Evidence;
-use nitride_collateral::Files;
-use nitride_collateral::Obstacle;
+use nitride_collateral::{Files, Obstacle};
 use nitride_verify::{Allegation, Tee, UnverifiedEvidence};
 
 /// Evidence as it came.

@@ -1,8 +1,7 @@
 //! What the evidence has to bind: report data, and init-data where there is some.
 
 use crate::arguments::JudgementArguments;
-use nitride_collateral::Files;
-use nitride_collateral::{Obstacle, told};
+use nitride_collateral::{Files, Obstacle, told};
 use nitride_verify::{Expected, InitDataDigest, ReportData};
 use std::path::PathBuf;
 use std::str::FromStr;

@@ -1,15 +1,13 @@
 //! One judgement: everything out of files, to the core, and what it said.
 
 use crate::arguments::Evidence;
-use nitride_collateral::Shelf;
 use crate::evidence::Given;
 use crate::exit::Exit;
 use crate::expected;
-use nitride_collateral::Files;
 use crate::moment::Moment;
-use nitride_collateral::{Obstacle, told};
 use crate::policy;
 use crate::present;
+use nitride_collateral::{Files, Obstacle, Shelf, told};
 use nitride_kbs::token::EarStatus;
 use nitride_verify::{
     Budget, Check, CheckOutcome, Refusal, Refused, SnpRefusal, Tee, Verdict, checks, judge,
@@ -118,13 +116,14 @@ fn missing(refused: &Refused) -> Option<Obstacle> {
     };
     let remedy = match &refused.cause {
         Refusal::Snp(SnpRefusal::CertificateMissing(_)) => {
-            "give it with --certificate, or put it into DIR/amd/PRODUCT of --collateral DIR"
+            "give it with --certificate, or put it into DIR/amd/PRODUCT of --collateral DIR (collateral \
+             fetch)"
         }
         Refusal::Snp(SnpRefusal::CrlMissing { .. }) => {
-            "put AMD's revocation list into DIR/amd/PRODUCT of --collateral DIR"
+            "put AMD's revocation list into DIR/amd/PRODUCT of --collateral DIR (collateral fetch)"
         }
         Refusal::Tdx(_) if last.is_some_and(at_intel) => {
-            "put it into DIR/intel of --collateral DIR"
+            "put it into DIR/intel of --collateral DIR (collateral fetch)"
         }
         _ => return None,
     };

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  arguments ─▶ evidence/   raw files or KBS JSON ─▶ allegation ─┐
-//!               collateral/ a folder of what vendors publish ────┼─▶ nitride-verify ─▶ judgement
+//!               a folder of what vendors publish ────────────────┼─▶ nitride-verify ─▶ judgement
 //!               policy, report data, time ───────────────────────┘   (pure)           │
 //!                                                    exit 0, 1, 2 ◀── table or JSON ◀─┘
 //! ```
@@ -10,13 +10,16 @@
 //! Principles:
 //!
 //! - **This program decides nothing.** It reads bounded files and shows what `nitride-verify` says;
-//!   each kind of evidence is one file of `evidence/`, each vendor one of `collateral/`.
-//! - **No network.** What is not among the files is missing, and is named.
+//!   each kind of evidence is one file of `evidence/`; what vendors publish is the business of
+//!   `nitride-collateral`.
+//! - **A judgement asks nobody.** What is not among the files is missing, and is named. Fetching is
+//!   a verb of its own.
 //! - **Refused is not the same as not judged.** Evidence that is wrong is refused with its check's
 //!   name; a file of the operator's that is wrong or missing ends with another exit status.
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod collateral;
 mod evidence;
 mod exit;
 mod expected;
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<Exit> {
     let (shown, exit) = match arguments.verb {
         Verb::Judge(evidence) => judgement::run(&evidence, arguments.json)?,
+        Verb::Collateral(verb) => collateral::run(&verb, arguments.json)?,
         Verb::Policy(PolicyVerb::Check { files }) => policy::check(&files, arguments.json)?,
         Verb::Checks { tee } => (list::checks(tee, arguments.json), Exit::Accepted),
     };

@@ -1,8 +1,7 @@
 //! Policy files, and `policy check`.
 
 use crate::exit::Exit;
-use nitride_collateral::Files;
-use nitride_collateral::Obstacle;
+use nitride_collateral::{Files, Obstacle};
 use nitride_verify::{AttestationPolicy, Tee};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};

@@ -1,10 +1,10 @@
 //! Bounded reading: every file has a greatest length, and so has all of it together.
 
 use crate::obstacle::Obstacle;
+use crate::write;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 /// A fleet's keys are a few megabytes.
 const MAX_TOTAL_LEN: u64 = 64 << 20;
@@ -18,6 +18,8 @@ pub struct Files {
 }
 
 impl Files {
+    /// Everything that may be read in one go.
+    #[must_use]
     pub fn new() -> Self {
         Self {
             left: MAX_TOTAL_LEN,
@@ -25,6 +27,10 @@ impl Files {
     }
 
     /// All of a file of at most `max_len` bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Obstacle`] for what cannot be read, or is longer.
     pub fn read(&mut self, path: &Path, max_len: u64) -> Result<Vec<u8>, Obstacle> {
         let mut bytes = Vec::new();
         let limit = max_len.min(self.left);
@@ -45,6 +51,10 @@ impl Files {
     }
 
     /// The same as text.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`], and for what is not UTF-8.
     pub fn read_text(&mut self, path: &Path, max_len: u64) -> Result<String, Obstacle> {
         let bytes = self.read(path, max_len)?;
         String::from_utf8(bytes)
@@ -52,27 +62,27 @@ impl Files {
     }
 }
 
-/// What is in a folder, in the order of the names.
-pub fn entries(folder: &Path) -> Result<Vec<PathBuf>, Obstacle> {
+/// What is in a folder, in the order of the names; not what a writer is at.
+pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, Obstacle> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, &error))? {
         if found.len() == MAX_ENTRIES {
             let reason = format!("has more than {MAX_ENTRIES} entries");
             return Err(Obstacle::at(folder, reason, "name the right folder"));
         }
-        found.push(entry.map_err(|error| unreadable(folder, &error))?.path());
+        let path = entry.map_err(|error| unreadable(folder, &error))?.path();
+        if !write::is_temporary(&path) {
+            found.push(path);
+        }
     }
     found.sort_unstable();
     Ok(found)
 }
 
-/// When a file was last written, in seconds since 1970.
-pub fn written_at_secs(path: &Path) -> Result<u64, Obstacle> {
-    let modified = fs::metadata(path).and_then(|found| found.modified());
-    let modified = modified.map_err(|error| unreadable(path, &error))?;
-    Ok(modified
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs()))
+impl Default for Files {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Obstacle {

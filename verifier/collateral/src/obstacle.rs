@@ -1,4 +1,4 @@
-//! Why nothing could be judged.
+//! What stands in the way of a judgement or of a fetch.
 
 use serde_json::{Value, json};
 use std::path::Path;
@@ -18,11 +18,13 @@ pub struct Obstacle {
 
 impl Obstacle {
     /// A file or folder that stands in the way.
+    #[must_use]
     pub fn at(path: &Path, reason: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::of(path.display().to_string(), reason, remedy)
     }
 
     /// Anything else.
+    #[must_use]
     pub fn of(
         thing: impl Into<String>,
         reason: impl Into<String>,
@@ -36,12 +38,14 @@ impl Obstacle {
     }
 
     /// The same for machines.
+    #[must_use]
     pub fn to_json(&self) -> Value {
         json!({ "error": { "thing": self.thing, "reason": self.reason, "remedy": self.remedy } })
     }
 }
 
 /// An error with its causes in one line.
+#[must_use]
 pub fn told(error: &dyn std::error::Error) -> String {
     let mut told = error.to_string();
     let mut source = error.source();

@@ -15,12 +15,21 @@ const MAX_PKI_LEN: u64 = 1 << 20;
 #[derive(Debug)]
 pub enum Item {
     /// A certificate in DER, and its subject's common name.
-    Certificate { name: String, der: Vec<u8> },
+    Certificate {
+        /// The common name.
+        name: String,
+        /// The certificate.
+        der: Vec<u8>,
+    },
     /// A revocation list in DER.
     Crl(Vec<u8>),
 }
 
 /// Everything in a file; an empty one is none.
+///
+/// # Errors
+///
+/// [`Obstacle`] for what cannot be read, or is none of these.
 pub fn read(path: &Path, files: &mut Files) -> Result<Vec<Item>, Obstacle> {
     let bytes = files.read(path, MAX_PKI_LEN)?;
     let fault = |reason: String| {
@@ -30,14 +39,11 @@ pub fn read(path: &Path, files: &mut Files) -> Result<Vec<Item>, Obstacle> {
             "give certificates and revocation lists in DER or PEM",
         )
     };
-    let items = items(&bytes).map_err(fault)?;
-    if items.is_empty() {
-        return Err(fault("holds nothing".to_owned()));
-    }
-    Ok(items)
+    items(&bytes).map_err(fault)
 }
 
-fn items(bytes: &[u8]) -> Result<Vec<Item>, String> {
+/// Everything in these bytes, or in words why they are none.
+pub(crate) fn items(bytes: &[u8]) -> Result<Vec<Item>, String> {
     if !bytes.trim_ascii_start().starts_with(b"-----BEGIN ") {
         return item(bytes).map(|item| vec![item]);
     }
@@ -48,11 +54,14 @@ fn items(bytes: &[u8]) -> Result<Vec<Item>, String> {
             (kind, _) => return Err(format!("holds {kind:?}")),
         }
     }
+    if found.is_empty() {
+        return Err("holds nothing".to_owned());
+    }
     Ok(found)
 }
 
 /// The operator's own files: each has a budget of its own.
-fn item(der: &[u8]) -> Result<Item, String> {
+pub(crate) fn item(der: &[u8]) -> Result<Item, String> {
     let budget = || Budget::for_one_round();
     if Crl::parse(der, &mut budget()).is_ok() {
         return Ok(Item::Crl(der.to_vec()));

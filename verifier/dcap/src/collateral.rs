@@ -109,6 +109,12 @@ impl IntelCollateral {
         }
     }
 
+    /// All of it, one set a kind of platform.
+    #[must_use]
+    pub fn platforms(&self) -> &[PlatformCollateral] {
+        &self.platforms
+    }
+
     pub(crate) fn of(&self, fmspc: &[u8; 6]) -> Option<&PlatformCollateral> {
         self.platforms.iter().find(|p| p.fmspc == *fmspc)
     }

@@ -30,6 +30,7 @@ pub(crate) fn attest(
     attestation: &Attestation,
     challenge: Challenge,
     policy: &AttestationPolicy,
+    collateral: &Collateral<'_>,
     now_secs: u64,
 ) -> Result<(Verdict, RuntimeDataClaims), AttestRefusal> {
     let runtime = &attestation.runtime_data;
@@ -55,7 +56,7 @@ pub(crate) fn attest(
         &evidence,
         &expected,
         policy,
-        &Collateral::default(),
+        collateral,
         now_secs,
         &mut budget,
     )?;

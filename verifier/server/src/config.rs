@@ -13,6 +13,7 @@
 //! policy-id = "default"
 //! attestation-policy = "/etc/nitride/attestation.toml"
 //! resource-policy = "/etc/nitride/resource.toml"
+//! collateral = "/var/lib/nitride/collateral"    # optional; a folder or a bundle of one
 //!
 //! [tls]
 //! certificate = "/etc/nitride/tls.pem"
@@ -83,6 +84,7 @@ pub(crate) struct Fixed {
 pub(crate) struct Reloaded {
     pub(crate) attestation_policy: PathBuf,
     pub(crate) resource_policy: PathBuf,
+    pub(crate) collateral: Option<PathBuf>,
     pub(crate) tls: Option<TlsPaths>,
     pub(crate) admin_token_sha256: Option<[u8; 32]>,
 }
@@ -194,6 +196,7 @@ impl Config {
             reloaded: Reloaded {
                 attestation_policy: folder.join(form.attestation_policy),
                 resource_policy: folder.join(form.resource_policy),
+                collateral: form.collateral.map(|path| folder.join(path)),
                 tls,
                 admin_token_sha256: admin,
             },
@@ -234,6 +237,7 @@ struct FileForm {
     policy_id: Spanned<String>,
     attestation_policy: PathBuf,
     resource_policy: PathBuf,
+    collateral: Option<PathBuf>,
     tls: Option<TlsForm>,
     admin: Option<AdminForm>,
     #[serde(default)]

@@ -10,8 +10,11 @@ use crate::store::{DirStore, Store, StoreError};
 use crate::throttle::Throttle;
 use crate::tls::{self, TlsError};
 use crate::token::Issuer;
-use nitride_verify::AttestationPolicy;
+use nitride_collateral::{Files, Obstacle, Shelf};
+use nitride_verify::policy::MissingCollateral;
 use nitride_verify::strict_toml::FileError;
+use nitride_verify::x509::ChainMemo;
+use nitride_verify::{AttestationPolicy, Collateral};
 use rustls::ServerConfig;
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -38,6 +41,10 @@ pub(crate) struct Service {
 pub(crate) struct Current {
     pub(crate) attestation_policy: AttestationPolicy,
     pub(crate) resource_policy: ResourcePolicy,
+    /// What vendors publish, as it was at hand.
+    pub(crate) shelf: Shelf,
+    /// Of chains that were verified under it.
+    pub(crate) memo: ChainMemo,
     /// SHA-256 of the two policy files, for the log.
     pub(crate) policy_digest: [u8; 32],
     pub(crate) tls: Option<Arc<ServerConfig>>,
@@ -53,6 +60,13 @@ pub(crate) enum SetUpError {
     Policy(#[from] FileError),
     #[error(transparent)]
     Key(#[from] KeyFileError),
+    #[error("read the collateral")]
+    Collateral(#[from] Obstacle),
+    #[error(
+        "the attestation policy would refuse all that it wants; fetch what is missing with \
+         `nitride-verify collateral fetch` into the folder that `collateral` names, or change the policy"
+    )]
+    Missing(#[from] MissingCollateral),
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
@@ -60,7 +74,7 @@ pub(crate) enum SetUpError {
     #[error("store-key and challenge-key are one key; make another with `store-key generate`")]
     OneKeyTwice,
     #[error(
-        "{file} changes what is not in [tls], [admin] or a policy; restart the service for that"
+        "{file} changes what is not in [tls], [admin], a policy or the collateral; restart the service for that"
     )]
     NeedsRestart { file: String },
 }
@@ -137,11 +151,27 @@ impl Service {
 }
 
 impl Current {
+    /// What a judgement takes of it.
+    pub(crate) fn collateral(&self) -> Collateral<'_> {
+        Collateral {
+            memo: Some(&self.memo),
+            ..self.shelf.as_collateral()
+        }
+    }
+
     pub(crate) fn load(reloaded: &Reloaded) -> Result<Self, SetUpError> {
         let (attestation_policy, attestation_text) =
             load_policy(&reloaded.attestation_policy, AttestationPolicy::parse)?;
         let (resource_policy, resource_text) =
             load_policy(&reloaded.resource_policy, ResourcePolicy::parse)?;
+        let mut files = Files::new();
+        let shelf = reloaded.collateral.as_deref();
+        let shelf = shelf.map(|path| Shelf::read(path, &mut files)).transpose()?;
+        let shelf = shelf.unwrap_or_default();
+        // Every guest would be told what its operator can mend: he is told, and now.
+        if let Some(missing) = attestation_policy.missing_of(&shelf.as_collateral()) {
+            return Err(missing.into());
+        }
         let mut digest = Sha256::new();
         for text in [&attestation_text, &resource_text] {
             digest.update(text.len().to_be_bytes());
@@ -150,6 +180,8 @@ impl Current {
         Ok(Self {
             attestation_policy,
             resource_policy,
+            shelf,
+            memo: ChainMemo::new(),
             policy_digest: digest.finalize().into(),
             tls: reloaded.tls.as_ref().map(tls::load).transpose()?,
             admin_token_sha256: reloaded.admin_token_sha256,

@@ -6,10 +6,8 @@ use nitride_support::folder::Folder;
 use nitride_vectors::{snp, tdx};
 use nitride_verify::{InitDataDigest, ReportData};
 use serde_json::Value;
-use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::{Duration, UNIX_EPOCH};
 
 /// Files of one judgement, and the command line that names them.
 pub(crate) struct Scene {
@@ -150,11 +148,8 @@ impl Scene {
             }
         }
         if published.crl.is_some() {
-            let obtained = UNIX_EPOCH + Duration::from_secs(published.obtained_at_secs);
-            File::options()
-                .write(true)
-                .open(folder.join("list.crl"))?
-                .set_modified(obtained)?;
+            let obtained = format!("{}\n", published.obtained_at_secs);
+            std::fs::write(folder.join("list.crl.obtained"), obtained)?;
         }
         Ok(())
     }

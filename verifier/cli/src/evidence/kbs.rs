@@ -2,8 +2,7 @@
 
 use super::Given;
 use crate::arguments::KbsArguments;
-use nitride_collateral::Files;
-use nitride_collateral::Obstacle;
+use nitride_collateral::{Files, Obstacle};
 use nitride_kbs::messages::TeeEvidence;
 
 /// A request of the protocol has no more.

@@ -1,9 +1,8 @@
 //! A SEV-SNP report, and the certificates that came with it.
 
 use crate::arguments::SnpArguments;
-use nitride_collateral::Files;
-use nitride_collateral::{Obstacle, told};
 use nitride_collateral::pki::{self, Item};
+use nitride_collateral::{Files, Obstacle, told};
 use nitride_verify::evidence::Certificates;
 use nitride_verify::{Allegation, Budget, SnpAllegation};
 use std::path::Path;

@@ -1,8 +1,7 @@
 //! A TDX quote, and the firmware's event log.
 
 use crate::arguments::TdxArguments;
-use nitride_collateral::Files;
-use nitride_collateral::Obstacle;
+use nitride_collateral::{Files, Obstacle};
 use nitride_verify::{Allegation, TdxAllegation};
 
 /// Longer than any, so that the core names the length of what is too long.

@@ -1,9 +1,10 @@
 //! AMD's, one folder a product.
 
 use crate::files::{self, Files};
-use crate::obstacle::Obstacle;
+use crate::obstacle::{Obstacle, told};
+use crate::obtained;
 use crate::pki::{self, Item};
-use nitride_verify::AmdCollateral;
+use nitride_verify::{AmdCollateral, Veks};
 use nitride_verify::evidence::SnpProduct;
 use std::path::Path;
 
@@ -11,15 +12,19 @@ pub(super) fn read(folder: &Path, files: &mut Files) -> Result<Vec<AmdCollateral
     let mut found = Vec::new();
     for path in files::entries(folder)? {
         let name = path.file_name().and_then(|name| name.to_str());
-        let mut products = SnpProduct::ALL.iter();
-        let product = products.find(|product| name == Some(&product.as_str().to_lowercase()));
-        let Some(product) = product else {
+        let Some(product) = name.and_then(product_of) else {
             let reason = "is no product of AMD's; milan, genoa and turin are";
             return Err(Obstacle::at(&path, reason, "rename or remove it"));
         };
-        found.push(product_in(*product, &path, files)?);
+        found.push(product_in(product, &path, files)?);
     }
     Ok(found)
+}
+
+/// The product that a folder is called for.
+pub(crate) fn product_of(name: &str) -> Option<SnpProduct> {
+    let mut products = SnpProduct::ALL.iter().copied();
+    products.find(|product| name == product.as_str().to_lowercase())
 }
 
 fn product_in(
@@ -27,54 +32,102 @@ fn product_in(
     folder: &Path,
     files: &mut Files,
 ) -> Result<AmdCollateral, Obstacle> {
-    let (mut ark, mut ask, mut asvk, mut crl) = (None, None, None, None);
-    let mut veks = Vec::new();
-    let mut obtained_at_secs = 0;
+    let mut gathered = Gathered::new(product);
     for path in files::entries(folder)? {
-        for item in pki::read(&path, files)? {
-            let (place, what, der) = match item {
-                Item::Certificate { name, der } => match name.as_str() {
-                    "SEV-VCEK" | "SEV-VLEK" => {
-                        veks.push(der);
-                        continue;
-                    }
-                    name if name == format!("ARK-{product}") => (&mut ark, "root", der),
-                    name if name == format!("SEV-{product}") => (&mut ask, "ASK", der),
-                    name if name == format!("SEV-VLEK-{product}") => (&mut asvk, "ASVK", der),
-                    _ => {
-                        let reason = format!("{name:?} is none of the certificates of {product}");
-                        return Err(Obstacle::at(&path, reason, "move or remove it"));
-                    }
-                },
-                Item::Crl(der) => {
-                    // The list itself does not say when it was fetched.
-                    obtained_at_secs = files::written_at_secs(&path)?;
-                    (&mut crl, "revocation list", der)
-                }
-            };
-            // Two files of one certificate, as the chains of VCEK and VLEK share their root.
-            if place.as_ref().is_some_and(|other| *other != der) {
-                let reason = format!("is a second {what} of {product}");
-                return Err(Obstacle::at(&path, reason, "keep the newer one"));
+        if let Some(of) = obtained::of(&path) {
+            if of.exists() {
+                continue;
             }
-            *place = Some(der);
+            let reason = "is the time of a file that is not there";
+            return Err(Obstacle::at(&path, reason, "remove it"));
+        }
+        for item in pki::read(&path, files)? {
+            let obtained_at_secs = match &item {
+                Item::Certificate { .. } => 0,
+                Item::Crl(_) => obtained::read(&path, files)?,
+            };
+            let refuse = |reason| Obstacle::at(&path, reason, "keep the one that is right");
+            gathered.add(item, obtained_at_secs).map_err(refuse)?;
         }
     }
-    let ark = ark.ok_or_else(|| {
-        let reason = format!("has no root certificate of {product} (ARK-{product})");
-        Obstacle::at(
-            folder,
-            reason,
-            "add the certificate chain that AMD publishes",
-        )
-    })?;
-    Ok(AmdCollateral {
-        product,
-        ark,
-        ask,
-        asvk,
-        veks,
-        crl,
-        obtained_at_secs,
+    gathered.finish().map_err(|reason| {
+        let remedy = "add the certificate chain that AMD publishes";
+        Obstacle::at(folder, reason, remedy)
     })
+}
+
+/// What is known of one product so far. Nothing is verified.
+#[derive(Debug)]
+pub(crate) struct Gathered {
+    product: SnpProduct,
+    ark: Option<Vec<u8>>,
+    ask: Option<Vec<u8>>,
+    asvk: Option<Vec<u8>>,
+    veks: Veks,
+    crl: Option<Vec<u8>>,
+    obtained_at_secs: Option<u64>,
+}
+
+impl Gathered {
+    pub(crate) fn new(product: SnpProduct) -> Self {
+        Self {
+            product,
+            ark: None,
+            ask: None,
+            asvk: None,
+            veks: Veks::default(),
+            crl: None,
+            obtained_at_secs: None,
+        }
+    }
+
+    /// Puts an item into its place, or says why it has none.
+    pub(crate) fn add(&mut self, item: Item, obtained_at_secs: u64) -> Result<(), String> {
+        let product = self.product;
+        let (place, what, der) = match item {
+            Item::Certificate { name, der } => match name.as_str() {
+                "SEV-VCEK" | "SEV-VLEK" => return self.add_vek(der),
+                name if name == format!("ARK-{product}") => (&mut self.ark, "root", der),
+                name if name == format!("SEV-{product}") => (&mut self.ask, "ASK", der),
+                name if name == format!("SEV-VLEK-{product}") => (&mut self.asvk, "ASVK", der),
+                _ => return Err(format!("{name:?} is none of the certificates of {product}")),
+            },
+            Item::Crl(der) => {
+                // Of copies of one list, the oldest fetch is the one that counts.
+                let known = self.obtained_at_secs.unwrap_or(obtained_at_secs);
+                self.obtained_at_secs = Some(known.min(obtained_at_secs));
+                (&mut self.crl, "revocation list", der)
+            }
+        };
+        // Two files of one certificate, as the chains of VCEK and VLEK share their root.
+        if place.as_ref().is_some_and(|other| *other != der) {
+            return Err(format!("is a second {what} of {product}"));
+        }
+        *place = Some(der);
+        Ok(())
+    }
+
+    fn add_vek(&mut self, der: Vec<u8>) -> Result<(), String> {
+        let id = self.veks.insert(der).map_err(|fault| told(&fault))?;
+        if id.product == self.product {
+            Ok(())
+        } else {
+            Err(format!("is of {}, and not of {}", id.product, self.product))
+        }
+    }
+
+    /// All of it; there has to be a root.
+    pub(crate) fn finish(self) -> Result<AmdCollateral, String> {
+        let product = self.product;
+        let ark = self.ark;
+        Ok(AmdCollateral {
+            product,
+            ark: ark.ok_or(format!("has no root certificate of {product} (ARK-{product})"))?,
+            ask: self.ask,
+            asvk: self.asvk,
+            veks: self.veks,
+            crl: self.crl,
+            obtained_at_secs: self.obtained_at_secs.unwrap_or(0),
+        })
+    }
 }

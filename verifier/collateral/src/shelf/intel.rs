@@ -2,6 +2,7 @@
 
 use crate::files::{self, Files};
 use crate::obstacle::{Obstacle, told};
+use crate::obtained;
 use nitride_dcap::{IntelCollateral, PcsAnswers, PlatformCollateral};
 use std::path::Path;
 
@@ -25,9 +26,13 @@ const ANSWERS: [&str; 7] = [
     ROOT_CA_CRL,
 ];
 
-pub(super) fn read(folder: &Path, files: &mut Files) -> Result<IntelCollateral, Obstacle> {
+pub(super) fn read(folder: &Path, files: &mut Files) -> Result<Option<IntelCollateral>, Obstacle> {
     let mut platforms = Vec::new();
     for path in files::entries(folder)? {
+        // Its own signed dates bound its age; this is for whoever fetches.
+        if obtained::of(&path).is_some_and(|of| of.exists()) {
+            continue;
+        }
         platforms.push(if path.is_dir() {
             answers(&path, files)?
         } else if path.extension().is_some_and(|end| end == "json") {
@@ -39,7 +44,11 @@ pub(super) fn read(folder: &Path, files: &mut Files) -> Result<IntelCollateral, 
             return Err(Obstacle::at(&path, reason, "remove it"));
         });
     }
+    if platforms.is_empty() {
+        return Ok(None);
+    }
     IntelCollateral::new(platforms)
+        .map(Some)
         .map_err(|fault| Obstacle::at(folder, told(&fault), "keep one set a kind of platform"))
 }
 

@@ -25,6 +25,14 @@ fn relative_paths_are_relative_to_the_file() {
 }
 
 #[test]
+fn collateral_may_be_left_out() {
+    assert_eq!(parse(GOOD).unwrap().reloaded.collateral, None);
+    let config = parse(&GOOD.replacen("[tls]", "collateral = \"c\"\n[tls]", 1)).unwrap();
+    let path = Path::new("/etc/nitride/c");
+    assert_eq!(config.reloaded.collateral.as_deref(), Some(path));
+}
+
+#[test]
 fn each_field_that_must_be_there_is_named_when_it_is_not() {
     for line in GOOD.lines().filter(|line| !line.starts_with('[')) {
         let name = line.split(' ').next().unwrap();

@@ -37,6 +37,7 @@ pub(super) async fn attest(
         &attestation,
         challenge,
         &current.attestation_policy,
+        &current.collateral(),
         now_secs,
     )
     .map_err(|refusal| refuse(&refusal))?;

@@ -213,6 +213,49 @@ fn a_reload_with_any_mistake_changes_nothing() {
 }
 
 #[test]
+fn a_policy_that_wants_collateral_does_not_start_without_it() {
+    for (policy, word) in [
+        (
+            include_str!("../../../../examples/config/service/attestation-snp.toml"),
+            "revocation list for Milan",
+        ),
+        (
+            include_str!("../../../../examples/config/service/attestation-tdx.toml"),
+            "Intel's collateral",
+        ),
+    ] {
+        let folder = Folder::make();
+        folder.write("attestation.toml", policy);
+        let error = folder.open().unwrap_err();
+        assert!(matches!(error, SetUpError::Missing(_)), "{error}");
+        let missing = std::error::Error::source(&error).unwrap().to_string();
+        assert!(missing.contains(word), "{missing}");
+    }
+}
+
+#[test]
+fn a_reload_takes_collateral_whole_or_not_at_all() {
+    let folder = Folder::make();
+    let text = fs::read_to_string(folder.at("provisiond.toml")).unwrap();
+    folder.write(
+        "provisiond.toml",
+        &format!("collateral = \"collateral\"\n{text}"),
+    );
+    let error = folder.open().unwrap_err();
+    assert!(matches!(error, SetUpError::Collateral(_)), "{error}");
+    fs::create_dir_all(folder.at("collateral/intel")).unwrap();
+    let service = folder.open().unwrap();
+    let before = service.current();
+    folder.write("collateral/intel/README", "what");
+    let error = service.reload(&folder.config()).unwrap_err();
+    assert!(matches!(error, SetUpError::Collateral(_)), "{error}");
+    assert!(Arc::ptr_eq(&before, &service.current()));
+    fs::remove_file(folder.at("collateral/intel/README")).unwrap();
+    service.reload(&folder.config()).unwrap();
+    assert!(!Arc::ptr_eq(&before, &service.current()));
+}
+
+#[test]
 fn what_only_a_restart_can_change_changes_nothing() {
     let folder = Folder::make();
     let running = folder.config();

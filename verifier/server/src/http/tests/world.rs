@@ -21,7 +21,9 @@ use nitride_kbs::messages::{
 use nitride_kbs::report_data::report_data;
 use nitride_kbs::resource::ResourcePath;
 use nitride_kbs::tee_key::TeePublicKey;
+use nitride_collateral::Shelf;
 use nitride_verify::AttestationPolicy;
+use nitride_verify::x509::ChainMemo;
 use p256::SecretKey;
 use sha2::{Digest, Sha256};
 use std::io::{Read, Write};
@@ -209,6 +211,8 @@ fn current(accept_sample: bool, has_admin: bool) -> Current {
     Current {
         attestation_policy: AttestationPolicy::parse(&attestation, "attestation.toml").unwrap(),
         resource_policy: ResourcePolicy::parse(resource, "resource.toml").unwrap(),
+        shelf: Shelf::default(),
+        memo: ChainMemo::new(),
         policy_digest: [0; 32],
         tls: None,
         admin_token_sha256: has_admin.then(|| Sha256::digest(ADMIN.as_bytes()).into()),

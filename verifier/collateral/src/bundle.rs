@@ -1,0 +1,185 @@
+//! A folder as one file, for machines without a network: JSON, certificates and lists in base64.
+//!
+//! ```json
+//! { "version": 1,
+//!   "amd": [ { "product": "milan", "certificates": ["MII…"],
+//!              "crl": { "der": "MII…", "obtained_at_secs": 1795305600 } } ],
+//!   "intel": [ "{…}" ] }
+//! ```
+//!
+//! It is believed as little as the folder was: what counts is signed.
+
+use crate::files::Files;
+use crate::obstacle::{Obstacle, told};
+use crate::pki;
+use crate::shelf::Shelf;
+use crate::shelf::amd::{Gathered, product_of};
+use crate::write;
+use base64ct::{Base64, Encoding};
+use nitride_dcap::{IntelCollateral, PlatformCollateral};
+use nitride_verify::AmdCollateral;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+const VERSION: u32 = 1;
+/// As much as a whole folder.
+const MAX_LEN: u64 = 64 << 20;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BundleForm {
+    version: u32,
+    amd: Vec<AmdForm>,
+    /// Each as Intel's parts are bundled elsewhere, too.
+    intel: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AmdForm {
+    product: String,
+    certificates: Vec<String>,
+    crl: Option<CrlForm>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CrlForm {
+    der: String,
+    obtained_at_secs: u64,
+}
+
+impl Shelf {
+    /// Writes all of it into one file, which [`Self::read`] reads.
+    ///
+    /// # Errors
+    ///
+    /// [`Obstacle`] if it cannot be written.
+    pub fn write_bundle(&self, path: &Path) -> Result<(), Obstacle> {
+        let form = BundleForm {
+            version: VERSION,
+            amd: self.amd().iter().map(amd_form).collect(),
+            intel: self.intel_forms().map_err(|reason| not_made(path, reason))?,
+        };
+        let json = serde_json::to_vec(&form).map_err(|error| not_made(path, told(&error)))?;
+        write::replace(path, &json)
+    }
+
+    fn intel_forms(&self) -> Result<Vec<String>, String> {
+        let platforms = self.intel().map_or(&[][..], IntelCollateral::platforms);
+        let bundles = platforms.iter().map(PlatformCollateral::to_bundle);
+        bundles.map(|b| b.map_err(|fault| told(&fault))).collect()
+    }
+}
+
+/// Reads what [`Shelf::write_bundle`] wrote.
+pub(crate) fn read(path: &Path, files: &mut Files) -> Result<Shelf, Obstacle> {
+    let text = files.read_text(path, MAX_LEN)?;
+    let refuse = |reason: String| Obstacle::at(path, reason, "make the bundle anew");
+    let form: BundleForm = serde_json::from_str(&text)
+        .map_err(|error| refuse(format!("is no bundle of collateral: {error}")))?;
+    if form.version != VERSION {
+        return Err(refuse(format!("is of version {}, not {VERSION}", form.version)));
+    }
+    let mut amd: Vec<AmdCollateral> = Vec::new();
+    for entry in form.amd {
+        let of_product = of_amd(entry).map_err(refuse)?;
+        let product = of_product.product;
+        if amd.iter().any(|other| other.product == product) {
+            return Err(refuse(format!("has {product} twice")));
+        }
+        amd.push(of_product);
+    }
+    let platforms = form.intel.iter();
+    let platforms = platforms.map(String::as_str).map(PlatformCollateral::from_bundle);
+    let platforms: Result<Vec<_>, _> = platforms.collect();
+    let platforms = platforms.map_err(|fault| refuse(told(&fault)))?;
+    let intel = if platforms.is_empty() {
+        None
+    } else {
+        let intel = IntelCollateral::new(platforms);
+        Some(intel.map_err(|fault| refuse(told(&fault)))?)
+    };
+    Ok(Shelf::of(amd, intel))
+}
+
+fn amd_form(amd: &AmdCollateral) -> AmdForm {
+    let own = [Some(&amd.ark), amd.ask.as_ref(), amd.asvk.as_ref()];
+    let own = own.into_iter().flatten().map(Vec::as_slice);
+    AmdForm {
+        product: amd.product.as_str().to_lowercase(),
+        certificates: own
+            .chain(amd.veks.ders())
+            .map(Base64::encode_string)
+            .collect(),
+        crl: amd.crl.as_ref().map(|der| CrlForm {
+            der: Base64::encode_string(der),
+            obtained_at_secs: amd.obtained_at_secs,
+        }),
+    }
+}
+
+fn of_amd(form: AmdForm) -> Result<AmdCollateral, String> {
+    let product = product_of(&form.product);
+    let product = product.ok_or(format!("{:?} is no product of AMD's", form.product))?;
+    let mut gathered = Gathered::new(product);
+    let certificates = form.certificates.iter().map(|text| (text, 0));
+    let crl = form.crl.iter().map(|crl| (&crl.der, crl.obtained_at_secs));
+    for (text, obtained_at_secs) in certificates.chain(crl) {
+        let der = Base64::decode_vec(text);
+        let der = der.map_err(|_| format!("has of {product} what is not base64"))?;
+        gathered.add(pki::item(&der)?, obtained_at_secs)?;
+    }
+    gathered.finish()
+}
+
+fn not_made(path: &Path, reason: String) -> Obstacle {
+    Obstacle::at(path, reason, "look at the folder that it is made of")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_shelf_comes_back_from_its_bundle() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bundle.json");
+        Shelf::default().write_bundle(&path).unwrap();
+        let shelf = Shelf::read(&path, &mut Files::new()).unwrap();
+        assert!(shelf.amd().is_empty() && shelf.intel().is_none());
+    }
+
+    #[test]
+    fn what_is_no_bundle_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bundle.json");
+        for (text, word) in [
+            ("", "no bundle"),
+            ("[]", "no bundle"),
+            ("{\"version\":2,\"amd\":[],\"intel\":[]}", "version 2"),
+            ("{\"version\":1,\"amd\":[]}", "no bundle"),
+            ("{\"version\":1,\"amd\":[],\"intel\":[],\"x\":1}", "no bundle"),
+            ("{\"version\":1,\"amd\":[],\"intel\":[\"{}\"]}", "bundle anew"),
+            (
+                "{\"version\":1,\"amd\":[{\"product\":\"naples\",\"certificates\":[],\"crl\":null}],\
+                 \"intel\":[]}",
+                "no product",
+            ),
+            (
+                "{\"version\":1,\"amd\":[{\"product\":\"milan\",\"certificates\":[],\"crl\":null}],\
+                 \"intel\":[]}",
+                "no root",
+            ),
+            (
+                "{\"version\":1,\"amd\":[{\"product\":\"milan\",\"certificates\":[\"%\"],\
+                 \"crl\":null}],\"intel\":[]}",
+                "not base64",
+            ),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let told = Shelf::read(&path, &mut Files::new()).unwrap_err();
+            assert!(told.to_string().contains(word), "{text}: {told}");
+        }
+    }
+}
