@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// A fleet's keys are a few megabytes.
 const MAX_TOTAL_LEN: u64 = 64 << 20;
-/// A folder with more entries is another one.
-const MAX_ENTRIES: usize = 4096;
+/// A fleet has a key for each chip; a folder with more entries is another one.
+const MAX_ENTRIES: usize = 65_536;
 
 /// What may still be read.
 #[derive(Debug)]

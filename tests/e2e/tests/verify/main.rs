@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod captured;
+mod collateral;
 mod generated;
 mod obstacles;
 mod papers;
