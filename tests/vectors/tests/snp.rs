@@ -7,7 +7,7 @@ use nitride_vectors::snp::{DEFECTS, Defect, Draft};
 use nitride_verify::checks::snp::CHECKS;
 use nitride_verify::evidence::SnpProduct;
 use nitride_verify::{
-    Allegation, Anchor, AttestationPolicy, Budget, CheckName, CheckOutcome, Collateral, Tee,
+    Allegation, AmdCollateral, Anchor, AttestationPolicy, Budget, CheckName, CheckOutcome, Collateral, Tee,
     UnverifiedEvidence, Veks, Verdict, judge, judge_allegation, x509::ChainMemo,
 };
 use std::collections::BTreeSet;
@@ -343,6 +343,30 @@ fn a_memo_of_signatures_remembers_no_bad_one() {
         let refused = judge_with(&spoilt);
         assert_eq!(refused.err(), Some(Some("snp.vek-signature")));
     }
+}
+
+#[test]
+fn a_policy_says_what_it_cannot_do_without() {
+    let vector = Draft::good().build();
+    let policy = AttestationPolicy::parse(&vector.policy, "policy.toml").expect("good");
+    let missing = |published: &[AmdCollateral]| {
+        policy.missing_of(&Collateral {
+            amd: published,
+            ..Collateral::default()
+        })
+    };
+    assert_eq!(missing(&[vector.collateral.clone()]), None);
+    let mut without = vector.collateral.clone();
+    without.crl = None;
+    for published in [&[without][..], &[]] {
+        let told = missing(published).expect("the list is missing").to_string();
+        assert!(told.contains("revocation list for Milan"), "{told}");
+    }
+    let waived = vector
+        .policy
+        .replace("crl-max-age-secs = 86400", "crl-max-age-secs = \"any\"");
+    let waived = AttestationPolicy::parse(&waived, "policy.toml").expect("good");
+    assert_eq!(waived.missing_of(&Collateral::default()), None);
 }
 
 #[test]

@@ -131,3 +131,39 @@ impl Gathered {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_root() -> Gathered {
+        let mut gathered = Gathered::new(SnpProduct::Milan);
+        let name = "ARK-Milan".to_owned();
+        let root = Item::Certificate { name, der: vec![1] };
+        gathered.add(root, 0).unwrap();
+        gathered
+    }
+
+    #[test]
+    fn of_copies_of_one_list_the_oldest_fetch_counts() {
+        let mut gathered = with_root();
+        for at_secs in [30, 10, 20] {
+            gathered.add(Item::Crl(vec![2]), at_secs).unwrap();
+        }
+        assert_eq!(gathered.finish().unwrap().obtained_at_secs, 10);
+    }
+
+    #[test]
+    fn two_lists_of_one_product_are_one_too_many() {
+        let mut gathered = with_root();
+        gathered.add(Item::Crl(vec![2]), 1).unwrap();
+        let told = gathered.add(Item::Crl(vec![3]), 2).unwrap_err();
+        assert_eq!(told, "is a second revocation list of Milan");
+    }
+
+    #[test]
+    fn there_has_to_be_a_root() {
+        let told = Gathered::new(SnpProduct::Genoa).finish().unwrap_err();
+        assert!(told.contains("ARK-Genoa"), "{told}");
+    }
+}
