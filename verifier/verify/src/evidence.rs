@@ -6,12 +6,14 @@ pub mod ccel;
 mod certificate_table;
 mod cursor;
 mod expected;
+pub(crate) mod gpu;
 pub mod hcl;
 mod kbs_form;
 mod sample;
 mod snp;
 mod snp_product;
 mod snp_report;
+pub mod spdm;
 mod tdx;
 pub mod tdx_quote;
 mod tee;
@@ -20,7 +22,10 @@ pub mod tpms_attest;
 
 pub use azure::{AzureAllegation, AzureHardware, HclRuntime, HclRuntimeMalformed};
 pub use certificate_table::{CertificateTableFault, Certificates};
-pub use expected::{Expected, InitDataDigest, InitDataFault, ReportData, ReportDataTooLong};
+pub use expected::{
+    DeviceNonce, Expected, InitDataDigest, InitDataFault, ReportData, ReportDataTooLong,
+};
+pub use gpu::{GpuAllegation, MAX_DEVICES};
 pub use sample::SampleAllegation;
 pub use snp::SnpAllegation;
 pub use snp_product::{SnpProduct, Tcb, Tcbs};
@@ -59,6 +64,8 @@ pub enum Allegation {
     Tdx(TdxAllegation),
     /// A confidential VM on Azure, by its virtual TPM.
     Azure(Box<AzureAllegation>),
+    /// One device beside a confidential VM. Alone it is no evidence of a machine.
+    Gpu(GpuAllegation),
 }
 
 impl Allegation {
@@ -70,6 +77,7 @@ impl Allegation {
             Self::Snp(_) => Tee::Snp,
             Self::Tdx(_) => Tee::Tdx,
             Self::Azure(azure) => azure.tee(),
+            Self::Gpu(_) => Tee::Nvidia,
         }
     }
 }

@@ -5,6 +5,7 @@
 mod certificate;
 mod crl;
 mod memo;
+mod pem;
 mod rsa_key;
 mod signature;
 
@@ -13,6 +14,8 @@ pub use crl::{Crl, CrlFault};
 pub use memo::ChainMemo;
 pub use rsa_key::rsa_spki;
 pub use signature::{PublicKey, SignatureAlgorithm, SignatureFault};
+
+pub(crate) use pem::split_pem;
 
 use der::{Encode, Reader, SliceReader};
 use x509_cert::time::Time;

@@ -18,9 +18,8 @@ use crate::collateral::{TcbFacts, TdxEvidence, TdxTrust};
 use crate::evidence::TdxAllegation;
 use crate::evidence::tdx_quote::{QuoteMalformed, TdReport, TdxQuote};
 use crate::ledger::Ledger;
-use crate::x509::{Certificate, CertificateFault, PublicKey, SignatureAlgorithm};
+use crate::x509::{Certificate, CertificateFault, PublicKey, SignatureAlgorithm, split_pem};
 use aws_lc_rs::digest::{Context, SHA256};
-use base64ct::Encoding;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
@@ -266,21 +265,9 @@ fn check_init_data(
     Ok(true)
 }
 
-/// Three certificates in PEM (RFC 7468), with nothing but line ends and a final zero around them.
+/// Three certificates in PEM.
 fn split_chain(pem: &[u8]) -> Result<[Vec<u8>; 3], TdxRefusal> {
-    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
-    const END: &str = "-----END CERTIFICATE-----";
-    let malformed = || TdxRefusal::Chain(ChainFault::Pem);
-    let pem = pem.strip_suffix(b"\0").unwrap_or(pem);
-    let mut rest = std::str::from_utf8(pem).map_err(|_| malformed())?;
-    let mut chain = Vec::new();
-    while !rest.trim_ascii().is_empty() {
-        let body = rest.trim_ascii_start().strip_prefix(BEGIN);
-        let (body, after) = body.and_then(|b| b.split_once(END)).ok_or_else(malformed)?;
-        let text: String = body.split_ascii_whitespace().collect();
-        chain.push(base64ct::Base64::decode_vec(&text).map_err(|_| malformed())?);
-        rest = after;
-    }
+    let chain = split_pem(pem, CHAIN.len()).ok_or(TdxRefusal::Chain(ChainFault::Pem))?;
     let count = chain.len();
     <[Vec<u8>; 3]>::try_from(chain).map_err(|_| TdxRefusal::Chain(ChainFault::Count(count)))
 }

@@ -92,6 +92,29 @@ impl fmt::Debug for ReportData {
     }
 }
 
+impl From<DeviceNonce> for ReportData {
+    fn from(nonce: DeviceNonce) -> Self {
+        Self(nonce.0.to_vec())
+    }
+}
+
+/// What the report of a further device must carry. SPDM gives it 32 bytes, and the hash that binds
+/// challenge and key has 48: the first 32 of them, as the KBS protocol's other speakers take them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceNonce([u8; 32]);
+
+impl DeviceNonce {
+    /// Of `nitride_kbs::report_data::device_report_data`.
+    #[must_use]
+    pub fn of(report_data: &[u8; 48]) -> Self {
+        let mut nonce = [0; 32];
+        for (to, from) in nonce.iter_mut().zip(report_data) {
+            *to = *from;
+        }
+        Self(nonce)
+    }
+}
+
 /// The digest of init-data by the algorithm that it names itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InitDataDigest(Vec<u8>);
@@ -182,6 +205,13 @@ mod tests {
             ReportData::new(&[0; 65]),
             Err(ReportDataTooLong { len: 65 })
         );
+    }
+
+    #[test]
+    fn a_device_binds_the_first_32_bytes_of_its_report_data() {
+        let hash: [u8; 48] = std::array::from_fn(|at| u8::try_from(at).unwrap());
+        let nonce = ReportData::from(DeviceNonce::of(&hash));
+        assert_eq!(nonce.as_bytes(), &hash[..32]);
     }
 
     #[test]
