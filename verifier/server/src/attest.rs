@@ -1,18 +1,19 @@
-//! From an attest request to a verdict: what the evidence must bind is computed here from the
+//! From an attest request to verdicts: what the evidence must bind is computed here from the
 //! request itself, and never taken from the evidence.
 
 use crate::challenge::Challenge;
 use crate::jwe::{JweSealError, checked_key};
 use nitride_kbs::messages::Attestation;
-use nitride_kbs::report_data::report_data;
+use nitride_kbs::report_data::{device_report_data, report_data};
 use nitride_kbs::token::RuntimeDataClaims;
 use nitride_verify::{
-    AttestationPolicy, Budget, BudgetExceeded, Collateral, Expected, InitDataDigest, InitDataFault,
-    Refused, UnverifiedEvidence, Verdict, judge,
+    AttestationPolicy, Budget, BudgetExceeded, Collateral, Composite, CompositeExpected,
+    DeviceNonce, Expected, InitDataDigest, InitDataFault, Refused, UnverifiedEvidence,
+    judge_composite,
 };
 use thiserror::Error;
 
-/// Why there is no verdict.
+/// Why there are no verdicts.
 #[derive(Debug, Error)]
 pub(crate) enum AttestRefusal {
     #[error(transparent)]
@@ -32,7 +33,7 @@ pub(crate) fn attest(
     policy: &AttestationPolicy,
     collateral: &Collateral<'_>,
     now_secs: u64,
-) -> Result<(Verdict, RuntimeDataClaims), AttestRefusal> {
+) -> Result<(Composite, RuntimeDataClaims), AttestRefusal> {
     let runtime = &attestation.runtime_data;
     checked_key(&runtime.tee_pubkey)?;
     let additional = &attestation.tee_evidence.additional_evidence;
@@ -46,13 +47,17 @@ pub(crate) fn attest(
     if let Some(init_data) = init_data {
         budget.spend_bytes(init_data.body.len())?;
     }
-    let expected = Expected {
-        report_data: report_data(&runtime.nonce, &runtime.tee_pubkey, additional).into(),
-        init_data: init_data
-            .map(|init_data| InitDataDigest::of(&init_data.format, &init_data.body))
-            .transpose()?,
+    let device_data = device_report_data(&runtime.nonce, &runtime.tee_pubkey);
+    let expected = CompositeExpected {
+        primary: Expected {
+            report_data: report_data(&runtime.nonce, &runtime.tee_pubkey, additional).into(),
+            init_data: init_data
+                .map(|init_data| InitDataDigest::of(&init_data.format, &init_data.body))
+                .transpose()?,
+        },
+        device_nonce: DeviceNonce::of(&device_data),
     };
-    let verdict = judge(
+    let composite = judge_composite(
         &evidence,
         &expected,
         policy,
@@ -64,5 +69,5 @@ pub(crate) fn attest(
         tee_pubkey: Some(runtime.tee_pubkey),
         nonce: Some(runtime.nonce.clone()),
     };
-    Ok((verdict, runtime))
+    Ok((composite, runtime))
 }

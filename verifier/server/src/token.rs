@@ -7,10 +7,9 @@ use nitride_kbs::token::{
     EAR_PROFILE, EarClaims, PRIMARY_SUBMOD, RuntimeDataClaims, TokenError, UnverifiedToken,
     VerifierId, assemble, to_be_signed,
 };
-use nitride_verify::Verdict;
+use nitride_verify::Composite;
 use p256::ecdsa::signature::{Signer, Verifier};
 use p256::ecdsa::{Signature, SigningKey};
-use std::collections::BTreeMap;
 use std::fmt;
 use thiserror::Error;
 
@@ -68,14 +67,17 @@ impl Issuer {
         }
     }
 
-    /// The token for a verdict on evidence that binds `runtime`.
+    /// The token for verdicts on evidence that binds `runtime`, one submodule each.
     pub(crate) fn issue(
         &self,
-        verdict: &Verdict,
-        runtime: RuntimeDataClaims,
+        composite: &Composite,
+        runtime: &RuntimeDataClaims,
         now_secs: u64,
     ) -> String {
-        let submod = verdict.submod(&self.policy_id, runtime);
+        let submods = composite.submods();
+        let submods = submods
+            .map(|(name, verdict)| (name, verdict.submod(&self.policy_id, runtime.clone())))
+            .collect();
         let claims = EarClaims {
             eat_profile: EAR_PROFILE.to_owned(),
             iss: self.name.clone(),
@@ -87,9 +89,9 @@ impl Issuer {
                 build: concat!("nitride-provisiond ", env!("CARGO_PKG_VERSION")).to_owned(),
                 developer: "nitride".to_owned(),
             }),
-            submods: BTreeMap::from([(PRIMARY_SUBMOD.to_owned(), submod)]),
-            simulated: Some(verdict.is_simulated()),
-            debug: Some(verdict.is_debug()),
+            submods,
+            simulated: Some(composite.is_simulated()),
+            debug: Some(composite.is_debug()),
             resources: None,
         };
         let signed = to_be_signed(&claims);
@@ -182,7 +184,8 @@ pub(crate) mod tests {
     use crate::key_file::draw_p256;
     use base64ct::{Base64, Base64UrlUnpadded, Encoding};
     use nitride_verify::{
-        AttestationPolicy, Budget, Collateral, Expected, Tee, UnverifiedEvidence, judge,
+        AttestationPolicy, Budget, Collateral, CompositeExpected, DeviceNonce, Expected, Tee,
+        UnverifiedEvidence, judge_composite,
     };
 
     pub(crate) const NOW_SECS: u64 = 1_800_000_000;
@@ -193,7 +196,7 @@ pub(crate) mod tests {
     }
 
     /// A verdict on sample evidence of `svn`, where "1" is wanted.
-    pub(crate) fn verdict(svn: &str) -> Verdict {
+    pub(crate) fn verdict(svn: &str) -> Composite {
         let policy = AttestationPolicy::parse(
             "version = 1\ndanger-accept-sample = true\ndanger-test-anchors = []\n[sample]\nsvn = [\"1\"]\n",
             "attestation.toml",
@@ -206,8 +209,11 @@ pub(crate) mod tests {
             primary: &primary,
             additional: "",
         };
-        let expected = Expected::of([7; 48]);
-        judge(
+        let expected = CompositeExpected {
+            primary: Expected::of([7; 48]),
+            device_nonce: DeviceNonce::of(&[7; 48]),
+        };
+        judge_composite(
             &evidence,
             &expected,
             &policy,
@@ -228,7 +234,7 @@ pub(crate) mod tests {
 
     /// Signs claims after a change, as the true issuer would.
     pub(crate) fn reissue(issuer: &Issuer, change: impl FnOnce(&mut EarClaims)) -> String {
-        let token = issuer.issue(&verdict("1"), runtime(), NOW_SECS);
+        let token = issuer.issue(&verdict("1"), &runtime(), NOW_SECS);
         let mut claims = issuer.accept(&token, NOW_SECS).unwrap().claims;
         change(&mut claims);
         let signed = to_be_signed(&claims);
@@ -240,7 +246,7 @@ pub(crate) mod tests {
     fn a_token_is_taken_back_until_it_expires() {
         let issuer = issuer();
         let runtime = runtime();
-        let token = issuer.issue(&verdict("1"), runtime.clone(), NOW_SECS);
+        let token = issuer.issue(&verdict("1"), &runtime, NOW_SECS);
         let accepted = issuer
             .accept(&token, NOW_SECS + TOKEN_TTL_SECS - 1)
             .unwrap();
@@ -261,7 +267,7 @@ pub(crate) mod tests {
     fn a_token_of_another_key_is_refused_whatever_its_header_says() {
         let ours = issuer();
         let theirs = issuer();
-        let token = theirs.issue(&verdict("1"), runtime(), NOW_SECS);
+        let token = theirs.issue(&verdict("1"), &runtime(), NOW_SECS);
         let payload = token.split('.').nth(1).unwrap();
         let point = theirs.key.verifying_key().to_sec1_bytes();
         let header = serde_json::json!({ "alg": "ES256", "jwk": {

@@ -1,6 +1,7 @@
 //! Is authentic evidence wanted: the policy's reference values against the facts.
 
 mod azure;
+mod gpu;
 mod sample;
 mod snp;
 mod tdx;
@@ -39,6 +40,7 @@ pub(crate) fn appraise(
         Facts::Snp(facts) => snp::appraise(&facts, policy, &mut ledger),
         Facts::Tdx(facts) => tdx::appraise(&facts, policy, budget, &mut ledger),
         Facts::Azure(facts) => azure::appraise(&facts, policy, budget, &mut ledger),
+        Facts::Gpu(facts) => gpu::appraise(&facts, policy, &mut ledger),
     };
     if anchor != Anchor::Vendor {
         // Whatever the TEE's own appraisal claims: nothing vouches for this hardware,

@@ -3,6 +3,7 @@
 //! Nothing here knows what is wanted; that is [`crate::appraisal`].
 
 mod azure;
+mod gpu;
 mod refusal;
 mod sample;
 mod snp;
@@ -10,12 +11,14 @@ mod tdx;
 mod tpm_quote;
 
 pub use azure::AzureRefusal;
+pub use gpu::GpuRefusal;
 pub use refusal::{Refusal, Refused};
 pub use snp::SnpRefusal;
 pub use tdx::{ChainFault, TdxRefusal};
 pub use tpm_quote::QuoteRefusal;
 
 pub(crate) use azure::AzureFacts;
+pub(crate) use gpu::GpuFacts;
 pub(crate) use snp::{SnpFacts, vek_id};
 pub(crate) use tdx::TdxFacts;
 
@@ -46,6 +49,8 @@ pub(crate) enum Facts {
     Tdx(Box<TdxFacts>),
     /// A confidential VM on Azure.
     Azure(Box<AzureFacts>),
+    /// An NVIDIA device.
+    Gpu(Box<GpuFacts>),
 }
 
 /// What a TEE's own checks found. Each kind of evidence states all of it: a flag that this module
@@ -62,6 +67,8 @@ pub(crate) struct Bench<'a> {
     pub(crate) policy: &'a AttestationPolicy,
     pub(crate) collateral: &'a Collateral<'a>,
     pub(crate) now_secs: u64,
+    /// The devices that were verified before this one, by their ids: one device must not play two.
+    pub(crate) devices_before: &'a [String],
 }
 
 impl VerifiedEvidence {
@@ -75,6 +82,14 @@ impl VerifiedEvidence {
     #[must_use]
     pub fn anchor(&self) -> Anchor {
         self.anchor
+    }
+
+    /// The id of the device, if it is one beside a machine.
+    pub(crate) fn device_id(&self) -> Option<&str> {
+        match &self.facts {
+            Facts::Gpu(facts) => Some(&facts.id),
+            Facts::Sample(_) | Facts::Snp(_) | Facts::Tdx(_) | Facts::Azure(_) => None,
+        }
     }
 
     pub(crate) fn into_parts(self) -> (ReportData, Anchor, Facts) {
@@ -96,6 +111,7 @@ pub(crate) fn verify(
         Allegation::Snp(snp) => snp::verify(&snp, bench, budget, ledger)?,
         Allegation::Tdx(tdx) => tdx::verify(tdx, bench, budget, ledger)?,
         Allegation::Azure(azure) => azure::verify(*azure, bench, budget, ledger)?,
+        Allegation::Gpu(gpu) => gpu::verify(&gpu, bench, budget, ledger)?,
     };
     Ok(VerifiedEvidence {
         tee,

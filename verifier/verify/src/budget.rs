@@ -69,6 +69,13 @@ impl Budget {
         Self { left: allowance }
     }
 
+    /// Allows what `count` further devices need, whose bytes are within those of the round.
+    pub(crate) fn allow_devices(&mut self, count: usize) {
+        let each = |left: usize| left.saturating_add(count.saturating_mul(FOR_ONE_DEVICE));
+        self.left.certificates = each(self.left.certificates);
+        self.left.signatures = each(self.left.signatures);
+    }
+
     /// What is left.
     #[must_use]
     pub fn left(&self) -> Allowance {
@@ -153,6 +160,9 @@ impl Allowance {
     };
 }
 
+/// A chain of five certificates, each signed, and the report's signature.
+const FOR_ONE_DEVICE: usize = 6;
+
 /// Counts brackets outside strings. Malformed text may count wrongly; the parser refuses it later.
 fn deepest_nesting(json: &[u8]) -> usize {
     let (mut depth, mut deepest) = (0usize, 0usize);
@@ -213,6 +223,15 @@ mod tests {
     fn brackets_inside_strings_do_not_count() {
         let mut budget = budget(100, 1);
         assert_eq!(budget.spend_json("{\"a\\\"[[[[\":1}"), Ok(()));
+    }
+
+    #[test]
+    fn each_device_is_allowed_its_chain_and_no_more_bytes() {
+        let mut budget = budget(5, 8);
+        budget.allow_devices(2);
+        let left = budget.left();
+        assert_eq!((left.certificates, left.signatures), (13, 13));
+        assert_eq!((left.bytes, left.events), (5, 3));
     }
 
     #[test]

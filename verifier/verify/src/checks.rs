@@ -5,6 +5,7 @@
 //! applicable or waived: nothing is skipped by being left out.
 
 pub mod azure;
+pub mod gpu;
 pub mod sample;
 pub mod snp;
 pub mod tdx;
@@ -64,11 +65,7 @@ pub(crate) const fn gate(tee: Tee) -> Gate {
         Tee::Tpm => unnumbered(["tpm.in-policy", "tpm.form", "tpm.additional-evidence"]),
         Tee::AzSnpVtpm => azure_gate(&azure::AZ_SNP),
         Tee::AzTdxVtpm => azure_gate(&azure::AZ_TDX),
-        Tee::Nvidia => unnumbered([
-            "nvidia.in-policy",
-            "nvidia.form",
-            "nvidia.additional-evidence",
-        ]),
+        Tee::Nvidia => Gate::of(gpu::IN_POLICY, gpu::FORM, gpu::ADDITIONAL_EVIDENCE),
     }
 }
 
@@ -81,6 +78,7 @@ pub const fn all(tee: Tee) -> &'static [CheckName] {
         Tee::Tdx => tdx::CHECKS,
         Tee::AzSnpVtpm => azure::SNP_CHECKS,
         Tee::AzTdxVtpm => azure::TDX_CHECKS,
-        Tee::Tpm | Tee::Nvidia => &[],
+        Tee::Nvidia => gpu::CHECKS,
+        Tee::Tpm => &[],
     }
 }

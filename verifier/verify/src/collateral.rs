@@ -4,10 +4,12 @@
 //! anchor, and every list is signed.
 
 mod amd;
+mod nvidia;
 pub(crate) mod tdx;
 mod veks;
 
 pub use amd::{AMD_ROOTS, AmdCollateral};
+pub use nvidia::NVIDIA_ROOT;
 pub use tdx::{INTEL_ROOT, TcbFacts, TcbStatus, TdxCollateral, TdxEvidence, TdxTrust};
 pub use veks::{VekFault, VekId, Veks};
 

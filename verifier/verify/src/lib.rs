@@ -28,6 +28,7 @@ pub mod authenticity;
 mod budget;
 pub mod checks;
 mod collateral;
+mod composite;
 mod ear;
 pub mod evidence;
 mod ledger;
@@ -38,20 +39,21 @@ mod verdict;
 pub mod x509;
 
 pub use authenticity::{
-    AzureRefusal, ChainFault, QuoteRefusal, Refusal, Refused, SnpRefusal, TdxRefusal,
+    AzureRefusal, ChainFault, GpuRefusal, QuoteRefusal, Refusal, Refused, SnpRefusal, TdxRefusal,
     VerifiedEvidence,
 };
 pub use budget::{Allowance, Budget, BudgetExceeded};
 pub use checks::CheckName;
 pub use collateral::{
-    AMD_ROOTS, AmdCollateral, Collateral, INTEL_ROOT, TcbFacts, TcbStatus, TdxCollateral,
+    AMD_ROOTS, AmdCollateral, Collateral, INTEL_ROOT, NVIDIA_ROOT, TcbFacts, TcbStatus, TdxCollateral,
     TdxEvidence, TdxTrust, VekFault, VekId, Veks,
 };
 pub use evidence::{
-    Allegation, AzureAllegation, AzureHardware, Expected, InitDataDigest, InitDataFault,
-    ReportData, ReportDataTooLong, SampleAllegation, SnpAllegation, TdxAllegation, Tee,
-    UnverifiedEvidence,
+    Allegation, AzureAllegation, AzureHardware, DeviceNonce, Expected, GpuAllegation,
+    InitDataDigest, InitDataFault, ReportData, ReportDataTooLong, SampleAllegation, SnpAllegation,
+    TdxAllegation, Tee, UnverifiedEvidence,
 };
+pub use composite::{Composite, CompositeExpected, judge_composite};
 pub use ledger::Ledger;
 pub use policy::AttestationPolicy;
 pub use trust_vector::TrustVector;
@@ -59,7 +61,9 @@ pub use verdict::{Anchor, Check, CheckOutcome, Claims, Verdict};
 
 use authenticity::Bench;
 
-/// Verifies and appraises `evidence` in one step.
+/// Verifies and appraises `evidence` of one machine in one step, without devices beside it: evidence
+/// of these is refused here, and so is none of them where the policy wants some. See
+/// [`judge_composite`].
 ///
 /// `now_secs` is the caller's wall clock in seconds since 1970, with which dates are compared.
 ///
@@ -81,6 +85,7 @@ pub fn judge(
         policy,
         collateral,
         now_secs,
+        devices_before: &[],
     };
     receive(evidence, policy, budget, &mut ledger)
         .and_then(|allegation| authenticity::verify(allegation, &bench, budget, &mut ledger))
@@ -109,6 +114,7 @@ pub fn judge_allegation(
         policy,
         collateral,
         now_secs,
+        devices_before: &[],
     };
     ledger
         .check(gate.in_policy, policy.admits(tee))
@@ -131,14 +137,11 @@ fn receive(
     let gate = checks::gate(evidence.tee);
     ledger.check(gate.in_policy, policy.admits(evidence.tee))?;
     let allegation = ledger.check(gate.form, evidence::read(evidence, budget))?;
-    if evidence.additional.is_empty() {
-        ledger.not_applicable(gate.additional_evidence);
-    } else {
-        ledger.check(
-            gate.additional_evidence,
-            Err::<(), _>(Refusal::AdditionalEvidenceNotJudged),
-        )?;
+    if !evidence.additional.is_empty() {
+        let refusal = Refusal::AdditionalEvidenceNotJudged;
+        return ledger.check(gate.additional_evidence, Err(refusal));
     }
+    composite::without_devices(policy, &gate, ledger)?;
     Ok(allegation)
 }
 

@@ -15,6 +15,7 @@
 //! ```
 
 mod azure;
+mod gpu;
 mod hexadecimal;
 mod needs;
 mod reference;
@@ -24,6 +25,7 @@ mod wanted;
 
 pub use azure::{AzurePolicy, Bound, PcrReference, PcrReferences};
 pub use needs::MissingCollateral;
+pub use gpu::{GpuPolicy, GpuReference, Reference, Unjudged};
 pub use reference::{Coverage, ReferenceValue, ReferenceValues};
 pub use snp::{HostData, SigningKey, SnpPolicy};
 pub use tdx::{EventLogUse, ServiceTd, TdxPolicy, TdxReference};
@@ -53,6 +55,7 @@ pub struct AttestationPolicy {
     snp: Option<SnpPolicy>,
     tdx: Option<TdxPolicy>,
     azure: Option<AzurePolicy>,
+    gpu: Option<GpuPolicy>,
 }
 
 impl AttestationPolicy {
@@ -93,6 +96,7 @@ impl AttestationPolicy {
                 .map(|azure| AzurePolicy::read(*azure, &danger_test_anchors, &text))
                 .transpose()?,
             danger_test_anchors,
+            gpu: form.gpu.map(|gpu| GpuPolicy::read(*gpu, &text)).transpose()?,
             sample_svn: form.sample.map(|sample| text.stated(sample.svn)),
             snp: form
                 .snp
@@ -121,7 +125,8 @@ impl AttestationPolicy {
             Tee::Tdx => self.tdx.is_some(),
             Tee::AzSnpVtpm => self.azure().is_some_and(|p| p.hardware.snp.is_some()),
             Tee::AzTdxVtpm => self.azure().is_some_and(|p| p.hardware.tdx.is_some()),
-            Tee::Tpm | Tee::Nvidia => false,
+            Tee::Nvidia => self.gpu.is_some(),
+            Tee::Tpm => false,
         };
         if has_section {
             Ok(())
@@ -161,6 +166,12 @@ impl AttestationPolicy {
         self.azure.as_ref()
     }
 
+    /// Which devices beside a machine are wanted, if any are.
+    #[must_use]
+    pub fn gpu(&self) -> Option<&GpuPolicy> {
+        self.gpu.as_ref()
+    }
+
     /// The reference values for the svn of `sample` evidence.
     #[must_use]
     pub fn sample_svn(&self) -> Option<&Stated<Vec<String>>> {
@@ -178,6 +189,7 @@ struct FileForm {
     snp: Option<Box<snp::SnpForm>>,
     tdx: Option<tdx::TdxForm>,
     azure: Option<Box<azure::AzureForm>>,
+    gpu: Option<Box<gpu::GpuForm>>,
 }
 
 #[derive(Deserialize)]

@@ -33,7 +33,7 @@ pub(super) async fn attest(
         .verify(&attestation.runtime_data.nonce, session, now_secs)
         .map_err(|error: ChallengeError| Fault::of(FaultKind::SessionError, &error))?;
     let current = service.current();
-    let (verdict, runtime) = attest::attest(
+    let (composite, runtime) = attest::attest(
         &attestation,
         challenge,
         &current.attestation_policy,
@@ -41,9 +41,11 @@ pub(super) async fn attest(
         now_secs,
     )
     .map_err(|refusal| refuse(&refusal))?;
-    log_verdict(&verdict, &attestation.runtime_data.tee_pubkey);
+    for (submod, verdict) in composite.submods() {
+        log_verdict(&submod, verdict, &attestation.runtime_data.tee_pubkey);
+    }
 
-    let token = service.issuer.issue(&verdict, runtime, now_secs);
+    let token = service.issuer.issue(&composite, &runtime, now_secs);
     let cookie = token_cookie(&token, service.plain_http);
     let mut response = AttestationResponse { token }.to_json().into_response();
     let headers = response.headers_mut();

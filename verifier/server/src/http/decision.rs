@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 /// Of a text from outside, the log shows so many characters.
 const MAX_SHOWN_CHARS: usize = 512;
 
-/// A verdict was given, and a token for it.
-pub(super) fn log_verdict(verdict: &Verdict, key: &TeePublicKey) {
+/// A verdict was given for one submodule, and a token for all.
+pub(super) fn log_verdict(submod: &str, verdict: &Verdict, key: &TeePublicKey) {
     let failures: Vec<String> = verdict
         .failures()
         .map(|(name, reason)| format!("{name}: {reason}"))
@@ -28,6 +28,7 @@ pub(super) fn log_verdict(verdict: &Verdict, key: &TeePublicKey) {
         .collect();
     tracing::info!(
         decision = "attested",
+        submod,
         tee = verdict.tee().as_str(),
         status = verdict.status().as_str(),
         simulated = verdict.is_simulated(),

@@ -13,7 +13,7 @@ fn policy(text: &str) -> ResourcePolicy {
 
 fn token(svn: &str) -> AcceptedToken {
     let issuer = issuer();
-    let token = issuer.issue(&verdict(svn), runtime(), NOW_SECS);
+    let token = issuer.issue(&verdict(svn), &runtime(), NOW_SECS);
     issuer.accept(&token, NOW_SECS).unwrap()
 }
 

@@ -123,6 +123,7 @@ pub(super) fn verify(
         policy: &policy.hardware,
         collateral: bench.collateral,
         now_secs: bench.now_secs,
+        devices_before: bench.devices_before,
     };
     let found = match evidence.hardware {
         AzureHardware::Snp { vcek } => {

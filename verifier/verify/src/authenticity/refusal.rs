@@ -1,6 +1,6 @@
 //! Why evidence is not authentic.
 
-use super::{AzureRefusal, QuoteRefusal, SnpRefusal, TdxRefusal};
+use super::{AzureRefusal, GpuRefusal, QuoteRefusal, SnpRefusal, TdxRefusal};
 use crate::budget::BudgetExceeded;
 use crate::evidence::Tee;
 use crate::verdict::Check;
@@ -69,6 +69,9 @@ pub enum Refusal {
     /// A TPM's quote is not authentic.
     #[error("the TPM's quote is not authentic")]
     Quote(#[from] QuoteRefusal),
+    /// The report of a further device is not authentic.
+    #[error("the report of an NVIDIA device is not authentic")]
+    Gpu(#[from] GpuRefusal),
     /// It does not bind this challenge and key.
     #[error("report data does not bind this challenge and TEE public key")]
     ReportDataMismatch,
@@ -78,9 +81,22 @@ pub enum Refusal {
         /// The TEE.
         tee: Tee,
     },
-    /// Evidence of further devices was sent, which nobody here can judge.
+    /// Evidence of further devices was sent to a judgement of the machine alone.
     #[error("additional evidence was sent, which is not judged")]
     AdditionalEvidenceNotJudged,
+    /// Evidence of further devices was sent, and the policy has no section for any.
+    #[error("evidence of further devices is not wanted: the policy has no section [gpu]")]
+    DevicesNotInPolicy,
+    /// Fewer devices than the policy asks for.
+    #[error("{found} devices beside the machine, and policy line {line} wants {wanted} or more")]
+    DevicesMissing {
+        /// Those that were sent.
+        found: usize,
+        /// Those that have to be there.
+        wanted: usize,
+        /// The policy's line, counted from 1.
+        line: u32,
+    },
 }
 
 impl Refusal {

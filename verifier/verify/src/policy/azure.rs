@@ -127,6 +127,7 @@ impl AzurePolicy {
             snp: form.snp.map(|snp| SnpPolicy::read(snp, text)).transpose()?,
             tdx: form.tdx.map(|tdx| TdxPolicy::read(text, tdx)).transpose()?,
             azure: None,
+            gpu: None,
         };
         Ok(Self {
             user_data: text.wanted_as_is(form.user_data)?,

@@ -186,6 +186,13 @@ impl Certificate {
         self.key_usage().is_some_and(|usage| usage.crl_sign())
     }
 
+    /// Whether its key usage is stated and lets it sign what is no certificate.
+    #[must_use]
+    pub fn may_sign_data(&self) -> bool {
+        self.key_usage()
+            .is_some_and(|usage| usage.digital_signature())
+    }
+
     /// Verifies that `issuer` signed it by `algorithm`, under the name that it gives as its issuer.
     /// What is verified is remembered in `memo`, so that `issuer` has to be pinned, or verified.
     ///
