@@ -1,6 +1,6 @@
 //! Writes DER by hand, so that certificates may be wrong in whichever way a vector needs.
 
-use crate::keys::{RsaKey, Salt};
+use crate::keys::{EcKey, RsaKey, Salt};
 use der::asn1::ObjectIdentifier;
 
 /// A tag, a length and a content.
@@ -38,6 +38,15 @@ pub fn integer(number: u64) -> Vec<u8> {
         .into_iter()
         .skip_while(|b| *b == 0)
         .collect();
+    if bytes.first().is_none_or(|first| first & 0x80 != 0) {
+        bytes.insert(0, 0);
+    }
+    tlv(0x02, &bytes)
+}
+
+/// INTEGER from a number in big-endian bytes.
+fn positive(number: &[u8]) -> Vec<u8> {
+    let mut bytes: Vec<u8> = number.iter().copied().skip_while(|b| *b == 0).collect();
     if bytes.first().is_none_or(|first| first & 0x80 != 0) {
         bytes.insert(0, 0);
     }
@@ -115,23 +124,38 @@ impl CertificateDraft {
     /// The certificate, signed.
     #[must_use]
     pub fn sign(&self, key: &RsaKey) -> Vec<u8> {
+        let algorithm = rsa_pss(self.salt.stated_len());
+        let body = self.body(&algorithm);
+        signed(&body, &algorithm, key, self.salt, self.spoil_signature)
+    }
+
+    /// The certificate, signed with ECDSA over P-384 and SHA-384.
+    #[must_use]
+    pub fn sign_p384(&self, key: &EcKey) -> Vec<u8> {
+        let algorithm = sequence(&[&oid("1.2.840.10045.4.3.3")]);
+        let body = self.body(&algorithm);
+        let fixed = key.sign(&body);
+        let (r, s) = fixed.split_at(fixed.len() / 2);
+        let signature = sequence(&[&positive(r), &positive(s)]);
+        sequence(&[&body, &algorithm, &bit_string(&signature)])
+    }
+
+    fn body(&self, algorithm: &[u8]) -> Vec<u8> {
         let version = match self.version {
             1 => Vec::new(),
             version => tlv(0xA0, &integer(version - 1)),
         };
-        let algorithm = rsa_pss(self.salt.stated_len());
         let validity = sequence(&[&utc_time(self.not_before), &utc_time(self.not_after)]);
-        let body = sequence(&[
+        sequence(&[
             &version,
             &integer(self.serial),
-            &algorithm,
+            algorithm,
             &name(&self.issuer),
             &validity,
             &name(&self.subject),
             &self.spki,
             &extensions(&self.extensions),
-        ]);
-        signed(&body, &algorithm, key, self.salt, self.spoil_signature)
+        ])
     }
 
     /// Replaces the value of an extension.

@@ -92,6 +92,13 @@ impl EcKey {
         KEY.get_or_init(|| Self::draw(&ECDSA_P384_SHA384_FIXED_SIGNING))
     }
 
+    /// Six keys over P-384 that are not the same: five of a chain, and somebody else's.
+    pub fn one_of_six(place: usize) -> &'static Self {
+        static KEYS: [OnceLock<EcKey>; 6] = [const { OnceLock::new() }; 6];
+        let key = KEYS.get(place).expect("one of six keys");
+        key.get_or_init(|| Self::draw(&ECDSA_P384_SHA384_FIXED_SIGNING))
+    }
+
     /// A key over another curve.
     pub fn p256() -> &'static Self {
         static KEY: OnceLock<EcKey> = OnceLock::new();

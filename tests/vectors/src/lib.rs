@@ -12,6 +12,7 @@
 
 pub mod asn1;
 pub mod azure;
+pub mod gpu;
 pub mod keys;
 pub mod snp;
 pub mod tdx;
