@@ -6,6 +6,7 @@
 
 mod audit;
 mod bulk;
+mod gpu;
 mod key_files;
 mod policy;
 mod seal;
@@ -25,6 +26,7 @@ use nitride_verify::{AttestationPolicy, Budget, Collateral, Expected, Tee, Unver
 
 pub use audit::audit;
 pub use bulk::bulk;
+pub use gpu::gpu;
 pub use key_files::key_files;
 pub use policy::policy;
 pub use seal::seal;

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use anyhow::{Context, Result};
-use nitride_vectors::{snp, tdx};
+use nitride_vectors::{gpu, snp, tdx};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +32,15 @@ fn main() -> Result<()> {
     });
     for (name, check, spec) in good.into_iter().chain(defects) {
         write_tdx(&folder.join("tdx").join(name), check, &spec.make()?)?;
+        written = written.saturating_add(1);
+    }
+    let defects = gpu::DEFECTS.iter().map(|defect| {
+        let mut draft = gpu::Draft::good();
+        (defect.make)(&mut draft);
+        (defect.name, defect.check, draft)
+    });
+    for (name, check, draft) in [("good", "", gpu::Draft::good())].into_iter().chain(defects) {
+        write_gpu(&folder.join("gpu").join(name), check, &draft.build())?;
         written = written.saturating_add(1);
     }
     println!("{written} vectors in {}", folder.display());
@@ -82,6 +91,27 @@ fn write_tdx(folder: &Path, check: &str, made: &tdx::Made) -> Result<()> {
         ("vector.toml", Some(judgement.as_bytes())),
     ] {
         let Some(bytes) = bytes else { continue };
+        let path = folder.join(file);
+        fs::write(&path, bytes).with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The same for a device: the report, its chain, and the policy.
+fn write_gpu(folder: &Path, check: &str, made: &gpu::Made) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    let nonce = gpu::DEVICE_DATA.get(..32).unwrap_or_default();
+    let judgement = format!(
+        "fails = \"{check}\"\ntime = {}\nreport-data = \"{}\"\n",
+        made.now_secs,
+        base16ct::lower::encode_string(nonce),
+    );
+    for (file, bytes) in [
+        ("report.bin", made.evidence.report.as_slice()),
+        ("chain.pem", made.evidence.chain.as_slice()),
+        ("policy.toml", made.policy.as_bytes()),
+        ("vector.toml", judgement.as_bytes()),
+    ] {
         let path = folder.join(file);
         fs::write(&path, bytes).with_context(|| format!("write {}", path.display()))?;
     }

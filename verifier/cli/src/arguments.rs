@@ -122,6 +122,8 @@ pub(crate) enum Evidence {
     Snp(SnpArguments),
     /// Judge a TDX quote
     Tdx(TdxArguments),
+    /// Judge the report of an NVIDIA device (SPDM)
+    Gpu(GpuArguments),
     /// Judge evidence in the JSON forms of the KBS protocol
     Kbs(KbsArguments),
 }
@@ -131,6 +133,7 @@ impl Evidence {
         match self {
             Self::Snp(snp) => &snp.common,
             Self::Tdx(tdx) => &tdx.common,
+            Self::Gpu(gpu) => &gpu.common,
             Self::Kbs(kbs) => &kbs.common,
         }
     }
@@ -159,6 +162,19 @@ pub(crate) struct TdxArguments {
     /// The firmware's event log (CCEL), which the run-time registers are replayed from
     #[arg(long, value_name = "FILE")]
     pub(crate) event_log: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) common: JudgementArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GpuArguments {
+    /// The SPDM request and its answer, one behind the other: as they are, or in hexadecimal.
+    /// --report-data is the request's nonce, 32 bytes
+    #[arg(value_name = "REPORT")]
+    pub(crate) report: PathBuf,
+    /// The chain of the key that signs, in PEM, the device's own certificate first
+    #[arg(long, value_name = "FILE")]
+    pub(crate) chain: PathBuf,
     #[command(flatten)]
     pub(crate) common: JudgementArguments,
 }
@@ -246,7 +262,7 @@ mod tests {
 
     #[test]
     fn policy_and_report_data_are_never_left_out() {
-        for verb in ["snp r", "tdx q", "kbs e --tee tdx"] {
+        for verb in ["snp r", "tdx q", "gpu r --chain c", "kbs e --tee tdx"] {
             let good = format!("nitride-verify {verb} --policy p --report-data 00");
             assert!(parse(&good).is_ok(), "{good}");
             let bad = format!("nitride-verify {verb} --policy p");

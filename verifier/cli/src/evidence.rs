@@ -1,6 +1,7 @@
 //! Evidence out of files, one kind a file. Only its container is read here; whether it is well
 //! formed, and whether any of it is true, is for the core to say, check by check.
 
+mod gpu;
 mod kbs;
 mod snp;
 mod tdx;
@@ -28,6 +29,7 @@ impl Given {
         match evidence {
             Evidence::Snp(arguments) => snp::read(arguments, files).map(Self::Raw),
             Evidence::Tdx(arguments) => tdx::read(arguments, files).map(Self::Raw),
+            Evidence::Gpu(arguments) => gpu::read(arguments, files).map(Self::Raw),
             Evidence::Kbs(arguments) => kbs::read(arguments, files),
         }
     }
