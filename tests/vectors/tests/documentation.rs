@@ -3,7 +3,7 @@
 #![expect(clippy::expect_used, reason = "tests say what is wrong by panicking")]
 
 use nitride_verify::CheckName;
-use nitride_verify::checks::{azure, snp, tdx};
+use nitride_verify::checks::{azure, gpu, snp, tdx};
 use std::collections::BTreeMap;
 
 const PAPER: &str = include_str!("../../../docs/verification.md");
@@ -129,4 +129,33 @@ fn the_table_of_azure_is_that_of_the_code() {
         .copied()
         .collect();
     assert_eq!(rows("Azure"), expected(&own, &defects));
+}
+
+#[test]
+fn the_table_of_nvidia_devices_is_that_of_the_code() {
+    let defects = nitride_vectors::gpu::DEFECTS.iter();
+    let defects: Vec<_> = defects.map(|defect| (defect.check, defect.name)).collect();
+    let (said, done) = (rows("NVIDIA devices"), expected(gpu::CHECKS, &defects));
+    for (said, done) in said.iter().zip(&done) {
+        assert_eq!(said, done);
+    }
+    assert_eq!(said.len(), done.len());
+}
+
+#[test]
+fn the_table_of_nvidia_devices_names_every_field_of_its_policy() {
+    let section = section("NVIDIA devices");
+    let policy = nitride_vectors::gpu::Draft::good().policy;
+    let fields = policy.lines().take_while(|line| !line.starts_with("[["));
+    for field in fields.filter_map(|line| Some(line.split_once(" = ")?.0)) {
+        assert!(section.contains(&format!("`{field}`")), "{field}");
+    }
+}
+
+#[test]
+fn the_example_of_a_policy_for_nvidia_devices_is_good() {
+    let text = include_str!("../../../examples/config/service/attestation-gpu.toml");
+    let policy = nitride_verify::AttestationPolicy::parse(text, "attestation-gpu.toml");
+    let policy = policy.expect("the example is good");
+    assert!(policy.gpu().is_some());
 }

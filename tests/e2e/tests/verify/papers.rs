@@ -45,6 +45,6 @@ fn the_manuals_examples_are_understood() -> Result<()> {
         tried.push(words[0].to_owned());
     }
     tried.dedup();
-    assert_eq!(tried, ["snp", "tdx", "kbs", "policy"]);
+    assert_eq!(tried, ["snp", "tdx", "gpu", "kbs", "policy"]);
     Ok(())
 }
