@@ -1,7 +1,7 @@
 //! Every vector of NVIDIA's devices fails the check that it is made for, and no other.
 #![forbid(unsafe_code)]
 
-use nitride_kbs::token::EarStatus;
+use nitride_kbs::token::{EarStatus, RuntimeDataClaims};
 use nitride_vectors::gpu::{DEFECTS, Draft};
 use nitride_verify::checks::gpu::CHECKS;
 use nitride_verify::{
@@ -33,6 +33,24 @@ fn a_good_device_passes_every_check_of_the_list_once_and_in_order() {
     let names: Vec<String> = composite.submods().map(|(name, _)| name).collect();
     assert_eq!(names, ["cpu0", "gpu0"]);
     assert!(composite.is_simulated());
+}
+
+#[test]
+fn a_device_has_a_submodule_of_its_own_over_the_nonce_that_was_compared() {
+    let composite = Draft::good().judge().unwrap();
+    let runtime = RuntimeDataClaims {
+        tee_pubkey: None,
+        nonce: Some("nonce".to_owned()),
+    };
+    let submod = composite.devices()[0].submod("policy", runtime);
+    assert_eq!(submod.status, EarStatus::Affirming);
+    let evidence = submod.annotated_evidence.unwrap();
+    assert_eq!(evidence.report_data, Some("06".repeat(32)));
+    let claims = &evidence.tee_claims["nvidia"];
+    assert_eq!(claims["device_id"], "11");
+    assert_eq!(claims["model"], "GH100");
+    assert_eq!(claims["reference_value"], "driver");
+    assert_eq!(claims["test-anchor"], true);
 }
 
 #[test]

@@ -112,6 +112,22 @@ fn reports_of_nvidias_devices_are_authentic() {
 }
 
 #[test]
+fn the_example_of_a_policy_takes_the_device_that_it_is_about_and_no_other() {
+    let Some(folder) = folder() else { return };
+    let example = include_str!("../../../examples/config/service/attestation-gpu.toml");
+    let verdict = judge(read(&folder, "hopper-nvtrust"), NONCE, example).expect("authentic");
+    assert_eq!(verdict.failures().collect::<Vec<_>>(), []);
+    assert_eq!(verdict.vector().executables, 3);
+    let verdict = judge(read(&folder, "switch-ls10"), NONCE, example).expect("authentic");
+    let failed: Vec<&str> = verdict.failures().map(|(name, _)| name).collect();
+    assert_eq!(
+        failed,
+        ["gpu.model", "gpu.vbios", "gpu.driver", "gpu.measurements"]
+    );
+    assert_eq!(verdict.status(), EarStatus::Contraindicated);
+}
+
+#[test]
 fn a_report_with_a_wrong_signature_is_refused_and_its_chain_is_good() {
     let Some(folder) = folder() else { return };
     let device = read(&folder, "hopper-invalid-signature");

@@ -304,3 +304,33 @@ fn real_quotes_without_collateral_of_their_time_are_not_accepted() -> Result<()>
     }
     Ok(())
 }
+
+#[test]
+fn a_real_report_of_a_gpu_is_genuine_and_one_with_a_wrong_signature_is_refused() -> Result<()> {
+    let Some(folder) = std::env::var_os("NITRIDE_VECTORS") else {
+        eprintln!("skipped: NITRIDE_VECTORS names no folder of real captures");
+        return Ok(());
+    };
+    let folder = Path::new(&folder).join("gpu");
+    let policy = "version = 1\ndanger-accept-sample = false\ndanger-test-anchors = []\n[gpu]\n\
+        min-devices = 0\nmodels = [\"GH100\"]\ndevice-ids = \"any\"\nvbios-versions = \"any\"\n\
+        driver-versions = \"any\"\nmeasurements = \"any\"\nrim-signature = \"any\"\n\
+        revocation = \"any\"\n";
+    let scene = |name: &str| -> Result<Scene> {
+        let mut scene = Scene::new("gpu")?;
+        let report = read(&folder, &format!("{name}/report.hex"))?;
+        scene.file("", "report.hex", &report)?;
+        let chain = read(&folder, &format!("{name}/chain.pem"))?;
+        scene.file("--chain", "chain.pem", &chain)?;
+        scene.file("--policy", "policy.toml", policy.as_bytes())?;
+        let nonce = "931d8dd0add203ac3d8b4fbde75e115278eefcdceac5b87671a748f32364dfcb";
+        scene.option("--report-data", nonce);
+        scene.option("--time", NOW);
+        Ok(scene)
+    };
+    is_genuine(&scene("hopper-nvtrust")?)?;
+    let said = scene("hopper-invalid-signature")?.json()?;
+    let wanted = vec!["gpu.signature".to_owned()];
+    assert_eq!((said.code, said.failed()?), (Some(1), wanted), "{said:?}");
+    Ok(())
+}
