@@ -20,7 +20,7 @@ pub const NOW_SECS: u64 = 1_795_305_600;
 /// What binds challenge and key to each device.
 pub const DEVICE_DATA: [u8; 48] = [6; 48];
 /// What binds them to the machine.
-const REPORT_DATA: [u8; 48] = [5; 48];
+pub const REPORT_DATA: [u8; 48] = [5; 48];
 const BASIC_CONSTRAINTS: &str = "2.5.29.19";
 const KEY_USAGE: &str = "2.5.29.15";
 const COMPOSITE_ID: &str = "2.23.133.5.4.1";

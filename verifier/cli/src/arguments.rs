@@ -129,6 +129,14 @@ pub(crate) enum Evidence {
 }
 
 impl Evidence {
+    /// What devices beside the machine have to bind, if they are to be judged.
+    pub(crate) fn device_report_data(&self) -> Option<DeviceReportData> {
+        match self {
+            Self::Kbs(kbs) => kbs.device_report_data,
+            Self::Snp(_) | Self::Tdx(_) | Self::Gpu(_) => None,
+        }
+    }
+
     pub(crate) fn common(&self) -> &JudgementArguments {
         match self {
             Self::Snp(snp) => &snp.common,
@@ -187,6 +195,10 @@ pub(crate) struct KbsArguments {
     /// The TEE by its KBS name, as the challenge was made for: the JSON does not say
     #[arg(long, value_name = "NAME", value_parser = tee)]
     pub(crate) tee: Tee,
+    /// What devices beside the machine have to bind, 48 bytes in hexadecimal, of which their nonce is
+    /// the first 32. Without it evidence of devices is refused
+    #[arg(long, value_name = "HEX", value_parser = device_report_data)]
+    pub(crate) device_report_data: Option<DeviceReportData>,
     #[command(flatten)]
     pub(crate) common: JudgementArguments,
 }
@@ -231,6 +243,14 @@ fn bytes<const N: usize>(hex: &str) -> Result<[u8; N], String> {
         Ok(read) if read.len() == N => Ok(bytes),
         _ => Err(format!("not {} hexadecimal digits", 2 * N)),
     }
+}
+
+/// `--device-report-data`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DeviceReportData(pub(crate) [u8; 48]);
+
+fn device_report_data(text: &str) -> Result<DeviceReportData, String> {
+    bytes::<48>(text).map(DeviceReportData)
 }
 
 /// Those whose evidence is judged at all.
@@ -285,6 +305,18 @@ mod tests {
         ] {
             let line = format!("nitride-verify collateral fetch --into d {bad}");
             assert!(parse(&line).unwrap_err().contains(word), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_devices_bind_has_48_bytes() {
+        let line = |hex: &str| {
+            let common = "--tee snp --policy p --report-data 00";
+            format!("nitride-verify kbs e {common} --device-report-data {hex}")
+        };
+        assert!(parse(&line(&"0a".repeat(48))).is_ok());
+        for bad in ["0a", &"0a".repeat(49), &"0g".repeat(48)] {
+            assert!(parse(&line(bad)).unwrap_err().contains("96 hexadecimal digits"), "{bad}");
         }
     }
 

@@ -10,8 +10,8 @@ use crate::present;
 use nitride_collateral::{Files, Obstacle, Shelf, told};
 use nitride_kbs::token::EarStatus;
 use nitride_verify::{
-    Budget, Check, CheckOutcome, Refusal, Refused, SnpRefusal, Tee, Verdict, checks, judge,
-    judge_allegation,
+    Budget, Check, CheckOutcome, Composite, CompositeExpected, DeviceNonce, Refusal, Refused,
+    SnpRefusal, Tee, Verdict, checks, judge, judge_allegation, judge_composite,
 };
 
 /// What came out.
@@ -21,6 +21,8 @@ pub(crate) struct Judgement {
     pub(crate) time_secs: u64,
     pub(crate) policy: String,
     pub(crate) outcome: Outcome,
+    /// The verdicts on devices beside the machine, in the order of the evidence.
+    pub(crate) devices: Vec<Verdict>,
 }
 
 #[derive(Debug)]
@@ -57,26 +59,48 @@ impl Judgement {
         let given = Given::read(evidence, &mut files)?;
         let now_secs = common.time.unwrap_or_else(Moment::now).0;
         let mut budget = Budget::for_one_round();
-        let judged = match given.as_kbs() {
-            Ok(kbs) => judge(&kbs, &expected, &policy, &collateral, now_secs, &mut budget),
-            Err(raw) => judge_allegation(
+        let alone = |verdict: Verdict| (verdict, Vec::new());
+        let judged = match (given.as_kbs(), evidence.device_report_data()) {
+            (Ok(kbs), Some(device_data)) => {
+                let expected = CompositeExpected {
+                    primary: expected,
+                    device_nonce: DeviceNonce::of(&device_data.0),
+                };
+                judge_composite(&kbs, &expected, &policy, &collateral, now_secs, &mut budget)
+                    .map(Composite::into_parts)
+            }
+            (Ok(kbs), None) => {
+                judge(&kbs, &expected, &policy, &collateral, now_secs, &mut budget).map(alone)
+            }
+            (Err(raw), _) => judge_allegation(
                 raw.clone(),
                 &expected,
                 &policy,
                 &collateral,
                 now_secs,
                 &mut budget,
-            ),
+            )
+            .map(alone),
         };
+        let mut devices = Vec::new();
+        let mut tee = given.tee();
         let outcome = match judged {
-            Ok(verdict) => Outcome::Authentic(Box::new(verdict)),
-            Err(refused) => match missing(&refused) {
-                Some(obstacle) => Outcome::Missing(refused, obstacle),
-                None => Outcome::NotAuthentic(refused),
-            },
+            Ok((verdict, beside)) => {
+                devices = beside;
+                Outcome::Authentic(Box::new(verdict))
+            }
+            Err(refused) => {
+                // One device that is not authentic refuses all.
+                tee = refused.tee;
+                match missing(&refused) {
+                    Some(obstacle) => Outcome::Missing(refused, obstacle),
+                    None => Outcome::NotAuthentic(refused),
+                }
+            }
         };
         Ok(Self {
-            tee: given.tee(),
+            tee,
+            devices,
             time_secs: now_secs,
             policy: common.policy.display().to_string(),
             outcome,
@@ -91,12 +115,25 @@ impl Judgement {
         }
     }
 
+    /// Whether vendors' hardware vouches for all that was judged, and all of it is wanted.
+    pub(crate) fn is_genuine(&self) -> bool {
+        match &self.outcome {
+            Outcome::Authentic(verdict) => {
+                verdict.is_genuine() && self.devices.iter().all(Verdict::is_genuine)
+            }
+            Outcome::NotAuthentic(_) | Outcome::Missing(..) => false,
+        }
+    }
+
     pub(crate) fn exit(&self) -> Exit {
         match &self.outcome {
             Outcome::Authentic(verdict) => {
                 // Either alone would do; a core in which they differ accepts nothing.
-                let failed = verdict.failures().next().is_some();
-                if failed || verdict.status() == EarStatus::Contraindicated {
+                let is_unwanted = |verdict: &Verdict| {
+                    let failed = verdict.failures().next().is_some();
+                    failed || verdict.status() == EarStatus::Contraindicated
+                };
+                if is_unwanted(verdict) || self.devices.iter().any(is_unwanted) {
                     Exit::Refused
                 } else {
                     Exit::Accepted

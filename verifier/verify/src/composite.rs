@@ -51,6 +51,12 @@ impl Composite {
         &self.devices
     }
 
+    /// The machine's, and the devices'.
+    #[must_use]
+    pub fn into_parts(self) -> (Verdict, Vec<Verdict>) {
+        (self.primary, self.devices)
+    }
+
     /// All of them by their names in a token: `cpu0`, `gpu0`, `gpu1` …
     pub fn submods(&self) -> impl Iterator<Item = (String, &Verdict)> {
         let devices = self.devices.iter().enumerate();

@@ -4,9 +4,9 @@ use crate::scene::Scene;
 use anyhow::{Context, Result};
 use base64ct::{Base64, Encoding};
 use nitride_support::folder::Folder;
-use nitride_vectors::{snp, tdx};
+use nitride_vectors::{gpu, snp, tdx};
 use nitride_verify::evidence::SnpProduct;
-use nitride_verify::{Tee, checks};
+use nitride_verify::{GpuAllegation, ReportData, SampleAllegation, Tee, checks};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -219,5 +219,52 @@ fn sample_evidence_takes_a_policy_that_says_so() -> Result<()> {
             assert_eq!(said.failed()?, ["sample.accepted"]);
         }
     }
+    Ok(())
+}
+
+#[test]
+fn a_machine_and_its_devices_are_judged_together() -> Result<()> {
+    let made = gpu::Draft::good().build();
+    let primary = SampleAllegation {
+        svn: "1".to_owned(),
+        report_data: gpu::REPORT_DATA,
+    };
+    let primary: Value = serde_json::from_str(&primary.to_kbs_form())?;
+    let devices = GpuAllegation::to_kbs_form(&[("HOPPER", made.evidence.clone())]);
+    let evidence = json!({ "primary_evidence": primary, "additional_evidence": devices });
+    let scene = || -> Result<Scene> {
+        let mut scene = Scene::new("kbs")?;
+        scene.file("", "evidence.json", evidence.to_string().as_bytes())?;
+        scene.option("--tee", "sample");
+        scene.file("--policy", "policy.toml", made.policy.as_bytes())?;
+        let report_data = ReportData::new(&gpu::REPORT_DATA)?;
+        scene.report_data(&report_data);
+        scene.option("--time", gpu::NOW_SECS);
+        Ok(scene)
+    };
+    let refused = scene()?.json()?;
+    let wanted = vec!["sample.additional-evidence".to_owned()];
+    assert_eq!((refused.code, refused.failed()?), (Some(1), wanted));
+
+    let mut good = scene()?;
+    let device_data = base16ct::lower::encode_string(&gpu::DEVICE_DATA);
+    good.option("--device-report-data", &device_data);
+    let said = good.json()?;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let json = said.json()?;
+    assert_eq!(json["genuine"], false);
+    assert_eq!(json["devices"][0]["name"], "gpu0");
+    assert_eq!(json["devices"][0]["claims"]["device_id"], "11");
+    let made = json["devices"][0]["checks"].as_array().context("checks")?;
+    assert_eq!(made.len(), checks::all(Tee::Nvidia).len());
+    let said = good.run(&[])?;
+    assert!(said.out.contains("\ngpu0\n"), "{said:?}");
+    assert!(said.out.contains("WARNING: gpu0: "), "{said:?}");
+
+    let mut other = scene()?;
+    other.option("--device-report-data", device_data.replacen("06", "07", 1));
+    let refused = other.json()?;
+    let wanted = vec!["gpu.nonce".to_owned()];
+    assert_eq!((refused.code, refused.failed()?), (Some(1), wanted));
     Ok(())
 }

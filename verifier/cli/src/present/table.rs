@@ -3,7 +3,7 @@
 use super::{anchor_word, not_reached, number, outcome_word, printable, warnings};
 use crate::exit::Exit;
 use crate::judgement::{Judgement, Outcome};
-use nitride_verify::{CheckOutcome, checks};
+use nitride_verify::{Check, CheckOutcome, Tee, Verdict, checks};
 use std::fmt::Write;
 
 pub(crate) fn table(judgement: &Judgement) -> String {
@@ -20,8 +20,7 @@ struct Row {
     reason: String,
 }
 
-fn rows(judgement: &Judgement) -> Vec<Row> {
-    let made = judgement.checks();
+fn rows(made: &[Check], tee: Tee, policy: &str) -> Vec<Row> {
     let mut rows: Vec<Row> = made
         .iter()
         .map(|check| Row {
@@ -34,13 +33,13 @@ fn rows(judgement: &Judgement) -> Vec<Row> {
             reason: match &check.outcome {
                 CheckOutcome::Failed(reason) => printable(reason),
                 CheckOutcome::WaivedByPolicyLine(line) => {
-                    format!("line {line} of {}", printable(&judgement.policy))
+                    format!("line {line} of {}", printable(policy))
                 }
                 CheckOutcome::Passed | CheckOutcome::NotApplicable => String::new(),
             },
         })
         .collect();
-    let missed = not_reached(made, checks::all(judgement.tee));
+    let missed = not_reached(made, checks::all(tee));
     rows.extend(missed.into_iter().map(|name| Row {
         number: number(name),
         name: name.name,
@@ -51,10 +50,23 @@ fn rows(judgement: &Judgement) -> Vec<Row> {
 }
 
 fn write(judgement: &Judgement, out: &mut String) -> std::fmt::Result {
-    let rows = rows(judgement);
+    let policy = &judgement.policy;
+    write_rows(&rows(judgement.checks(), judgement.tee, policy), out)?;
+    if let Outcome::Authentic(verdict) = &judgement.outcome {
+        write_verdict(verdict, out)?;
+    }
+    for (index, device) in judgement.devices.iter().enumerate() {
+        writeln!(out, "gpu{index}")?;
+        write_rows(&rows(device.checks(), device.tee(), policy), out)?;
+        write_verdict(device, out)?;
+    }
+    conclude(judgement, out)
+}
+
+fn write_rows(rows: &[Row], out: &mut String) -> std::fmt::Result {
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
     writeln!(out, "number  {:width$}  {:14}  reason", "check", "outcome")?;
-    for row in &rows {
+    for row in rows {
         let (number, name) = (&row.number, row.name);
         let line = format!(
             "{number:>6}  {name:width$}  {:14}  {}",
@@ -62,19 +74,19 @@ fn write(judgement: &Judgement, out: &mut String) -> std::fmt::Result {
         );
         writeln!(out, "{}", line.trim_end())?;
     }
-    writeln!(out)?;
-    if let Outcome::Authentic(verdict) = &judgement.outcome {
-        for (name, claim) in verdict.claims().iter() {
-            writeln!(out, "{name}: {}", printable(&claim.to_string()))?;
-        }
-        writeln!(out)?;
-        for (name, claim) in verdict.vector().named() {
-            writeln!(out, "{name}: {claim}")?;
-        }
-        writeln!(out, "anchor: {}", anchor_word(verdict.anchor()))?;
-        writeln!(out)?;
+    writeln!(out)
+}
+
+fn write_verdict(verdict: &Verdict, out: &mut String) -> std::fmt::Result {
+    for (name, claim) in verdict.claims().iter() {
+        writeln!(out, "{name}: {}", printable(&claim.to_string()))?;
     }
-    conclude(judgement, out)
+    writeln!(out)?;
+    for (name, claim) in verdict.vector().named() {
+        writeln!(out, "{name}: {claim}")?;
+    }
+    writeln!(out, "anchor: {}", anchor_word(verdict.anchor()))?;
+    writeln!(out)
 }
 
 /// The last lines, which a person reads first.
@@ -85,7 +97,12 @@ fn conclude(judgement: &Judgement, out: &mut String) -> std::fmt::Result {
             for warning in warnings(verdict) {
                 writeln!(out, "WARNING: {warning}")?;
             }
-            let genuine = if verdict.is_genuine() {
+            for (index, device) in judgement.devices.iter().enumerate() {
+                for warning in warnings(device) {
+                    writeln!(out, "WARNING: gpu{index}: {warning}")?;
+                }
+            }
+            let genuine = if judgement.is_genuine() {
                 "genuine"
             } else {
                 "NOT genuine"
@@ -93,7 +110,9 @@ fn conclude(judgement: &Judgement, out: &mut String) -> std::fmt::Result {
             writeln!(out, "{tee} evidence accepted, {genuine}")
         }
         (Outcome::Authentic(verdict), _) => {
-            let failed: Vec<&str> = verdict.failures().map(|(name, _)| name).collect();
+            let failures = judgement.devices.iter().flat_map(Verdict::failures);
+            let failures = verdict.failures().chain(failures);
+            let failed: Vec<&str> = failures.map(|(name, _)| name).collect();
             writeln!(
                 out,
                 "{tee} evidence refused: it is authentic and not wanted: {}",
