@@ -283,15 +283,16 @@ fn check_form(chain: &[Certificate; CHAIN_LEN]) -> Result<(), GpuRefusal> {
 }
 
 /// Each by the next, under the name that the next has; the root by itself, which its pin implies for
-/// NVIDIA's, and a test anchor is pinned by whoever wrote the policy.
+/// NVIDIA's, and a test anchor is pinned by whoever wrote the policy. From the root down: a memo
+/// remembers nothing that is not below it.
 fn check_signatures(
     chain: &[Certificate; CHAIN_LEN],
     bench: &Bench<'_>,
     budget: &mut Budget,
 ) -> Result<(), Refusal> {
-    let [_, above @ .., root] = chain;
-    let issuers = above.iter().chain([root, root]);
-    for ((which, certificate), issuer) in CHAIN.into_iter().zip(chain).zip(issuers) {
+    let [_, device, provisioner, family, root] = chain;
+    let issuers = [device, provisioner, family, root, root];
+    for ((which, certificate), issuer) in CHAIN.into_iter().zip(chain).zip(issuers).rev() {
         if certificate.issuer() != issuer.subject() {
             let fault = "names another issuer than the next";
             return Err(GpuRefusal::Form { which, fault }.into());
