@@ -133,7 +133,7 @@ fn nothing_stands_twice_and_nothing_is_left_over() {
 
 #[test]
 fn a_text_that_a_terminal_would_act_on_is_none() {
-    for text in [&b"5\x1b[2J"[..], b"5\05", b"\xff", &[b'5'; 65]] {
+    for text in [&b"5\x1b[2J"[..], b"5\x005", b"\xff", &[b'5'; 65]] {
         let bytes = report(0, &[], &field(DRIVER_VERSION, text));
         let report = SpdmReport::parse(&bytes).unwrap();
         assert!(report.driver_version().is_err(), "{text:?}");
