@@ -49,6 +49,7 @@ fn outcome_word(outcome: &CheckOutcome) -> &'static str {
 fn anchor_word(anchor: Anchor) -> &'static str {
     match anchor {
         Anchor::Vendor => "vendor",
+        Anchor::Operator => "operator",
         Anchor::Test => "test",
         Anchor::Nobody => "nobody",
     }
@@ -59,6 +60,9 @@ fn warnings(verdict: &Verdict) -> Vec<&'static str> {
     let mut said = Vec::new();
     match verdict.anchor() {
         Anchor::Vendor => {}
+        Anchor::Operator => {
+            said.push("the policy's own pins vouch for it, and no hardware: who runs the host can say this");
+        }
         Anchor::Test => said.push("a test anchor vouches for it, which proves nothing"),
         Anchor::Nobody => said.push("nothing vouches for it: it proves nothing"),
     }

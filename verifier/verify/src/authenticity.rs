@@ -8,6 +8,7 @@ mod refusal;
 mod sample;
 mod snp;
 mod tdx;
+mod tpm;
 mod tpm_quote;
 
 pub use azure::AzureRefusal;
@@ -15,12 +16,14 @@ pub use gpu::GpuRefusal;
 pub use refusal::{Refusal, Refused};
 pub use snp::SnpRefusal;
 pub use tdx::{ChainFault, TdxRefusal};
+pub use tpm::TpmRefusal;
 pub use tpm_quote::QuoteRefusal;
 
 pub(crate) use azure::AzureFacts;
 pub(crate) use gpu::GpuFacts;
 pub(crate) use snp::{SnpFacts, vek_id};
 pub(crate) use tdx::TdxFacts;
+pub(crate) use tpm::{BoundBy, TpmFacts};
 
 use crate::budget::Budget;
 use crate::collateral::Collateral;
@@ -51,6 +54,8 @@ pub(crate) enum Facts {
     Azure(Box<AzureFacts>),
     /// An NVIDIA device.
     Gpu(Box<GpuFacts>),
+    /// A TPM 2.0 alone.
+    Tpm(Box<TpmFacts>),
 }
 
 /// What a TEE's own checks found. Each kind of evidence states all of it: a flag that this module
@@ -112,6 +117,7 @@ pub(crate) fn verify(
         Allegation::Tdx(tdx) => tdx::verify(tdx, bench, budget, ledger)?,
         Allegation::Azure(azure) => azure::verify(*azure, bench, budget, ledger)?,
         Allegation::Gpu(gpu) => gpu::verify(&gpu, bench, budget, ledger)?,
+        Allegation::Tpm(tpm) => tpm::verify(*tpm, bench, budget, ledger)?,
     };
     Ok(VerifiedEvidence {
         tee,

@@ -9,6 +9,7 @@ pub mod gpu;
 pub mod sample;
 pub mod snp;
 pub mod tdx;
+pub mod tpm;
 
 use crate::evidence::Tee;
 
@@ -26,6 +27,18 @@ impl CheckName {
     pub(crate) const fn unnumbered(name: &'static str) -> Self {
         Self { number: 0, name }
     }
+}
+
+/// The names of the checks of a TPM's quote.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct QuoteChecks {
+    pub(crate) magic: CheckName,
+    pub(crate) kind: CheckName,
+    pub(crate) form: CheckName,
+    pub(crate) signature: CheckName,
+    pub(crate) nonce: CheckName,
+    pub(crate) selection: CheckName,
+    pub(crate) digest: CheckName,
 }
 
 /// What is asked of evidence of any kind before its TEE's own checks.
@@ -62,7 +75,7 @@ pub(crate) const fn gate(tee: Tee) -> Gate {
         Tee::Sample => Gate::of(sample::ACCEPTED, sample::FORM, sample::ADDITIONAL_EVIDENCE),
         Tee::Snp => Gate::of(snp::IN_POLICY, snp::FORM, snp::ADDITIONAL_EVIDENCE),
         Tee::Tdx => Gate::of(tdx::IN_POLICY, tdx::FORM, tdx::ADDITIONAL_EVIDENCE),
-        Tee::Tpm => unnumbered(["tpm.in-policy", "tpm.form", "tpm.additional-evidence"]),
+        Tee::Tpm => Gate::of(tpm::IN_POLICY, tpm::FORM, tpm::ADDITIONAL_EVIDENCE),
         Tee::AzSnpVtpm => azure_gate(&azure::AZ_SNP),
         Tee::AzTdxVtpm => azure_gate(&azure::AZ_TDX),
         Tee::Nvidia => Gate::of(gpu::IN_POLICY, gpu::FORM, gpu::ADDITIONAL_EVIDENCE),
@@ -79,6 +92,6 @@ pub const fn all(tee: Tee) -> &'static [CheckName] {
         Tee::AzSnpVtpm => azure::SNP_CHECKS,
         Tee::AzTdxVtpm => azure::TDX_CHECKS,
         Tee::Nvidia => gpu::CHECKS,
-        Tee::Tpm => &[],
+        Tee::Tpm => tpm::CHECKS,
     }
 }

@@ -17,8 +17,10 @@ pub mod spdm;
 mod tdx;
 pub mod tdx_quote;
 mod tee;
+mod tpm;
 mod tpm_quote;
 pub mod tpms_attest;
+mod tpmt_public;
 
 pub use azure::{AzureAllegation, AzureHardware, HclRuntime, HclRuntimeMalformed};
 pub use certificate_table::{CertificateTableFault, Certificates};
@@ -34,8 +36,10 @@ pub use snp_report::{
 };
 pub use tdx::TdxAllegation;
 pub use tee::Tee;
+pub use tpm::TpmAllegation;
 pub use tpm_quote::TpmQuote;
 pub use tpms_attest::PCR_COUNT;
+pub use tpmt_public::{PublicMalformed, TpmKey, TpmPublic, tpm_name};
 
 pub(crate) use kbs_form::read;
 pub(crate) use snp_report::is_set;
@@ -66,6 +70,8 @@ pub enum Allegation {
     Azure(Box<AzureAllegation>),
     /// One device beside a confidential VM. Alone it is no evidence of a machine.
     Gpu(GpuAllegation),
+    /// A TPM 2.0 alone.
+    Tpm(Box<TpmAllegation>),
 }
 
 impl Allegation {
@@ -78,6 +84,7 @@ impl Allegation {
             Self::Tdx(_) => Tee::Tdx,
             Self::Azure(azure) => azure.tee(),
             Self::Gpu(_) => Tee::Nvidia,
+            Self::Tpm(_) => Tee::Tpm,
         }
     }
 }

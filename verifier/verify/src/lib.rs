@@ -40,7 +40,7 @@ pub mod x509;
 
 pub use authenticity::{
     AzureRefusal, ChainFault, GpuRefusal, QuoteRefusal, Refusal, Refused, SnpRefusal, TdxRefusal,
-    VerifiedEvidence,
+    TpmRefusal, VerifiedEvidence,
 };
 pub use budget::{Allowance, Budget, BudgetExceeded};
 pub use checks::CheckName;
@@ -51,7 +51,7 @@ pub use collateral::{
 pub use evidence::{
     Allegation, AzureAllegation, AzureHardware, DeviceNonce, Expected, GpuAllegation,
     InitDataDigest, InitDataFault, ReportData, ReportDataTooLong, SampleAllegation, SnpAllegation,
-    TdxAllegation, Tee, UnverifiedEvidence,
+    TdxAllegation, Tee, TpmAllegation, UnverifiedEvidence,
 };
 pub use composite::{Composite, CompositeExpected, judge_composite};
 pub use ledger::Ledger;

@@ -21,6 +21,7 @@ mod needs;
 mod reference;
 mod snp;
 mod tdx;
+mod tpm;
 mod wanted;
 
 pub use azure::{AzurePolicy, Bound, PcrReference, PcrReferences};
@@ -29,6 +30,7 @@ pub use gpu::{GpuPolicy, GpuReference, Reference, Unjudged};
 pub use reference::{Coverage, ReferenceValue, ReferenceValues};
 pub use snp::{HostData, SigningKey, SnpPolicy};
 pub use tdx::{EventLogUse, ServiceTd, TdxPolicy, TdxReference};
+pub use tpm::{KeyPins, TpmPolicy};
 pub use wanted::Wanted;
 
 pub(crate) use azure::Pcrs;
@@ -56,6 +58,7 @@ pub struct AttestationPolicy {
     tdx: Option<TdxPolicy>,
     azure: Option<AzurePolicy>,
     gpu: Option<GpuPolicy>,
+    tpm: Option<TpmPolicy>,
 }
 
 impl AttestationPolicy {
@@ -106,6 +109,10 @@ impl AttestationPolicy {
                 .tdx
                 .map(|tdx| TdxPolicy::read(&text, tdx))
                 .transpose()?,
+            tpm: form
+                .tpm
+                .map(|tpm| TpmPolicy::read(&text, *tpm))
+                .transpose()?,
         })
     }
 
@@ -126,7 +133,7 @@ impl AttestationPolicy {
             Tee::AzSnpVtpm => self.azure().is_some_and(|p| p.hardware.snp.is_some()),
             Tee::AzTdxVtpm => self.azure().is_some_and(|p| p.hardware.tdx.is_some()),
             Tee::Nvidia => self.gpu.is_some(),
-            Tee::Tpm => false,
+            Tee::Tpm => self.tpm.is_some(),
         };
         if has_section {
             Ok(())
@@ -172,6 +179,12 @@ impl AttestationPolicy {
         self.gpu.as_ref()
     }
 
+    /// Which TPMs are wanted, if any are.
+    #[must_use]
+    pub fn tpm(&self) -> Option<&TpmPolicy> {
+        self.tpm.as_ref()
+    }
+
     /// The reference values for the svn of `sample` evidence.
     #[must_use]
     pub fn sample_svn(&self) -> Option<&Stated<Vec<String>>> {
@@ -190,6 +203,7 @@ struct FileForm {
     tdx: Option<tdx::TdxForm>,
     azure: Option<Box<azure::AzureForm>>,
     gpu: Option<Box<gpu::GpuForm>>,
+    tpm: Option<Box<tpm::TpmForm>>,
 }
 
 #[derive(Deserialize)]

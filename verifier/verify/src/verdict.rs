@@ -74,6 +74,9 @@ impl Claims {
 pub enum Anchor {
     /// A pinned root of the vendor.
     Vendor,
+    /// A key or a root that the policy names: that of a TPM whose maker or host the operator trusts
+    /// to say what was booted. It vouches for no hardware.
+    Operator,
     /// A root that the policy's `danger-test-anchors` names: it proves nothing.
     Test,
     /// Nothing at all.
@@ -135,11 +138,12 @@ impl Verdict {
         self.anchor
     }
 
-    /// Whether no hardware vouches for any of it: sample evidence, and evidence under a test
-    /// anchor, which whoever has its key can make for anything.
+    /// Whether anybody can make it: sample evidence, and evidence under a test anchor, which whoever
+    /// has its key can make for anything. What is not simulated need not be genuine: a TPM alone is
+    /// neither.
     #[must_use]
     pub fn is_simulated(&self) -> bool {
-        self.anchor != Anchor::Vendor
+        matches!(self.anchor, Anchor::Test | Anchor::Nobody)
     }
 
     /// Whether the host may look into this TEE (debug policy).
@@ -152,7 +156,7 @@ impl Verdict {
     /// wanted. What is simulated, under a test anchor, or open to debugging never is.
     #[must_use]
     pub fn is_genuine(&self) -> bool {
-        !self.is_simulated() && !self.debug && self.status() == EarStatus::Affirming
+        self.anchor == Anchor::Vendor && !self.debug && self.status() == EarStatus::Affirming
     }
 
     /// The checks that failed, with their reasons.

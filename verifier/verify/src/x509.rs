@@ -4,6 +4,7 @@
 
 mod certificate;
 mod crl;
+mod ec_key;
 mod memo;
 mod pem;
 mod rsa_key;
@@ -11,6 +12,7 @@ mod signature;
 
 pub use certificate::{Certificate, CertificateFault};
 pub use crl::{Crl, CrlFault};
+pub use ec_key::p256_spki;
 pub use memo::ChainMemo;
 pub use rsa_key::rsa_spki;
 pub use signature::{PublicKey, SignatureAlgorithm, SignatureFault};

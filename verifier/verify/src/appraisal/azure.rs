@@ -33,7 +33,7 @@ pub(super) fn appraise(
     let below = match &facts.hardware {
         Facts::Snp(facts) => snp::appraise(facts, &policy.hardware, ledger),
         Facts::Tdx(facts) => tdx::appraise(facts, &policy.hardware, budget, ledger),
-        Facts::Sample(_) | Facts::Azure(_) | Facts::Gpu(_) => return unwanted(),
+        Facts::Sample(_) | Facts::Azure(_) | Facts::Gpu(_) | Facts::Tpm(_) => return unwanted(),
     };
     let names = facts.names;
     let is_configured = configuration(facts, policy, ledger);

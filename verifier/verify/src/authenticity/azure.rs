@@ -9,7 +9,7 @@
 //! The hardware's report does not know of the challenge: the paravisor asked for it at boot. What is
 //! fresh is the quote of the TPM.
 
-use super::tpm_quote::{self, QuoteFacts, SignedBy};
+use super::tpm_quote::{self, NonceForm, QuoteFacts, SignedBy};
 use super::{Bench, Facts, Found, Refusal, snp, tdx};
 use crate::budget::Budget;
 use crate::checks::azure::{AZ_SNP, AZ_TDX, AzureChecks};
@@ -22,11 +22,7 @@ use crate::evidence::{
 use crate::ledger::Ledger;
 use crate::x509::{PublicKey, SignatureAlgorithm, rsa_spki};
 use aws_lc_rs::digest::{SHA256, digest};
-use subtle::ConstantTimeEq;
 use thiserror::Error;
-
-/// Where init-data are measured.
-const INIT_DATA_PCR: usize = 8;
 
 /// What authentic evidence of a confidential VM on Azure says.
 #[derive(Debug)]
@@ -113,6 +109,7 @@ pub(super) fn verify(
         key: PublicKey::of_spki(&key),
         algorithm: SignatureAlgorithm::RsaPkcs1Sha256,
         signature: &evidence.quote.signature,
+        nonce: NonceForm::Bare,
     };
     let quote = tpm_quote::verify(&evidence.quote, &by, &names.quote, bench, budget, ledger)?;
     let binds_user_data = user_data(&evidence, &runtime, names, bench, ledger)?;
@@ -202,19 +199,8 @@ fn init_data(
         ledger.not_applicable(names.init_data);
         return Ok(false);
     };
-    let pcr = quote.pcrs.get(&INIT_DATA_PCR);
-    let binds = pcr.is_some_and(|pcr| extends(pcr, init_data));
-    ledger.require(names.init_data, binds, || Refusal::InitDataUnbound {
+    ledger.require(names.init_data, quote.binds(init_data), || Refusal::InitDataUnbound {
         tee: evidence.tee(),
     })?;
     Ok(true)
-}
-
-/// A register of 32 bytes is extended by a digest of 32 bytes and no other.
-fn extends(pcr: &[u8; 32], init_data: &InitDataDigest) -> bool {
-    let Ok(stated) = <[u8; 32]>::try_from(init_data.as_bytes()) else {
-        return false;
-    };
-    let extended = digest(&SHA256, &[[0; 32], stated].concat());
-    bool::from(extended.as_ref().ct_eq(pcr))
 }

@@ -1,6 +1,6 @@
 //! Why evidence is not authentic.
 
-use super::{AzureRefusal, GpuRefusal, QuoteRefusal, SnpRefusal, TdxRefusal};
+use super::{AzureRefusal, GpuRefusal, QuoteRefusal, SnpRefusal, TdxRefusal, TpmRefusal};
 use crate::budget::BudgetExceeded;
 use crate::evidence::Tee;
 use crate::verdict::Check;
@@ -66,6 +66,9 @@ pub enum Refusal {
     /// What Azure's paravisor says is not authentic.
     #[error("the evidence of Azure's paravisor is not authentic")]
     Azure(#[from] AzureRefusal),
+    /// Nothing binds the key that signs a TPM's quote.
+    #[error("the TPM's attestation key is not one that is known")]
+    Tpm(#[from] TpmRefusal),
     /// A TPM's quote is not authentic.
     #[error("the TPM's quote is not authentic")]
     Quote(#[from] QuoteRefusal),

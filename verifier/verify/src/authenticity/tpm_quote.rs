@@ -3,15 +3,18 @@
 
 use super::{Bench, Refusal};
 use crate::budget::Budget;
-use crate::checks::azure::QuoteChecks;
-use crate::evidence::TpmQuote;
+use crate::checks::QuoteChecks;
 use crate::evidence::tpms_attest::{AttestMalformed, QuoteStatement, SHA256 as ALG_SHA256};
+use crate::evidence::{InitDataDigest, ReportData, TpmQuote};
 use crate::ledger::Ledger;
 use crate::policy::Pcrs;
 use crate::x509::{PublicKey, SignatureAlgorithm, SignatureFault};
-use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::digest::{Context, SHA256, digest};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
+
+/// Where init-data are measured.
+const INIT_DATA_PCR: usize = 8;
 
 /// What an authentic quote says.
 #[derive(Debug)]
@@ -47,6 +50,36 @@ pub(super) struct SignedBy<'a> {
     pub(super) key: PublicKey<'a>,
     pub(super) algorithm: SignatureAlgorithm,
     pub(super) signature: &'a [u8],
+    pub(super) nonce: NonceForm,
+}
+
+/// How report data stand in the nonce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NonceForm {
+    /// To the byte.
+    Bare,
+    /// To the byte, or with zeros up to 64 bytes.
+    BareOrPadded,
+}
+
+impl NonceForm {
+    /// In time that does not depend on where they differ; both lengths are known to everybody.
+    fn holds(self, expected: &ReportData, nonce: &[u8]) -> bool {
+        let is_padded = self == Self::BareOrPadded && nonce.len() == ReportData::MAX_LEN;
+        bool::from(nonce.ct_eq(expected.as_bytes())) || (is_padded && expected.fills(nonce))
+    }
+}
+
+impl QuoteFacts {
+    /// Whether PCR 8 is quoted, and extended from zero by the init-data's digest of 32 bytes alone.
+    pub(super) fn binds(&self, init_data: &InitDataDigest) -> bool {
+        let pcr = self.pcrs.get(&INIT_DATA_PCR);
+        let stated = <[u8; 32]>::try_from(init_data.as_bytes()).ok();
+        pcr.zip(stated).is_some_and(|(pcr, stated)| {
+            let extended = digest(&SHA256, &[[0; 32], stated].concat());
+            bool::from(extended.as_ref().ct_eq(pcr))
+        })
+    }
 }
 
 /// Makes the checks in order.
@@ -62,13 +95,9 @@ pub(super) fn verify(
     ledger.before(names.signature, budget.spend_signature())?;
     let signed = by.key.verify(by.algorithm, &quote.message, by.signature);
     ledger.check(names.signature, signed.map_err(QuoteRefusal::Signature))?;
-    // Both lengths are known to everybody.
-    let nonce = statement
-        .extra_data
-        .ct_eq(bench.expected.report_data.as_bytes());
-    ledger.require(names.nonce, bool::from(nonce), || {
-        QuoteRefusal::Nonce.into()
-    })?;
+    let expected = &bench.expected.report_data;
+    let is_fresh = by.nonce.holds(expected, statement.extra_data);
+    ledger.require(names.nonce, is_fresh, || QuoteRefusal::Nonce.into())?;
     let pcrs = ledger.check(names.selection, selected(&statement, quote))?;
     let mut context = Context::new(&SHA256);
     for pcr in pcrs.values() {

@@ -1,7 +1,7 @@
 //! The checks of evidence from Azure's confidential VMs, by the virtual TPM's key, besides those of
 //! the hardware below it, which keep their own names. Numbers are those of `docs/verification.md`.
 
-use super::{CheckName, snp, tdx};
+use super::{CheckName, QuoteChecks, snp, tdx};
 
 /// The names, one set for each hardware.
 #[derive(Debug, Clone, Copy)]
@@ -22,18 +22,6 @@ pub(crate) struct AzureChecks {
     pub(crate) console: CheckName,
     pub(crate) vm_id: CheckName,
     pub(crate) pcrs: CheckName,
-}
-
-/// The names of the checks of a TPM's quote.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct QuoteChecks {
-    pub(crate) magic: CheckName,
-    pub(crate) kind: CheckName,
-    pub(crate) form: CheckName,
-    pub(crate) signature: CheckName,
-    pub(crate) nonce: CheckName,
-    pub(crate) selection: CheckName,
-    pub(crate) digest: CheckName,
 }
 
 const fn numbered(number: u8, name: &'static str) -> CheckName {

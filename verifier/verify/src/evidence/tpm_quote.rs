@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use std::borrow::Cow;
 
 /// The longest signature is that of an RSA key of 4096 bits.
-const MAX_SIGNATURE_LEN: usize = 600;
+pub(super) const MAX_SIGNATURE_LEN: usize = 600;
 /// As [`super::tpms_attest`] reads.
-const MAX_MESSAGE_LEN: usize = 1024;
+pub(super) const MAX_MESSAGE_LEN: usize = 1024;
 
 /// A quote, its signature, and the PCRs that it is said to be over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,24 +36,10 @@ pub(super) struct QuoteForm<'a> {
 
 impl TpmQuote {
     pub(super) fn read(form: &QuoteForm<'_>) -> Result<Self, Refusal> {
-        let malformed = |fault| Refusal::FieldMalformed {
-            field: "pcrs",
-            fault,
-        };
-        if form.pcrs.len() != PCR_COUNT {
-            return Err(malformed("has not 24 values"));
-        }
-        let mut pcrs = [[0; 32]; PCR_COUNT];
-        for (pcr, text) in pcrs.iter_mut().zip(&form.pcrs) {
-            let decoded = base16ct::mixed::decode(text.as_bytes(), pcr);
-            if decoded.map(<[u8]>::len) != Ok(32) {
-                return Err(malformed("has a value that is not 32 bytes in hexadecimal"));
-            }
-        }
         Ok(Self {
             message: hexadecimal("message", &form.message, MAX_MESSAGE_LEN)?,
             signature: hexadecimal("signature", &form.signature, MAX_SIGNATURE_LEN)?,
-            pcrs,
+            pcrs: pcrs(&form.pcrs)?,
         })
     }
 
@@ -65,6 +51,25 @@ impl TpmQuote {
             "pcrs": self.pcrs.iter().map(|pcr| hex(pcr)).collect::<Vec<_>>(),
         })
     }
+}
+
+/// All 24 of them, in hexadecimal.
+pub(super) fn pcrs(texts: &[Cow<'_, str>]) -> Result<[[u8; 32]; PCR_COUNT], Refusal> {
+    let malformed = |fault| Refusal::FieldMalformed {
+        field: "pcrs",
+        fault,
+    };
+    if texts.len() != PCR_COUNT {
+        return Err(malformed("has not 24 values"));
+    }
+    let mut pcrs = [[0; 32]; PCR_COUNT];
+    for (pcr, text) in pcrs.iter_mut().zip(texts) {
+        let decoded = base16ct::mixed::decode(text.as_bytes(), pcr);
+        if decoded.map(<[u8]>::len) != Ok(32) {
+            return Err(malformed("has a value that is not 32 bytes in hexadecimal"));
+        }
+    }
+    Ok(pcrs)
 }
 
 /// At most `max` bytes.

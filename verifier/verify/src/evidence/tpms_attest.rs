@@ -17,8 +17,8 @@ pub const PCR_COUNT: usize = 24;
 const MAX_ATTEST_LEN: usize = 1024;
 /// More banks than any TPM has.
 const MAX_SELECTIONS: u32 = 8;
-const RSASSA: u16 = 0x0014;
-const ECDSA: u16 = 0x0018;
+pub(super) const RSASSA: u16 = 0x0014;
+pub(super) const ECDSA: u16 = 0x0018;
 
 /// A quote's statement. All of it is alleged until its signature is verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -198,16 +198,16 @@ fn ecdsa(cursor: &mut Cursor<'_>) -> Option<[u8; 64]> {
     Some(fixed)
 }
 
-fn be_u16(cursor: &mut Cursor<'_>) -> Option<u16> {
+pub(super) fn be_u16(cursor: &mut Cursor<'_>) -> Option<u16> {
     cursor.array().map(|bytes| u16::from_be_bytes(*bytes))
 }
 
-fn be_u32(cursor: &mut Cursor<'_>) -> Option<u32> {
+pub(super) fn be_u32(cursor: &mut Cursor<'_>) -> Option<u32> {
     cursor.array().map(|bytes| u32::from_be_bytes(*bytes))
 }
 
 /// `TPM2B_…`: as many bytes as the number before them says.
-fn sized<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
+pub(super) fn sized<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
     let len = be_u16(cursor)?;
     cursor.take(usize::from(len))
 }

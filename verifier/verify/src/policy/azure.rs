@@ -128,6 +128,7 @@ impl AzurePolicy {
             tdx: form.tdx.map(|tdx| TdxPolicy::read(text, tdx)).transpose()?,
             azure: None,
             gpu: None,
+            tpm: None,
         };
         Ok(Self {
             user_data: text.wanted_as_is(form.user_data)?,

@@ -180,6 +180,12 @@ impl Certificate {
         self.key_usage().is_some_and(|usage| usage.key_cert_sign())
     }
 
+    /// Whether its key usage is stated and lets it sign what is neither.
+    #[must_use]
+    pub fn may_sign(&self) -> bool {
+        self.key_usage().is_some_and(|usage| usage.digital_signature())
+    }
+
     /// Whether its key usage is stated and lets it sign revocation lists.
     #[must_use]
     pub fn may_sign_crls(&self) -> bool {
@@ -226,6 +232,15 @@ impl Certificate {
         memo.verify(&self.sha256, issuer.spki_sha256(), algorithm, verify)?;
         memo.remember(self);
         Ok(())
+    }
+
+    /// The algorithm that it says it is signed by.
+    ///
+    /// # Errors
+    ///
+    /// [`SignatureFault::AlgorithmNotKnown`].
+    pub fn signature_algorithm(&self) -> Result<SignatureAlgorithm, SignatureFault> {
+        SignatureAlgorithm::of_der(&self.algorithm)
     }
 
     fn key_usage(&self) -> Option<KeyUsage> {
