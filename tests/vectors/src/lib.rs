@@ -16,3 +16,4 @@ pub mod gpu;
 pub mod keys;
 pub mod snp;
 pub mod tdx;
+pub mod tpm;

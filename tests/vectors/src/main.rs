@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use anyhow::{Context, Result};
-use nitride_vectors::{gpu, snp, tdx};
+use nitride_vectors::{gpu, snp, tdx, tpm};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -41,6 +41,16 @@ fn main() -> Result<()> {
     });
     for (name, check, draft) in [("good", "", gpu::Draft::good())].into_iter().chain(defects) {
         write_gpu(&folder.join("gpu").join(name), check, &draft.build())?;
+        written = written.saturating_add(1);
+    }
+    let good = [
+        ("good", "", tpm::Draft::good()),
+        ("good-certified", "", tpm::Draft::certified()),
+    ];
+    let defects = tpm::DEFECTS.iter();
+    let defects = defects.map(|defect| (defect.name, defect.check, defect.draft()));
+    for (name, check, draft) in good.into_iter().chain(defects) {
+        write_tpm(&folder.join("tpm").join(name), check, &draft)?;
         written = written.saturating_add(1);
     }
     println!("{written} vectors in {}", folder.display());
@@ -114,6 +124,28 @@ fn write_gpu(folder: &Path, check: &str, made: &gpu::Made) -> Result<()> {
     ] {
         let path = folder.join(file);
         fs::write(&path, bytes).with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The same for a TPM alone, in the KBS form.
+fn write_tpm(folder: &Path, check: &str, draft: &tpm::Draft) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    let (evidence, policy) = draft.build();
+    let report_data = draft.expected.report_data.as_bytes();
+    let judgement = format!(
+        "fails = \"{check}\"\ntime = {}\nreport-data = \"{}\"\n",
+        snp::NOW_SECS,
+        base16ct::lower::encode_string(report_data),
+    );
+    let evidence = evidence.to_kbs_form(report_data);
+    for (file, text) in [
+        ("evidence.json", &evidence),
+        ("policy.toml", &policy),
+        ("vector.toml", &judgement),
+    ] {
+        let path = folder.join(file);
+        fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
     }
     Ok(())
 }

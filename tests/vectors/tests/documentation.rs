@@ -3,7 +3,7 @@
 #![expect(clippy::expect_used, reason = "tests say what is wrong by panicking")]
 
 use nitride_verify::CheckName;
-use nitride_verify::checks::{azure, gpu, snp, tdx};
+use nitride_verify::checks::{azure, gpu, snp, tdx, tpm};
 use std::collections::BTreeMap;
 
 const PAPER: &str = include_str!("../../../docs/verification.md");
@@ -146,6 +146,25 @@ fn the_table_of_nvidia_devices_is_that_of_the_code() {
 fn the_table_of_nvidia_devices_names_every_field_of_its_policy() {
     let section = section("NVIDIA devices");
     let policy = nitride_vectors::gpu::Draft::good().policy;
+    let fields = policy.lines().take_while(|line| !line.starts_with("[["));
+    for field in fields.filter_map(|line| Some(line.split_once(" = ")?.0)) {
+        assert!(section.contains(&format!("`{field}`")), "{field}");
+    }
+}
+
+#[test]
+fn the_table_of_a_tpm_is_that_of_the_code() {
+    let defects: Vec<_> = nitride_vectors::tpm::DEFECTS
+        .iter()
+        .map(|defect| (defect.check, defect.name))
+        .collect();
+    assert_eq!(rows("TPM"), expected(tpm::CHECKS, &defects));
+}
+
+#[test]
+fn the_table_of_a_tpm_names_every_field_of_its_policy() {
+    let section = section("TPM");
+    let policy = nitride_vectors::tpm::Draft::good().policy;
     let fields = policy.lines().take_while(|line| !line.starts_with("[["));
     for field in fields.filter_map(|line| Some(line.split_once(" = ")?.0)) {
         assert!(section.contains(&format!("`{field}`")), "{field}");
