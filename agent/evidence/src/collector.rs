@@ -1,6 +1,7 @@
 use crate::sample::{InvalidSvn, Sample};
 use crate::snp::Snp;
 use crate::tdx::Tdx;
+use crate::tpm::Tpm;
 use crate::{KernelPaths, Settings, Tee};
 use thiserror::Error;
 
@@ -98,6 +99,7 @@ impl Collector {
         let interface: Box<dyn Collect> = match settings {
             Settings::Snp(settings) => Box::new(Snp::open(settings, paths)?),
             Settings::Tdx(settings) => Box::new(Tdx::open(settings, paths)?),
+            Settings::Tpm(settings) => Box::new(Tpm::open(settings, paths)?),
             Settings::Other(Tee::Sample) => return Err(OpenError::SimulationNotStated),
             Settings::Other(tee) => return Err(OpenError::NoCollector(tee)),
         };
@@ -160,6 +162,7 @@ mod tests {
             sev_vmpl: folder.join("vmpl"),
             tdx_measurements: folder.join("measurements"),
             acpi_tables: folder.join("tables"),
+            bios_measurements: folder.join("bios-measurements"),
         }
     }
 
@@ -206,7 +209,7 @@ mod tests {
     #[test]
     fn a_tee_without_a_collector_is_an_error_and_never_the_sample() {
         let paths = KernelPaths::of_this_machine();
-        for tee in [Tee::Tpm, Tee::AzSnpVtpm, Tee::AzTdxVtpm] {
+        for tee in [Tee::AzSnpVtpm, Tee::AzTdxVtpm] {
             assert_eq!(
                 Collector::open(Settings::Other(tee), &paths).err(),
                 Some(OpenError::NoCollector(tee))

@@ -31,6 +31,7 @@ mod settings;
 mod snp;
 mod tdx;
 mod tee;
+pub mod tpm;
 mod tsm;
 
 pub use collector::{CollectError, Collector, Evidence, OpenError, REPORT_DATA_LEN};

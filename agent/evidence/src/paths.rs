@@ -14,6 +14,8 @@ pub struct KernelPaths {
     pub tdx_measurements: PathBuf,
     /// The folder of the ACPI tables, and of what they point to in `data/`.
     pub acpi_tables: PathBuf,
+    /// The event log of the firmware beside a TPM.
+    pub bios_measurements: PathBuf,
 }
 
 impl KernelPaths {
@@ -26,6 +28,7 @@ impl KernelPaths {
             sev_vmpl: "/sys/devices/system/cpu/sev/vmpl".into(),
             tdx_measurements: "/sys/devices/virtual/misc/tdx_guest/measurements".into(),
             acpi_tables: "/sys/firmware/acpi/tables".into(),
+            bios_measurements: "/sys/kernel/security/tpm0/binary_bios_measurements".into(),
         }
     }
 }

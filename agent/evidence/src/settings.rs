@@ -1,13 +1,16 @@
 use crate::Tee;
+use crate::tpm::TpmQuoteSettings;
 
 /// What a configured TEE is asked by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Settings {
     /// AMD SEV-SNP.
     Snp(SnpSettings),
     /// Intel TDX.
     Tdx(TdxSettings),
+    /// A TPM 2.0 alone.
+    Tpm(TpmQuoteSettings),
     /// A TEE that this build has no collector for.
     Other(Tee),
 }
@@ -19,6 +22,7 @@ impl Settings {
         match self {
             Self::Snp(_) => Tee::Snp,
             Self::Tdx(_) => Tee::Tdx,
+            Self::Tpm(_) => Tee::Tpm,
             Self::Other(tee) => *tee,
         }
     }

@@ -13,6 +13,12 @@ pub(crate) struct Arguments {
     /// Say on standard output what this machine has, and why, and end
     #[arg(long)]
     pub(crate) detect: bool,
+    /// Print what `nitride-verify tpm challenge` enrols the TPM by, and end
+    #[arg(long, conflicts_with = "detect")]
+    pub(crate) tpm_enrol: bool,
+    /// Answer what `nitride-verify tpm challenge` wrote, on standard output, and end
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["detect", "tpm_enrol"])]
+    pub(crate) activate_credential: Option<PathBuf>,
     /// What is logged to standard error: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: LevelFilter,

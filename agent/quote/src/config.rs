@@ -4,6 +4,7 @@ mod seal;
 mod source;
 #[cfg(test)]
 mod tests;
+mod tpm;
 
 use crate::caller::Caller;
 use crate::sealing::Seal;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
 use toml::Spanned;
+use tpm::TpmTable;
 
 /// Longest configuration file in bytes.
 const MAX_FILE_LEN: u64 = 65_536;
@@ -65,6 +67,7 @@ struct Document {
     sample: Option<Spanned<SampleTable>>,
     snp: Option<Spanned<SnpTable>>,
     tdx: Option<Spanned<TdxTable>>,
+    tpm: Option<Spanned<TpmTable>>,
     seal: Option<Spanned<SealTable>>,
     device_timeout_ms: Option<Spanned<u64>>,
     idle_exit_secs: Option<Spanned<u64>>,
@@ -130,6 +133,7 @@ impl Config {
                     sample: file.sample,
                     snp: file.snp,
                     tdx: file.tdx,
+                    tpm: file.tpm,
                 },
             )?,
             seal: file.seal.map(seal::seal).transpose()?,

@@ -17,6 +17,7 @@ mod arguments;
 mod caller;
 mod config;
 mod device;
+mod enrol;
 mod listen;
 mod sealing;
 mod serve;
@@ -28,7 +29,7 @@ use clap::Parser;
 use config::Config;
 use device::Device;
 use nitride_evidence::seal::Sealer;
-use nitride_evidence::{Collector, KernelPaths};
+use nitride_evidence::{Collector, KernelPaths, Settings};
 use nitride_ipc::process;
 use sd_notify::NotifyState;
 use std::process::ExitCode;
@@ -41,7 +42,11 @@ fn main() -> ExitCode {
         detect();
         return ExitCode::SUCCESS;
     }
-    match run(&arguments) {
+    let ended = match enrol::asked(&arguments) {
+        Some(asked) => enrol::run(&arguments.config, &asked),
+        None => run(&arguments),
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -94,7 +99,14 @@ fn detect() {
 fn open(config: &Config) -> anyhow::Result<Collector> {
     match &config.source {
         config::Source::Tee(settings) => {
-            Ok(Collector::open(*settings, &KernelPaths::of_this_machine())?)
+            if let Settings::Tpm(tpm) = settings
+                && !tpm.is_device()
+            {
+                tracing::warn!(
+                    "the TPM is no device of this machine: it may be one in software, or a stranger"
+                );
+            }
+            Ok(Collector::open(settings.clone(), &KernelPaths::of_this_machine())?)
         }
         config::Source::DangerSimulated { svn } => {
             tracing::warn!(

@@ -31,6 +31,7 @@ fn paths(tsm: &Tsm) -> KernelPaths {
         sev_vmpl: tsm.folder().join("vmpl"),
         tdx_measurements: tsm.folder().join("measurements"),
         acpi_tables: tsm.folder().join("tables"),
+        bios_measurements: tsm.folder().join("bios-measurements"),
     }
 }
 

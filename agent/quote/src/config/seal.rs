@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use toml::Spanned;
 
 /// The kernel's resource manager, so that nobody's sessions are in our way.
-const DEFAULT_TCTI: &str = "device:/dev/tpmrm0";
+pub(super) const DEFAULT_TCTI: &str = "device:/dev/tpmrm0";
 const DEFAULT_SNP_DEVICE: &str = "/dev/sev-guest";
 
 #[derive(Deserialize)]

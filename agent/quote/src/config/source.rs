@@ -1,5 +1,6 @@
 //! `tee`, and the table of its name.
 
+use super::tpm::{TpmTable, tpm};
 use super::{Fault, fault, within};
 use nitride_evidence::{EventLog, Settings, SnpInterface, SnpSettings, TdxSettings, Tee};
 use serde::Deserialize;
@@ -17,6 +18,7 @@ pub(super) struct Tables {
     pub(super) sample: Option<Spanned<SampleTable>>,
     pub(super) snp: Option<Spanned<SnpTable>>,
     pub(super) tdx: Option<Spanned<TdxTable>>,
+    pub(super) tpm: Option<Spanned<TpmTable>>,
 }
 
 #[derive(Deserialize)]
@@ -50,6 +52,7 @@ pub(super) fn source(tee: &Spanned<String>, tables: Tables) -> Result<Source, Fa
         Tee::Sample => simulated(tee, tables.sample),
         Tee::Snp => Ok(Source::Tee(Settings::Snp(snp(tables.snp)?))),
         Tee::Tdx => Ok(Source::Tee(Settings::Tdx(tdx(tables.tdx)?))),
+        Tee::Tpm => Ok(Source::Tee(Settings::Tpm(tpm(tee.span(), tables.tpm)?))),
         other => Ok(Source::Tee(Settings::Other(other))),
     }
 }
@@ -61,6 +64,7 @@ impl Tables {
             (Tee::Sample, self.sample.as_ref().map(Spanned::span)),
             (Tee::Snp, self.snp.as_ref().map(Spanned::span)),
             (Tee::Tdx, self.tdx.as_ref().map(Spanned::span)),
+            (Tee::Tpm, self.tpm.as_ref().map(Spanned::span)),
         ];
         for (of, at) in stated {
             if let Some(at) = at.filter(|_| of != kind) {
@@ -118,19 +122,22 @@ fn snp(table: Option<Spanned<SnpTable>>) -> Result<SnpSettings, Fault> {
 
 fn tdx(table: Option<Spanned<TdxTable>>) -> Result<TdxSettings, Fault> {
     let stated = table.and_then(|table| table.into_inner().event_log);
-    let event_log = match &stated {
-        None => EventLog::default(),
-        Some(name) => match name.get_ref().as_str() {
-            "required" => EventLog::Required,
-            "if-there" => EventLog::IfThere,
-            "omitted" => EventLog::Omitted,
-            _ => {
-                return fault(
-                    name.span(),
-                    "no such choice: required, if-there or omitted is expected",
-                );
-            }
-        },
-    };
+    let event_log = event_log(stated)?;
     Ok(TdxSettings { event_log })
+}
+
+/// What is done about the firmware's log, in the words of every table that has it.
+pub(super) fn event_log(stated: Option<Spanned<String>>) -> Result<EventLog, Fault> {
+    let Some(name) = stated else {
+        return Ok(EventLog::default());
+    };
+    match name.get_ref().as_str() {
+        "required" => Ok(EventLog::Required),
+        "if-there" => Ok(EventLog::IfThere),
+        "omitted" => Ok(EventLog::Omitted),
+        _ => fault(
+            name.span(),
+            "no such choice: required, if-there or omitted is expected",
+        ),
+    }
 }

@@ -1,5 +1,6 @@
 use super::*;
 use nitride_evidence::seal::{TcbVersion, TpmSettings};
+use nitride_evidence::tpm::{QuoteKey, TpmQuoteSettings};
 use nitride_evidence::{EventLog, Settings, SnpInterface, SnpSettings, TdxSettings, Tee};
 use std::io::Write;
 
@@ -126,7 +127,25 @@ fn a_tee_has_settings_of_its_own() {
             Settings::Tdx(TdxSettings { event_log })
         );
     }
-    assert_eq!(settings("tee = \"tpm\""), Settings::Other(Tee::Tpm));
+    let tpm = |tcti, pcrs: Option<&[u32]>, key, event_log| {
+        let settings = TpmQuoteSettings::new(tcti, pcrs, key, event_log, Vec::new());
+        Settings::Tpm(settings.unwrap())
+    };
+    assert_eq!(
+        settings("tee = \"tpm\""),
+        tpm("device:/dev/tpmrm0", None, QuoteKey::EccP256, EventLog::IfThere)
+    );
+    assert_eq!(
+        settings(
+            "tee = \"tpm\"\n[tpm]\ntcti = \"device:/dev/tpm1\"\npcrs = [4, 9]\n\
+             key = \"rsa-2048\"\nevent-log = \"required\""
+        ),
+        tpm("device:/dev/tpm1", Some(&[4, 9]), QuoteKey::Rsa2048, EventLog::Required)
+    );
+    assert_eq!(
+        settings("tee = \"az-snp-vtpm\""),
+        Settings::Other(Tee::AzSnpVtpm)
+    );
 }
 
 #[test]
@@ -153,6 +172,9 @@ fn a_fault_of_the_tees_settings_is_named_with_its_line() {
             "3: unknown field `device`",
         ),
         ("tee = \"tdx\"\n[tdx]\nevent-log = true", "3: invalid type"),
+        ("tee = \"tpm\"\n[tpm]\npcrs = [24]", "3: give different PCRs"),
+        ("tee = \"tpm\"\n[tpm]\nkey = \"ec\"", "3: no such key"),
+        ("tee = \"tpm\"\n[tpm]\nauthorities = [\"a\"]", "3: the path is relative"),
         (
             "tee = \"tdx\"\n[tdx]\nevent-log = \"yes\"",
             "3: no such choice",
