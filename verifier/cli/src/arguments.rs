@@ -31,6 +31,9 @@ pub(crate) enum Verb {
     /// Check policy files
     #[command(subcommand)]
     Policy(PolicyVerb),
+    /// Enrol the attestation key of a TPM, so that a policy can pin its name
+    #[command(subcommand)]
+    Tpm(TpmVerb),
     /// List the checks that a verdict has, with their numbers in docs/verification.md
     Checks {
         /// The TEE by its KBS name; every one that is judged if none is named
@@ -113,6 +116,35 @@ pub(crate) struct BundleArguments {
     /// The file
     #[arg(long, value_name = "FILE")]
     pub(crate) into: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TpmVerb {
+    /// Write a challenge that only one TPM can answer
+    Challenge {
+        /// What `nitride-quote --tpm-enrol` printed on that machine
+        #[arg(value_name = "REQUEST")]
+        request: PathBuf,
+        /// The SHA-256 of its endorsement key (SubjectPublicKeyInfo), as the machine's maker or the
+        /// cloud tells it, 64 digits. Whoever takes it from the request itself enrols any TPM
+        #[arg(long, value_name = "HEX")]
+        endorsement_key: String,
+        /// Where the challenge is written, for `nitride-quote --activate-credential`
+        #[arg(long, value_name = "FILE")]
+        challenge: PathBuf,
+        /// Where that is written which knows the answer, and which stays here
+        #[arg(long, value_name = "FILE")]
+        keep: PathBuf,
+    },
+    /// Print the line of a policy, if the TPM has answered
+    Pin {
+        /// What was kept
+        #[arg(value_name = "KEPT")]
+        kept: PathBuf,
+        /// What `nitride-quote --activate-credential` printed
+        #[arg(long, value_name = "FILE")]
+        answer: PathBuf,
+    },
 }
 
 /// One subcommand a kind of evidence.

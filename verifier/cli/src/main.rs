@@ -28,6 +28,7 @@ mod list;
 mod moment;
 mod policy;
 mod present;
+mod tpm;
 
 use anyhow::Result;
 use arguments::{Arguments, PolicyVerb, Verb};
@@ -55,6 +56,7 @@ fn run(arguments: Arguments) -> Result<Exit> {
         Verb::Judge(evidence) => judgement::run(&evidence, arguments.json)?,
         Verb::Collateral(verb) => collateral::run(&verb, arguments.json)?,
         Verb::Policy(PolicyVerb::Check { files }) => policy::check(&files, arguments.json)?,
+        Verb::Tpm(verb) => tpm::run(&verb)?,
         Verb::Checks { tee } => (list::checks(tee, arguments.json), Exit::Accepted),
     };
     // An answer that did not arrive is none, whatever it was.

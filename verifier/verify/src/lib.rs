@@ -30,6 +30,7 @@ pub mod checks;
 mod collateral;
 mod composite;
 mod ear;
+pub mod enrolment;
 pub mod evidence;
 mod ledger;
 pub mod policy;
