@@ -21,7 +21,9 @@ pub struct Plan {
     pub quote_tables: String,
     /// Whether the arenas are locked memory, which root can read from outside.
     pub locked_only: bool,
-    /// The svn in the evidence.
+    /// The TEE that evidence is of: `sample`, or one whose table `quote_tables` has.
+    pub tee: String,
+    /// The svn in the evidence of the sample.
     pub svn: String,
     /// The service's attestation policy.
     pub attestation_policy: String,
@@ -64,6 +66,7 @@ impl Plan {
             vhsmd_environment: Vec::new(),
             quote_tables: String::new(),
             locked_only: false,
+            tee: "sample".to_owned(),
             svn: "1".to_owned(),
             attestation_policy:
                 "version = 1\ndanger-accept-sample = true\ndanger-test-anchors = []\n\n[sample]\nsvn = [\"1\"]\n".to_owned(),
@@ -109,6 +112,12 @@ impl Plan {
             "best"
         };
         let agent_uid = uid_of(&self.agent_as);
+        let tee = &self.tee;
+        let simulated = if tee == "sample" {
+            "danger-simulated = true"
+        } else {
+            ""
+        };
         let text = format!(
             r#"policy-dir = "@DIR@/policy.d"
 
@@ -123,9 +132,9 @@ heap = "3MiB"
 backing = "{backing}"
 
 [evidence]
-tee = "sample"
+tee = "{tee}"
 quote-socket = "@DIR@/quote.sock"
-danger-simulated = true
+{simulated}
 
 [agent]
 uid = {agent_uid}
@@ -161,20 +170,23 @@ public-key = "@DIR@/owner.pub"
     }
 
     pub(crate) fn write_quote(&self, folder: &Folder) -> Result<()> {
+        let sample = if self.tee == "sample" {
+            let svn = &self.svn;
+            format!("[sample]\nsvn = \"{svn}\"\ndanger-simulated = true\n")
+        } else {
+            String::new()
+        };
         let text = format!(
-            r#"tee = "sample"
+            r#"tee = "{}"
 socket = "@DIR@/quote.sock"
 
 [caller]
 uid = {}
 
-[sample]
-svn = "{}"
-danger-simulated = true
-
+{sample}
 {}"#,
+            self.tee,
             uid_of(&self.vhsmd_as),
-            self.svn,
             self.quote_tables
         );
         folder.write("quote.toml", expand(folder, &text)).map(drop)
