@@ -178,3 +178,10 @@ fn the_example_of_a_policy_for_nvidia_devices_is_good() {
     let policy = policy.expect("the example is good");
     assert!(policy.gpu().is_some());
 }
+
+#[test]
+fn the_example_of_a_policy_for_tpms_is_good() {
+    let text = include_str!("../../../examples/config/service/attestation-tpm.toml");
+    let policy = nitride_verify::AttestationPolicy::parse(text, "attestation-tpm.toml");
+    assert!(policy.expect("the example is good").tpm().is_some());
+}

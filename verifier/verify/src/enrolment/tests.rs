@@ -47,7 +47,7 @@ fn activated(challenge: &str, key: PrivateDecryptingKey, name: &[u8; 34]) -> Opt
     let seed = key
         .decrypt(&OAEP_SHA256_MGF1SHA256, &member("secret"), &mut seed, label)
         .unwrap();
-    let seed: [u8; 32] = (*seed).try_into().unwrap();
+    let seed: [u8; 32] = (&*seed).try_into().unwrap();
     let credential = member("credential");
     let (tag, identity) = credential[2..].split_at(32);
     let integrity = hmac::Key::new(hmac::HMAC_SHA256, &derived(&seed, b"INTEGRITY\0", &[], 256));
