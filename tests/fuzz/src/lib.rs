@@ -12,6 +12,7 @@ mod policy;
 mod seal;
 mod snp;
 mod tdx;
+mod tpm;
 mod vault;
 mod wire;
 mod wrapped_key;
@@ -32,6 +33,7 @@ pub use policy::policy;
 pub use seal::seal;
 pub use snp::{snp, x509};
 pub use tdx::{event_log, tdx};
+pub use tpm::tpm;
 pub use wire::{agent_message, vhsm_reply, vhsm_request};
 pub use wrapped_key::wrapped_key;
 
