@@ -1,7 +1,7 @@
 //! What this machine has, for people: no collector is chosen by it.
 
 use crate::rtmr::Rtmr;
-use crate::{KernelPaths, Tee, snp, tdx, tsm};
+use crate::{KernelPaths, Tee, snp, tdx, tpm, tsm};
 use std::fmt;
 
 /// One interface of the kernel, and what was found there.
@@ -30,6 +30,7 @@ pub fn detect(paths: &KernelPaths) -> Vec<Finding> {
         guest_device(paths),
         rtmrs(paths),
         event_log(paths),
+        bios_measurements(paths),
     ]
 }
 
@@ -87,6 +88,22 @@ fn event_log(paths: &KernelPaths) -> Finding {
     };
     Finding {
         interface: paths.acpi_tables.join("CCEL").display().to_string(),
+        tee,
+        reason,
+    }
+}
+
+/// There is such a log where firmware measured into a TPM; one that the host emulates has it as well.
+fn bios_measurements(paths: &KernelPaths) -> Finding {
+    let (tee, reason) = match tpm::event_log::read(&paths.bios_measurements) {
+        Ok(log) => {
+            let reason = format!("a TPM's event log of {} bytes", log.len());
+            (Some(Tee::Tpm), reason)
+        }
+        Err(reason) => (None, reason),
+    };
+    Finding {
+        interface: paths.bios_measurements.display().to_string(),
         tee,
         reason,
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 pub(super) const MAX_LOG_LEN: usize = 65_536;
 
 /// Reads it whole.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
     let unreadable = |error| format!("cannot read {}: {error}", path.display());
     let file = File::open(path).map_err(unreadable)?;
     let mut log = Vec::new();

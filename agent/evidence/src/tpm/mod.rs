@@ -9,7 +9,7 @@
 //! comes to be trusted, [`enrol`] begins.
 
 pub mod enrol;
-mod event_log;
+pub(crate) mod event_log;
 mod settings;
 mod talk;
 mod template;
