@@ -65,13 +65,19 @@ pub const TABLE: &[(&str, &[&str])] = &[
     ("nitride-verify", &["nitride-kbs"]),
     ("nitride-dcap", &["nitride-verify"]),
     ("nitride-collateral", &["nitride-verify", "nitride-dcap"]),
+    ("nitride-measure", &[]),
     (
         "nitride-provisiond",
         &["nitride-verify", "nitride-collateral", "nitride-kbs"],
     ),
     (
         "nitride-verify-cli",
-        &["nitride-verify", "nitride-collateral", "nitride-kbs"],
+        &[
+            "nitride-verify",
+            "nitride-collateral",
+            "nitride-kbs",
+            "nitride-measure",
+        ],
     ),
 ];
 

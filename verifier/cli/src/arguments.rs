@@ -2,6 +2,7 @@
 
 use crate::exit;
 use crate::expected::ReportDataArgument;
+use crate::measure::MeasureVerb;
 use crate::moment::Moment;
 use clap::{Args, Parser, Subcommand};
 use nitride_collateral::PckCa;
@@ -34,6 +35,9 @@ pub(crate) enum Verb {
     /// Enrol the attestation key of a TPM, so that a policy can pin its name
     #[command(subcommand)]
     Tpm(TpmVerb),
+    /// Compute reference values from an image, as a policy has them
+    #[command(subcommand)]
+    Measure(MeasureVerb),
     /// List the checks that a verdict has, with their numbers in docs/verification.md
     Checks {
         /// The TEE by its KBS name; every one that is judged if none is named

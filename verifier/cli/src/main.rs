@@ -5,6 +5,7 @@
 //!               a folder of what vendors publish ────────────────┼─▶ nitride-verify ─▶ judgement
 //!               policy, report data, time ───────────────────────┘   (pure)           │
 //!                                                    exit 0, 1, 2 ◀── table or JSON ◀─┘
+//!  image ─▶ measure/ ─▶ nitride-measure (pure) ─▶ a reference value
 //! ```
 //!
 //! Principles:
@@ -25,6 +26,7 @@ mod exit;
 mod expected;
 mod judgement;
 mod list;
+mod measure;
 mod moment;
 mod policy;
 mod present;
@@ -57,6 +59,7 @@ fn run(arguments: Arguments) -> Result<Exit> {
         Verb::Collateral(verb) => collateral::run(&verb, arguments.json)?,
         Verb::Policy(PolicyVerb::Check { files }) => policy::check(&files, arguments.json)?,
         Verb::Tpm(verb) => tpm::run(&verb)?,
+        Verb::Measure(verb) => measure::run(&verb, arguments.json)?,
         Verb::Checks { tee } => (list::checks(tee, arguments.json), Exit::Accepted),
     };
     // An answer that did not arrive is none, whatever it was.

@@ -2,8 +2,8 @@
 
 use crate::arguments::TpmVerb;
 use crate::exit::Exit;
-use crate::files::Files;
-use crate::obstacle::{Obstacle, told};
+use nitride_collateral::Files;
+use nitride_collateral::{Obstacle, told};
 use nitride_verify::enrolment::{self, Enrolment, EnrolmentFault, MAX_FORM_LEN, is_answered};
 use serde_json::{Value, json};
 use std::fs::OpenOptions;

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// A fleet's keys are a few megabytes.
 const MAX_TOTAL_LEN: u64 = 64 << 20;
+/// An initrd may have hundreds of megabytes.
+const MAX_IMAGES_LEN: u64 = 2 << 30;
 /// A fleet has a key for each chip; a folder with more entries is another one.
 const MAX_ENTRIES: usize = 65_536;
 
@@ -23,6 +25,14 @@ impl Files {
     pub fn new() -> Self {
         Self {
             left: MAX_TOTAL_LEN,
+        }
+    }
+
+    /// For images of kernels, which are longer than all evidence together.
+    #[must_use]
+    pub fn of_images() -> Self {
+        Self {
+            left: MAX_IMAGES_LEN,
         }
     }
 
@@ -44,8 +54,8 @@ impl Files {
             return Err(Obstacle::at(path, reason, "name the right file"));
         }
         self.left = self.left.checked_sub(len).ok_or_else(|| {
-            let reason = format!("all files together are longer than {MAX_TOTAL_LEN} bytes");
-            Obstacle::at(path, reason, "keep less collateral in one folder")
+            let reason = "all files together are longer than is read";
+            Obstacle::at(path, reason, "keep less collateral in one folder, or name fewer images")
         })?;
         Ok(bytes)
     }

@@ -1,8 +1,8 @@
 //! The report of an NVIDIA device, and the chain of its key.
 
 use crate::arguments::GpuArguments;
-use crate::files::Files;
-use crate::obstacle::Obstacle;
+use nitride_collateral::Files;
+use nitride_collateral::Obstacle;
 use nitride_verify::{Allegation, GpuAllegation};
 
 /// Longer than any, so that the core names the length of what is too long.

@@ -1,0 +1,92 @@
+//! What is written is what a policy reads, to the last field.
+
+use super::reference::Reference;
+use super::*;
+use crate::arguments::{Arguments, Verb};
+use clap::Parser;
+use nitride_verify::AttestationPolicy;
+use std::fs;
+
+const SNP: &str = include_str!("../../../../examples/config/service/attestation-snp.toml");
+const TDX: &str = include_str!("../../../../examples/config/service/attestation-tdx.toml");
+
+fn measured(line: &str) -> Result<(String, Exit), Obstacle> {
+    let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
+    match arguments.verb {
+        Verb::Measure(verb) => run(&verb, arguments.json),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_policy_reads_what_is_written_for_sev_snp() {
+    let mut reference = Reference::new("snp", "an image \"of\" \\ today").unwrap();
+    reference.value("measurement", &[7; 48]);
+    reference.covers(ALL_OF_BOOT);
+    let policy = format!("{SNP}\n{}", reference.to_toml());
+    AttestationPolicy::parse(&policy, "policy.toml").unwrap();
+}
+
+#[test]
+fn a_policy_reads_what_is_written_for_tdx() {
+    let mut reference = Reference::new("tdx", "ein Abbild, größer").unwrap();
+    reference.value("mr-td", &[7; 48]);
+    for register in ["rtmr0", "rtmr1", "rtmr2", "rtmr3"] {
+        reference.any(register);
+    }
+    reference.covers(&["firmware"]);
+    let policy = format!("{TDX}\n{}", reference.to_toml());
+    AttestationPolicy::parse(&policy, "policy.toml").unwrap();
+}
+
+#[test]
+fn pcrs_are_written_as_a_table_of_one_line() {
+    let mut reference = Reference::new("azure", "uki").unwrap();
+    reference.pcrs(&[(4, [0xab; 32])]);
+    reference.covers(&["kernel", "initrd"]);
+    let digits = "ab".repeat(32);
+    let written = reference.to_toml();
+    assert!(written.contains(&format!("pcrs = {{ 4 = \"{digits}\" }}\n")), "{written}");
+    assert!(written.contains("covers = [\"kernel\", \"initrd\"]\n"), "{written}");
+}
+
+#[test]
+fn a_name_is_one_line() {
+    for bad in ["", "a\nb", "a\u{7f}"] {
+        assert!(Reference::new("snp", bad).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn a_kernel_goes_with_its_command_line_and_nothing_goes_without_a_kernel() {
+    let snp = "v measure snp --name n --firmware f --vcpu-type EPYC --vcpus 1 --guest-features 1 \
+               --hypervisor qemu";
+    let parse = |line: String| Arguments::try_parse_from(line.split(' '));
+    assert!(parse(snp.to_owned()).is_ok());
+    assert!(parse(format!("{snp} --kernel k --command-line a")).is_ok());
+    for bad in ["--kernel k", "--command-line a", "--initrd i", "--initrd i --command-line a"] {
+        assert!(parse(format!("{snp} {bad}")).is_err(), "{bad}");
+    }
+    assert!(parse(snp.replace("features 1", "features +1")).is_err());
+}
+
+#[test]
+fn what_is_no_image_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("image");
+    fs::write(&file, [0; 8192]).unwrap();
+    let file = file.display();
+    for (line, told) in [
+        (
+            format!("v measure tdx --name n --firmware {file} --page-order page"),
+            "table of GUIDs",
+        ),
+        (
+            format!("v measure uki {file} --name n --inner-kernel measured --phases ready"),
+            "no PE image",
+        ),
+    ] {
+        let obstacle = measured(&line).unwrap_err().to_string();
+        assert!(obstacle.contains(told), "{obstacle}");
+    }
+}
