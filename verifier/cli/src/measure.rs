@@ -68,12 +68,15 @@ fn measure_snp(asked: &MeasureSnp, files: &mut Files) -> Result<Reference, Obsta
         initrd: boot.initrd.as_deref().unwrap_or_default(),
         command_line: boot.command_line,
     });
-    let vcpu_type = VcpuType::parse(&asked.vcpu_type);
+    let vcpu_type = VcpuType::parse(&asked.vcpu_type).map_err(|fault| {
+        let remedy = "name one of QEMU's for AMD, such as EPYC-Milan-v2";
+        Obstacle::of("--vcpu-type", fault.to_string(), remedy)
+    })?;
     let launch = SnpLaunch {
         firmware: &firmware,
         kernel,
         hypervisor: asked.hypervisor.into(),
-        vcpu_type: vcpu_type.map_err(|fault| unmeasured(&asked.firmware, &fault))?,
+        vcpu_type,
         vcpus: asked.vcpus,
         guest_features: asked.guest_features,
     };
@@ -151,8 +154,8 @@ fn measure_uki(asked: &MeasureUki, files: &mut Files) -> Result<Reference, Obsta
     });
     let pcrs = pcrs.map_err(|fault| unmeasured(&asked.image, &fault))?;
     let mut reference = Reference::new("azure", &asked.name)?;
-    reference.note("a boot of the unified kernel image with nothing from beside it: no load options,");
-    reference.note("credentials, addons or extensions, which PCR 12 and PCR 13 would have");
+    reference.note("a boot of the image with nothing from beside it: no load options, credentials,");
+    reference.note("addons or extensions, which PCR 12 and PCR 13 would have");
     reference.pcrs(&[
         (4, pcrs.pcr4),
         (11, pcrs.pcr11),
