@@ -106,7 +106,10 @@ fn open(config: &Config) -> anyhow::Result<Collector> {
                     "the TPM is no device of this machine: it may be one in software, or a stranger"
                 );
             }
-            Ok(Collector::open(settings.clone(), &KernelPaths::of_this_machine())?)
+            Ok(Collector::open(
+                settings.clone(),
+                &KernelPaths::of_this_machine(),
+            )?)
         }
         config::Source::DangerSimulated { svn } => {
             tracing::warn!(

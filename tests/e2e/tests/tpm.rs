@@ -37,7 +37,10 @@ fn prepared(key: &str) -> Result<(World, Swtpm)> {
     plan.resource_policy = plan
         .resource_policy
         .replace("\"sample\"", "\"tpm\"")
-        .replace("danger-allow-simulated = true", "danger-allow-simulated = false");
+        .replace(
+            "danger-allow-simulated = true",
+            "danger-allow-simulated = false",
+        );
     let mut world = World::prepare(plan)?;
     let tpm = Swtpm::start(&world.folder)?;
     world.plan.quote_tables = format!(
@@ -54,7 +57,12 @@ fn quote(world: &World, arguments: &[&str]) -> Result<Output> {
 }
 
 fn verify(arguments: &[&str]) -> Result<Output> {
-    run(Command::new(&Binaries::find()?.verify).args(["tpm"]).args(arguments), b"")
+    run(
+        Command::new(&Binaries::find()?.verify)
+            .args(["tpm"])
+            .args(arguments),
+        b"",
+    )
 }
 
 fn text(path: &std::path::Path) -> Result<String> {
@@ -77,7 +85,10 @@ fn enrolled(world: &World) -> Result<String> {
     let refused = made(&"00".repeat(32))?;
     ensure!(refused.status.code() == Some(2), "{refused:?}");
     let told = String::from_utf8(refused.stderr)?;
-    let told = told.split("the endorsement key is ").nth(1).context("no key is told")?;
+    let told = told
+        .split("the endorsement key is ")
+        .nth(1)
+        .context("no key is told")?;
     let made = made(told.get(..64).context("a digest")?)?;
     ensure!(made.status.success(), "{made:?}");
     let answered = quote(world, &["--activate-credential", &challenge])?;

@@ -39,7 +39,10 @@ fn main() -> Result<()> {
         (defect.make)(&mut draft);
         (defect.name, defect.check, draft)
     });
-    for (name, check, draft) in [("good", "", gpu::Draft::good())].into_iter().chain(defects) {
+    for (name, check, draft) in [("good", "", gpu::Draft::good())]
+        .into_iter()
+        .chain(defects)
+    {
         write_gpu(&folder.join("gpu").join(name), check, &draft.build())?;
         written = written.saturating_add(1);
     }

@@ -84,10 +84,7 @@ fn init_data_are_a_wanted_configuration_where_a_reference_value_states_their_pcr
         Some(&true.into())
     );
     let pcr = base16ct::lower::encode_string(&draft.pcrs[8]);
-    assert_eq!(
-        verdict.claims().claim("pcr08"),
-        Some(&pcr.as_str().into())
-    );
+    assert_eq!(verdict.claims().claim("pcr08"), Some(&pcr.as_str().into()));
     draft.policy = draft
         .policy
         .replace("pcrs = { 4", &format!("pcrs = {{ 8 = \"{pcr}\", 4"));

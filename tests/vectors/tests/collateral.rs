@@ -62,8 +62,9 @@ impl StandIn {
 
     fn has(&self, path: &str, headers: &str, body: &[u8]) {
         let len = body.len();
-        let head =
-            format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {len}\r\n{headers}\r\n");
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {len}\r\n{headers}\r\n"
+        );
         let answer = [head.as_bytes(), body].concat();
         let mut pages = self.pages.lock().expect("nobody panics");
         pages.pages.insert(path.to_owned(), answer);
@@ -219,7 +220,12 @@ fn a_report_is_judged_by_what_amd_answers_and_by_a_bundle_of_it() {
     let mut fetch = place.fetch(&stand_in, now_secs, milan.anchors());
     run(fetch.amd(&milan.wanted)).expect("all of it is there");
     assert_eq!(stand_in.asked().len(), 3);
-    assert!(fetch.done().iter().all(|done| matches!(done, Done::Fetched(_))));
+    assert!(
+        fetch
+            .done()
+            .iter()
+            .all(|done| matches!(done, Done::Fetched(_)))
+    );
     let shelf = place.shelf().expect("what was fetched is read");
     assert_eq!(milan.judged_by(&shelf).failures().count(), 0);
 
@@ -308,7 +314,9 @@ fn a_list_is_not_replaced_by_an_older_one() {
     let before = std::fs::read(place.collateral().join("amd/milan/crl.der")).expect("a list");
     stand_in.has("/vcek/v1/Milan/crl", "", &older);
     let mut later = place.fetch(&stand_in, now_secs + 3600, milan.anchors());
-    let told = run(later.amd(&milan.wanted)).expect_err("an older list").to_string();
+    let told = run(later.amd(&milan.wanted))
+        .expect_err("an older list")
+        .to_string();
     assert!(told.contains("older than the one"), "{told}");
     let after = std::fs::read(place.collateral().join("amd/milan/crl.der")).expect("a list");
     assert_eq!(before, after);
@@ -337,7 +345,10 @@ fn has_intel_of(stand_in: &StandIn, bundle: &Value, fmspc: &str) {
     );
     stand_in.has(
         "/tdx/certification/v4/qe/identity",
-        &chain("SGX-Enclave-Identity-Issuer-Chain", "qe_identity_issuer_chain"),
+        &chain(
+            "SGX-Enclave-Identity-Issuer-Chain",
+            "qe_identity_issuer_chain",
+        ),
         &signed("enclaveIdentity", "qe_identity", "qe_identity_signature"),
     );
     let der = base16ct::mixed::decode_vec(member(bundle, "pck_crl")).expect("hex");

@@ -139,10 +139,16 @@ fn a_report_over_another_nonce_or_under_another_chain_is_refused() {
     let Some(folder) = folder() else { return };
     let device = read(&folder, "hopper-nvtrust");
     let other = NONCE.replace('9', "8");
-    assert_eq!(refused_at(judge(device.clone(), &other, POLICY)), "gpu.nonce");
+    assert_eq!(
+        refused_at(judge(device.clone(), &other, POLICY)),
+        "gpu.nonce"
+    );
     // The device's own nonce is not the verifier's, and more than 32 bytes are no nonce.
     let long = format!("{NONCE}00");
-    assert_eq!(refused_at(judge(device.clone(), &long, POLICY)), "gpu.nonce");
+    assert_eq!(
+        refused_at(judge(device.clone(), &long, POLICY)),
+        "gpu.nonce"
+    );
     let chain = read(&folder, "hopper-sdk").chain;
     let swapped = GpuAllegation { chain, ..device };
     assert_eq!(refused_at(judge(swapped, NONCE, POLICY)), "gpu.signature");

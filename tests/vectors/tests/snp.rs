@@ -7,8 +7,8 @@ use nitride_vectors::snp::{DEFECTS, Defect, Draft};
 use nitride_verify::checks::snp::CHECKS;
 use nitride_verify::evidence::SnpProduct;
 use nitride_verify::{
-    Allegation, AmdCollateral, Anchor, AttestationPolicy, Budget, CheckName, CheckOutcome, Collateral, Tee,
-    UnverifiedEvidence, Veks, Verdict, judge, judge_allegation, x509::ChainMemo,
+    Allegation, AmdCollateral, Anchor, AttestationPolicy, Budget, CheckName, CheckOutcome,
+    Collateral, Tee, UnverifiedEvidence, Veks, Verdict, judge, judge_allegation, x509::ChainMemo,
 };
 use std::collections::BTreeSet;
 

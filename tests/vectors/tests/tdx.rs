@@ -122,12 +122,7 @@ fn each_numbered_check_and_each_name_has_a_defect() {
 /// `dcap-qvl` refuses such trust domains, as its last step; nothing else may pass by that door.
 #[test]
 fn no_defect_of_the_collateral_hides_behind_a_clear_sept_ve_disable() {
-    for attributes in [
-        0,
-        1 << 28 | 1 << 17,
-        1 << 28 | 1 << 29,
-        1 << 28 | 1 << 40,
-    ] {
+    for attributes in [0, 1 << 28 | 1 << 17, 1 << 28 | 1 << 29, 1 << 28 | 1 << 40] {
         for defect in DEFECTS {
             if !BY_COLLATERAL.iter().any(|check| check.name == defect.check) {
                 continue;
@@ -281,12 +276,11 @@ fn bound_init_data_are_a_wanted_configuration_where_the_policy_states_them() {
     let zero = "00".repeat(48);
     let stated = format!("mr-config-id = [\"{zero}\"]");
     let theirs = base16ct::lower::encode_string(digest.as_bytes());
-    for (wanted, configuration) in [
-        ("\"any\"".to_owned(), 0),
-        (format!("[\"{theirs}\"]"), 2),
-    ] {
+    for (wanted, configuration) in [("\"any\"".to_owned(), 0), (format!("[\"{theirs}\"]"), 2)] {
         let mut spec = spec.clone();
-        let policy = spec.policy.replace(&stated, &format!("mr-config-id = {wanted}"));
+        let policy = spec
+            .policy
+            .replace(&stated, &format!("mr-config-id = {wanted}"));
         // What the owner is, is a statement about the configuration as well.
         spec.policy = policy
             .replace(&format!("mr-owner = [\"{zero}\"]"), "mr-owner = \"any\"")
@@ -314,9 +308,10 @@ fn each_half_of_xfam_that_is_waived_is_told() {
         let (name, _) = field.split_once(" = ").unwrap();
         spec.policy = spec.policy.replace(field, &format!("{name} = \"any\""));
         let verdict = judged(&spec.make().unwrap()).unwrap();
-        let waived = verdict.checks().iter().filter(|check| {
-            matches!(check.outcome, CheckOutcome::WaivedByPolicyLine(_))
-        });
+        let waived = verdict
+            .checks()
+            .iter()
+            .filter(|check| matches!(check.outcome, CheckOutcome::WaivedByPolicyLine(_)));
         let waived: Vec<&str> = waived.map(|check| check.name.name).collect();
         assert_eq!(waived, [check]);
     }
@@ -327,7 +322,10 @@ fn firmware_alone_is_no_claim_about_what_was_booted() {
     let mut spec = Spec::good();
     spec.policy = spec
         .policy
-        .replace("coverage = [\"firmware\", \"kernel\"]", "coverage = [\"firmware\"]")
+        .replace(
+            "coverage = [\"firmware\", \"kernel\"]",
+            "coverage = [\"firmware\"]",
+        )
         .replace(
             "covers = [\"firmware\", \"kernel\", \"initrd\", \"command-line\"]",
             "covers = [\"firmware\"]",
@@ -353,7 +351,11 @@ fn a_status_that_the_policy_names_may_be_reached_by_an_update() {
         let verdict = judged(&spec.make().unwrap()).unwrap();
         assert_eq!(verdict.failures().count(), 0, "{}", defect.name);
         let now = verdict.claims().claim("current_tcb_status");
-        assert!(now.is_some_and(serde_json::Value::is_string), "{}", defect.name);
+        assert!(
+            now.is_some_and(serde_json::Value::is_string),
+            "{}",
+            defect.name
+        );
     }
 }
 
@@ -380,10 +382,34 @@ fn an_event_log_is_replayed_within_the_budget_and_what_is_over_it_fails_by_name(
     let whole = Allowance::FOR_ONE_ROUND;
     for (allowance, check) in [
         (Allowance { events: 1, ..whole }, "tdx.event-log"),
-        (Allowance { signatures: 0, ..whole }, "tdx.qe-report-signature"),
-        (Allowance { signatures: 1, ..whole }, "tdx.quote-signature"),
-        (Allowance { signatures: 2, ..whole }, "tdx.collateral"),
-        (Allowance { certificates: 3, ..whole }, "tdx.collateral"),
+        (
+            Allowance {
+                signatures: 0,
+                ..whole
+            },
+            "tdx.qe-report-signature",
+        ),
+        (
+            Allowance {
+                signatures: 1,
+                ..whole
+            },
+            "tdx.quote-signature",
+        ),
+        (
+            Allowance {
+                signatures: 2,
+                ..whole
+            },
+            "tdx.collateral",
+        ),
+        (
+            Allowance {
+                certificates: 3,
+                ..whole
+            },
+            "tdx.collateral",
+        ),
     ] {
         assert_eq!(failures(&judge_within(allowance)), [check]);
     }

@@ -42,7 +42,10 @@ const ONLY_HERE: &[(&str, &str)] = &[
     ("tcb-info-of-another-pceid", "it compares the FMSPC alone"),
     ("root-crl-of-the-future", "it looks at a list's end alone"),
     ("pck-crl-of-the-future", "it looks at a list's end alone"),
-    ("pck-of-no-known-sgx-type", "its strictest policy asks nothing of it"),
+    (
+        "pck-of-no-known-sgx-type",
+        "its strictest policy asks nothing of it",
+    ),
     ("report-data-of-another-challenge", "it has no expectation"),
     ("report-data-with-more-behind", "it has no expectation"),
     ("init-data-not-bound", "it has no expectation"),

@@ -93,7 +93,10 @@ fn each_numbered_check_has_a_vector() {
     let said = verdict.checks().iter();
     let said = said.filter(|check| check.name.name == "tpm.ak-revocation");
     let said: Vec<_> = said.map(|check| &check.outcome).collect();
-    assert!(matches!(said[..], [CheckOutcome::WaivedByPolicyLine(7)]), "{said:?}");
+    assert!(
+        matches!(said[..], [CheckOutcome::WaivedByPolicyLine(7)]),
+        "{said:?}"
+    );
 }
 
 #[test]
@@ -142,5 +145,8 @@ fn the_kbs_form_is_judged_as_the_raw_evidence_is() {
     );
     let verdict = verdict.unwrap();
     assert_eq!(verdict.failures().collect::<Vec<_>>(), []);
-    assert_eq!(verdict.claims().claim("ak_bound_by").unwrap(), "certificate");
+    assert_eq!(
+        verdict.claims().claim("ak_bound_by").unwrap(),
+        "certificate"
+    );
 }

@@ -352,7 +352,12 @@ mod tests {
         };
         assert!(parse(&line(&"0a".repeat(48))).is_ok());
         for bad in ["0a", &"0a".repeat(49), &"0g".repeat(48)] {
-            assert!(parse(&line(bad)).unwrap_err().contains("96 hexadecimal digits"), "{bad}");
+            assert!(
+                parse(&line(bad))
+                    .unwrap_err()
+                    .contains("96 hexadecimal digits"),
+                "{bad}"
+            );
         }
     }
 

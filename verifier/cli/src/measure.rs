@@ -4,10 +4,10 @@ mod arguments;
 mod reference;
 
 use crate::exit::Exit;
-use nitride_collateral::Files;
-use nitride_collateral::Obstacle;
 pub(crate) use arguments::MeasureVerb;
 use arguments::{Boot, MeasureSnp, MeasureTdx, MeasureUki};
+use nitride_collateral::Files;
+use nitride_collateral::Obstacle;
 use nitride_measure::snp::{self, SnpKernel, SnpLaunch, VcpuType};
 use nitride_measure::tdx::{self, DirectBoot, InitrdArgument};
 use nitride_measure::uki::{self, UkiBoot};
@@ -154,7 +154,8 @@ fn measure_uki(asked: &MeasureUki, files: &mut Files) -> Result<Reference, Obsta
     });
     let pcrs = pcrs.map_err(|fault| unmeasured(&asked.image, &fault))?;
     let mut reference = Reference::new("azure", &asked.name)?;
-    reference.note("a boot of the image with nothing from beside it: no load options, credentials,");
+    reference
+        .note("a boot of the image with nothing from beside it: no load options, credentials,");
     reference.note("addons or extensions, which PCR 12 and PCR 13 would have");
     reference.pcrs(&[
         (4, pcrs.pcr4),

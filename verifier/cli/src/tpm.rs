@@ -65,7 +65,11 @@ fn pin(kept: &Path, answer: &Path, files: &mut Files) -> Result<(String, Exit), 
 fn drawn() -> Result<[u8; 32], Obstacle> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| {
-        Obstacle::of("the kernel", format!("gives no randomness: {error}"), "try again")
+        Obstacle::of(
+            "the kernel",
+            format!("gives no randomness: {error}"),
+            "try again",
+        )
     })?;
     Ok(bytes)
 }

@@ -59,7 +59,9 @@ impl Shelf {
         let form = BundleForm {
             version: VERSION,
             amd: self.amd().iter().map(amd_form).collect(),
-            intel: self.intel_forms().map_err(|reason| not_made(path, reason))?,
+            intel: self
+                .intel_forms()
+                .map_err(|reason| not_made(path, reason))?,
         };
         let json = serde_json::to_vec(&form).map_err(|error| not_made(path, told(&error)))?;
         write::replace(path, &json)
@@ -79,7 +81,10 @@ pub(crate) fn read(path: &Path, files: &mut Files) -> Result<Shelf, Obstacle> {
     let form: BundleForm = serde_json::from_str(&text)
         .map_err(|error| refuse(format!("is no bundle of collateral: {error}")))?;
     if form.version != VERSION {
-        return Err(refuse(format!("is of version {}, not {VERSION}", form.version)));
+        return Err(refuse(format!(
+            "is of version {}, not {VERSION}",
+            form.version
+        )));
     }
     let mut amd: Vec<AmdCollateral> = Vec::new();
     for entry in form.amd {
@@ -91,7 +96,9 @@ pub(crate) fn read(path: &Path, files: &mut Files) -> Result<Shelf, Obstacle> {
         amd.push(of_product);
     }
     let platforms = form.intel.iter();
-    let platforms = platforms.map(String::as_str).map(PlatformCollateral::from_bundle);
+    let platforms = platforms
+        .map(String::as_str)
+        .map(PlatformCollateral::from_bundle);
     let platforms: Result<Vec<_>, _> = platforms.collect();
     let platforms = platforms.map_err(|fault| refuse(told(&fault)))?;
     let intel = if platforms.is_empty() {
@@ -159,8 +166,14 @@ mod tests {
             ("[]", "no bundle"),
             ("{\"version\":2,\"amd\":[],\"intel\":[]}", "version 2"),
             ("{\"version\":1,\"amd\":[]}", "no bundle"),
-            ("{\"version\":1,\"amd\":[],\"intel\":[],\"x\":1}", "no bundle"),
-            ("{\"version\":1,\"amd\":[],\"intel\":[\"{}\"]}", "bundle anew"),
+            (
+                "{\"version\":1,\"amd\":[],\"intel\":[],\"x\":1}",
+                "no bundle",
+            ),
+            (
+                "{\"version\":1,\"amd\":[],\"intel\":[\"{}\"]}",
+                "bundle anew",
+            ),
             (
                 "{\"version\":1,\"amd\":[{\"product\":\"naples\",\"certificates\":[],\"crl\":null}],\
                  \"intel\":[]}",

@@ -171,7 +171,8 @@ impl Default for Services {
         Self {
             kds: "https://kdsintf.amd.com".to_owned(),
             pcs: "https://api.trustedservices.intel.com".to_owned(),
-            root_crl: "https://certificates.trustedservices.intel.com/IntelSGXRootCA.der".to_owned(),
+            root_crl: "https://certificates.trustedservices.intel.com/IntelSGXRootCA.der"
+                .to_owned(),
         }
     }
 }

@@ -55,7 +55,11 @@ impl Files {
         }
         self.left = self.left.checked_sub(len).ok_or_else(|| {
             let reason = "all files together are longer than is read";
-            Obstacle::at(path, reason, "keep less collateral in one folder, or name fewer images")
+            Obstacle::at(
+                path,
+                reason,
+                "keep less collateral in one folder, or name fewer images",
+            )
         })?;
         Ok(bytes)
     }

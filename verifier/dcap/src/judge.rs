@@ -166,11 +166,7 @@ fn verify(
 
 /// The library does not say which chain does not hold. If it is one of the two that are Intel's own,
 /// this finds it; otherwise it is the PCK's, also where this cannot tell.
-fn broken_chain(
-    platform: &PlatformCollateral,
-    root: &[u8],
-    now_secs: u64,
-) -> Option<CheckName> {
+fn broken_chain(platform: &PlatformCollateral, root: &[u8], now_secs: u64) -> Option<CheckName> {
     let signed = &platform.signed;
     let mut paid = Budget::new(BROKEN_CHAIN);
     [

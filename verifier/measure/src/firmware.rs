@@ -86,7 +86,9 @@ impl<'a> Firmware<'a> {
     /// The data of an entry.
     pub(crate) fn entry(&self, guid: &Guid) -> Option<&'a [u8]> {
         let mut entries = self.entries.iter();
-        entries.find(|(name, _)| name == guid).map(|(_, data)| *data)
+        entries
+            .find(|(name, _)| name == guid)
+            .map(|(_, data)| *data)
     }
 
     /// What lies where an entry points to: it holds a distance from the end of the image.

@@ -178,9 +178,7 @@ fn sections(bytes: &[u8], at: usize, count: usize) -> Result<Vec<Section<'_>>, P
     let headers = headers.chunks_exact(SECTION_HEADER_LEN);
     headers
         .enumerate()
-        .map(|(index, header)| {
-            section(bytes, header).ok_or(PeFault::SectionOutside(index))
-        })
+        .map(|(index, header)| section(bytes, header).ok_or(PeFault::SectionOutside(index)))
         .collect()
 }
 

@@ -41,7 +41,9 @@ pub enum TdxFault {
     #[error("the kernel: {0}")]
     Kernel(PeFault),
     /// systemd-stub measures more than a kernel.
-    #[error("the kernel is a unified kernel image, whose measurements in a trust domain are not known")]
+    #[error(
+        "the kernel is a unified kernel image, whose measurements in a trust domain are not known"
+    )]
     UnifiedKernelImage,
     /// It would end at the NUL.
     #[error("the command line has a NUL")]

@@ -96,7 +96,9 @@ pub enum UkiFault {
     #[error("the image has a section {0}, of which the boot chooses")]
     Chosen(&'static str),
     /// It does not begin with systemd-stub, or with one that is not known.
-    #[error("the image's stub does not say that it is systemd-stub of version 252, or 254 or later")]
+    #[error(
+        "the image's stub does not say that it is systemd-stub of version 252, or 254 or later"
+    )]
     Stub,
     /// A section's length.
     #[error("section {0} is longer in memory than any is")]

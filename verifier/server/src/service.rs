@@ -166,7 +166,9 @@ impl Current {
             load_policy(&reloaded.resource_policy, ResourcePolicy::parse)?;
         let mut files = Files::new();
         let shelf = reloaded.collateral.as_deref();
-        let shelf = shelf.map(|path| Shelf::read(path, &mut files)).transpose()?;
+        let shelf = shelf
+            .map(|path| Shelf::read(path, &mut files))
+            .transpose()?;
         let shelf = shelf.unwrap_or_default();
         // Every guest would be told what its operator can mend: he is told, and now.
         if let Some(missing) = attestation_policy.missing_of(&shelf.as_collateral()) {

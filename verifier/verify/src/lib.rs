@@ -46,15 +46,15 @@ pub use authenticity::{
 pub use budget::{Allowance, Budget, BudgetExceeded};
 pub use checks::CheckName;
 pub use collateral::{
-    AMD_ROOTS, AmdCollateral, Collateral, INTEL_ROOT, NVIDIA_ROOT, TcbFacts, TcbStatus, TdxCollateral,
-    TdxEvidence, TdxTrust, VekFault, VekId, Veks,
+    AMD_ROOTS, AmdCollateral, Collateral, INTEL_ROOT, NVIDIA_ROOT, TcbFacts, TcbStatus,
+    TdxCollateral, TdxEvidence, TdxTrust, VekFault, VekId, Veks,
 };
+pub use composite::{Composite, CompositeExpected, judge_composite};
 pub use evidence::{
     Allegation, AzureAllegation, AzureHardware, DeviceNonce, Expected, GpuAllegation,
     InitDataDigest, InitDataFault, ReportData, ReportDataTooLong, SampleAllegation, SnpAllegation,
     TdxAllegation, Tee, TpmAllegation, UnverifiedEvidence,
 };
-pub use composite::{Composite, CompositeExpected, judge_composite};
 pub use ledger::Ledger;
 pub use policy::AttestationPolicy;
 pub use trust_vector::TrustVector;

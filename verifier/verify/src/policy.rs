@@ -25,8 +25,8 @@ mod tpm;
 mod wanted;
 
 pub use azure::{AzurePolicy, Bound, PcrReference, PcrReferences};
-pub use needs::MissingCollateral;
 pub use gpu::{GpuPolicy, GpuReference, Reference, Unjudged};
+pub use needs::MissingCollateral;
 pub use reference::{Coverage, ReferenceValue, ReferenceValues};
 pub use snp::{HostData, SigningKey, SnpPolicy};
 pub use tdx::{EventLogUse, ServiceTd, TdxPolicy, TdxReference};
@@ -99,7 +99,10 @@ impl AttestationPolicy {
                 .map(|azure| AzurePolicy::read(*azure, &danger_test_anchors, &text))
                 .transpose()?,
             danger_test_anchors,
-            gpu: form.gpu.map(|gpu| GpuPolicy::read(*gpu, &text)).transpose()?,
+            gpu: form
+                .gpu
+                .map(|gpu| GpuPolicy::read(*gpu, &text))
+                .transpose()?,
             sample_svn: form.sample.map(|sample| text.stated(sample.svn)),
             snp: form
                 .snp

@@ -239,7 +239,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("vmpl");
         assert_eq!(own_vmpl(&path), None);
-        for (text, vmpl) in [("2\n", Some(2)), ("0\n", Some(0)), ("4\n", None), ("", None)] {
+        for (text, vmpl) in [
+            ("2\n", Some(2)),
+            ("0\n", Some(0)),
+            ("4\n", None),
+            ("", None),
+        ] {
             std::fs::write(&path, text).unwrap();
             assert_eq!(own_vmpl(&path), vmpl, "{text:?}");
         }

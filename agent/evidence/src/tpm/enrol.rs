@@ -12,7 +12,9 @@ use tss_esapi::constants::SessionType;
 use tss_esapi::handles::{AuthHandle, KeyHandle};
 use tss_esapi::interface_types::algorithm::HashingAlgorithm;
 use tss_esapi::interface_types::session_handles::{AuthSession, PolicySession};
-use tss_esapi::structures::{Digest, EncryptedSecret, IdObject, Nonce, Public, SymmetricDefinition};
+use tss_esapi::structures::{
+    Digest, EncryptedSecret, IdObject, Nonce, Public, SymmetricDefinition,
+};
 use tss_esapi::traits::Marshall;
 use tss_esapi::{Context, Error as TssError, WrapperErrorKind};
 
@@ -79,7 +81,9 @@ pub fn activate(settings: &TpmQuoteSettings, challenge: &str) -> Result<String, 
         .map_err(|error| EnrolError::Challenge(error.to_string()))?;
     if form.version != VERSION {
         let version = form.version;
-        return Err(EnrolError::Challenge(format!("version {version} is not known")));
+        return Err(EnrolError::Challenge(format!(
+            "version {version} is not known"
+        )));
     }
     let decoded = |field: &str, text: &str| {
         Base64::decode_vec(text)

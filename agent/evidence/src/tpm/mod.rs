@@ -59,10 +59,7 @@ struct QuoteForm {
 }
 
 impl Tpm {
-    pub(crate) fn open(
-        settings: TpmQuoteSettings,
-        paths: &KernelPaths,
-    ) -> Result<Self, OpenError> {
+    pub(crate) fn open(settings: TpmQuoteSettings, paths: &KernelPaths) -> Result<Self, OpenError> {
         if let Err(error) = Talk::open(&settings) {
             return Err(OpenError::Absent {
                 tee: Tee::Tpm,
@@ -100,7 +97,9 @@ impl Tpm {
         };
         let own = tpm.kept(index).map_err(told)?;
         let own = own.ok_or_else(|| {
-            interface(format!("there is no certificate for its key at {index:#010x}"))
+            interface(format!(
+                "there is no certificate for its key at {index:#010x}"
+            ))
         })?;
         let mut all = vec![Base64::encode_string(without_fill(&own))];
         for path in &self.settings.authorities {
@@ -160,7 +159,9 @@ impl Collect for Tpm {
 fn spki_of(public: &Public) -> Result<String, CollectError> {
     template::spki(public)
         .map(|spki| Base64::encode_string(&spki))
-        .map_err(|_| malformed("its attestation key is neither P-256 nor RSA of 2048 bits".to_owned()))
+        .map_err(|_| {
+            malformed("its attestation key is neither P-256 nor RSA of 2048 bits".to_owned())
+        })
 }
 
 fn authority(path: &Path) -> Result<Vec<u8>, CollectError> {
@@ -209,7 +210,10 @@ mod tests {
 
     #[test]
     fn what_an_index_has_after_a_certificate_is_left_out() {
-        assert_eq!(without_fill(&[0x30, 0x82, 0, 1, 9, 0, 0]), [0x30, 0x82, 0, 1, 9]);
+        assert_eq!(
+            without_fill(&[0x30, 0x82, 0, 1, 9, 0, 0]),
+            [0x30, 0x82, 0, 1, 9]
+        );
         assert_eq!(without_fill(&[0x30, 0x82, 1, 0, 9]), [0x30, 0x82, 1, 0, 9]);
         assert_eq!(without_fill(&[1, 2]), [1, 2]);
     }

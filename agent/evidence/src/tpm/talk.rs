@@ -175,9 +175,9 @@ impl<'a> Talk<'a> {
     pub(super) fn kept(&mut self, index: u32) -> Result<Option<Vec<u8>>, TalkError> {
         let action = "tell what it keeps for all";
         let handle = NvIndexTpmHandle::new(index).map_err(|error| self.fault(action, error))?;
-        let found = self
-            .context
-            .execute_without_session(|context| context.tr_from_tpm_public(TpmHandle::NvIndex(handle)));
+        let found = self.context.execute_without_session(|context| {
+            context.tr_from_tpm_public(TpmHandle::NvIndex(handle))
+        });
         let found: ObjectHandle = match found {
             Ok(found) => found,
             Err(TssError::Tss2Error(code)) if code.kind() == Some(Kind::Handle) => return Ok(None),

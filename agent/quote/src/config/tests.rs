@@ -133,14 +133,24 @@ fn a_tee_has_settings_of_its_own() {
     };
     assert_eq!(
         settings("tee = \"tpm\""),
-        tpm("device:/dev/tpmrm0", None, QuoteKey::EccP256, EventLog::IfThere)
+        tpm(
+            "device:/dev/tpmrm0",
+            None,
+            QuoteKey::EccP256,
+            EventLog::IfThere
+        )
     );
     assert_eq!(
         settings(
             "tee = \"tpm\"\n[tpm]\ntcti = \"device:/dev/tpm1\"\npcrs = [4, 9]\n\
              key = \"rsa-2048\"\nevent-log = \"required\""
         ),
-        tpm("device:/dev/tpm1", Some(&[4, 9]), QuoteKey::Rsa2048, EventLog::Required)
+        tpm(
+            "device:/dev/tpm1",
+            Some(&[4, 9]),
+            QuoteKey::Rsa2048,
+            EventLog::Required
+        )
     );
     assert_eq!(
         settings("tee = \"az-snp-vtpm\""),
@@ -172,9 +182,15 @@ fn a_fault_of_the_tees_settings_is_named_with_its_line() {
             "3: unknown field `device`",
         ),
         ("tee = \"tdx\"\n[tdx]\nevent-log = true", "3: invalid type"),
-        ("tee = \"tpm\"\n[tpm]\npcrs = [24]", "3: give different PCRs"),
+        (
+            "tee = \"tpm\"\n[tpm]\npcrs = [24]",
+            "3: give different PCRs",
+        ),
         ("tee = \"tpm\"\n[tpm]\nkey = \"ec\"", "3: no such key"),
-        ("tee = \"tpm\"\n[tpm]\nauthorities = [\"a\"]", "3: the path is relative"),
+        (
+            "tee = \"tpm\"\n[tpm]\nauthorities = [\"a\"]",
+            "3: the path is relative",
+        ),
         (
             "tee = \"tdx\"\n[tdx]\nevent-log = \"yes\"",
             "3: no such choice",

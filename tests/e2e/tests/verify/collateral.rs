@@ -46,8 +46,18 @@ fn a_fetch_of_nothing_or_from_nobody_is_told_and_keeps_nothing() -> Result<()> {
     ] {
         let ca = ca.display().to_string();
         let said = run(&[
-            "collateral", "fetch", "--into", text, "--amd", "milan", "--kds", service,
-            "--max-wait-secs", "0", "--tls-ca", &ca,
+            "collateral",
+            "fetch",
+            "--into",
+            text,
+            "--amd",
+            "milan",
+            "--kds",
+            service,
+            "--max-wait-secs",
+            "0",
+            "--tls-ca",
+            &ca,
         ])?;
         assert_eq!(said.code, Some(2), "{said:?}");
         assert!(said.err.contains(word), "{said:?}");

@@ -107,7 +107,10 @@ fn collateral_that_is_missing_is_asked_for_and_nothing_is_accepted() -> Result<(
     let scene = Scene::snp(&snp::Draft::good().build())?;
     let list = scene.folder.join("collateral/amd/milan/list.crl");
     std::fs::remove_file(list.with_extension("crl.obtained"))?;
-    is_not_judged(&scene.run(&[])?, &["list.crl: has no", "when it was fetched"]);
+    is_not_judged(
+        &scene.run(&[])?,
+        &["list.crl: has no", "when it was fetched"],
+    );
     std::fs::remove_file(list)?;
     is_not_judged(
         &scene.run(&[])?,

@@ -230,9 +230,13 @@ pub const DEFECTS: &[Defect] = &[
     defect("tdx.tcb-status", "updated-to-a-module-out-of-date", |s| {
         updated_to_another_module(s, "OutOfDate", &[]);
     }),
-    defect("tdx.advisories", "updated-to-a-module-with-an-advisory", |s| {
-        updated_to_another_module(s, "UpToDate", &["INTEL-SA-00837"]);
-    }),
+    defect(
+        "tdx.advisories",
+        "updated-to-a-module-with-an-advisory",
+        |s| {
+            updated_to_another_module(s, "UpToDate", &["INTEL-SA-00837"]);
+        },
+    ),
     defect("tdx.advisories", "advisory-not-accepted", |s| {
         s.collateral.tcb_info["tcbLevels"] = json!([level(3, 13, "UpToDate", &["INTEL-SA-00837"])]);
     }),
@@ -287,7 +291,9 @@ pub const DEFECTS: &[Defect] = &[
     defect("tdx.attributes-allowed", "attribute-not-allowed", |s| {
         s.quote.td_attributes |= 1 << 63;
     }),
-    defect("tdx.xfam-required", "xfam-lacks-sse", |s| s.quote.xfam &= !2),
+    defect("tdx.xfam-required", "xfam-lacks-sse", |s| {
+        s.quote.xfam &= !2
+    }),
     defect("tdx.xfam-allowed", "xfam-with-more-than-allowed", |s| {
         s.quote.xfam |= 1 << 8;
     }),

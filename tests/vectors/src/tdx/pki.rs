@@ -196,7 +196,8 @@ impl Pki {
         )?)?;
         let revoked: Vec<u64> = spec.revokes_pck.then_some(3).into_iter().collect();
         let crl_issuer = by(spec.pck_crl_by_another, &authority_params, &authority_key)?;
-        let pck_crl = crl(&revoked, spec.pck_crl_from, spec.pck_crl_until).signed_by(&crl_issuer)?;
+        let pck_crl =
+            crl(&revoked, spec.pck_crl_from, spec.pck_crl_until).signed_by(&crl_issuer)?;
         let chain = |certificates: &[&Certificate]| {
             certificates
                 .iter()

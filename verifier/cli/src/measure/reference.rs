@@ -71,7 +71,10 @@ impl Reference {
             .iter()
             .map(|(field, value)| ((*field).to_owned(), value.clone()))
             .collect();
-        format!("{}\n", json!({ "section": self.section, "reference": fields }))
+        format!(
+            "{}\n",
+            json!({ "section": self.section, "reference": fields })
+        )
     }
 }
 

@@ -46,8 +46,14 @@ fn pcrs_are_written_as_a_table_of_one_line() {
     reference.covers(&["kernel", "initrd"]);
     let digits = "ab".repeat(32);
     let written = reference.to_toml();
-    assert!(written.contains(&format!("pcrs = {{ 4 = \"{digits}\" }}\n")), "{written}");
-    assert!(written.contains("covers = [\"kernel\", \"initrd\"]\n"), "{written}");
+    assert!(
+        written.contains(&format!("pcrs = {{ 4 = \"{digits}\" }}\n")),
+        "{written}"
+    );
+    assert!(
+        written.contains("covers = [\"kernel\", \"initrd\"]\n"),
+        "{written}"
+    );
 }
 
 #[test]
@@ -64,7 +70,12 @@ fn a_kernel_goes_with_its_command_line_and_nothing_goes_without_a_kernel() {
     let parse = |line: String| Arguments::try_parse_from(line.split(' '));
     assert!(parse(snp.to_owned()).is_ok());
     assert!(parse(format!("{snp} --kernel k --command-line a")).is_ok());
-    for bad in ["--kernel k", "--command-line a", "--initrd i", "--initrd i --command-line a"] {
+    for bad in [
+        "--kernel k",
+        "--command-line a",
+        "--initrd i",
+        "--initrd i --command-line a",
+    ] {
         assert!(parse(format!("{snp} {bad}")).is_err(), "{bad}");
     }
     assert!(parse(snp.replace("features 1", "features +1")).is_err());

@@ -94,7 +94,9 @@ impl Asker {
                 Ok(Err(fault)) => fault,
                 Err(_) => Fault::TimedOut(self.limits.request_timeout),
             };
-            let wait = fault.passes().then(|| patience.after_failure(fault.wanted_wait()));
+            let wait = fault
+                .passes()
+                .then(|| patience.after_failure(fault.wanted_wait()));
             match wait.flatten() {
                 Some(wait) => sleep(wait).await,
                 None => return Err(Obstacle::of(url, told(&fault), fault.remedy())),

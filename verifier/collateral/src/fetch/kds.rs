@@ -34,7 +34,10 @@ impl Fetch {
     /// [`Obstacle`] for the first thing that could not be had; what was had before it is kept.
     pub async fn amd(&mut self, wanted: &AmdWanted) -> Result<(), Obstacle> {
         let product = wanted.product;
-        let folder = self.folder.join("amd").join(product.as_str().to_lowercase());
+        let folder = self
+            .folder
+            .join("amd")
+            .join(product.as_str().to_lowercase());
         write::ensure_folder(&folder)?;
         let chain = self.chain(&folder, product, SigningKey::Vcek).await?;
         if wanted.vlek {
@@ -101,7 +104,9 @@ impl Fetch {
             || self.test_anchors.contains(root.sha256());
         if !is_pinned {
             let digest = base16ct::lower::encode_string(root.sha256());
-            return Err(format!("its root is none of AMD's; its SHA-256 is {digest}"));
+            return Err(format!(
+                "its root is none of AMD's; its SHA-256 is {digest}"
+            ));
         }
         signed(&root, &root)?;
         signed(&intermediate, &root)?;
@@ -123,7 +128,9 @@ impl Fetch {
             known = checked_crl(&der, root).ok();
             let obtained = obtained::read(&path, &mut files);
             let is_young = obtained.is_ok_and(|at_secs| self.is_young(at_secs));
-            let is_fresh = known.as_ref().is_some_and(|crl| crl.is_fresh_at(self.now_secs));
+            let is_fresh = known
+                .as_ref()
+                .is_some_and(|crl| crl.is_fresh_at(self.now_secs));
             if is_young && is_fresh {
                 self.done.push(Done::Kept(path));
                 return Ok(());

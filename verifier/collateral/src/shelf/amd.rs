@@ -4,8 +4,8 @@ use crate::files::{self, Files};
 use crate::obstacle::{Obstacle, told};
 use crate::obtained;
 use crate::pki::{self, Item};
-use nitride_verify::{AmdCollateral, Veks};
 use nitride_verify::evidence::SnpProduct;
+use nitride_verify::{AmdCollateral, Veks};
 use std::path::Path;
 
 pub(super) fn read(folder: &Path, files: &mut Files) -> Result<Vec<AmdCollateral>, Obstacle> {
@@ -122,7 +122,9 @@ impl Gathered {
         let ark = self.ark;
         Ok(AmdCollateral {
             product,
-            ark: ark.ok_or(format!("has no root certificate of {product} (ARK-{product})"))?,
+            ark: ark.ok_or(format!(
+                "has no root certificate of {product} (ARK-{product})"
+            ))?,
             ask: self.ask,
             asvk: self.asvk,
             veks: self.veks,

@@ -43,7 +43,9 @@ pub(super) struct Metadata {
 
 impl Metadata {
     pub(super) fn read(firmware: &Firmware<'_>) -> Result<Self, SnpFault> {
-        let reset_address = firmware.entry(&RESET_BLOCK).and_then(|data| u32_at(data, 0));
+        let reset_address = firmware
+            .entry(&RESET_BLOCK)
+            .and_then(|data| u32_at(data, 0));
         let hashes_at = firmware.entry(&HASHES).and_then(|data| u32_at(data, 0));
         Ok(Self {
             sections: sections(firmware)?,
@@ -70,7 +72,9 @@ fn sections(firmware: &Firmware<'_>) -> Result<Vec<Section>, SnpFault> {
     }
     let list_len = count * SECTION_LEN;
     if usize_at(found, 4) != Some(HEADER_LEN + list_len) {
-        return Err(SnpFault::Metadata("their length is not that of their sections"));
+        return Err(SnpFault::Metadata(
+            "their length is not that of their sections",
+        ));
     }
     let list = slice_at(found, HEADER_LEN, list_len).ok_or(outside.clone())?;
     let mut sections: Vec<Section> = Vec::with_capacity(count);
@@ -98,12 +102,11 @@ fn section(bytes: &[u8]) -> Result<Section, SnpFault> {
         other => return Err(SnpFault::SectionType(other)),
     };
     let is_whole = address.is_multiple_of(4096) && len.is_multiple_of(4096) && len != 0;
-    let is_one_page = !matches!(
-        kind,
-        SectionKind::Memory | SectionKind::SvsmCallingArea
-    );
+    let is_one_page = !matches!(kind, SectionKind::Memory | SectionKind::SvsmCallingArea);
     if !is_whole || (is_one_page && len != 4096) {
-        return Err(SnpFault::Metadata("a section is not of whole pages, or of too many"));
+        return Err(SnpFault::Metadata(
+            "a section is not of whole pages, or of too many",
+        ));
     }
     if address.checked_add(len).is_none() {
         return Err(SnpFault::Metadata("a section ends beyond 4 GiB"));

@@ -69,10 +69,22 @@ fn published_digests_come_out() {
     let cases = [
         (launch(Some("console=ttyS0 loglevel=7")), WITH_COMMAND_LINE),
         (plain, WITHOUT),
-        (SnpLaunch { guest_features: 1, ..plain }, SNP_ONLY),
+        (
+            SnpLaunch {
+                guest_features: 1,
+                ..plain
+            },
+            SNP_ONLY,
+        ),
         (SnpLaunch { vcpus: 4, ..plain }, FOUR),
         (launch(None), NO_KERNEL),
-        (SnpLaunch { hypervisor: Hypervisor::Ec2, ..plain }, EC2),
+        (
+            SnpLaunch {
+                hypervisor: Hypervisor::Ec2,
+                ..plain
+            },
+            EC2,
+        ),
     ];
     for (launch, expected) in cases {
         assert_eq!(measured(&launch), digest(expected), "{launch:?}");
@@ -82,7 +94,9 @@ fn published_digests_come_out() {
 #[test]
 fn a_kernel_is_measured_only_where_the_firmware_has_a_place_for_its_hash() {
     let mut without = metadata();
-    without.sections.retain(|s| s.kind != SectionKind::KernelHashes);
+    without
+        .sections
+        .retain(|s| s.kind != SectionKind::KernelHashes);
     let mut no_table = metadata();
     no_table.hashes_at = None;
     let mut beyond = metadata();
@@ -106,7 +120,10 @@ fn processors_are_of_a_known_type_and_number() {
         Err(SnpFault::VcpuType("Skylake".to_owned()))
     );
     for vcpus in [0, MAX_VCPUS + 1] {
-        let launch = SnpLaunch { vcpus, ..launch(None) };
+        let launch = SnpLaunch {
+            vcpus,
+            ..launch(None)
+        };
         let mut digest = LaunchDigest::default();
         let added = vcpu::add_states(&mut digest, &launch, 0x80_b004);
         assert_eq!(added, Err(SnpFault::Vcpus(vcpus)));
@@ -115,6 +132,9 @@ fn processors_are_of_a_known_type_and_number() {
 
 #[test]
 fn a_guest_without_the_feature_itself_is_refused() {
-    let launch = SnpLaunch { guest_features: 0x20, ..launch(None) };
+    let launch = SnpLaunch {
+        guest_features: 0x20,
+        ..launch(None)
+    };
     assert_eq!(launch_digest(&launch), Err(SnpFault::GuestFeatures(0x20)));
 }

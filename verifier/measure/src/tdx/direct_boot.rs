@@ -116,8 +116,14 @@ mod tests {
     #[test]
     fn load_options_are_what_the_firmware_hands_over() {
         let initrd = Some(&b"cpio"[..]);
-        assert_eq!(options(initrd, InitrdArgument::After), wide("a initrd=initrd\0"));
-        assert_eq!(options(initrd, InitrdArgument::Before), wide("initrd=initrd a\0"));
+        assert_eq!(
+            options(initrd, InitrdArgument::After),
+            wide("a initrd=initrd\0")
+        );
+        assert_eq!(
+            options(initrd, InitrdArgument::Before),
+            wide("initrd=initrd a\0")
+        );
         assert_eq!(options(initrd, InitrdArgument::Nowhere), wide("a\0"));
         assert_eq!(options(None, InitrdArgument::After), wide("a\0"));
         assert_eq!(options(Some(&[]), InitrdArgument::Before), wide("a\0"));

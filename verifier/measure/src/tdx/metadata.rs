@@ -47,7 +47,9 @@ pub(super) fn sections<'a>(firmware: &Firmware<'a>) -> Result<Vec<Section<'a>>, 
     }
     let list_len = count * SECTION_LEN;
     if usize_at(found, 4) != Some(HEADER_LEN + list_len) {
-        return Err(TdxFault::Metadata("their length is not that of their sections"));
+        return Err(TdxFault::Metadata(
+            "their length is not that of their sections",
+        ));
     }
     let list = slice_at(found, HEADER_LEN, list_len).ok_or(outside)?;
     let mut sections: Vec<Section<'a>> = Vec::with_capacity(count);
@@ -56,7 +58,8 @@ pub(super) fn sections<'a>(firmware: &Firmware<'a>) -> Result<Vec<Section<'a>>, 
         let section = section(firmware.bytes(), bytes)?;
         memory_len = memory_len.saturating_add(section.len);
         let overlaps = |other: &Section<'_>| {
-            section.address < other.address + other.len && other.address < section.address + section.len
+            section.address < other.address + other.len
+                && other.address < section.address + section.len
         };
         if sections.iter().any(overlaps) {
             return Err(TdxFault::Metadata("two sections share memory"));
@@ -84,13 +87,17 @@ fn section<'a>(image: &'a [u8], bytes: &[u8]) -> Result<Section<'a>, TdxFault> {
         return Err(TdxFault::Metadata("a section ends beyond all memory"));
     }
     if attributes & !ATTRIBUTE_EXTEND != 0 {
-        return Err(TdxFault::Metadata("a section has attributes that are not known"));
+        return Err(TdxFault::Metadata(
+            "a section has attributes that are not known",
+        ));
     }
     let is_extended = attributes & ATTRIBUTE_EXTEND != 0;
     let measured = match kind {
         TYPE_BOOT_VOLUME | TYPE_VARIABLES => {
             if u64::try_from(data_len) != Ok(len) {
-                return Err(TdxFault::Metadata("a section of the image is not as long as its memory"));
+                return Err(TdxFault::Metadata(
+                    "a section of the image is not as long as its memory",
+                ));
             }
             let data = slice_at(image, data_at, data_len);
             let data = data.ok_or(TdxFault::Metadata("a section lies outside of the image"))?;
@@ -102,7 +109,9 @@ fn section<'a>(image: &'a [u8], bytes: &[u8]) -> Result<Section<'a>, TdxFault> {
             }
             // Their contents are the hypervisor's, so that nobody could predict the digest.
             if is_extended {
-                return Err(TdxFault::Metadata("a section of the hypervisor's is measured"));
+                return Err(TdxFault::Metadata(
+                    "a section of the hypervisor's is measured",
+                ));
             }
             None
         }

@@ -32,7 +32,9 @@ pub(super) struct Stub {
 impl Stub {
     pub(super) fn of(image: &PeImage<'_>) -> Result<Self, UkiFault> {
         let section = only(image, ".sdmagic")?.ok_or(UkiFault::NoSection(".sdmagic"))?;
-        let text = section.in_file.get(..section.memory_len.min(section.in_file.len()));
+        let text = section
+            .in_file
+            .get(..section.memory_len.min(section.in_file.len()));
         let text = text.and_then(|bytes| str::from_utf8(bytes).ok());
         let text = text.ok_or(UkiFault::Stub)?.trim_end_matches('\0');
         let version = text.strip_prefix(MAGIC_BEGINS);
@@ -53,7 +55,9 @@ impl Stub {
     }
 
     pub(super) fn measured(self) -> impl Iterator<Item = &'static str> {
-        let known = MEASURED.iter().filter(move |(_, since)| *since <= self.version);
+        let known = MEASURED
+            .iter()
+            .filter(move |(_, since)| *since <= self.version);
         known.map(|(name, _)| *name)
     }
 
@@ -90,7 +94,9 @@ mod tests {
     #[test]
     fn an_older_stub_measures_less() {
         let names: Vec<&str> = Stub { version: 252 }.measured().collect();
-        let seven = [".linux", ".osrel", ".cmdline", ".initrd", ".splash", ".dtb", ".pcrpkey"];
+        let seven = [
+            ".linux", ".osrel", ".cmdline", ".initrd", ".splash", ".dtb", ".pcrpkey",
+        ];
         assert_eq!(names, seven);
         assert_eq!(Stub { version: 256 }.measured().count(), 10);
     }

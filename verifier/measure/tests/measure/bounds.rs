@@ -61,7 +61,10 @@ fn an_entry_that_stands_twice_is_refused() {
     let mut image = vec![0; 4096];
     let at = image.len() - 32 - twice.len();
     image[at..at + twice.len()].copy_from_slice(&twice);
-    assert_eq!(snp(&image), Err(SnpFault::Firmware(FirmwareFault::EntryTwice)));
+    assert_eq!(
+        snp(&image),
+        Err(SnpFault::Firmware(FirmwareFault::EntryTwice))
+    );
 }
 
 #[test]

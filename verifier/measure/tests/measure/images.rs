@@ -151,7 +151,9 @@ const ALIGNMENT: usize = 512;
 
 impl PeDraft {
     pub(crate) fn of(sections: &[(&'static str, &[u8])]) -> Self {
-        let sections = sections.iter().map(|(name, data)| (*name, data.to_vec(), 0));
+        let sections = sections
+            .iter()
+            .map(|(name, data)| (*name, data.to_vec(), 0));
         Self {
             sections: sections.collect(),
             ..Self::default()

@@ -1,9 +1,7 @@
 //! Against the whole calculation of the `sev` crate, which reads files.
 
 use crate::images::{FirmwareDraft, hex};
-use nitride_measure::snp::{
-    Hypervisor, SnpFault, SnpKernel, SnpLaunch, VcpuType, launch_digest,
-};
+use nitride_measure::snp::{Hypervisor, SnpFault, SnpKernel, SnpLaunch, VcpuType, launch_digest};
 use sev::measurement::snp::{SnpMeasurementArgs, snp_calc_launch_digest};
 use sev::measurement::vcpu_types::CpuType;
 use sev::measurement::vmsa::{GuestFeatures, VMMType};
@@ -67,17 +65,49 @@ fn the_sev_crate_comes_to_the_same_launch_digest() {
     let other_image = other_image.image();
     let cases = [
         (good, CpuType::EpycGenoa),
-        (SnpLaunch { kernel: None, ..good }, CpuType::EpycGenoa),
-        (SnpLaunch { firmware: &other_image, ..good }, CpuType::EpycGenoa),
-        (SnpLaunch { hypervisor: Hypervisor::Ec2, vcpus: 1, ..good }, CpuType::EpycGenoa),
-        (SnpLaunch { guest_features: 0x21, vcpus: 5, ..good }, CpuType::EpycGenoa),
         (
-            SnpLaunch { vcpu_type: VcpuType::parse("EPYC-Turin-v1").unwrap(), ..good },
+            SnpLaunch {
+                kernel: None,
+                ..good
+            },
+            CpuType::EpycGenoa,
+        ),
+        (
+            SnpLaunch {
+                firmware: &other_image,
+                ..good
+            },
+            CpuType::EpycGenoa,
+        ),
+        (
+            SnpLaunch {
+                hypervisor: Hypervisor::Ec2,
+                vcpus: 1,
+                ..good
+            },
+            CpuType::EpycGenoa,
+        ),
+        (
+            SnpLaunch {
+                guest_features: 0x21,
+                vcpus: 5,
+                ..good
+            },
+            CpuType::EpycGenoa,
+        ),
+        (
+            SnpLaunch {
+                vcpu_type: VcpuType::parse("EPYC-Turin-v1").unwrap(),
+                ..good
+            },
             CpuType::EpycTurinV1,
         ),
     ];
     for (launch, model) in cases {
-        assert_eq!(hex(&launch_digest(&launch).unwrap()), by_sev(&launch, model));
+        assert_eq!(
+            hex(&launch_digest(&launch).unwrap()),
+            by_sev(&launch, model)
+        );
     }
 }
 
@@ -88,16 +118,40 @@ fn whatever_is_covered_changes_the_digest() {
     let kernel = good.kernel.unwrap();
     let mut changed = image.clone();
     changed[100] ^= 1;
-    let with = |kernel| SnpLaunch { kernel: Some(kernel), ..good };
+    let with = |kernel| SnpLaunch {
+        kernel: Some(kernel),
+        ..good
+    };
     let others = [
-        SnpLaunch { firmware: &changed, ..good },
-        with(SnpKernel { kernel: b"another", ..kernel }),
-        with(SnpKernel { initrd: b"", ..kernel }),
-        with(SnpKernel { command_line: "console=ttyS0 quiet ", ..kernel }),
-        SnpLaunch { kernel: None, ..good },
+        SnpLaunch {
+            firmware: &changed,
+            ..good
+        },
+        with(SnpKernel {
+            kernel: b"another",
+            ..kernel
+        }),
+        with(SnpKernel {
+            initrd: b"",
+            ..kernel
+        }),
+        with(SnpKernel {
+            command_line: "console=ttyS0 quiet ",
+            ..kernel
+        }),
+        SnpLaunch {
+            kernel: None,
+            ..good
+        },
         SnpLaunch { vcpus: 3, ..good },
-        SnpLaunch { guest_features: 3, ..good },
-        SnpLaunch { vcpu_type: VcpuType::parse("EPYC-Milan").unwrap(), ..good },
+        SnpLaunch {
+            guest_features: 3,
+            ..good
+        },
+        SnpLaunch {
+            vcpu_type: VcpuType::parse("EPYC-Milan").unwrap(),
+            ..good
+        },
     ];
     let measured = launch_digest(&good).unwrap();
     for other in others {
@@ -111,7 +165,9 @@ fn each_defect_of_the_metadata_is_refused_by_name() {
     let refused = |change: Change| {
         let mut draft = FirmwareDraft::default();
         change(&mut draft);
-        launch_digest(&launch(&draft.image())).unwrap_err().to_string()
+        launch_digest(&launch(&draft.image()))
+            .unwrap_err()
+            .to_string()
     };
     let defects: [(&str, Change); 11] = [
         ("type 7", |d| d.sev[0].2 = 7),
@@ -136,6 +192,9 @@ fn each_defect_of_the_metadata_is_refused_by_name() {
 fn a_command_line_with_a_nul_is_refused() {
     let image = FirmwareDraft::default().image();
     let mut bad = launch(&image);
-    bad.kernel = bad.kernel.map(|kernel| SnpKernel { command_line: "a\0b", ..kernel });
+    bad.kernel = bad.kernel.map(|kernel| SnpKernel {
+        command_line: "a\0b",
+        ..kernel
+    });
     assert_eq!(launch_digest(&bad), Err(SnpFault::CommandLine));
 }

@@ -1,9 +1,7 @@
 //! MRTD and RTMRs, written out once more from the specifications, call by call.
 
 use crate::images::{FirmwareDraft, PeDraft, hex};
-use nitride_measure::tdx::{
-    DirectBoot, InitrdArgument, PageOrder, TdxFault, direct_boot, mr_td,
-};
+use nitride_measure::tdx::{DirectBoot, InitrdArgument, PageOrder, TdxFault, direct_boot, mr_td};
 use sha2::{Digest, Sha384};
 
 fn call(name: &str, address: u64) -> Vec<u8> {
@@ -122,7 +120,10 @@ fn a_direct_boot_measures_line_then_initrd() {
     let with = direct_boot(&boot(&image)).unwrap();
     let line = wide("initrd=initrd quiet\0");
     assert_eq!(hex(&with.rtmr2), extended(&[&line, b"cpio"]));
-    let without = DirectBoot { initrd: None, ..boot(&image) };
+    let without = DirectBoot {
+        initrd: None,
+        ..boot(&image)
+    };
     let without = direct_boot(&without).unwrap();
     assert_eq!(hex(&without.rtmr2), extended(&[&wide("quiet\0")]));
     assert_eq!(with.rtmr1, without.rtmr1);
@@ -153,7 +154,12 @@ fn a_direct_boot_measures_the_kernel_before_the_firmware_says_that_it_starts_it(
 #[test]
 fn what_cannot_be_handed_over_is_refused() {
     let image = kernel().image();
-    let line = |command_line| direct_boot(&DirectBoot { command_line, ..boot(&image) });
+    let line = |command_line| {
+        direct_boot(&DirectBoot {
+            command_line,
+            ..boot(&image)
+        })
+    };
     assert_eq!(line("a\0b"), Err(TdxFault::CommandLineNul));
     assert_eq!(line("ä"), Err(TdxFault::CommandLineNotAscii));
     let uki = PeDraft::of(&[(".linux", b"kernel")]).image();

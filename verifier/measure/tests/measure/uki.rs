@@ -123,7 +123,10 @@ fn a_signature_and_its_checksum_change_no_pcr() {
         certificates: vec![7; 64],
         ..plain.clone()
     };
-    let tail = PeDraft { tail: vec![7; 64], ..plain.clone() };
+    let tail = PeDraft {
+        tail: vec![7; 64],
+        ..plain.clone()
+    };
     let (plain, signed, tail) = (plain.image(), signed.image(), tail.image());
     let measured = uki_pcrs(&boot(&plain, PHASES)).unwrap();
     assert_eq!(uki_pcrs(&boot(&signed, PHASES)).unwrap(), measured);
@@ -142,7 +145,10 @@ fn what_depends_on_a_choice_or_an_unknown_stub_is_refused() {
     assert_eq!(add(".dtbauto"), UkiFault::Chosen(".dtbauto"));
     assert_eq!(add(".cmdline"), UkiFault::SectionTwice(".cmdline"));
     let stub = |magic: &[u8]| refused(&|d| d.sections[1].1 = magic.to_vec());
-    assert_eq!(stub(b"#### LoaderInfo: systemd-stub 253 ####"), UkiFault::Stub);
+    assert_eq!(
+        stub(b"#### LoaderInfo: systemd-stub 253 ####"),
+        UkiFault::Stub
+    );
     assert_eq!(stub(b"#### LoaderInfo: another 254 ####"), UkiFault::Stub);
     let without = |index: usize| {
         refused(&|d| {
@@ -162,7 +168,10 @@ fn phases_are_words() {
         let refused = uki_pcrs(&boot(&image, bad));
         assert!(matches!(refused, Err(UkiFault::Phase(_))), "{bad:?}");
     }
-    assert_eq!(uki_pcrs(&boot(&image, &["a"; 33])), Err(UkiFault::Phases(33)));
+    assert_eq!(
+        uki_pcrs(&boot(&image, &["a"; 33])),
+        Err(UkiFault::Phases(33))
+    );
 }
 
 /// Its version 252 knows the sections that stub 252 measures; every later one knows them too.
@@ -179,7 +188,9 @@ fn systemd_measure_comes_to_the_same_pcr_11() {
     for name in ["linux", "osrel", "cmdline", "initrd", "pcrpkey"] {
         let draft = draft();
         let mut sections = draft.sections.iter();
-        let section = sections.find(|(named, ..)| named.get(1..) == Some(name)).unwrap();
+        let section = sections
+            .find(|(named, ..)| named.get(1..) == Some(name))
+            .unwrap();
         let path = folder.path().join(name);
         fs::write(&path, &section.1).unwrap();
         command.arg(format!("--{name}={}", path.display()));

@@ -57,7 +57,9 @@ pub(super) fn appraise(
         },
         executables: executables(
             booted.measured,
-            booted.reference.is_some_and(|value| covers_boot(&value.covers)),
+            booted
+                .reference
+                .is_some_and(|value| covers_boot(&value.covers)),
         ),
         hardware: if who && hardware && platform {
             GENUINE_HARDWARE

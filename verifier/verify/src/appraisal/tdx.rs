@@ -35,10 +35,8 @@ const ATTRIBUTE_SERVTD_EXT: u64 = 1 << 17;
 const ATTRIBUTE_SEPT_VE_DISABLE: u64 = 1 << 28;
 const ATTRIBUTE_MIGRATABLE: u64 = 1 << 29;
 /// Those that have a check of their own, whatever else is allowed.
-const ATTRIBUTES_JUDGED: u64 = ATTRIBUTE_DEBUG
-    | ATTRIBUTES_PROFILING
-    | ATTRIBUTE_SEPT_VE_DISABLE
-    | ATTRIBUTE_MIGRATABLE;
+const ATTRIBUTES_JUDGED: u64 =
+    ATTRIBUTE_DEBUG | ATTRIBUTES_PROFILING | ATTRIBUTE_SEPT_VE_DISABLE | ATTRIBUTE_MIGRATABLE;
 /// Defined by TDX 1.5: 0, 4 to 6, 16 to 22, 27 to 31, 62, 63.
 const ATTRIBUTES_DEFINED: u64 =
     ATTRIBUTE_DEBUG | ATTRIBUTES_PROFILING | 0x7f << 16 | 0x1f << 27 | 0b11 << 62;
@@ -116,7 +114,11 @@ fn is_readable(report: &TdReport) -> bool {
 fn hardware(facts: &TdxFacts, policy: &TdxPolicy, ledger: &mut Ledger) -> bool {
     let (tcb, report) = (&facts.tcb, &facts.report);
     let wanted = &policy.tcb_status;
-    let status = ledger.hold(TCB_STATUS, wanted.line, status_is_wanted(tcb, &wanted.value));
+    let status = ledger.hold(
+        TCB_STATUS,
+        wanted.line,
+        status_is_wanted(tcb, &wanted.value),
+    );
     let advisories = ledger.want(ADVISORIES, &policy.advisories, |accepted| {
         let all = tcb.advisories.iter().chain(&tcb.current_advisories);
         let open: Vec<&str> = all

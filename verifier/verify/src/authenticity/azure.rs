@@ -199,8 +199,10 @@ fn init_data(
         ledger.not_applicable(names.init_data);
         return Ok(false);
     };
-    ledger.require(names.init_data, quote.binds(init_data), || Refusal::InitDataUnbound {
-        tee: evidence.tee(),
+    ledger.require(names.init_data, quote.binds(init_data), || {
+        Refusal::InitDataUnbound {
+            tee: evidence.tee(),
+        }
     })?;
     Ok(true)
 }

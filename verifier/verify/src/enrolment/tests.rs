@@ -13,7 +13,9 @@ const ENDORSES: u32 = 0x0003_0032;
 fn ak(attributes: u32) -> Vec<u8> {
     let mut area = vec![0, 0x23, 0, 0x0b];
     area.extend(attributes.to_be_bytes());
-    area.extend([0, 0, 0, 0x10, 0, 0x18, 0, 0x0b, 0, 3, 0, 0x10, 0, 1, 7, 0, 1, 8]);
+    area.extend([
+        0, 0, 0, 0x10, 0, 0x18, 0, 0x0b, 0, 3, 0, 0x10, 0, 1, 7, 0, 1, 8,
+    ]);
     area
 }
 
@@ -79,7 +81,10 @@ fn only_the_tpm_with_both_keys_opens_a_challenge() {
     let kept = kept(&SECRET);
     let answer = |bytes: &[u8]| {
         let answer = Base64::encode_string(bytes);
-        is_answered(&format!("{{\"version\":1,\"answer\":\"{answer}\"}}\n"), &kept)
+        is_answered(
+            &format!("{{\"version\":1,\"answer\":\"{answer}\"}}\n"),
+            &kept,
+        )
     };
     assert_eq!(answer(&opened), Ok(true));
     assert_eq!(answer(&[5; 32]), Ok(false));
@@ -102,5 +107,8 @@ fn keys_of_another_use_are_not_enrolled() {
         assert!(matches!(refused, Err(EnrolmentFault::OtherUse { .. })));
     }
     let later = request(&good.0, &good.1).replace("\"version\":1", "\"version\":2");
-    assert!(matches!(Enrolment::read(&later), Err(EnrolmentFault::Form { .. })));
+    assert!(matches!(
+        Enrolment::read(&later),
+        Err(EnrolmentFault::Form { .. })
+    ));
 }

@@ -101,7 +101,9 @@ impl<'a> SpdmReport<'a> {
             return Err(answer("is not of SPDM 1.1"));
         }
         if code != MEASUREMENTS {
-            return Err(answer("has no measurements: the device sent another message"));
+            return Err(answer(
+                "has no measurements: the device sent another message",
+            ));
         }
         let [blocks] = *cursor.array::<1>().ok_or_else(short)?;
         let [low, middle, high] = *cursor.array::<3>().ok_or_else(short)?;
@@ -220,7 +222,9 @@ fn measurements(record: &[u8], blocks: u8) -> Result<BTreeMap<u8, &[u8]>, SpdmMa
     for _ in 0..blocks {
         let [index, specification] = *cursor.array::<2>().ok_or_else(short)?;
         if specification != DMTF {
-            return Err(refuse("has a measurement of another specification than the DMTF's"));
+            return Err(refuse(
+                "has a measurement of another specification than the DMTF's",
+            ));
         }
         let mut block = Cursor::new(cursor.counted_u16().ok_or_else(short)?);
         // What was measured, and whether as it is or by its digest: the reference value knows.

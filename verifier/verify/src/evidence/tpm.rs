@@ -111,7 +111,12 @@ pub(super) fn read(primary: &str, budget: &mut Budget) -> Result<TpmAllegation, 
     let quote = &form.tpm_quote;
     let mut certificates = Vec::new();
     for text in &form.ak_certificates {
-        certificates.push(decode("ak_certificates", text, MAX_CERTIFICATE_LEN, budget)?);
+        certificates.push(decode(
+            "ak_certificates",
+            text,
+            MAX_CERTIFICATE_LEN,
+            budget,
+        )?);
     }
     let mut optional = |field, text: &Option<Cow<'_, str>>, max| match text {
         Some(text) => decode(field, text, max, budget).map(Some),
@@ -201,7 +206,10 @@ mod tests {
         let good = allegation().to_kbs_form(&[9; 64]);
         for (from, to) in [
             ("\"ak_public\":\"BA==\"", "\"ak_public\":\"BA\""),
-            ("\"ak_public\":\"BA==\"", "\"ak_public\":\"BA==\",\"more\":1"),
+            (
+                "\"ak_public\":\"BA==\"",
+                "\"ak_public\":\"BA==\",\"more\":1",
+            ),
             ("\"ak_public\"", "\"ak_publik\""),
             ("\"message\":\"AQI=\"", "\"message\":\"0102\\n\""),
             ("\"pcrs\":[", "\"pcrs\":[\"00\","),

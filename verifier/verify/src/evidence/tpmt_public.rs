@@ -213,7 +213,8 @@ fn rsa<'a>(cursor: &mut Cursor<'a>) -> Option<TpmKey<'a>> {
         exponent => exponent,
     };
     let modulus = sized(cursor)?;
-    (modulus.len().checked_mul(8)? == usize::from(bits)).then_some(TpmKey::Rsa { modulus, exponent })
+    (modulus.len().checked_mul(8)? == usize::from(bits))
+        .then_some(TpmKey::Rsa { modulus, exponent })
 }
 
 fn ecc(cursor: &mut Cursor<'_>) -> Result<TpmKey<'static>, PublicMalformed> {

@@ -124,7 +124,11 @@ impl GpuPolicy {
     ///
     /// In words, that none does, and where the first differs.
     pub(crate) fn find(&self, found: &BTreeMap<u8, Vec<u8>>) -> Result<&GpuReference, String> {
-        if let Some(reference) = self.references.iter().find(|r| r.differing(found).is_empty()) {
+        if let Some(reference) = self
+            .references
+            .iter()
+            .find(|r| r.differing(found).is_empty())
+        {
             return Ok(reference);
         }
         let Some(first) = self.references.first() else {

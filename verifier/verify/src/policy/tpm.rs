@@ -93,7 +93,10 @@ impl TpmPolicy {
 impl KeyPins {
     fn read(list: &[String]) -> Result<Self, String> {
         if list.len() > MAX_KEYS {
-            return Err(format!("there are {} keys, more than {MAX_KEYS}", list.len()));
+            return Err(format!(
+                "there are {} keys, more than {MAX_KEYS}",
+                list.len()
+            ));
         }
         let mut pins = Self::default();
         for pin in list {
@@ -172,7 +175,10 @@ mod tests {
             "\"\"".to_owned(),
             format!("\"{}\"", "0A".repeat(32)),
         ] {
-            let refused = changed("attestation-keys = []", &format!("attestation-keys = [{bad}]"));
+            let refused = changed(
+                "attestation-keys = []",
+                &format!("attestation-keys = [{bad}]"),
+            );
             assert_eq!(refused.unwrap_err().line, 5, "{bad}");
         }
     }

@@ -183,7 +183,8 @@ impl Certificate {
     /// Whether its key usage is stated and lets it sign what is neither.
     #[must_use]
     pub fn may_sign(&self) -> bool {
-        self.key_usage().is_some_and(|usage| usage.digital_signature())
+        self.key_usage()
+            .is_some_and(|usage| usage.digital_signature())
     }
 
     /// Whether its key usage is stated and lets it sign revocation lists.

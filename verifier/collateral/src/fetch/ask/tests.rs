@@ -55,7 +55,9 @@ fn asker(limits: Limits) -> Asker {
 
 async fn ask(answers: &[&str], limits: Limits) -> (Result<Vec<u8>, String>, usize) {
     let (address, count) = stand_in(answers).await;
-    let asked = asker(limits).ask(&format!("http://{address}/a?b=c"), MAX_LEN).await;
+    let asked = asker(limits)
+        .ask(&format!("http://{address}/a?b=c"), MAX_LEN)
+        .await;
     let asked = asked.map(|answer| answer.body);
     (
         asked.map_err(|obstacle| obstacle.to_string()),
@@ -81,8 +83,7 @@ async fn a_busy_service_is_asked_again_when_it_says() {
 #[tokio::test]
 async fn a_service_that_wants_too_much_patience_is_not_asked_again() {
     for secs in ["6", "18446744073709551615"] {
-        let busy =
-            format!("HTTP/1.1 503 Busy\r\nretry-after: {secs}\r\ncontent-length: 0\r\n\r\n");
+        let busy = format!("HTTP/1.1 503 Busy\r\nretry-after: {secs}\r\ncontent-length: 0\r\n\r\n");
         let (asked, count) = ask(&[busy.as_str(), OK], limits()).await;
         let told = asked.unwrap_err();
         assert!(told.contains("is busy") && told.contains("later"), "{told}");
@@ -123,7 +124,10 @@ async fn garbage_is_no_answer() {
         "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
     ] {
         let (asked, _) = ask(&[garbage], once).await;
-        assert!(asked.unwrap_err().contains("cannot be asked"), "{garbage:?}");
+        assert!(
+            asked.unwrap_err().contains("cannot be asked"),
+            "{garbage:?}"
+        );
     }
 }
 
@@ -170,7 +174,9 @@ async fn a_service_that_is_slow_or_silent_ends_at_its_time() {
     for every in [Duration::from_millis(50), Duration::from_secs(3600)] {
         let address = drip(b"HTTP/1.1 200 OK\r\n", every).await;
         let begun = Instant::now();
-        let asked = asker(patient).ask(&format!("http://{address}/"), MAX_LEN).await;
+        let asked = asker(patient)
+            .ask(&format!("http://{address}/"), MAX_LEN)
+            .await;
         let told = asked.unwrap_err().to_string();
         assert!(told.contains("did not answer within"), "{told}");
         assert!(begun.elapsed() < Duration::from_secs(5));
@@ -186,7 +192,9 @@ async fn nobody_listening_is_told() {
         attempts: 1,
         ..limits()
     };
-    let asked = asker(once).ask(&format!("http://{address}/"), MAX_LEN).await;
+    let asked = asker(once)
+        .ask(&format!("http://{address}/"), MAX_LEN)
+        .await;
     assert!(asked.unwrap_err().to_string().contains("cannot be asked"));
 }
 
@@ -197,7 +205,10 @@ async fn requests_keep_their_distance() {
     let mut asker = asker(Limits { gap, ..limits() });
     let begun = Instant::now();
     for _ in 0..3 {
-        asker.ask(&format!("http://{address}/"), MAX_LEN).await.unwrap();
+        asker
+            .ask(&format!("http://{address}/"), MAX_LEN)
+            .await
+            .unwrap();
     }
     assert!(begun.elapsed() >= gap * 2);
 }

@@ -14,6 +14,7 @@ use crate::store::{Resource, Store};
 use crate::throttle::Throttle;
 use crate::token::tests::{NOW_SECS, issuer};
 use base64ct::{Base64, Encoding};
+use nitride_collateral::Shelf;
 use nitride_kbs::messages::{
     Attestation, ErrorInformation, Request, parse_attestation_response, parse_challenge,
     parse_error_information,
@@ -21,7 +22,6 @@ use nitride_kbs::messages::{
 use nitride_kbs::report_data::report_data;
 use nitride_kbs::resource::ResourcePath;
 use nitride_kbs::tee_key::TeePublicKey;
-use nitride_collateral::Shelf;
 use nitride_verify::AttestationPolicy;
 use nitride_verify::x509::ChainMemo;
 use p256::SecretKey;

@@ -39,10 +39,7 @@ pub(super) fn of(facts: &TdxFacts, reference: Option<&TdxReference>) -> Claims {
             claims.state("td_id", hex(&ex.td_id));
             claims.state("vm_id", ex.vm_id);
             claims.state("device_info", hex(&ex.device_info));
-            claims.state(
-                "current_service_td_hash",
-                hex(&ex.current_service_td_hash),
-            );
+            claims.state("current_service_td_hash", hex(&ex.current_service_td_hash));
         }
     }
     claims.state("init_data_bound", facts.binds_init_data);

@@ -171,7 +171,10 @@ impl Parts<'_> {
 
     /// Check 10.
     fn dates(&self, now_secs: u64, ledger: &mut Ledger) -> Result<(), Refusal> {
-        let outdated = self.all().into_iter().find(|(_, c)| !c.is_valid_at(now_secs));
+        let outdated = self
+            .all()
+            .into_iter()
+            .find(|(_, c)| !c.is_valid_at(now_secs));
         let result = outdated.map_or(Ok(()), |(which, certificate)| {
             let (from_secs, to_secs) = certificate.validity_secs();
             Err(SnpRefusal::Dates {

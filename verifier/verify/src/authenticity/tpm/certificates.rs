@@ -94,7 +94,9 @@ fn signatures(chain: &[Named], budget: &mut Budget) -> Result<(), TpmRefusal> {
 /// not understood here.
 fn authorities(chain: &[Named]) -> Result<(), TpmRefusal> {
     for (below, (which, certificate)) in (0u8..).zip(chain.iter().skip(1)) {
-        let is_authority = certificate.authority().is_some_and(|path| path.allows(below));
+        let is_authority = certificate
+            .authority()
+            .is_some_and(|path| path.allows(below));
         if !is_authority || !certificate.may_sign_certificates() {
             return Err(TpmRefusal::NotAuthority(*which));
         }

@@ -46,7 +46,14 @@ fn both_kinds_of_keys_are_read() {
 
 #[test]
 fn a_key_that_may_leave_or_sign_anything_is_no_attestation_key() {
-    for bit in [FIXED_TPM, FIXED_PARENT, SENSITIVE_DATA_ORIGIN, RESTRICTED, SIGN, DECRYPT] {
+    for bit in [
+        FIXED_TPM,
+        FIXED_PARENT,
+        SENSITIVE_DATA_ORIGIN,
+        RESTRICTED,
+        SIGN,
+        DECRYPT,
+    ] {
         let bytes = p256(ATTESTS ^ bit);
         let read = TpmPublic::parse(&bytes).unwrap();
         assert!(read.signs_for_its_tpm_alone().is_err(), "{bit:#x}");

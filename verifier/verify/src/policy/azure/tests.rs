@@ -32,7 +32,11 @@ fn every_field_is_stated_and_each_hardware_has_its_own_section() {
         let other = any.replace("vmpl = \"any\"", &format!("vmpl = {vmpl}"));
         let text = format!("{HEAD}[azure.snp]\n{other}");
         let refused = AttestationPolicy::parse(&text, "policy.toml").unwrap_err();
-        let line = text.lines().position(|line| line.starts_with("vmpl")).unwrap() + 1;
+        let line = text
+            .lines()
+            .position(|line| line.starts_with("vmpl"))
+            .unwrap()
+            + 1;
         assert_eq!(usize::try_from(refused.line), Ok(line), "{refused}");
         assert!(refused.remedy.contains("[0]"), "{refused}");
     }

@@ -26,7 +26,10 @@ fn every_field_is_stated() {
     let gpu = read.gpu().unwrap();
     assert_eq!(gpu.min_devices.value, 1);
     assert_eq!(gpu.measurements.value, Wanted::Is(Reference::Reference));
-    assert_eq!((&gpu.revocation.value, gpu.revocation.line), (&Wanted::Any, 12));
+    assert_eq!(
+        (&gpu.revocation.value, gpu.revocation.line),
+        (&Wanted::Any, 12)
+    );
     for field in HEAD.lines().skip(4) {
         let refused = policy(&HEAD.replace(field, ""));
         assert!(refused.is_err(), "{field}");
@@ -52,7 +55,9 @@ fn a_value_that_means_nothing_names_its_line() {
         let refused = policy(&HEAD.replace(from, to)).unwrap_err();
         assert_eq!(refused.line, line, "{to}");
     }
-    assert!(policy(&HEAD.replace("rim-signature = \"any\"", "rim-signature = \"checked\"")).is_ok());
+    assert!(
+        policy(&HEAD.replace("rim-signature = \"any\"", "rim-signature = \"checked\"")).is_ok()
+    );
 }
 
 #[test]
@@ -76,7 +81,10 @@ fn reference_values_state_measurements_by_their_index() {
 fn the_reference_value_that_holds_in_all_that_it_states_is_found() {
     let text = [
         HEAD,
-        &reference("first", &format!("{}, {}", value("2", "0a"), value("3", "0b"))),
+        &reference(
+            "first",
+            &format!("{}, {}", value("2", "0a"), value("3", "0b")),
+        ),
         &reference("second", &value("2", "0a")),
     ]
     .concat();
@@ -85,8 +93,13 @@ fn the_reference_value_that_holds_in_all_that_it_states_is_found() {
     let found = |three: u8| BTreeMap::from([(2, vec![0x0a; 48]), (3, vec![three; 48])]);
     assert_eq!(gpu.find(&found(0x0b)).unwrap().name, "first");
     assert_eq!(gpu.find(&found(0x0c)).unwrap().name, "second");
-    let refused = gpu.find(&BTreeMap::from([(3, vec![0x0b; 48])])).unwrap_err();
-    assert!(refused.contains("\"first\"") && refused.ends_with("another 2"), "{refused}");
+    let refused = gpu
+        .find(&BTreeMap::from([(3, vec![0x0b; 48])]))
+        .unwrap_err();
+    assert!(
+        refused.contains("\"first\"") && refused.ends_with("another 2"),
+        "{refused}"
+    );
     let none = policy(HEAD).unwrap();
     assert!(none.gpu().unwrap().find(&found(0)).is_err());
 }

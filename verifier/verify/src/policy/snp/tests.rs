@@ -158,7 +158,10 @@ fn the_highest_bit_is_written_in_digits() {
             "required-launch-mitigations = \"any\"",
             "required-launch-mitigations = \"8000000000000000\"",
         )
-        .replace("platform-unknown-bits = \"any\"", "platform-unknown-bits = 0x40");
+        .replace(
+            "platform-unknown-bits = \"any\"",
+            "platform-unknown-bits = 0x40",
+        );
     let policy = parse(&text).unwrap();
     let snp = policy.snp().unwrap();
     assert_eq!(snp.required_launch_mitigations.value, Wanted::Is(1 << 63));

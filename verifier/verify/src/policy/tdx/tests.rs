@@ -77,7 +77,11 @@ fn values_of_a_wrong_form_are_refused() {
         ("\"up-to-date\"", "\"sw-hardening-needed\"", "twice"),
         ("evaluation = 17", "evaluation = -1", "neither"),
         ("attributes = \"0000", "attributes = \"0x00", "8 bytes"),
-        ("attributes-allowed = \"0000", "attributes-allowed = \"", "8 bytes"),
+        (
+            "attributes-allowed = \"0000",
+            "attributes-allowed = \"",
+            "8 bytes",
+        ),
         ("xfam-allowed = \"0000", "xfam-allowed = \"", "8 bytes"),
         (
             "requires-coverage = [\"firmware\", ",
