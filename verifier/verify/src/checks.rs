@@ -60,14 +60,6 @@ impl Gate {
 
 /// The gate of each TEE.
 pub(crate) const fn gate(tee: Tee) -> Gate {
-    const fn unnumbered(names: [&'static str; 3]) -> Gate {
-        let [in_policy, form, additional_evidence] = names;
-        Gate::of(
-            CheckName::unnumbered(in_policy),
-            CheckName::unnumbered(form),
-            CheckName::unnumbered(additional_evidence),
-        )
-    }
     const fn azure_gate(names: &azure::AzureChecks) -> Gate {
         Gate::of(names.in_policy, names.form, names.additional_evidence)
     }

@@ -17,7 +17,7 @@ use crate::evidence::hcl::{HclKind, HclMalformed, HclReport};
 use crate::evidence::tdx_quote::TdxQuote;
 use crate::evidence::{
     AzureAllegation, AzureHardware, Certificates, Expected, HclRuntime, HclRuntimeMalformed,
-    InitDataDigest, ReportData, SnpAllegation, SnpReport, TdxAllegation,
+    ReportData, SnpAllegation, SnpReport, TdxAllegation,
 };
 use crate::ledger::Ledger;
 use crate::x509::{PublicKey, SignatureAlgorithm, rsa_spki};

@@ -43,7 +43,7 @@ fn limits() -> Limits {
 
 /// The OS's roots need not be there in tests: a CA that vouches for nobody here.
 fn asker(limits: Limits) -> Asker {
-    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(
+    let tls = ClientConfig::builder_with_provider(Arc::new(
         rustls::crypto::aws_lc_rs::default_provider(),
     ))
     .with_safe_default_protocol_versions()
