@@ -85,6 +85,7 @@ impl Machine {
         let config = Config {
             evidence: Some(Evidence {
                 tee: "sample".into(),
+                devices: None,
                 quote_socket: self.folder.path().join("quote"),
                 timeout: Duration::from_secs(60),
             }),
