@@ -159,7 +159,7 @@ impl Helper {
         }
     }
 
-    /// Asks for evidence as vhsmd does: the JSON of the primary evidence, or the refusal.
+    /// Asks for evidence as vhsmd does: the JSON of the machine's or of the devices', or the refusal.
     ///
     /// # Errors
     /// When there is no answer.
@@ -177,8 +177,14 @@ impl Helper {
             return Ok(Err(head.status));
         }
         let evidence = EvidenceReply::decode_last(result)?;
-        ensure!(evidence.tee == tee && evidence.additional_evidence.is_empty());
-        Ok(Ok(serde_json::from_str(evidence.primary_evidence)?))
+        ensure!(evidence.tee == tee);
+        // Devices are asked for by themselves.
+        let text = match (evidence.primary_evidence, evidence.additional_evidence) {
+            ("", devices) => devices,
+            (machine, "") => machine,
+            both => anyhow::bail!("both at once: {both:?}"),
+        };
+        Ok(Ok(serde_json::from_str(text)?))
     }
 }
 
