@@ -16,7 +16,7 @@ const PCREXTEND: &str = "/usr/lib/systemd/systemd-pcrextend";
 const PCRS: &str = "/sys/class/tpm/tpm0";
 const PHASES: &str = "nitride.phases=";
 /// Those that `nitride-verify measure` predicts, and by which a direct boot is compared.
-const SHOWN: [u8; 5] = [4, 9, 11, 12, 13];
+const SHOWN: [u8; 7] = [2, 4, 8, 9, 11, 12, 13];
 /// TCG's numbers for an algorithm and for an event.
 const SHA384: u16 = 0x000c;
 const EV_SEPARATOR: u32 = 4;
