@@ -44,7 +44,7 @@ pub(super) fn verify(
     ledger.check(checks::AK_CHAIN, signatures(&parsed, budget))?;
     ledger.check(checks::AK_AUTHORITIES, authorities(&parsed))?;
     let late = parsed.iter().find(|(_, c)| !c.is_valid_at(bench.now_secs));
-    let dates = late.map_or(Ok(()), |(which, _)| Err(TpmRefusal::Dates(*which)));
+    let dates = late.map_or(Ok(()), |(which, _)| Err(TpmRefusal::Dates(which)));
     ledger.check(checks::AK_DATES, dates)?;
     let is_of_key = parsed.first().is_some_and(|(_, leaf)| {
         leaf.may_sign()
@@ -94,13 +94,13 @@ fn signatures(chain: &[Named], budget: &mut Budget) -> Result<(), TpmRefusal> {
     let issuers = chain.iter().skip(1).chain(chain.last());
     for ((which, certificate), (_, issuer)) in chain.iter().zip(issuers) {
         if certificate.issuer() != issuer.subject() {
-            return Err(TpmRefusal::Issuer(*which));
+            return Err(TpmRefusal::Issuer(which));
         }
         budget.spend_signature()?;
         let algorithm = certificate.signature_algorithm();
         algorithm
             .and_then(|algorithm| certificate.verify_signed_by(issuer, algorithm, None))
-            .map_err(|fault| TpmRefusal::Chain(*which, fault))?;
+            .map_err(|fault| TpmRefusal::Chain(which, fault))?;
     }
     Ok(())
 }
@@ -113,7 +113,7 @@ fn authorities(chain: &[Named]) -> Result<(), TpmRefusal> {
             .authority()
             .is_some_and(|path| path.allows(below));
         if !is_authority || !certificate.may_sign_certificates() {
-            return Err(TpmRefusal::NotAuthority(*which));
+            return Err(TpmRefusal::NotAuthority(which));
         }
     }
     let understood: [ObjectIdentifier; 2] = [BasicConstraints::OID, KeyUsage::OID];
@@ -124,7 +124,7 @@ fn authorities(chain: &[Named]) -> Result<(), TpmRefusal> {
         };
         if let Some(oid) = certificate.critical_extensions().find(|oid| !is_read(oid)) {
             return Err(TpmRefusal::CriticalExtension {
-                which: *which,
+                which,
                 oid: oid.to_string(),
             });
         }
