@@ -138,6 +138,7 @@ impl Machine {
             max_version: 1,
             client: "test",
             wait_ms: 0,
+            attaches: false,
         };
         let len = write_request(&mut packet, 1, Hello::OPERATION, &hello).unwrap();
         ask(&packet[..len]);
