@@ -7,6 +7,7 @@ use nitride_protocol::{Message, Status, open_reply, write_request};
 use nitride_support::binaries::Binaries;
 use nitride_support::folder::Folder;
 use serde_json::Value;
+use std::ffi::OsString;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -59,6 +60,16 @@ impl Machine {
             .args(["sh", "-c", &script, "sh"])
             .arg(&Binaries::find()?.quote);
         Ok(command)
+    }
+
+    /// The same in words, for whoever starts the helper with arguments of its own.
+    ///
+    /// # Errors
+    /// When there is no helper.
+    pub fn words(&self) -> Result<Vec<OsString>> {
+        let command = self.command()?;
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        Ok(words.map(OsString::from).collect())
     }
 
     /// What the helper detects here.
