@@ -16,6 +16,8 @@ pub struct KernelPaths {
     pub acpi_tables: PathBuf,
     /// The event log of the firmware beside a TPM.
     pub bios_measurements: PathBuf,
+    /// The TPM that is looked at for what clouds keep in theirs, as its TCTI.
+    pub tpm: String,
 }
 
 impl KernelPaths {
@@ -29,6 +31,7 @@ impl KernelPaths {
             tdx_measurements: "/sys/devices/virtual/misc/tdx_guest/measurements".into(),
             acpi_tables: "/sys/firmware/acpi/tables".into(),
             bios_measurements: "/sys/kernel/security/tpm0/binary_bios_measurements".into(),
+            tpm: "device:/dev/tpmrm0".into(),
         }
     }
 }

@@ -32,6 +32,7 @@ fn paths(tsm: &Tsm) -> KernelPaths {
         tdx_measurements: tsm.folder().join("measurements"),
         acpi_tables: tsm.folder().join("tables"),
         bios_measurements: tsm.folder().join("bios-measurements"),
+        tpm: format!("device:{}", tsm.folder().join("tpm").display()),
     }
 }
 

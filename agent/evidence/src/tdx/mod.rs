@@ -1,7 +1,7 @@
 //! Intel TDX: a quote by configfs-tsm, with the event log that its RTMRs are replayed from.
 
 pub(crate) mod event_log;
-mod quote;
+pub(crate) mod quote;
 
 use crate::collector::{Collect, CollectError, Evidence, REPORT_DATA_LEN, padded};
 use crate::settings::{EventLog, TdxSettings};

@@ -10,8 +10,9 @@
 
 pub mod enrol;
 pub(crate) mod event_log;
+pub(crate) mod google;
 mod settings;
-mod talk;
+pub(crate) mod talk;
 mod template;
 
 pub use settings::{InvalidTpmQuote, MAX_AUTHORITIES, QuoteKey, TpmQuoteSettings};
@@ -51,11 +52,23 @@ struct EvidenceForm {
     event_log: Option<String>,
 }
 
+/// A quote as the protocol's forms have it; how its parts are written, each form says.
 #[derive(Serialize)]
-struct QuoteForm {
+pub(crate) struct QuoteForm {
     signature: String,
     message: String,
     pcrs: Vec<String>,
+}
+
+impl QuoteForm {
+    /// That of Azure's evidence.
+    pub(crate) fn hexadecimal(signature: &[u8], message: &[u8], pcrs: &[[u8; 32]; 24]) -> Self {
+        Self {
+            signature: hexadecimal(signature),
+            message: hexadecimal(message),
+            pcrs: pcrs.iter().map(|pcr| hexadecimal(pcr)).collect(),
+        }
+    }
 }
 
 impl Tpm {
@@ -168,9 +181,15 @@ fn authority(path: &Path) -> Result<Vec<u8>, CollectError> {
     let unreadable = |error| interface(format!("cannot read {}: {error}", path.display()));
     let mut der = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
-    file.take(MAX_CERTIFICATE_LEN)
+    file.take(MAX_CERTIFICATE_LEN + 1)
         .read_to_end(&mut der)
         .map_err(unreadable)?;
+    if der.len() as u64 > MAX_CERTIFICATE_LEN {
+        let path = path.display();
+        return Err(interface(format!(
+            "{path} has more than {MAX_CERTIFICATE_LEN} bytes: write one certificate in DER to each file"
+        )));
+    }
     Ok(der)
 }
 
@@ -183,7 +202,7 @@ fn without_fill(der: &[u8]) -> &[u8] {
     der.get(..len).unwrap_or(der)
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -207,6 +226,17 @@ fn told(error: TalkError) -> CollectError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_longer_file_is_no_certificate_and_no_part_of_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("authority.der");
+        for (len, is_read) in [(8192, true), (8193, false)] {
+            std::fs::write(&path, vec![0x30; len]).unwrap();
+            let read = authority(&path);
+            assert_eq!(read.map(|der| der.len()).ok(), is_read.then_some(len));
+        }
+    }
 
     #[test]
     fn what_an_index_has_after_a_certificate_is_left_out() {

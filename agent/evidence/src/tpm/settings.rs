@@ -1,4 +1,5 @@
 use crate::settings::EventLog;
+use std::ffi::CString;
 use std::path::PathBuf;
 use std::str::FromStr;
 use thiserror::Error;
@@ -89,6 +90,14 @@ impl TpmQuoteSettings {
     pub fn is_device(&self) -> bool {
         matches!(self.tcti, TctiNameConf::Device(_))
     }
+
+    /// That device, if it is one: whoever may open it can have quotes of the same key.
+    #[must_use]
+    pub fn device(&self) -> Option<PathBuf> {
+        let tcti = CString::try_from(self.tcti.clone()).ok()?;
+        let path = tcti.to_str().ok()?.strip_prefix("device:")?;
+        Some(path.into())
+    }
 }
 
 fn mask(pcrs: &[u32]) -> Result<u32, InvalidTpmQuote> {
@@ -124,6 +133,9 @@ mod tests {
             let fault = settings(device, Some(pcrs)).err();
             assert_eq!(fault, Some(InvalidTpmQuote::Pcrs));
         }
-        assert!(!settings("swtpm:port=2321", None).unwrap().is_device());
+        let elsewhere = settings("swtpm:port=2321", None).unwrap();
+        assert!(!elsewhere.is_device() && elsewhere.device().is_none());
+        let path = settings(device, None).unwrap().device();
+        assert_eq!(path, Some("/dev/tpmrm0".into()));
     }
 }

@@ -43,20 +43,20 @@ pub(crate) enum TalkError {
 
 /// A quote, and the PCRs that it is over; those that are not selected are zeros.
 #[derive(Debug)]
-pub(super) struct Quoted {
-    pub(super) attest: Attest,
-    pub(super) signature: Signature,
-    pub(super) pcrs: [[u8; 32]; 24],
+pub(crate) struct Quoted {
+    pub(crate) attest: Attest,
+    pub(crate) signature: Signature,
+    pub(crate) pcrs: [[u8; 32]; 24],
 }
 
 /// One conversation. The key is gone when it ends.
-pub(super) struct Talk<'a> {
-    pub(super) context: Context,
+pub(crate) struct Talk<'a> {
+    pub(crate) context: Context,
     settings: &'a TpmQuoteSettings,
 }
 
 impl<'a> Talk<'a> {
-    pub(super) fn open(settings: &'a TpmQuoteSettings) -> Result<Self, TalkError> {
+    pub(crate) fn open(settings: &'a TpmQuoteSettings) -> Result<Self, TalkError> {
         let context = Context::new(settings.tcti.clone()).map_err(|error| TalkError::Absent {
             named: settings.named.clone(),
             reason: error.to_string(),
@@ -64,7 +64,7 @@ impl<'a> Talk<'a> {
         Ok(Self { context, settings })
     }
 
-    pub(super) fn fault(&self, action: &'static str, reason: impl Display) -> TalkError {
+    pub(crate) fn fault(&self, action: &'static str, reason: impl Display) -> TalkError {
         TalkError::Faulty {
             named: self.settings.named.clone(),
             action,
@@ -105,13 +105,13 @@ impl<'a> Talk<'a> {
         Ok((made.key_handle, made.out_public))
     }
 
-    /// A quote over `data`.
-    pub(super) fn quote(&mut self, key: KeyHandle, data: &[u8; 64]) -> Result<Quoted, TalkError> {
-        let bare = data.split_at(crate::REPORT_DATA_LEN).0;
+    /// A quote over `data`, of which a TPM that takes less signs the report data alone.
+    pub(crate) fn quote(&mut self, key: KeyHandle, data: &[u8]) -> Result<Quoted, TalkError> {
+        let bare = data.get(..crate::REPORT_DATA_LEN).unwrap_or(data);
         for _ in 0..ATTEMPTS {
             let pcrs = self.pcrs()?;
             // One without SHA-512 takes no more than 50 bytes.
-            let mut asked = &data[..];
+            let mut asked = data;
             let mut said = self.quoted(key, asked);
             if matches!(&said, Err(TssError::Tss2Error(code)) if code.kind() == Some(Kind::Size)) {
                 asked = bare;
@@ -172,7 +172,7 @@ impl<'a> Talk<'a> {
     }
 
     /// What is kept at an index that anybody may read; `None` without one.
-    pub(super) fn kept(&mut self, index: u32) -> Result<Option<Vec<u8>>, TalkError> {
+    pub(crate) fn kept(&mut self, index: u32) -> Result<Option<Vec<u8>>, TalkError> {
         let action = "tell what it keeps for all";
         let handle = NvIndexTpmHandle::new(index).map_err(|error| self.fault(action, error))?;
         let found = self.context.execute_without_session(|context| {

@@ -1,7 +1,9 @@
 //! `tee`, and the table of its name.
 
+use super::azure::{AzureTable, azure};
 use super::tpm::{TpmTable, tpm};
 use super::{Fault, fault, within};
+use nitride_evidence::az::AzureHardware;
 use nitride_evidence::{EventLog, Settings, SnpInterface, SnpSettings, TdxSettings, Tee};
 use serde::Deserialize;
 use toml::Spanned;
@@ -19,6 +21,7 @@ pub(super) struct Tables {
     pub(super) snp: Option<Spanned<SnpTable>>,
     pub(super) tdx: Option<Spanned<TdxTable>>,
     pub(super) tpm: Option<Spanned<TpmTable>>,
+    pub(super) azure: Option<Spanned<AzureTable>>,
 }
 
 #[derive(Deserialize)]
@@ -53,6 +56,14 @@ pub(super) fn source(tee: &Spanned<String>, tables: Tables) -> Result<Source, Fa
         Tee::Snp => Ok(Source::Tee(Settings::Snp(snp(tables.snp)?))),
         Tee::Tdx => Ok(Source::Tee(Settings::Tdx(tdx(tables.tdx)?))),
         Tee::Tpm => Ok(Source::Tee(Settings::Tpm(tpm(tee.span(), tables.tpm)?))),
+        Tee::AzSnpVtpm | Tee::AzTdxVtpm => {
+            let hardware = match kind {
+                Tee::AzSnpVtpm => AzureHardware::Snp,
+                _ => AzureHardware::Tdx,
+            };
+            let settings = azure(tee.span(), hardware, tables.azure)?;
+            Ok(Source::Tee(Settings::Azure(settings)))
+        }
         other => Ok(Source::Tee(Settings::Other(other))),
     }
 }
@@ -60,17 +71,23 @@ pub(super) fn source(tee: &Spanned<String>, tables: Tables) -> Result<Source, Fa
 impl Tables {
     /// What has no meaning with this TEE would be thought to hold.
     fn refuse_others(&self, kind: Tee) -> Result<(), Fault> {
+        let azures = &[Tee::AzSnpVtpm, Tee::AzTdxVtpm][..];
         let stated = [
-            (Tee::Sample, self.sample.as_ref().map(Spanned::span)),
-            (Tee::Snp, self.snp.as_ref().map(Spanned::span)),
-            (Tee::Tdx, self.tdx.as_ref().map(Spanned::span)),
-            (Tee::Tpm, self.tpm.as_ref().map(Spanned::span)),
+            (
+                "sample",
+                &[Tee::Sample][..],
+                self.sample.as_ref().map(Spanned::span),
+            ),
+            ("snp", &[Tee::Snp], self.snp.as_ref().map(Spanned::span)),
+            ("tdx", &[Tee::Tdx], self.tdx.as_ref().map(Spanned::span)),
+            ("tpm", &[Tee::Tpm], self.tpm.as_ref().map(Spanned::span)),
+            ("azure", azures, self.azure.as_ref().map(Spanned::span)),
         ];
-        for (of, at) in stated {
-            if let Some(at) = at.filter(|_| of != kind) {
+        for (table, of, at) in stated {
+            if let Some(at) = at.filter(|_| !of.contains(&kind)) {
                 return fault(
                     at,
-                    format!("[{of}] has no meaning with `tee = \"{kind}\"`: remove it"),
+                    format!("[{table}] has no meaning with `tee = \"{kind}\"`: remove it"),
                 );
             }
         }
