@@ -34,16 +34,44 @@ pub(crate) fn run(config: &Path, asked: &Asked) -> anyhow::Result<()> {
     };
     let said = match asked {
         Asked::Request => enrol::request(settings)?,
-        Asked::Activate(path) => {
-            let mut challenge = String::new();
-            File::open(path)
-                .and_then(|file| file.take(MAX_CHALLENGE_LEN).read_to_string(&mut challenge))
-                .with_context(|| format!("cannot read {}", path.display()))?;
-            enrol::activate(settings, &challenge)?
-        }
+        Asked::Activate(path) => enrol::activate(settings, &challenge(path)?)?,
     };
     let mut out = stdout().lock();
     out.write_all(said.as_bytes())?;
     out.flush()?;
     Ok(())
+}
+
+/// All of it, or an error: a part of a challenge would be told to be malformed.
+fn challenge(path: &Path) -> anyhow::Result<String> {
+    let mut challenge = String::new();
+    File::open(path)
+        .and_then(|file| {
+            file.take(MAX_CHALLENGE_LEN + 1)
+                .read_to_string(&mut challenge)
+        })
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    if challenge.len() as u64 > MAX_CHALLENGE_LEN {
+        bail!(
+            "{} has more than {MAX_CHALLENGE_LEN} bytes: it is no challenge",
+            path.display()
+        );
+    }
+    Ok(challenge)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_challenge_is_read_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("challenge.json");
+        for (len, is_read) in [(16_384, true), (16_385, false)] {
+            std::fs::write(&path, "a".repeat(len)).unwrap();
+            let read = challenge(&path);
+            assert_eq!(read.map(|text| text.len()).ok(), is_read.then_some(len));
+        }
+    }
 }
