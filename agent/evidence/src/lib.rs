@@ -20,11 +20,13 @@
 //!   state that it was made in. Unsafe code have `device.rs` alone, the guest device's ioctls, and
 //!   `gpu/sys.rs`, the functions of NVIDIA's library.
 
+pub mod az;
 mod collector;
 mod detect;
 mod device;
-mod paths;
 pub mod gpu;
+mod paths;
+pub mod phase;
 pub mod rtmr;
 mod sample;
 pub mod seal;

@@ -1,9 +1,11 @@
 //! What is answered to one request.
 
+mod phase;
 mod seal;
 
 use crate::caller::{Admitted, NotServed};
 use crate::device::{Device, DeviceError};
+use nitride_evidence::phase::Phases;
 use nitride_evidence::seal::Sealer;
 use nitride_evidence::{Collector, Tee};
 use nitride_protocol::limits::MAX_EVIDENCE_LEN;
@@ -19,6 +21,7 @@ pub(crate) struct Devices {
     /// One for the machine, and one for the devices beside it where there are any.
     pub(crate) collectors: Vec<Collector>,
     pub(crate) sealer: Option<Sealer>,
+    pub(crate) phases: Option<Phases>,
 }
 
 /// The devices, and what they are without asking them.
@@ -92,6 +95,7 @@ impl Desk {
             Some(QuoteOperation::PlatformKey) => self.platform_key(asked),
             Some(QuoteOperation::Counter) => self.counter(asked).map(Answer::from),
             Some(QuoteOperation::Forget) => self.forget(asked).map(Answer::from),
+            Some(QuoteOperation::Phase) => self.phase(asked).map(Answer::from),
             None => Err(Status::UnknownOperation.into()),
         };
         match written {
@@ -115,7 +119,7 @@ impl Desk {
                  `devices` take a [gpu] here"
             );
             return Err(Status::EvidenceUnavailable.into());
-        }
+        };
         let began = Instant::now();
         let report_data = *wanted.report_data;
         let collected = self.ask(move |devices| {
@@ -123,6 +127,12 @@ impl Desk {
             let collector = collectors.find(|collector| collector.tee() == tee);
             collector.map(|collector| collector.collect(&report_data))
         })?;
+        let evidence = collected
+            .ok_or(Status::EvidenceUnavailable)?
+            .map_err(|error| {
+                tracing::error!(error = chain(&error), "no evidence");
+                Status::EvidenceUnavailable
+            })?;
         let fits = |text: &str| text.len() <= MAX_EVIDENCE_LEN;
         if !fits(&evidence.primary_evidence) || !fits(&evidence.additional_evidence) {
             tracing::error!("evidence is larger than {MAX_EVIDENCE_LEN} bytes");

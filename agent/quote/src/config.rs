@@ -16,6 +16,7 @@ use gpu::GpuTable;
 use nitride_evidence::gpu::GpuSettings;
 use nitride_ipc::trusted_file::{self, TrustError};
 use nix::unistd::User;
+use phases::{PhasesSettings, PhasesTable};
 use seal::SealTable;
 use serde::Deserialize;
 pub(crate) use source::Source;
@@ -38,9 +39,10 @@ pub(crate) struct Config {
     pub(crate) socket: Option<PathBuf>,
     pub(crate) caller: Caller,
     pub(crate) source: Source,
-    pub(crate) seal: Option<Seal>,
     /// The devices beside the machine.
     pub(crate) gpus: Option<GpuSettings>,
+    pub(crate) seal: Option<Seal>,
+    pub(crate) phases: Option<PhasesSettings>,
     pub(crate) device_timeout: Duration,
     /// After how long without a connection to exit, if systemd started us by its socket.
     pub(crate) idle_exit: Option<Duration>,
@@ -76,10 +78,11 @@ struct Document {
     snp: Option<Spanned<SnpTable>>,
     tdx: Option<Spanned<TdxTable>>,
     tpm: Option<Spanned<TpmTable>>,
-    seal: Option<Spanned<SealTable>>,
-    device_timeout_ms: Option<Spanned<u64>>,
     azure: Option<Spanned<AzureTable>>,
     gpu: Option<Spanned<GpuTable>>,
+    seal: Option<Spanned<SealTable>>,
+    phases: Option<PhasesTable>,
+    device_timeout_ms: Option<Spanned<u64>>,
     idle_exit_secs: Option<Spanned<u64>>,
 }
 
@@ -144,13 +147,15 @@ impl Config {
                     snp: file.snp,
                     tdx: file.tdx,
                     tpm: file.tpm,
+                    azure: file.azure,
                 },
             )?,
+            gpus: file.gpu.map(gpu::gpu).transpose()?,
             seal: file.seal.map(seal::seal).transpose()?,
+            phases: file.phases.map(phases::phases).transpose()?,
             device_timeout: Duration::from_millis(within(
                 file.device_timeout_ms,
                 10_000,
-            gpus: file.gpu.map(gpu::gpu).transpose()?,
                 100..=120_000,
             )?),
             idle_exit: match file.idle_exit_secs {

@@ -20,6 +20,7 @@ mod device;
 mod enrol;
 mod gpu;
 mod listen;
+mod openers;
 mod sealing;
 mod serve;
 
@@ -29,6 +30,7 @@ use arguments::Arguments;
 use clap::Parser;
 use config::Config;
 use device::Device;
+use nitride_evidence::phase::Phases;
 use nitride_evidence::seal::Sealer;
 use nitride_evidence::{Collector, KernelPaths, Settings};
 use nitride_ipc::process;
@@ -63,9 +65,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = Config::load(&arguments.config)?;
     let gate = caller::Gate::new(config.caller.clone())?;
     let collector = open(&config)?;
+    let gpus = config.gpus.as_ref().map(gpu::open).transpose()?;
     let sealer = config.seal.as_ref().map(sealing::open).transpose()?;
     let platform = sealer.as_ref().map(Sealer::name);
-    let gpus = config.gpus.as_ref().map(gpu::open).transpose()?;
     let status = format!("{}; {}", serving(&collector), sealing::serving(platform));
     let (tee, interface) = (collector.tee(), collector.found());
     let collectors: Vec<_> = [Some(collector), gpus].into_iter().flatten().collect();
@@ -111,12 +113,23 @@ fn detect() {
 fn open(config: &Config) -> anyhow::Result<Collector> {
     match &config.source {
         config::Source::Tee(settings) => {
-            if let Settings::Tpm(tpm) = settings
-                && !tpm.is_device()
-            {
+            let is_elsewhere = match settings {
+                Settings::Tpm(tpm) => !tpm.is_device(),
+                Settings::Azure(azure) => !azure.is_device(),
+                _ => false,
+            };
+            if is_elsewhere {
                 tracing::warn!(
                     "the TPM is no device of this machine: it may be one in software, or a stranger"
                 );
+            }
+            let tpm = match settings {
+                Settings::Tpm(tpm) => tpm.device(),
+                Settings::Azure(azure) => azure.device(),
+                _ => None,
+            };
+            if let Some(others) = tpm.and_then(|tpm| openers::warning(&tpm)) {
+                tracing::warn!("{others}");
             }
             Ok(Collector::open(
                 settings.clone(),

@@ -147,6 +147,7 @@ MESSAGES = {
     "platform-key": (2, ["tpm", b""], [bytes(range(32)), b"params", True]),
     "counter": (3, ["tpm", b"params", True], [2**33]),
     "forget": (4, ["tpm", b"params"], []),
+    "phase": (5, ["initrd"], [True]),
 }
 
 

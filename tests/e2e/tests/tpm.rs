@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use anyhow::{Context, Result, ensure};
+use aws_lc_rs::digest::{SHA256, digest};
 use nitride_protocol::Status;
 use nitride_support::binaries::Binaries;
 use nitride_support::owner::Deposit;
@@ -30,9 +31,14 @@ operations = ["release"]
 release-to = [{ uid = @UID@ }]
 "#;
 
-/// A world whose machine has a TPM, and is not yet known to the service. Nothing is started.
-fn prepared(key: &str) -> Result<(World, Swtpm)> {
+/// Where the tests' phases are measured.
+const PHASES_PCR: u8 = 12;
+
+/// A world whose machine has a TPM, and is not yet known to the service. Nothing is started. `boot` is
+/// vhsmd's table of that name, `register` that of nitride-quote's `[phases]`, where there is to be one.
+fn prepared(key: &str, boot: &str, register: Option<&str>) -> Result<(World, Swtpm)> {
     let mut plan = Plan::chain(KEYS);
+    boot.clone_into(&mut plan.vhsmd_tables);
     plan.tee = "tpm".to_owned();
     plan.resource_policy = plan
         .resource_policy
@@ -44,9 +50,17 @@ fn prepared(key: &str) -> Result<(World, Swtpm)> {
     let mut world = World::prepare(plan)?;
     let tpm = Swtpm::start(&world.folder)?;
     world.plan.quote_tables = format!(
-        "[tpm]\ntcti = \"{}\"\nkey = \"{key}\"\npcrs = [0, {PCR}]\nevent-log = \"omitted\"\n",
+        "[tpm]\ntcti = \"{}\"\nkey = \"{key}\"\npcrs = [0, 8, {PHASES_PCR}, {PCR}]\n\
+         event-log = \"omitted\"\n",
         tpm.tcti()
     );
+    if let Some(register) = register {
+        let tcti = tpm.tcti();
+        let table = format!(
+            "[phases]\nregister = \"{register}\"\ntcti = \"{tcti}\"\nrecord = \"@DIR@/phases\"\n"
+        );
+        world.plan.quote_tables.push_str(&table);
+    }
     Ok((world, tpm))
 }
 
@@ -110,20 +124,44 @@ fn enrolled(world: &World) -> Result<String> {
     Ok(String::from_utf8(pin.stdout)?)
 }
 
-/// PCRs 0 and 16 as nothing has measured into them: no firmware runs before swtpm.
-fn policy(pins: &str) -> String {
-    let zero = "00".repeat(32);
-    format!(
-        "version = 1\ndanger-accept-sample = false\ndanger-test-anchors = []\n[tpm]\n{pins}\
-         attestation-key-roots = []\nattestation-key-revocation = \"any\"\ninit-data = \"any\"\n\
-         event-log-pcrs = \"any\"\nrequires-coverage = [\"firmware\"]\n[[tpm.reference]]\n\
-         name = \"clean\"\npcrs = {{ 0 = \"{zero}\", {PCR} = \"{zero}\" }}\n\
-         covers = [\"firmware\"]\n"
-    )
+/// PCRs 0 and 16 as nothing has measured into them, since no firmware runs before swtpm, and what the
+/// test wants besides.
+struct Wanted {
+    init_data: &'static str,
+    pcrs: String,
 }
 
-fn start(world: &mut World, pins: &str) -> Result<()> {
-    world.folder.write("attestation.toml", policy(pins))?;
+impl Wanted {
+    fn nothing_more() -> Self {
+        Self {
+            init_data: "any",
+            pcrs: String::new(),
+        }
+    }
+
+    fn policy(&self, pins: &str) -> String {
+        let Self { init_data, pcrs } = self;
+        let zero = "00".repeat(32);
+        format!(
+            "version = 1\ndanger-accept-sample = false\ndanger-test-anchors = []\n[tpm]\n{pins}\
+             attestation-key-roots = []\nattestation-key-revocation = \"any\"\n\
+             init-data = \"{init_data}\"\nevent-log-pcrs = \"any\"\n\
+             requires-coverage = [\"firmware\"]\n[[tpm.reference]]\nname = \"clean\"\n\
+             pcrs = {{ 0 = \"{zero}\", {PCR} = \"{zero}\"{pcrs} }}\ncovers = [\"firmware\"]\n"
+        )
+    }
+}
+
+fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hashed = [0; 32];
+    hashed.copy_from_slice(digest(&SHA256, &parts.concat()).as_ref());
+    hashed
+}
+
+fn start(world: &mut World, pins: &str, wanted: &Wanted) -> Result<()> {
+    world
+        .folder
+        .write("attestation.toml", wanted.policy(pins))?;
     world.start_vhsmd()?;
     world.start_service()?;
     world.start_agent()?;
@@ -135,10 +173,10 @@ fn start(world: &mut World, pins: &str) -> Result<()> {
 #[test]
 fn an_enrolled_tpm_gets_its_secrets_until_something_else_is_started() -> Result<()> {
     for key in ["ec-p256", "rsa-2048"] {
-        let (mut world, tpm) = prepared(key)?;
+        let (mut world, tpm) = prepared(key, "", None)?;
         world.start_quote()?;
         let pins = enrolled(&world)?;
-        start(&mut world, &pins)?;
+        start(&mut world, &pins, &Wanted::nothing_more())?;
         let mut app = world.application()?;
         let released = app.release("app/secret", None)?;
         ensure!(&**released.secret == b"correct horse");
@@ -151,11 +189,102 @@ fn an_enrolled_tpm_gets_its_secrets_until_something_else_is_started() -> Result<
 
 #[test]
 fn a_tpm_that_is_not_enrolled_gets_nothing() -> Result<()> {
-    let (mut world, _tpm) = prepared("ec-p256")?;
+    let (mut world, _tpm) = prepared("ec-p256", "", None)?;
     world.start_quote()?;
     let other = format!("attestation-keys = [\"000b{}\"]\n", "00".repeat(32));
-    start(&mut world, &other)?;
+    start(&mut world, &other, &Wanted::nothing_more())?;
     let refused = outcome(world.application()?.release("app/secret", None))?;
     ensure!(refused != Status::Ok, "{refused:?}");
+    Ok(())
+}
+
+/// vhsmd again, with this in its configuration changed.
+fn restarted(world: &mut World, from: &str, to: &str) -> Result<()> {
+    drop(world.vhsmd.take());
+    let config = std::fs::read_to_string(world.path("vhsmd.toml"))?;
+    ensure!(config.contains(from), "{from:?} is not in {config}");
+    let config = config.replace(from, to);
+    world.folder.write("vhsmd.toml", config)?;
+    world.start_vhsmd()
+}
+
+#[test]
+fn a_phase_is_measured_once_and_evidence_says_which_it_is() -> Result<()> {
+    let boot = "[boot]\nphase = \"system\"\n";
+    let (mut world, _tpm) = prepared("ec-p256", boot, Some("pcr-12"))?;
+    world.start_quote()?;
+    let pins = enrolled(&world)?;
+    let phase = sha256(&[b"nitride-phase:", b"system"]);
+    let value = base16ct::lower::encode_string(&sha256(&[&[0; 32], &phase]));
+    let wanted = Wanted {
+        init_data: "any",
+        pcrs: format!(", {PHASES_PCR} = \"{value}\""),
+    };
+    start(&mut world, &pins, &wanted)?;
+    let released = world.application()?.release("app/secret", None)?;
+    ensure!(&**released.secret == b"correct horse");
+    // A vault that is started again is in its phase as before.
+    restarted(&mut world, "system", "system")?;
+    let released = world.application()?.release("app/second", None)?;
+    ensure!(&**released.secret == b"battery staple");
+    // What is for one phase is not for the next.
+    restarted(&mut world, "\"system\"", "\"later\"")?;
+    let refused = outcome(world.application()?.release("app/second", None))?;
+    ensure!(refused != Status::Ok, "{refused:?}");
+    // And there is no way back.
+    let refused = restarted(&mut world, "\"later\"", "\"system\"");
+    let refused = format!("{:#}", refused.err().context("it starts")?);
+    ensure!(refused.contains("begin the phase"), "{refused}");
+    Ok(())
+}
+
+#[test]
+fn a_phase_that_is_not_measured_does_not_begin() -> Result<()> {
+    let boot = "[boot]\nphase = \"system\"\n";
+    // Without a register, and with one that something else extends.
+    for register in [None, Some("pcr-12")] {
+        let (mut world, tpm) = prepared("ec-p256", boot, register)?;
+        world.start_quote()?;
+        if register.is_some() {
+            world.start_vhsmd()?;
+            drop(world.vhsmd.take());
+            tpm.extend_by(PHASES_PCR, &[7; 32])?;
+        }
+        let refused = world.start_vhsmd().err().context("it starts")?;
+        let refused = format!("{refused:#}");
+        ensure!(refused.contains("begin the phase"), "{refused}");
+    }
+    Ok(())
+}
+
+#[test]
+fn init_data_are_those_that_were_measured_or_nothing_is_given() -> Result<()> {
+    const BODY: &str = "version = \"0.1.0\"\nalgorithm = \"sha256\"\n[data]\nimage = \"a\"\n";
+    let boot = "[boot]\ninit-data = \"@DIR@/init-data.toml\"\n";
+    let (mut world, tpm) = prepared("ec-p256", boot, None)?;
+    world.folder.write("init-data.toml", BODY)?;
+    tpm.extend_by(8, &sha256(&[BODY.as_bytes()]))?;
+    world.start_quote()?;
+    let pins = enrolled(&world)?;
+    let wanted = Wanted {
+        init_data: "bound",
+        pcrs: String::new(),
+    };
+    start(&mut world, &pins, &wanted)?;
+    let released = world.application()?.release("app/secret", None)?;
+    ensure!(&**released.secret == b"correct horse");
+    let changed = BODY.replace("\"a\"", "\"b\"");
+    world.folder.write("init-data.toml", changed)?;
+    restarted(&mut world, "[boot]", "[boot]")?;
+    let refused = outcome(world.application()?.release("app/second", None))?;
+    ensure!(refused != Status::Ok, "{refused:?}");
+    // None are no better.
+    restarted(&mut world, "init-data =", "# init-data =")?;
+    let refused = outcome(world.application()?.release("app/second", None))?;
+    ensure!(refused != Status::Ok, "{refused:?}");
+    world.folder.write("init-data.toml", BODY)?;
+    restarted(&mut world, "# init-data =", "init-data =")?;
+    let released = world.application()?.release("app/second", None)?;
+    ensure!(&**released.secret == b"battery staple");
     Ok(())
 }

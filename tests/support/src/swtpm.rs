@@ -78,11 +78,19 @@ impl Swtpm {
     /// # Errors
     /// When the TPM refuses.
     pub fn extend(&self) -> Result<()> {
+        self.extend_by(PCR, &[7; 32])
+    }
+
+    /// Measures what has this SHA-256 into a PCR.
+    ///
+    /// # Errors
+    /// When the TPM refuses.
+    pub fn extend_by(&self, pcr: u8, digest: &[u8; 32]) -> Result<()> {
         // TPM2_PCR_Extend with an empty password, of one SHA-256 digest.
-        let mut command = vec![0x80, 0x02, 0, 0, 0, 0, 0, 0, 0x01, 0x82, 0, 0, 0, PCR];
+        let mut command = vec![0x80, 0x02, 0, 0, 0, 0, 0, 0, 0x01, 0x82, 0, 0, 0, pcr];
         command.extend([0, 0, 0, 9, 0x40, 0, 0, 9, 0, 0, 0, 0, 0]);
         command.extend([0, 0, 0, 1, 0, 0x0b]);
-        command.extend([7; 32]);
+        command.extend(digest);
         let len = u32::try_from(command.len())?.to_be_bytes();
         command[2..6].copy_from_slice(&len);
         let until = Instant::now() + Duration::from_secs(60);

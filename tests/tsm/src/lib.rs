@@ -21,6 +21,7 @@ pub mod machine;
 mod mounted;
 pub mod nvml;
 pub mod provider;
+pub mod registers;
 
 pub use fault::Fault;
 pub use mounted::Tsm;

@@ -1,5 +1,5 @@
 use crate::audit::{FolderError, Unaudited};
-use crate::config::{Config, ConfigError, load_policy};
+use crate::config::{Boot, Config, ConfigError, load_policy};
 use crate::event::Event;
 use crate::executable::ProgramReader;
 use crate::log_budget::LogBudget;
@@ -56,6 +56,8 @@ pub(crate) struct Daemon {
     pub(crate) recipients: Vec<Recipient>,
     /// What brings keys back after a reboot, where there is one.
     pub(crate) seal: Option<Seal>,
+    /// As JSON, where there are any.
+    pub(crate) init_data: Option<String>,
     /// As it was at the start.
     pub(crate) config: Config,
     /// Where units are found; `None` where there is no cgroup2.
@@ -126,6 +128,8 @@ impl Daemon {
             true => Some(ProgramReader::start().map_err(PolicyError::Programs)?),
             false => None,
         };
+        let boot = config.boot.as_ref();
+        let init_data = boot.map_or(Ok(None), Boot::read_init_data)?;
         let limits = &config.limits;
         let quota = Quota::new(Ceilings {
             connections: limits.connections,
@@ -157,6 +161,7 @@ impl Daemon {
                 .seal
                 .as_ref()
                 .map(|seal| Seal::new(&config, seal, credentials_folder())),
+            init_data,
             config,
             log_budget: LogBudget::default(),
             config_path,

@@ -25,6 +25,7 @@ mod log;
 mod log_budget;
 mod manager;
 mod metrics;
+mod phase;
 mod quote;
 mod randomness;
 mod refusals;
@@ -105,6 +106,8 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(text) = confined.warning() {
         Event::Warning { text }.emit();
     }
+    // Before a key of an earlier phase is there, or one is opened that is sealed to this one.
+    phase::begin(&daemon.config).context("begin the phase of [boot]")?;
     // A record that is dropped from here on is a key that is gone, and be it one that a file did not
     // bring to its end; a start that failed before loses none.
     nitride_secmem::keep_dropped_records(false);

@@ -29,6 +29,13 @@ pub struct InitData {
     pub body: String,
 }
 
+impl InitData {
+    /// Compact JSON.
+    pub fn to_json(&self) -> String {
+        super::write(self)
+    }
+}
+
 /// The challenge's nonce and the public key of this round.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

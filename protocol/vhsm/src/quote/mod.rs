@@ -3,6 +3,7 @@
 pub mod counter;
 pub mod evidence;
 pub mod forget;
+pub mod phase;
 pub mod platform_key;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use std::fmt;
 pub use counter::{CounterReply, CounterRequest};
 pub use evidence::{EvidenceReply, EvidenceRequest};
 pub use forget::ForgetRequest;
+pub use phase::{PhaseReply, PhaseRequest};
 pub use platform_key::{PlatformKeyReply, PlatformKeyRequest};
 
 /// An operation of the quote socket, under its number on the wire.
@@ -24,15 +26,18 @@ pub enum QuoteOperation {
     Counter = 3,
     /// Remove the platform's counter.
     Forget = 4,
+    /// Measure a phase of the boot.
+    Phase = 5,
 }
 
 impl QuoteOperation {
     /// Every operation.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Evidence,
         Self::PlatformKey,
         Self::Counter,
         Self::Forget,
+        Self::Phase,
     ];
 
     /// The operation's verb.
@@ -42,6 +47,7 @@ impl QuoteOperation {
             Self::PlatformKey => "platform-key",
             Self::Counter => "counter",
             Self::Forget => "forget",
+            Self::Phase => "phase",
         }
     }
 

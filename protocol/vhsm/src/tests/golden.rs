@@ -321,4 +321,7 @@ golden! {
     forget_is_golden, "forget", QuoteOperation::Forget,
         ForgetRequest { platform: "tpm", params: b"params" },
         Empty;
+    phase_is_golden, "phase", QuoteOperation::Phase,
+        PhaseRequest { name: "initrd" },
+        PhaseReply { is_new: true };
 }

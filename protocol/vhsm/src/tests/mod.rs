@@ -94,6 +94,7 @@ shapes! {
     "platform-key" => quote::PlatformKeyRequest<'_>, quote::PlatformKeyReply<'_>;
     "counter" => quote::CounterRequest<'_>, quote::CounterReply;
     "forget" => quote::ForgetRequest<'_>, crate::Empty;
+    "phase" => quote::PhaseRequest<'_>, quote::PhaseReply;
 }
 
 /// The text of a file of this crate.

@@ -380,6 +380,8 @@ fn every_message_round_trips(parts: &Parts) {
         },
     );
     round_trips("forget-reply", &Empty);
+    round_trips("phase", &PhaseRequest { name: line });
+    round_trips("phase-reply", &PhaseReply { is_new: flag });
 }
 
 /// Decodes, and holds the decoder against the CDDL: what one accepts the other accepts.

@@ -1,4 +1,5 @@
 use super::audit::{AuditSettings, RawAudit};
+use super::boot::{Boot, RawBoot};
 use super::disk_key::{DiskKey, RawDiskKey, duration};
 use super::limits::{Limits, RawLimits};
 use super::metrics::{MetricsSettings, RawMetrics};
@@ -48,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) recipients: Vec<RecipientFile>,
     /// What brings keys back after a reboot; without it nothing does.
     pub(crate) seal: Option<SealSettings>,
+    /// What evidence says of this boot.
+    pub(crate) boot: Option<Boot>,
 }
 
 /// Where evidence comes from.
@@ -55,11 +58,11 @@ pub(crate) struct Config {
 pub(crate) struct Evidence {
     /// The TEE, as the KBS protocol names it. `sample` proves nothing.
     pub(crate) tee: String,
+    /// The devices beside the machine, as the KBS protocol names them.
+    pub(crate) devices: Option<String>,
     /// nitride-quote's socket.
     pub(crate) quote_socket: PathBuf,
     /// Longest that making evidence may take.
-    /// The devices beside the machine, as the KBS protocol names them.
-    pub(crate) devices: Option<String>,
     pub(crate) timeout: Duration,
 }
 
@@ -107,6 +110,7 @@ struct RawConfig {
     #[serde(default)]
     backup_recipient: Vec<RawRecipient>,
     seal: Option<RawSeal>,
+    boot: Option<Spanned<RawBoot>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -131,11 +135,11 @@ enum RawBacking {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawEvidence {
     tee: Spanned<String>,
+    devices: Option<Spanned<String>>,
     quote_socket: PathBuf,
     #[serde(default)]
     danger_simulated: bool,
     timeout: Option<Spanned<String>>,
-    devices: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -229,6 +233,10 @@ impl Config {
                 .seal
                 .map(|raw| raw.validate(document, has_helper))
                 .transpose()?,
+            boot: raw
+                .boot
+                .map(|raw| RawBoot::validate(raw, document, has_helper))
+                .transpose()?,
         };
         Ok(config)
     }
@@ -302,14 +310,6 @@ fn evidence(document: &Document, raw: Spanned<RawEvidence>) -> Result<Evidence, 
             "remove danger-simulated",
         ));
     }
-    let timeout_ms = match &raw.timeout {
-        None => 10_000,
-        Some(text) => duration(document, text)?,
-    };
-    Ok(Evidence {
-        tee: raw.tee.into_inner(),
-        quote_socket: raw.quote_socket,
-        timeout: Duration::from_millis(timeout_ms),
     if let Some(devices) = raw
         .devices
         .as_ref()
@@ -321,13 +321,21 @@ fn evidence(document: &Document, raw: Spanned<RawEvidence>) -> Result<Evidence, 
             "write \"nvidia\", or leave the line out where there are none",
         ));
     }
+    let timeout_ms = match &raw.timeout {
+        None => 10_000,
+        Some(text) => duration(document, text)?,
+    };
+    Ok(Evidence {
+        tee: raw.tee.into_inner(),
+        devices: raw.devices.map(Spanned::into_inner),
+        quote_socket: raw.quote_socket,
+        timeout: Duration::from_millis(timeout_ms),
     })
 }
 
 fn agent(
     document: &Document,
     accounts: &mut Accounts,
-        devices: raw.devices.map(Spanned::into_inner),
     raw: Spanned<RawAgent>,
 ) -> Result<AgentPeer, ConfigError> {
     let span = raw.span();

@@ -58,6 +58,7 @@ const DISK_KEY: Place = Table("disk-key");
 const SIGNER: Place = Table("signer");
 const RECIPIENT: Place = Table("backup-recipient");
 const SEAL: Place = Table("seal");
+const BOOT: Place = Table("boot");
 const RULE: Place = Policy("rule");
 const KEY: Place = Policy("key");
 const GATE: Place = Policy("gate");
@@ -83,10 +84,13 @@ pub(crate) const KEYS: &[ConfigKey] = &[
     key(ARENA, "backing", "\"best\" takes memfd_secret where the kernel has it; \"locked-only\" never does. \"best\" if left out"),
     table(Top, "evidence", "where evidence comes from; without it nothing is provisioned and no gate opens"),
     key(EVIDENCE, "tee", "the TEE as the KBS protocol names it, as \"snp\"; required"),
-    key(EVIDENCE, "quote-socket", "path of nitride-quote's socket; required"),
     key(EVIDENCE, "devices", "\"nvidia\": those of nitride-quote's [gpu] are asked for too, and bound by the machine's evidence; without it there are none"),
+    key(EVIDENCE, "quote-socket", "path of nitride-quote's socket; required"),
     key(EVIDENCE, "danger-simulated", "true says that tee = \"sample\" is meant, which proves nothing"),
     key(EVIDENCE, "timeout", "longest that making evidence may take; \"10s\" if left out"),
+    table(Top, "boot", "what evidence says of this boot; without it nothing more than what was started. Fixed until a restart"),
+    key(BOOT, "phase", "the phase of the boot that begins with this process, as \"initrd\": nitride-quote measures it, once, before any key can be had, and where it cannot, vhsmd does not start. Without it none begins"),
+    key(BOOT, "init-data", "file of the init-data that the machine was started with, sent with each round; without it none are"),
     table(Top, "agent", "who the agent is; without it nobody is"),
     key(AGENT, "uid", "its user by number"),
     key(AGENT, "user", "its user by name; one of the two"),

@@ -9,6 +9,7 @@
 //! An error names the file, the line, the reason and the remedy. Nothing has a default that allows.
 
 mod audit;
+mod boot;
 mod disk_key;
 mod document;
 mod file;
@@ -31,6 +32,7 @@ mod tests;
 mod time;
 
 pub(crate) use audit::{AuditSettings, WhenFull};
+pub(crate) use boot::Boot;
 pub(crate) use disk_key::DiskKey;
 pub(crate) use document::{ConfigError, Document};
 pub(crate) use file::{AgentPeer, Config, Evidence};

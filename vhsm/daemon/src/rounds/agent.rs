@@ -303,7 +303,7 @@ impl AgentSession {
                     tee_pubkey: &made.tee_pubkey_jwk,
                     primary_evidence: &evidence.primary,
                     additional_evidence: &evidence.additional,
-                    init_data: None,
+                    init_data: self.daemon.init_data.as_deref(),
                 };
                 self.send(&reply(made.id, &evidence)).await
             }
