@@ -4,7 +4,7 @@
 //!  firmware ─▶ firmware (table at its end) ─┬─▶ snp: launch digest (+ kernel hashes, vCPU states)
 //!                                           └─▶ tdx: MRTD
 //!  kernel, initrd, command line ─▶ pe ─────────▶ tdx: RTMR1, RTMR2 (QEMU's direct boot)
-//!  unified kernel image ─▶ pe ─────────────────▶ uki: PCR 4, PCR 11 (firmware starts systemd-stub)
+//!  unified kernel image ─▶ pe ─────────────────▶ uki: PCRs 2, 4, 11 (firmware starts systemd-stub)
 //! ```
 //!
 //! Principles:

@@ -1,9 +1,9 @@
 //! PE images: the digest that firmware measures when it loads one, and its sections.
 //!
 //! The digest is Authenticode's (Microsoft, "Windows Authenticode Portable Executable Signature
-//! Format") as edk2's `DxeTpm2MeasureBootLib` computes it: the file but for its checksum, the
-//! directory's entry for certificates and the certificates. Programs that sign pad a file to whole
-//! eight bytes; the firmware does not, and neither does this.
+//! Format", "Calculating the PE Image Hash") as edk2's `DxeTpm2MeasureBootLib` computes it: the file
+//! but for its checksum, the directory's entry for certificates and the certificates. Programs that
+//! sign pad a file to whole eight bytes; the firmware does not, and neither does this.
 
 use crate::little_endian::{array_at, slice_at, u16_at, u32_at, usize_at};
 use sha2::Digest;

@@ -31,7 +31,7 @@ pub struct SnpLaunch<'a> {
     pub vcpu_type: VcpuType,
     /// How many there are.
     pub vcpus: u32,
-    /// SEV_FEATURES of each (AMD 24593, "VMSA"): bit 0 is always set.
+    /// SEV_FEATURES of each (AMD 24593, table B-4): bit 0 is always set.
     pub guest_features: u64,
 }
 

@@ -13,7 +13,7 @@ pub(crate) enum MeasureVerb {
     Snp(MeasureSnp),
     /// TDX: MRTD of OVMF and, where QEMU boots a kernel directly, RTMR1 and RTMR2
     Tdx(MeasureTdx),
-    /// A TPM's PCRs 4, 11, 12 and 13, where firmware boots a unified kernel image
+    /// A TPM's PCRs 2, 4, 8, 11, 12 and 13, where firmware boots a unified kernel image
     Uki(MeasureUki),
 }
 

@@ -1,5 +1,5 @@
 //! The digest itself: each page adds the digest of a record that has the digest before it, the
-//! page's digest, type and address (AMD 56860, "Page Information").
+//! page's digest, type and address (AMD 56860, 8.17.2, "PAGE_INFO").
 
 use crate::digest::{Digest384, sha384};
 use crate::firmware::PAGE_LEN;

@@ -1,5 +1,5 @@
 //! What OVMF says about itself: pages that the hypervisor adds (edk2,
-//! `OvmfPkg/ResetVector/X64/OvmfSevMetadata.asm`), the place of the hashes, and where processors
+//! `OvmfPkg/ResetVector/X64/OvmfSevMetadata.nasm.inc`), the place of the hashes, and where processors
 //! other than the first start.
 
 use super::SnpFault;

@@ -1,5 +1,5 @@
 //! The first state of each virtual processor (VMSA), which the hypervisor writes and which is
-//! measured. Offsets are AMD 24593's ("VMCB State Save Area, SEV-ES and SEV-SNP"), values those
+//! measured. Offsets are AMD 24593's (appendix B, table B-4, "VMSA Layout"), values those
 //! after a reset as each hypervisor writes them.
 
 use super::launch_digest::LaunchDigest;

@@ -1,5 +1,10 @@
 //! RTMR1 and RTMR2 of a direct boot: the events of PCRs 2 to 6 go to RTMR1, those of PCRs 8 to 15
-//! to RTMR2 (UEFI, "Confidential Computing", "Virtual Platform CC Event Log").
+//! to RTMR2 (UEFI 2.10, 38.4.1, "Intel Trust Domain Extension").
+//!
+//! Their order is edk2's: `X86QemuLoadImageLib` and `GenericQemuLoadImageLib` load the image before
+//! they signal that the firmware is ready to boot, at which `OvmfPkg/Tcg/TdTcg2Dxe` measures its word
+//! and one separator. What the kernel measures is in its `efi-stub-helper.c`: `efi_convert_cmdline`,
+//! then `efi_load_initrd`. `tests/vm/measured` holds both to a boot under a TPM.
 
 use super::TdxFault;
 use crate::digest::{Register384, sha384};
@@ -29,9 +34,9 @@ pub struct DirectBoot<'a> {
 /// Where the firmware writes `initrd=initrd` where QEMU is given an initrd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InitrdArgument {
-    /// After the command line and a blank: edk2 up to 2024.
+    /// After the command line and a blank: edk2 before edk2-stable202508.
     After,
-    /// Before the command line and a blank: edk2 of 2025.
+    /// Before the command line and a blank: edk2-stable202508 and later.
     Before,
     /// Nowhere.
     Nowhere,
@@ -66,7 +71,10 @@ pub fn direct_boot(boot: &DirectBoot<'_>) -> Result<Rtmrs, TdxFault> {
     }
     // The stub measures its load options first, then the initrd, which an empty file is none of.
     let mut rtmr2 = Register384::ZERO;
-    rtmr2.extend(&sha384(&load_options(boot)?));
+    let options = load_options(boot)?;
+    if !options.is_empty() {
+        rtmr2.extend(&sha384(&options));
+    }
     if let Some(initrd) = boot.initrd.filter(|initrd| !initrd.is_empty()) {
         rtmr2.extend(&sha384(initrd));
     }
@@ -76,7 +84,8 @@ pub fn direct_boot(boot: &DirectBoot<'_>) -> Result<Rtmrs, TdxFault> {
     })
 }
 
-/// The command line as the kernel's stub gets it: UTF-16 in little-endian order, with its NUL.
+/// The command line as the kernel's stub gets it: UTF-16 in little-endian order, with its NUL. None at
+/// all where there is nothing to say.
 fn load_options(boot: &DirectBoot<'_>) -> Result<Vec<u8>, TdxFault> {
     let line = boot.command_line;
     if line.contains('\0') {
@@ -91,6 +100,9 @@ fn load_options(boot: &DirectBoot<'_>) -> Result<Vec<u8>, TdxFault> {
         InitrdArgument::Before if has_initrd => format!("{INITRD_ARGUMENT} {line}"),
         _ => line.to_owned(),
     };
+    if whole.is_empty() {
+        return Ok(Vec::new());
+    }
     let units = whole.encode_utf16().chain([0]);
     Ok(units.flat_map(u16::to_le_bytes).collect())
 }

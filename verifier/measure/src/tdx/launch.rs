@@ -1,6 +1,8 @@
-//! MRTD: what the TDX module measures while a trust domain is built (Intel, "TDX Module
-//! Specification", TDH.MEM.PAGE.ADD and TDH.MR.EXTEND): each page's address as it is added, and its
-//! contents in chunks where the descriptor wants them measured.
+//! MRTD: what the TDX module measures while a trust domain is built (Intel 348549, "TDX Module Base
+//! Architecture Specification", "MRTD: Build-Time Measurement Register"; 348551, its ABI, TDH.MEM.PAGE.ADD
+//! and TDH.MR.EXTEND): each page's address as it is added, and its contents in chunks where the
+//! descriptor wants them measured. QEMU's `target/i386/kvm/tdx.c` goes by the descriptor's order, and
+//! asks KVM for one section at a time.
 
 use super::TdxFault;
 use super::metadata::{Section, sections};

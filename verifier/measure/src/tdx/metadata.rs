@@ -1,5 +1,5 @@
-//! The descriptor of a trust domain's virtual firmware (Intel, "TDX Virtual Firmware Design Guide",
-//! TDVF descriptor; QEMU's `hw/i386/tdvf.c` reads the same).
+//! The descriptor of a trust domain's virtual firmware (Intel 344991, "TDX Virtual Firmware Design
+//! Guide", "TDVF Metadata"; edk2, `OvmfPkg/ResetVector/X64/IntelTdxMetadata.nasm.inc`; QEMU's `hw/i386/tdvf.c` reads the same).
 
 use super::TdxFault;
 use crate::firmware::{Firmware, Guid, guid};

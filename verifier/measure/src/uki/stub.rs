@@ -3,7 +3,8 @@
 use super::{UkiFault, only};
 use crate::pe::PeImage;
 
-/// In the order of measuring, whatever the order in the file; since which version.
+/// In the order of measuring, whatever the order in the file (systemd's `unified_sections`); since
+/// which version. A signature for PCR 11 (`.pcrsig`) cannot be in it.
 const MEASURED: &[(&str, u32)] = &[
     (".linux", 252),
     (".osrel", 252),

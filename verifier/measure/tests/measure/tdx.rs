@@ -127,6 +127,19 @@ fn a_direct_boot_measures_line_then_initrd() {
     let without = direct_boot(&without).unwrap();
     assert_eq!(hex(&without.rtmr2), extended(&[&wide("quiet\0")]));
     assert_eq!(with.rtmr1, without.rtmr1);
+    // The firmware then hands over no options, and the kernel measures none.
+    let nothing = DirectBoot {
+        command_line: "",
+        ..boot(&image)
+    };
+    let with = direct_boot(&nothing).unwrap();
+    let line = wide("initrd=initrd \0");
+    assert_eq!(hex(&with.rtmr2), extended(&[&line, b"cpio"]));
+    let nothing = DirectBoot {
+        initrd: None,
+        ..nothing
+    };
+    assert_eq!(direct_boot(&nothing).unwrap().rtmr2, [0; 48]);
 }
 
 #[test]
