@@ -1,4 +1,8 @@
 //! Fetching from a stand-in for the vendors' services, and judging by what was fetched.
+#![expect(
+    clippy::expect_used,
+    reason = "test code; a stand-in that cannot be made has no other way to say so"
+)]
 
 use base64ct::{Base64, Encoding};
 use nitride_collateral::{
@@ -266,6 +270,14 @@ fn nothing_that_does_not_hold_replaces_anything() {
     let mut spoilt = milan.vcek.clone();
     *spoilt.last_mut().expect("not empty") ^= 1;
     let ask = milan.vector.collateral.ask.clone().expect("an ASK");
+    let ark = pem(&milan.vector.collateral.ark);
+    let asvk = Draft::vlek().build().collateral.asvk.expect("an ASVK");
+    let mut unsigned = Draft::good();
+    unsigned.chain.intermediate.spoil_signature = true;
+    let unsigned = unsigned.build().collateral.ask.expect("an ASK");
+    let mut stale = Draft::good();
+    stale.chain.crl.as_mut().expect("a list").next_update = "261102000000Z";
+    let stale = stale.build().collateral.crl.expect("a list");
     for (path, body, word) in [
         ("/vcek/v1/Milan/cert_chain", b"<html>".to_vec(), "neither"),
         (
@@ -273,6 +285,17 @@ fn nothing_that_does_not_hold_replaces_anything() {
             pem(&ask).into_bytes(),
             "no ARK-Milan",
         ),
+        (
+            "/vcek/v1/Milan/cert_chain",
+            [pem(&asvk), ark.clone()].concat().into_bytes(),
+            "not of this chain",
+        ),
+        (
+            "/vcek/v1/Milan/cert_chain",
+            [pem(&unsigned), ark].concat().into_bytes(),
+            "not AMD's",
+        ),
+        ("/vcek/v1/Milan/crl", stale, "dates do not include now"),
         ("/vcek/v1/Milan/crl", b"garbage".to_vec(), "not of its form"),
         ("/vcek/v1/Milan/crl", garbled, "not AMD's"),
         (vcek_at.as_str(), ask.clone(), "another chip or TCB"),
@@ -296,6 +319,53 @@ fn nothing_that_does_not_hold_replaces_anything() {
     let mut fetch = place.fetch(&stand_in, now_secs, Vec::new());
     let told = run(fetch.amd(&other.wanted)).expect_err("no root of AMD's");
     assert!(told.to_string().contains("none of AMD's"), "{told}");
+
+    // A root is pinned by its digest, and has to hold all the same.
+    let mut unsigned = Draft::good();
+    unsigned.chain.root.spoil_signature = true;
+    let unsigned = Milan::of(&unsigned);
+    unsigned.published_at(&stand_in);
+    let mut fetch = place.fetch(&stand_in, now_secs, unsigned.anchors());
+    let told = run(fetch.amd(&unsigned.wanted)).expect_err("nobody signed the root");
+    assert!(told.to_string().contains("not AMD's"), "{told}");
+}
+
+#[test]
+fn only_a_chips_own_key_is_asked_for_and_only_of_its_product() {
+    let milan = Milan::of(&Draft::good());
+    let now_secs = milan.vector.now_secs;
+    let other_kind: fn(&mut VekId) = |id| id.signing_key = SigningKey::Vlek;
+    let other_product: fn(&mut VekId) = |id| id.product = SnpProduct::Genoa;
+    for change in [other_kind, other_product] {
+        let (stand_in, place) = (StandIn::start(), Place::make());
+        milan.published_at(&stand_in);
+        let mut wanted = milan.wanted.clone();
+        change(&mut wanted.vceks[0]);
+        let mut fetch = place.fetch(&stand_in, now_secs, milan.anchors());
+        let told = run(fetch.amd(&wanted)).expect_err("no chip of Milan's");
+        assert!(
+            told.to_string().contains("no chip of this product"),
+            "{told}"
+        );
+        assert_eq!(stand_in.asked().len(), 2, "chain and list");
+    }
+}
+
+#[test]
+fn a_list_that_has_run_out_is_asked_for_however_young_it_is() {
+    let mut short = Draft::good();
+    short.chain.crl.as_mut().expect("a list").next_update = "261122000100Z";
+    let short = Milan::of(&short);
+    let now_secs = short.vector.now_secs;
+    let (stand_in, place) = (StandIn::start(), Place::make());
+    short.published_at(&stand_in);
+    for (now_secs, asked) in [(now_secs, 3), (now_secs + 120, 1)] {
+        let mut fetch = place.fetch(&stand_in, now_secs, short.anchors());
+        run(fetch.amd(&short.wanted)).expect("all of it is there");
+        assert_eq!(stand_in.asked().len(), asked);
+        let next = Draft::good().build().collateral.crl.expect("a list");
+        stand_in.has("/vcek/v1/Milan/crl", "", &next);
+    }
 }
 
 #[test]

@@ -355,7 +355,7 @@ fn a_policy_says_what_it_cannot_do_without() {
             ..Collateral::default()
         })
     };
-    assert_eq!(missing(&[vector.collateral.clone()]), None);
+    assert_eq!(missing(std::slice::from_ref(&vector.collateral)), None);
     let mut without = vector.collateral.clone();
     without.crl = None;
     for published in [&[without][..], &[]] {
@@ -423,6 +423,25 @@ fn a_key_of_the_other_kind_is_not_taken_for_the_reports() {
         }
     }
     assert!(Veks::of([chips.build().collateral.ark]).is_err());
+}
+
+#[test]
+fn a_key_of_another_tcb_is_not_taken_for_the_reports() {
+    let vcek_of = |draft: &Draft| draft.build().allegation.certificates.vcek;
+    let good = Draft::good();
+    for at in [0, 1, 6, 7] {
+        let mut other = Draft::good();
+        other.report.reported_tcb[at] ^= 1;
+        other.chain = nitride_vectors::snp::ChainDraft::vcek(SnpProduct::Milan, &other.report);
+        for keys in [[&good, &other], [&other, &good]] {
+            let mut vector = good.build();
+            vector.allegation.certificates.vcek = None;
+            let keys = keys.map(|draft| vcek_of(draft).expect("a key"));
+            vector.collateral.veks = Veks::of(keys).expect("two keys");
+            let verdict = vector.judge().expect("its key is there");
+            assert_eq!(verdict.failures().count(), 0);
+        }
+    }
 }
 
 #[test]
