@@ -122,7 +122,7 @@ fn paravisor(paths: &KernelPaths) -> Finding {
         Err(reason) => (None, reason),
     };
     Finding {
-        interface: format!("the TPM at {}", paths.tpm),
+        interface: format!("a paravisor's report in the TPM at {}", paths.tpm),
         tee,
         reason,
     }
@@ -135,7 +135,7 @@ fn googles_keys(paths: &KernelPaths) -> Finding {
         Err(reason) => (None, reason),
     };
     Finding {
-        interface: format!("the TPM at {}", paths.tpm),
+        interface: format!("Google's keys in the TPM at {}", paths.tpm),
         tee,
         reason,
     }
