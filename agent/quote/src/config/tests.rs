@@ -3,7 +3,7 @@ use nitride_evidence::az::{AzureHardware, AzureSettings, UserData};
 use nitride_evidence::gpu::GpuSettings;
 use nitride_evidence::seal::{TcbVersion, TpmSettings};
 use nitride_evidence::tpm::{QuoteKey, TpmQuoteSettings};
-use nitride_evidence::{EventLog, Settings, SnpInterface, SnpSettings, TdxSettings, Tee};
+use nitride_evidence::{EventLog, Settings, SnpInterface, SnpSettings, TdxSettings};
 use std::io::Write;
 
 const GOOD: &str = r#"
@@ -93,6 +93,11 @@ fn a_real_tee_needs_no_simulation() {
     assert_eq!(config.source, Source::Tee(settings));
 }
 
+fn azure(hardware: AzureHardware, tcti: &str, user_data: UserData, socket: &str) -> Settings {
+    let settings = AzureSettings::new(hardware, tcti, user_data, socket.into());
+    Settings::Azure(settings.unwrap())
+}
+
 fn settings(text: &str) -> Settings {
     let config = Config::parse(&format!("{text}\n[caller]\nuid = 1\n"));
     match config
@@ -156,7 +161,24 @@ fn a_tee_has_settings_of_its_own() {
     );
     assert_eq!(
         settings("tee = \"az-snp-vtpm\""),
-        Settings::Other(Tee::AzSnpVtpm)
+        azure(
+            AzureHardware::Snp,
+            "device:/dev/tpmrm0",
+            UserData::Bound,
+            "/run/nitride/imds.sock"
+        )
+    );
+    assert_eq!(
+        settings(
+            "tee = \"az-tdx-vtpm\"\n[azure]\ntcti = \"device:/dev/tpm1\"\n\
+             user-data = \"as-it-is\"\nmetadata-socket = \"/run/a\""
+        ),
+        azure(
+            AzureHardware::Tdx,
+            "device:/dev/tpm1",
+            UserData::AsItIs,
+            "/run/a"
+        )
     );
 }
 
@@ -192,6 +214,30 @@ fn a_fault_of_the_tees_settings_is_named_with_its_line() {
         (
             "tee = \"tpm\"\n[tpm]\nauthorities = [\"a\"]",
             "3: the path is relative",
+        ),
+        (
+            "tee = \"tpm\"\n[azure]",
+            "2: [azure] has no meaning with `tee = \"tpm\"`",
+        ),
+        (
+            "tee = \"az-snp-vtpm\"\n[tpm]",
+            "2: [tpm] has no meaning with `tee = \"az-snp-vtpm\"`",
+        ),
+        (
+            "tee = \"az-snp-vtpm\"\n[azure]\nuser-data = true",
+            "3: invalid type",
+        ),
+        (
+            "tee = \"az-snp-vtpm\"\n[azure]\nuser-data = \"any\"",
+            "3: no such choice",
+        ),
+        (
+            "tee = \"az-tdx-vtpm\"\n[azure]\nmetadata-socket = \"a\"",
+            "3: the path is relative",
+        ),
+        (
+            "tee = \"az-tdx-vtpm\"\n[azure]\ntcti = \"tpm\"",
+            "3: the TCTI is none",
         ),
         (
             "tee = \"tdx\"\n[tdx]\nevent-log = \"yes\"",
