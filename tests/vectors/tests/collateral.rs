@@ -1,4 +1,5 @@
 //! Fetching from a stand-in for the vendors' services, and judging by what was fetched.
+#![forbid(unsafe_code)]
 #![expect(
     clippy::expect_used,
     reason = "test code; a stand-in that cannot be made has no other way to say so"

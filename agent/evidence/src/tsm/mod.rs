@@ -78,15 +78,16 @@ impl Reports {
         wanted: Wanted<'_>,
         mut wait: impl FnMut(),
     ) -> Result<Blobs, TsmError> {
-        for pause_ms in PAUSES_MS {
+        let mut pauses_ms = PAUSES_MS.into_iter();
+        loop {
             wait();
-            match self.ask_once(wanted) {
-                Err(error) if error.is_passing() => sleep(Duration::from_millis(pause_ms)),
-                settled => return settled,
+            match (self.ask_once(wanted), pauses_ms.next()) {
+                (Err(error), Some(pause_ms)) if error.is_passing() => {
+                    sleep(Duration::from_millis(pause_ms));
+                }
+                (settled, _) => return settled,
             }
         }
-        wait();
-        self.ask_once(wanted)
     }
 
     fn ask_once(&self, wanted: Wanted<'_>) -> Result<Blobs, TsmError> {

@@ -38,13 +38,27 @@ fn the_manuals_examples_are_understood() -> Result<()> {
         let Some(words) = line.strip_prefix("nitride-verify ") else {
             continue;
         };
-        let words: Vec<&str> = words.split_whitespace().collect();
+        let words = words_of(words);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let said = run(&words)?;
         assert_eq!(said.code, Some(2), "{said:?}");
         assert!(said.err.contains("cannot be read"), "{line}: {said:?}");
         tried.push(words[0].to_owned());
     }
     tried.dedup();
-    assert_eq!(tried, ["snp", "tdx", "gpu", "kbs", "policy"]);
+    assert_eq!(tried, ["snp", "tdx", "gpu", "kbs", "policy", "measure"]);
     Ok(())
+}
+
+/// As a shell takes them: a word in double quotes is one.
+fn words_of(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (at, part) in line.split('"').enumerate() {
+        if at % 2 == 1 {
+            words.push(part.to_owned());
+        } else {
+            words.extend(part.split_whitespace().map(str::to_owned));
+        }
+    }
+    words
 }
