@@ -382,5 +382,5 @@ fn devices_are_beside_any_machine() {
         let refused = parse(table).unwrap_err().fault;
         assert!(refused.contains(fault), "{table}: {refused}");
     }
-    assert!(refused("tee = \"nvidia\"").contains("no such TEE"));
+    assert!(refused("tee = \"nvidia\"\n[caller]\nuid = 1\n").contains("no such TEE"));
 }
