@@ -196,15 +196,18 @@ fn connections_are_bounded_and_their_seats_come_back() {
 fn a_configured_tee_that_is_missing_ends_the_helper() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("quote.toml");
-    std::fs::write(&config, "tee = \"snp\"\n[caller]\nuid = 0\n").unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_nitride-quote"))
-        .arg("--config")
-        .arg(&config)
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let log = String::from_utf8(output.stderr).unwrap();
-    assert!(log.contains("cannot open the snp collector"), "{log}");
+    for tee in ["snp", "tdx", "az-snp-vtpm", "az-tdx-vtpm"] {
+        std::fs::write(&config, format!("tee = \"{tee}\"\n[caller]\nuid = 0\n")).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_nitride-quote"))
+            .arg("--config")
+            .arg(&config)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let log = String::from_utf8(output.stderr).unwrap();
+        let told = format!("cannot open the {tee} collector");
+        assert!(log.contains(&told), "{log}");
+    }
 }
 
 #[test]
