@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::copy::HeaderCopy;
-use crate::luks2::tests::any_volume;
+use crate::luks2::tests::{any_volume, rewritten};
 use crate::luks2::{Kdf, Standing};
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -133,13 +133,33 @@ fn headers_that_cryptsetup_makes_otherwise_are_named() {
         refused(&["--cipher", "aes-cbc-essiv:sha256"]),
         Some("cipher")
     );
-    let null = ["--cipher", "cipher_null-ecb", "--key-size", "256"];
-    assert_eq!(refused(&null), Some("null-cipher"));
-    assert_eq!(
-        refused(&["--keyslot-cipher", "aes-cbc-plain64"]),
-        Some("cipher")
-    );
+    let slot = [
+        "--keyslot-cipher",
+        "aes-cbc-plain64",
+        "--keyslot-key-size",
+        "256",
+    ];
+    assert_eq!(refused(&slot), Some("cipher"));
     assert_eq!(refused(&["--hash", "sha1"]), Some("split"));
+}
+
+#[test]
+fn a_header_that_cryptsetup_takes_and_that_writes_in_the_clear_is_refused() {
+    let (_folder, device) = volume(b"first", &[]);
+    let changed = rewritten(
+        &fs::read(&device).unwrap(),
+        r#""iv_tweak":"0","encryption":"aes-xts-plain64""#,
+        r#""iv_tweak":"0","encryption":"cipher_null-ecb""#,
+    );
+    let file = OpenOptions::new().write(true).open(&device).unwrap();
+    file.write_all_at(&changed, 0).unwrap();
+    let mut arguments = words(&["--test-passphrase", "--key-file", "-"]);
+    arguments.push((&device).into());
+    // The right passphrase, to which the host has changed the meaning.
+    let ended = real().call("open", &arguments, &passphrase(b"first"), &[]);
+    assert!(matches!(ended.unwrap(), Ended::Done));
+    let refused = HeaderCopy::take(&device).and_then(|copy| copy.check(&any_volume()));
+    assert_eq!(refused.unwrap_err().fault().unwrap().name(), "null-cipher");
 }
 
 #[test]

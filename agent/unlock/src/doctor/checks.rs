@@ -158,7 +158,7 @@ fn initrd_is_listed(facts: &Facts) -> Verdict {
 fn initrd_has_programs(facts: &Facts) -> Verdict {
     const PROGRAMS: [&str; 4] = ["vhsmd", "nitride-agent", "nitride-unlock", "cryptsetup"];
     of_initrd(facts, |listing| {
-        let missing = lacking(&PROGRAMS, |name| listing.has_named(name));
+        let missing = lacking(&PROGRAMS, |name| listing.has_program(name));
         verdict(
             missing,
             "it has the vault, its courier and what opens the volume",
@@ -211,8 +211,8 @@ fn initrd_resolves(facts: &Facts) -> Verdict {
         return Verdict::Good("services are named by address".to_owned());
     }
     of_initrd(facts, |listing| {
-        let by_library = listing.has_named("libnss_dns") && listing.has("/etc/resolv.conf");
-        match by_library || listing.has_named("systemd-resolved") {
+        let by_library = listing.has_library("libnss_dns") && listing.has("/etc/resolv.conf");
+        match by_library || listing.has_program("systemd-resolved") {
             true => Verdict::Good("it has a resolver".to_owned()),
             false => Verdict::Bad("it has no resolver, and a service is named".to_owned()),
         }

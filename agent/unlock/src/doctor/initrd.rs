@@ -45,12 +45,18 @@ impl Listing {
             || self.files.contains_key(&format!("usr/{short}"))
     }
 
-    /// Whether a file of this name, before any suffix, is anywhere.
-    pub(crate) fn has_named(&self, name: &str) -> bool {
+    /// Whether a file of just this name is anywhere.
+    pub(crate) fn has_program(&self, name: &str) -> bool {
+        let mut files = self.files.keys().map(|path| path.rsplit('/').next());
+        files.any(|file| file == Some(name))
+    }
+
+    /// Whether any version of the shared library is anywhere.
+    pub(crate) fn has_library(&self, name: &str) -> bool {
         self.files.keys().any(|path| {
             let file = path.rsplit('/').next().unwrap_or(path);
-            file.strip_prefix(name)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            let version = file.strip_prefix(name);
+            version.is_some_and(|version| version.starts_with(".so"))
         })
     }
 

@@ -221,8 +221,10 @@ fn a_service_that_is_named_by_address_needs_no_resolver() {
 fn paths_alone_are_a_listing_too() {
     let listing = Listing::parse(".\nusr/bin/vhsmd\n/sbin/cryptsetup\nkernel/dm-mod.ko\n");
     assert!(listing.has("/bin/vhsmd") && listing.has("/usr/sbin/cryptsetup"));
-    assert!(!listing.has("vhsmd") && listing.has_named("vhsmd"));
-    assert!(!listing.has_named("vhsm"));
+    assert!(!listing.has("vhsmd") && listing.has_program("vhsmd"));
+    let other = Listing::parse("etc/vhsmd.toml\nlib/libnss_dns.so.2\n");
+    assert!(!other.has_program("vhsmd") && other.has_library("libnss_dns"));
+    assert!(!other.has_library("libnss"));
     assert!(listing.has_module("dm_mod") && !listing.has_module("dm"));
     assert!(Listing::parse("cannot read\n\n").is_empty());
 }

@@ -29,6 +29,9 @@ const MOST_ITERATIONS: u64 = 100_000_000;
 const MOST_PASSES: u64 = 1000;
 const MOST_MEMORY_KIB: u64 = 4 << 20;
 const MOST_THREADS: u64 = 4;
+const LEAST_SALT_LEN: usize = 16;
+/// As of SHA-256.
+const LEAST_DIGEST_LEN: usize = 32;
 const SECTOR_LENS: [u64; 4] = [512, 1024, 2048, 4096];
 /// Areas begin at pages.
 const AREA_ALIGNMENT: u64 = 4096;
@@ -277,7 +280,17 @@ fn check_digest(header: &Header) -> Result<&Digest, HeaderFault> {
         hash: digest.hash.clone(),
         iterations: digest.iterations,
     };
-    check_kdf(format!("digest {}", digest.number), &kdf)?;
+    let place = format!("digest {}", digest.number);
+    check_kdf(place.clone(), &kdf)?;
+    // A short value has other keys that give it, and so is the digest of more than one.
+    for (member, len, least) in [
+        ("salt", digest.salt_len, LEAST_SALT_LEN),
+        ("digest", digest.len, LEAST_DIGEST_LEN),
+    ] {
+        if len < least {
+            return Err(HeaderFault::Member { place, member });
+        }
+    }
     Ok(digest)
 }
 

@@ -61,6 +61,23 @@ pub(crate) fn both(json: &str) -> Vec<u8> {
     [copy(Which::Primary, json, 3), copy(Which::Backup, json, 3)].concat()
 }
 
+/// Both copies with their JSON changed, and checksums that are right again: what anybody can do who
+/// holds the disk.
+pub(crate) fn rewritten(both: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let size = binary::size(both).unwrap();
+    let mut made = both[..2 * size].to_vec();
+    for copy in made.chunks_mut(size) {
+        let json = String::from_utf8(copy[BINARY_LEN..].to_vec()).unwrap();
+        let json = json.trim_end_matches('\0');
+        assert!(json.contains(from), "{json}");
+        let json = json.replacen(from, to, 1);
+        copy[BINARY_LEN..].fill(0);
+        copy[BINARY_LEN..BINARY_LEN + json.len()].copy_from_slice(json.as_bytes());
+        binary::seal(copy);
+    }
+    made
+}
+
 /// Any volume, and nothing extra.
 pub(crate) fn any_volume() -> Wanted {
     Wanted {
@@ -212,7 +229,7 @@ proptest! {
     #[test]
     fn a_bit_that_was_flipped_is_seen(at in 0..32_768_usize, bit in 0..8) {
         let mut bytes = both(JSON);
-        bytes[at] ^= 1 << bit;
+        bytes[at] ^= 1_u8 << bit;
         let whole = parse(&bytes).is_ok_and(|header| header.standing() == Standing::Whole);
         prop_assert!(!whole);
     }
