@@ -129,27 +129,27 @@ fn each_defect_is_found_by_its_check_alone() {
         ("round", |f| f.round.as_mut().unwrap().unlocks.clear()),
         ("slots", |f| f.round.as_mut().unwrap().other_slots.push(3)),
         ("console-shell", |f| {
-            f.machine.command_line.push_str(" rd.break")
+            f.machine.command_line.push_str(" rd.break");
         }),
         ("console-shell", |f| {
-            f.machine.command_line.push_str(" rd.shell=1")
+            f.machine.command_line.push_str(" rd.shell=1");
         }),
         ("console-shell", |f| {
-            f.machine.command_line.push_str(" rd.shell")
+            f.machine.command_line.push_str(" rd.shell");
         }),
         ("console-shell", |f| {
-            f.machine.command_line.push_str(" init=/bin/sh")
+            f.machine.command_line.push_str(" init=/bin/sh");
         }),
         ("console-shell", |f| {
-            f.machine.command_line.push_str(" systemd.debug_shell")
+            f.machine.command_line.push_str(" systemd.debug_shell");
         }),
         ("console-shell", |f| {
-            f.machine.command_line.push_str(" systemd.debug_shell=1")
+            f.machine.command_line.push_str(" systemd.debug_shell=1");
         }),
         ("console-shell", |f| {
             f.machine
                 .command_line
-                .push_str(" systemd.unit=rescue.target")
+                .push_str(" systemd.unit=rescue.target");
         }),
         ("console-shell", |f| {
             let line = &mut f.machine.command_line;
@@ -166,7 +166,7 @@ fn each_defect_is_found_by_its_check_alone() {
         ("sysrq", |f| f.machine.sysrq = Some(1)),
         ("sysrq", |f| f.machine.sysrq = None),
         ("sysrq", |f| {
-            f.machine.command_line.push_str(" sysrq_always_enabled")
+            f.machine.command_line.push_str(" sysrq_always_enabled");
         }),
     ];
     for (name, defect) in defects {

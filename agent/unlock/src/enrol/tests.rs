@@ -184,6 +184,35 @@ fn nothing_is_removed_without_proof() {
 }
 
 #[test]
+fn a_proof_that_no_longer_holds_removes_nothing() {
+    /// Somebody puts an older header back once the new passphrase was seen to unlock.
+    struct RolledBack(Fake, usize);
+    impl Slots for RolledBack {
+        type Error = Killed;
+        fn numbers(&mut self) -> Result<Vec<u8>, Killed> {
+            self.0.numbers()
+        }
+        fn opens(&mut self, slot: u8, passphrase: &Passphrase) -> Result<bool, Killed> {
+            let opens = self.0.opens(slot, passphrase)?;
+            if opens && passphrase.expose() == b"new" {
+                self.1 += 1;
+            }
+            Ok(opens && (passphrase.expose() != b"new" || self.1 == 1))
+        }
+        fn add(&mut self, existing: &Passphrase, new: &Passphrase) -> Result<(), Killed> {
+            self.0.add(existing, new)
+        }
+        fn remove(&mut self, _: u8, _: &Passphrase) -> Result<(), Killed> {
+            panic!("a slot was removed");
+        }
+    }
+    let (new, old) = (passphrase(b"new"), [passphrase(b"old")]);
+    let mut disk = RolledBack(Fake::of(&[b"old", b"new"]), 0);
+    let refused = run(&mut disk, &task(&new, &old));
+    assert!(matches!(refused, Err(EnrolError::NotProved)));
+}
+
+#[test]
 fn a_task_that_cannot_be_is_named() {
     let (new, old) = (passphrase(b"new"), [passphrase(b"old")]);
     let same = run(&mut Fake::of(&[b"new"]), &task(&new, &[passphrase(b"new")]));

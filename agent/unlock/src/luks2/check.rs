@@ -138,8 +138,8 @@ fn check_segment(header: &Header, segment: &Segment, device: u64) -> Result<(), 
     }
     let len = segment.len.unwrap_or(segment.sector_len);
     let end = segment.offset.saturating_add(len);
-    let is_whole = segment.offset % segment.sector_len == 0 && len % segment.sector_len == 0;
-    if len == 0 || !is_whole {
+    let is_whole = |bytes: u64| bytes.is_multiple_of(segment.sector_len);
+    if len == 0 || !is_whole(len) || !is_whole(segment.offset) {
         let found = segment.sector_len;
         return Err(HeaderFault::SectorLen { found });
     }
@@ -200,7 +200,7 @@ fn check_keyslot(header: &Header, slot: &Keyslot) -> Result<(), HeaderFault> {
     let end = area.offset.checked_add(area.len);
     let is_within = area.offset >= 2 * header.size as u64
         && end.is_some_and(|end| end <= header.len())
-        && area.offset % AREA_ALIGNMENT == 0;
+        && area.offset.is_multiple_of(AREA_ALIGNMENT);
     if !is_within || area.len < slot.key_len.saturating_mul(STRIPES) {
         return Err(HeaderFault::Area { number });
     }

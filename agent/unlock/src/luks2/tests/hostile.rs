@@ -433,7 +433,7 @@ const BINARY_DEFECTS: &[(&str, usize, &[u8])] = &[
     ("text", 168, b"7DFA3ABA"),
     ("text", 24, &[0xff]),
     ("text", 70, b"xx"),
-    ("text", 208, &[b'\n']),
+    ("text", 208, b"\n"),
 ];
 
 #[test]
