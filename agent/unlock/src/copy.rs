@@ -9,7 +9,9 @@
 //! read from the copy, after it was sealed.
 
 use crate::luks2::{self, BINARY_LEN, CheckedHeader, Header, HeaderFault, Standing, Wanted};
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
+use nix::libc::MFD_NOEXEC_SEAL;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write, copy};
@@ -100,9 +102,7 @@ impl HeaderCopy {
         let rest = header.len().saturating_sub(first.len() as u64);
         file.seek(SeekFrom::Start(first.len() as u64))
             .map_err(unreadable)?;
-        let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-        let memory = memfd_create("luks2-header", flags);
-        let mut memory = File::from(memory.map_err(|errno| CopyError::Memory(errno.into()))?);
+        let mut memory = memory().map_err(CopyError::Memory)?;
         memory.write_all(&first).map_err(CopyError::Memory)?;
         let copied = copy(&mut (&file).take(rest), &mut memory).map_err(unreadable)?;
         if copied != rest {
@@ -212,6 +212,19 @@ fn open(device: &Path) -> std::io::Result<File> {
         .read(true)
         .custom_flags(flags.bits())
         .open(device)
+}
+
+/// A file in memory that can be sealed.
+fn memory() -> std::io::Result<File> {
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    // Some kernels give out nothing else (vm.memfd_noexec), those before 6.3 do not know it.
+    let no_exec = flags | MFdFlags::from_bits_retain(MFD_NOEXEC_SEAL);
+    let name = "luks2-header";
+    let memory = match memfd_create(name, no_exec) {
+        Err(Errno::EINVAL) => memfd_create(name, flags),
+        made => made,
+    };
+    Ok(File::from(memory?))
 }
 
 /// Seals the memory, and looks that it is.

@@ -15,6 +15,14 @@ use thiserror::Error;
 const NO_SUCH_KEY: i32 = 2;
 /// Characters of what it says that are passed on.
 const MAX_SAID_LEN: usize = 400;
+/// How a slot's material is encrypted. cryptsetup would take the cipher of the segment, and whoever
+/// holds the disk can change that between our check and its reading.
+const SLOT_CIPHER: [&str; 4] = [
+    "--keyslot-cipher",
+    "aes-xts-plain64",
+    "--keyslot-key-size",
+    "512",
+];
 /// How a slot is made for a passphrase that was drawn at random: argon2id would take memory that
 /// an initrd does not have, and protect nothing more.
 const UNSTRETCHED: [&str; 4] = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"];
@@ -113,6 +121,7 @@ impl Cryptsetup {
         let action = "luksAddKey";
         let new_key = filled_pipe(new)?;
         let mut arguments = words(&["--batch-mode", "--key-file", "-"]);
+        arguments.extend(words(&SLOT_CIPHER));
         if new.is_strong() {
             arguments.extend(words(&UNSTRETCHED));
         }

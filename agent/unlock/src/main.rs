@@ -69,7 +69,11 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             slots::rotate(&config, asked)?
         }
         Verb::Status { volume } => status::run(&config, volume)?,
-        Verb::Doctor(asked) => return doctor::run(&config, asked, &mut stdout().lock()),
+        Verb::Doctor(asked) => {
+            // It fetches passphrases, too.
+            hardening::close()?;
+            return doctor::run(&config, asked, &mut stdout().lock());
+        }
     };
     let mut out = stdout().lock();
     out.write_all(told.as_bytes())

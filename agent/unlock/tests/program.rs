@@ -1,6 +1,7 @@
 //! The program itself, over real volumes and a vault that only hands out passphrases.
 #![forbid(unsafe_code)]
 
+use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::fs;
@@ -20,13 +21,13 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+    fn new() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
         let world = Self { folder };
         let device = world.path("disk");
-        let file = fs::File::create(&device).expect("a file");
-        file.set_len(20 << 20).expect("room");
-        fs::write(world.path("installer"), INSTALLER).expect("a file");
+        let file = fs::File::create(&device)?;
+        file.set_len(20 << 20)?;
+        fs::write(world.path("installer"), INSTALLER)?;
         let formatted = Command::new("/usr/sbin/cryptsetup")
             .args(["luksFormat", "--batch-mode", "--type", "luks2"])
             .args(["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"])
@@ -34,10 +35,10 @@ impl World {
             .arg(world.path("installer"))
             .arg(&device)
             .status();
-        assert!(formatted.expect("install cryptsetup-bin").success());
+        assert!(formatted?.success());
         for name in ["a", "b"] {
             let listener = UnixListener::bind(world.path(&format!("{name}.key")));
-            let listener = listener.expect("a socket");
+            let listener = listener?;
             // 32 bytes, as the vault makes them.
             let passphrase = name.repeat(32);
             spawn(move || {
@@ -47,22 +48,23 @@ impl World {
                 }
             });
         }
-        world.configure("danger-any-header = true");
-        world
+        world.configure("danger-any-header = true")?;
+        Ok(world)
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn configure(&self, expected: &str) {
+    fn configure(&self, expected: &str) -> Result<()> {
         let folder = self.folder.path().display();
         let text = format!(
             "key-files = \"{folder}\"\nvault = \"{folder}/none\"\nagent = \"{folder}/none\"\n\
              [[volume]]\nname = \"nitride-test\"\ndevice = \"{folder}/disk\"\n\
              passphrases = [\"a\", \"b\"]\ntimeout-secs = 20\n{expected}\n"
         );
-        fs::write(self.path("unlock.toml"), text).expect("a file");
+        fs::write(self.path("unlock.toml"), text)?;
+        Ok(())
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -72,39 +74,39 @@ impl World {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().expect("the program")
+    fn run(&self, arguments: &[&str]) -> Result<Output> {
+        Ok(self.command(arguments).output()?)
     }
 
     /// Standard output of what succeeds.
-    fn told(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
+    fn told(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.run(arguments)?;
         let log = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {log}");
-        String::from_utf8(output.stdout).expect("text")
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// The log of what fails.
-    fn refused(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
+    fn refused(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.run(arguments)?;
         assert!(!output.status.success(), "{arguments:?}");
-        String::from_utf8(output.stderr).expect("text")
+        Ok(String::from_utf8(output.stderr)?)
     }
 
-    fn enroll(&self) -> String {
+    fn enroll(&self) -> Result<String> {
         let installer = self.path("installer").display().to_string();
         self.told(&["enroll", "nitride-test", "--existing", &installer])
     }
 
-    fn slots(&self) -> Vec<String> {
-        let status = self.told(&["status", "nitride-test"]);
+    fn slots(&self) -> Result<Vec<String>> {
+        let status = self.told(&["status", "nitride-test"])?;
         let slots = status
             .lines()
             .filter_map(|line| line.strip_prefix("slot     "));
-        slots
+        Ok(slots
             .filter_map(|slot| slot.split(':').next())
             .map(str::to_owned)
-            .collect()
+            .collect())
     }
 }
 
@@ -113,74 +115,79 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_volume_is_enrolled_opened_by_what_it_then_expects_and_rotated() {
-    let world = World::new();
+fn a_volume_is_enrolled_opened_by_what_it_then_expects_and_rotated() -> Result<()> {
+    let world = World::new()?;
     assert!(
         world
-            .refused(&["open", "nitride-test", "--dry-run"])
+            .refused(&["open", "nitride-test", "--dry-run"])?
             .contains("none of the volume's")
     );
-    let told = world.enroll();
+    let told = world.enroll()?;
     assert!(
         told.contains("slot 1 unlocks") && told.contains("slot 0 was removed"),
         "{told}"
     );
-    let status = world.told(&["status", "nitride-test"]);
+    let status = world.told(&["status", "nitride-test"])?;
     let expected = status
         .lines()
         .find_map(|line| line.strip_prefix("expect   "));
-    world.configure(&format!("expect = [\"{}\"]", expected.expect("a line")));
-    world.told(&["open", "nitride-test", "--dry-run"]);
-    let told = world.told(&["rotate", "nitride-test", "--to", "b"]);
+    let expected = expected.context("nothing to expect")?;
+    world.configure(&format!("expect = [\"{expected}\"]"))?;
+    world.told(&["open", "nitride-test", "--dry-run"])?;
+    let told = world.told(&["rotate", "nitride-test", "--to", "b"])?;
     assert!(
         told.contains("slot 0 unlocks") && told.contains("slot 1 was removed"),
         "{told}"
     );
-    world.told(&["open", "nitride-test", "--dry-run"]);
-    assert_eq!(world.slots(), ["0"]);
+    world.told(&["open", "nitride-test", "--dry-run"])?;
+    assert_eq!(world.slots()?, ["0"]);
+    Ok(())
 }
 
 #[test]
-fn another_volume_in_its_place_is_refused_by_name() {
-    let world = World::new();
-    let other = World::new();
-    world.enroll();
-    other.enroll();
-    let status = world.told(&["status", "nitride-test"]);
+fn another_volume_in_its_place_is_refused_by_name() -> Result<()> {
+    let world = World::new()?;
+    let other = World::new()?;
+    world.enroll()?;
+    other.enroll()?;
+    let status = world.told(&["status", "nitride-test"])?;
     let expected = status
         .lines()
         .find_map(|line| line.strip_prefix("expect   "));
-    world.configure(&format!("expect = [\"{}\"]", expected.expect("a line")));
-    fs::copy(other.path("disk"), world.path("disk")).expect("a copy");
-    let log = world.refused(&["open", "nitride-test", "--dry-run"]);
+    let expected = expected.context("nothing to expect")?;
+    world.configure(&format!("expect = [\"{expected}\"]"))?;
+    fs::copy(other.path("disk"), world.path("disk"))?;
+    let log = world.refused(&["open", "nitride-test", "--dry-run"])?;
     assert!(log.contains("another is expected"), "{log}");
-    let told = world.told(&["status", "nitride-test"]);
+    let told = world.told(&["status", "nitride-test"])?;
     assert!(told.contains("(other-uuid)"), "{told}");
+    Ok(())
 }
 
 #[test]
-fn opening_takes_the_device_mapper_and_says_so_where_there_is_none() {
-    let world = World::new();
-    world.enroll();
-    let output = world.run(&["open", "nitride-test"]);
+fn opening_takes_the_device_mapper_and_says_so_where_there_is_none() -> Result<()> {
+    let world = World::new()?;
+    world.enroll()?;
+    let output = world.run(&["open", "nitride-test"])?;
     let log = String::from_utf8_lossy(&output.stderr);
     match output.status.success() {
         true => {
             let closed = Command::new("/usr/sbin/cryptsetup")
                 .args(["close", "nitride-test"])
                 .status();
-            assert!(closed.expect("cryptsetup").success());
+            assert!(closed?.success());
         }
         false => assert!(
             log.contains("device-mapper") || log.contains("swapped out"),
             "{log}"
         ),
     }
+    Ok(())
 }
 
 #[test]
-fn no_passphrase_is_in_what_is_said() {
-    let world = World::new();
+fn no_passphrase_is_in_what_is_said() -> Result<()> {
+    let world = World::new()?;
     let installer = world.path("installer").display().to_string();
     let enroll = [
         "--log-level",
@@ -203,7 +210,7 @@ fn no_passphrase_is_in_what_is_said() {
         &["--log-level", "trace", "open", "nitride-test", "--dry-run"],
         &["--log-level", "trace", "status", "nitride-test"],
     ] {
-        let output = world.run(arguments);
+        let output = world.run(arguments)?;
         let said = [output.stdout, output.stderr].concat();
         for secret in [INSTALLER, &[b'a'; 32], &[b'b'; 32]] {
             let hex = hex(secret);
@@ -212,15 +219,16 @@ fn no_passphrase_is_in_what_is_said() {
             }
         }
     }
+    Ok(())
 }
 
 /// Kills the program and what it started, at moments through a whole rotation, and has the volume
 /// open by the very names that a boot tries.
 #[test]
-fn a_kill_at_any_moment_leaves_a_volume_that_a_boot_opens() {
+fn a_kill_at_any_moment_leaves_a_volume_that_a_boot_opens() -> Result<()> {
     const STEP_MS: u64 = 9;
-    let world = World::new();
-    world.enroll();
+    let world = World::new()?;
+    world.enroll()?;
     let (mut to, mut delay_ms, mut kills) = ("b", 5, 0);
     while kills < 40 {
         let mut command = world.command(&["rotate", "nitride-test", "--to", to]);
@@ -228,16 +236,16 @@ fn a_kill_at_any_moment_leaves_a_volume_that_a_boot_opens() {
             .process_group(0)
             .stderr(Stdio::null())
             .stdout(Stdio::null());
-        let mut child = command.spawn().expect("the program");
+        let mut child = command.spawn()?;
         sleep(Duration::from_millis(delay_ms));
-        let group = Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
-        let ended = child.try_wait().expect("a child").is_some();
+        let group = Pid::from_raw(i32::try_from(child.id())?);
+        let ended = child.try_wait()?.is_some();
         if !ended {
-            killpg(group, Signal::SIGKILL).expect("a kill");
-            child.wait().expect("an end");
+            killpg(group, Signal::SIGKILL)?;
+            child.wait()?;
             kills += 1;
         }
-        world.told(&["open", "nitride-test", "--dry-run"]);
+        world.told(&["open", "nitride-test", "--dry-run"])?;
         delay_ms += STEP_MS;
         if ended {
             // Through: once more, the other way round.
@@ -245,7 +253,7 @@ fn a_kill_at_any_moment_leaves_a_volume_that_a_boot_opens() {
             to = if to == "a" { "b" } else { "a" };
         }
     }
-    let told = world.told(&["rotate", "nitride-test", "--to", to]);
+    let told = world.told(&["rotate", "nitride-test", "--to", to])?;
     let left = told
         .lines()
         .filter_map(|line| line.split_once("--remove-slot "));
@@ -254,23 +262,23 @@ fn a_kill_at_any_moment_leaves_a_volume_that_a_boot_opens() {
     for slot in left {
         finish.extend(["--remove-slot", slot]);
     }
-    world.told(&finish);
-    assert_eq!(world.slots().len(), 1);
-    world.told(&["open", "nitride-test", "--dry-run"]);
+    world.told(&finish)?;
+    assert_eq!(world.slots()?.len(), 1);
+    world.told(&["open", "nitride-test", "--dry-run"])?;
+    Ok(())
 }
 
 #[test]
-fn the_doctor_finds_what_is_missing_and_fails() {
-    let world = World::new();
-    world.enroll();
+fn the_doctor_finds_what_is_missing_and_fails() -> Result<()> {
+    let world = World::new()?;
+    world.enroll()?;
     let nowhere = Path::new("/nonexistent/initrd");
     let output = world
         .command(&["doctor", "--command-line", "rd.break", "--initrd"])
         .arg(nowhere)
-        .output()
-        .expect("the program");
+        .output()?;
     assert!(!output.status.success());
-    let told = String::from_utf8(output.stdout).expect("text");
+    let told = String::from_utf8(output.stdout)?;
     for line in [
         "FAIL  nitride-test initrd: there is no file /nonexistent/initrd",
         "FAIL  nitride-test vault: ",
@@ -282,4 +290,5 @@ fn the_doctor_finds_what_is_missing_and_fails() {
     ] {
         assert!(told.contains(line), "{line}\n{told}");
     }
+    Ok(())
 }

@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// For how long a service may take to answer a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// For how long the vault may take for a passphrase; a boot gives it the volume's whole time.
+const MOST_PATIENCE: Duration = Duration::from_secs(60);
 /// Endpoints that are tried.
 const MAX_ENDPOINTS: usize = 32;
 
@@ -124,8 +126,9 @@ fn round(config: &Config, volume: &Volume, copy: &CheckedCopy) -> Result<Round, 
     let mut others: Vec<u8> = slots.iter().map(|slot| slot.number).collect();
     let mut unlocks = Vec::new();
     let mut refused = None;
+    let patience = volume.timeout.min(MOST_PATIENCE);
     for name in &volume.passphrases {
-        let passphrase = match key_file::fetch(&config.key_files, name, volume.timeout) {
+        let passphrase = match key_file::fetch(&config.key_files, name, patience) {
             Ok(passphrase) => passphrase,
             Err(error) => {
                 refused = Some(chain(&error));
