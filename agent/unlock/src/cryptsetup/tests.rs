@@ -4,7 +4,7 @@
 use super::*;
 use crate::copy::HeaderCopy;
 use crate::luks2::tests::{any_volume, rewritten};
-use crate::luks2::{Kdf, Standing};
+use crate::luks2::{self, Kdf, Standing};
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 
@@ -101,6 +101,26 @@ fn a_slot_is_added_and_removed_and_the_last_one_stays() {
     assert_eq!(numbers(&device), [1]);
     let other = real().add_slot(&device, &passphrase(b"first"), &strong);
     assert!(matches!(other, Err(CryptsetupError::NoSuchKey { .. })));
+}
+
+#[test]
+fn a_new_slot_is_encrypted_as_we_say_whatever_the_segment_says() {
+    let (_folder, device) = volume(b"first", &[]);
+    let weaker = rewritten(
+        &fs::read(&device).unwrap(),
+        r#""iv_tweak":"0","encryption":"aes-xts-plain64""#,
+        r#""iv_tweak":"0","encryption":"aes-cbc-plain64""#,
+    );
+    let file = OpenOptions::new().write(true).open(&device).unwrap();
+    file.write_all_at(&weaker, 0).unwrap();
+    let (old, new) = (passphrase(b"first"), passphrase(&[b'x'; 32]));
+    real().add_slot(&device, &old, &new).unwrap();
+    let header = luks2::parse(&fs::read(&device).unwrap()).unwrap();
+    let area = &header.keyslots()[1].area;
+    assert_eq!(
+        (area.cipher.as_str(), area.key_len),
+        ("aes-xts-plain64", 64)
+    );
 }
 
 #[test]

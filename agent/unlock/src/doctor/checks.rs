@@ -325,7 +325,7 @@ fn values<'a>(line: &'a str, name: &str) -> Vec<&'a str> {
 }
 
 fn no_shell(facts: &Facts) -> Verdict {
-    /// Parameters that open one, whatever else is said.
+    /// Parameters that open one, or start something else than what was measured.
     const OPEN: [&str; 10] = [
         "init",
         "rdinit",
@@ -349,7 +349,7 @@ fn no_shell(facts: &Facts) -> Verdict {
     for name in OPEN {
         let is_off = |value: &&str| off.contains(&name) && ["0", "no", "false"].contains(value);
         if values(line, name).iter().any(|value| !is_off(value)) {
-            faults.push(format!("{name} opens a shell"));
+            faults.push(format!("{name} is said"));
         }
     }
     for name in ["systemd.unit", "rd.systemd.unit"] {

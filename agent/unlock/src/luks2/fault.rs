@@ -144,7 +144,11 @@ impl HeaderFault {
             Self::TooShort { .. } => ("too-short", "name the device that the volume is on"),
             Self::NotLuks2 { .. } => ("not-luks2", "name the device that the volume is on"),
             Self::Version { .. } => ("version", "convert the volume: cryptsetup convert"),
-            Self::Size { .. } => ("size", CRYPTSETUP_WRITES),
+            Self::Size { .. } => (
+                "size",
+                "make the volume with --luks2-metadata-size of at most 128k; if you did, somebody has \
+                 changed its header: do not unlock it",
+            ),
             Self::Place { .. } => ("place", CRYPTSETUP_WRITES),
             Self::ChecksumAlgorithm { .. } => ("checksum-algorithm", CRYPTSETUP_WRITES),
             Self::Checksum => ("checksum", RESTORE),

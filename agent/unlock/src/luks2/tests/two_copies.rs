@@ -120,3 +120,69 @@ fn a_hostile_older_copy_is_refused_as_well() {
     let bytes = of(copy(Which::Primary, JSON, 4), copy(Which::Backup, &null, 3));
     assert_eq!(parse(&bytes).unwrap_err().name(), "segment-type");
 }
+
+/// What is written where, in the order in which cryptsetup updates a header: each copy's binary part
+/// without its checksum, its JSON, and its binary part with the checksum.
+fn writes(order: [Which; 2]) -> Vec<(usize, Vec<u8>)> {
+    let mut writes = Vec::new();
+    for which in order {
+        let at = match which {
+            Which::Primary => 0,
+            Which::Backup => 16_384,
+        };
+        let copy = copy(which, &later(), 4);
+        let mut unsealed = copy[..BINARY_LEN].to_vec();
+        unsealed[448..512].fill(0);
+        writes.push((at, unsealed));
+        writes.push((at + BINARY_LEN, copy[BINARY_LEN..].to_vec()));
+        writes.push((at, copy[..BINARY_LEN].to_vec()));
+    }
+    writes
+}
+
+/// The header after so many bytes of an update.
+fn cut_off(order: [Which; 2], mut bytes_left: usize) -> Vec<u8> {
+    let mut header = both(JSON);
+    for (at, bytes) in writes(order) {
+        let len = bytes.len().min(bytes_left);
+        header[at..at + len].copy_from_slice(&bytes[..len]);
+        bytes_left -= len;
+    }
+    header
+}
+
+/// Bytes that an update writes.
+const UPDATE_LEN: usize = 2 * (16_384 + BINARY_LEN);
+
+proptest! {
+    #[test]
+    fn an_update_that_is_cut_off_at_any_byte_leaves_the_slots_before_or_after_it(
+        cut in 0..=UPDATE_LEN, primary_first: bool,
+    ) {
+        let order = match primary_first {
+            true => [Which::Primary, Which::Backup],
+            false => [Which::Backup, Which::Primary],
+        };
+        let bytes = cut_off(order, cut);
+        let header = parse(&bytes).unwrap();
+        prop_assert!(matches!(header.keyslots().len(), 1 | 2));
+        let repaired = parse(&repaired(&bytes, &header)).unwrap();
+        prop_assert_eq!(repaired.standing(), Standing::Whole);
+        prop_assert_eq!(repaired.keyslots(), header.keyslots());
+        prop_assert!(CheckedHeader::of(repaired, DEVICE_LEN, &any_volume()).is_ok());
+    }
+}
+
+#[test]
+fn an_update_that_went_through_is_whole() {
+    for order in [
+        [Which::Primary, Which::Backup],
+        [Which::Backup, Which::Primary],
+    ] {
+        let header = parse(&cut_off(order, UPDATE_LEN)).unwrap();
+        assert_eq!((header.standing(), header.sequence()), (Standing::Whole, 4));
+        assert_eq!(header.keyslots().len(), 1);
+        let before = parse(&cut_off(order, 0)).unwrap();
+        assert_eq!((before.standing(), before.sequence()), (Standing::Whole, 3));
+    }
+}
