@@ -34,6 +34,8 @@ pub(crate) enum Failure {
     NoPassphrase { name: String },
     #[error("standard output cannot be written")]
     Output(#[source] std::io::Error),
+    #[error("no volume is configured, so there is nothing to look for")]
+    NoVolumes,
     #[error("{found} of {asked} checks found what would keep this machine from unlocking")]
     Doctor { found: usize, asked: usize },
 }
@@ -52,6 +54,7 @@ impl Failure {
             Self::Existing { .. } => Some(
                 "name a file that has the passphrase and nothing else, or - for standard input",
             ),
+            Self::NoVolumes => Some("add a [[volume]] to the configuration"),
             Self::NoneUnlocks => {
                 Some("enrol one first: nitride-unlock enroll; status lists the slots")
             }

@@ -37,10 +37,10 @@ pub(crate) fn run(config: &Config, asked: &Doctor, out: &mut impl Write) -> Resu
             write(out, &volume.name, check, &verdict).map_err(Failure::Output)?;
         }
     }
-    // Nothing was asked where no volume is configured, and that unlocks nothing.
-    match found == 0 && asked > 0 {
-        true => Ok(()),
-        false => Err(Failure::Doctor { found, asked }),
+    match (asked, found) {
+        (0, _) => Err(Failure::NoVolumes),
+        (_, 0) => Ok(()),
+        _ => Err(Failure::Doctor { found, asked }),
     }
 }
 
