@@ -47,7 +47,7 @@ pub(crate) struct Volume {
     pub(crate) wanted: Wanted,
     /// Names of its passphrases, tried in this order: each is a key-file socket.
     pub(crate) passphrases: Vec<String>,
-    /// For how long one passphrase is waited for.
+    /// For how long the device, and then each passphrase, is waited for.
     pub(crate) timeout: Duration,
 }
 

@@ -4,6 +4,7 @@
 use crate::passphrase::{Passphrase, PassphraseError};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, connect, socket};
+use std::io::{ErrorKind, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,12 @@ use thiserror::Error;
 /// Between two tries to connect: doubled each time, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How often a wait is told of.
+#[cfg(not(test))]
+const REMINDER: Duration = Duration::from_secs(10);
+#[cfg(test)]
+const REMINDER: Duration = Duration::from_millis(50);
 
 /// Why the vault gave no passphrase.
 #[derive(Debug, Error)]
@@ -99,17 +106,42 @@ fn ask(path: &Path, name: &str) -> Result<UnixStream, Asked> {
 }
 
 fn read(path: &Path, stream: &UnixStream, deadline: Instant) -> Result<Passphrase, KeyFileError> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    // Zero would be for ever.
-    let left = left.max(Duration::from_millis(1));
-    stream
-        .set_read_timeout(Some(left))
-        .map_err(PassphraseError::Unreadable)
-        .and_then(|()| Passphrase::read(stream))
-        .map_err(|source| KeyFileError::NothingGiven {
-            socket: path.to_owned(),
-            source,
-        })
+    let patient = Patient {
+        path,
+        stream,
+        deadline,
+    };
+    Passphrase::read(patient).map_err(|source| KeyFileError::NothingGiven {
+        socket: path.to_owned(),
+        source,
+    })
+}
+
+/// A connection that the vault holds open: it is waited on until the deadline, and whoever looks at
+/// the console is told that it is.
+struct Patient<'a> {
+    path: &'a Path,
+    stream: &'a UnixStream,
+    deadline: Instant,
+}
+
+impl Read for Patient<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            // Zero would be for ever.
+            let slice = left.clamp(Duration::from_millis(1), REMINDER);
+            self.stream.set_read_timeout(Some(slice))?;
+            let mut stream = self.stream;
+            match stream.read(buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock && left > slice => {
+                    let (socket, left_secs) = (self.path.display(), left.as_secs());
+                    tracing::info!(%socket, left_secs, "the vault has no passphrase yet");
+                }
+                done => return done,
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -148,6 +180,22 @@ mod tests {
             listener.accept().unwrap().0.write_all(b"secret").unwrap();
         });
         assert!(fetch(folder.path(), "root", PATIENCE).is_ok());
+        vault.join().unwrap();
+    }
+
+    #[test]
+    fn a_connection_that_is_held_open_is_waited_on_past_each_reminder() {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join("root.key")).unwrap();
+        let vault = spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            for part in [b"sec", b"ret"] {
+                sleep(REMINDER * 4);
+                stream.write_all(part).unwrap();
+            }
+        });
+        let passphrase = fetch(folder.path(), "root", PATIENCE).unwrap();
+        assert_eq!(passphrase.expose(), b"secret");
         vault.join().unwrap();
     }
 

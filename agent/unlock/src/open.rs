@@ -1,13 +1,20 @@
 //! Opening a volume: check a copy of its header, fetch its passphrase, open with that copy.
 
 use crate::config::{Config, Volume};
-use crate::copy::{CheckedCopy, HeaderCopy};
+use crate::copy::{CheckedCopy, CopyError, HeaderCopy};
 use crate::cryptsetup::Cryptsetup;
 use crate::failure::Failure;
 use crate::hardening;
 use crate::key_file::{self, KeyFileError};
 use crate::luks2::{Expected, Standing};
 use crate::passphrase::Passphrase;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How often a device is looked for.
+const LOOK_UP: Duration = Duration::from_millis(200);
 
 /// Opens the volume, or, dry, tries whether it would be.
 pub(crate) fn run(config: &Config, name: &str, dry_run: bool) -> Result<(), Failure> {
@@ -29,7 +36,12 @@ fn open(
     dry_run: bool,
     mut fetch: impl FnMut(&str) -> Result<Passphrase, KeyFileError>,
 ) -> Result<(), Failure> {
-    let copy = HeaderCopy::take(&volume.device)?.check(&volume.wanted)?;
+    let patience = if dry_run {
+        Duration::ZERO
+    } else {
+        volume.timeout
+    };
+    let copy = wait_for(&volume.device, patience)?.check(&volume.wanted)?;
     warn_of(volume, &copy);
     let mut refused = None;
     for name in &volume.passphrases {
@@ -57,6 +69,26 @@ fn open(
     Err(refused.map_or(Failure::NoneUnlocks, Failure::KeyFile))
 }
 
+/// The copy of a header, once its device is there: at boot it may come later than we do.
+fn wait_for(device: &Path, patience: Duration) -> Result<HeaderCopy, CopyError> {
+    let deadline = Instant::now() + patience;
+    let mut is_told = false;
+    loop {
+        match HeaderCopy::take(device) {
+            Err(CopyError::Unreadable { source, .. })
+                if source.kind() == ErrorKind::NotFound && Instant::now() < deadline =>
+            {
+                if !is_told {
+                    tracing::info!(device = %device.display(), "waiting for the device");
+                    is_told = true;
+                }
+                sleep(LOOK_UP);
+            }
+            taken => return taken,
+        }
+    }
+}
+
 fn warn_of(volume: &Volume, copy: &CheckedCopy) {
     if volume.wanted.expected == Expected::DangerAny {
         tracing::warn!(
@@ -81,8 +113,7 @@ mod tests {
     use crate::luks2::tests::{any_volume, rewritten};
     use std::fs::OpenOptions;
     use std::os::unix::fs::FileExt;
-    use std::path::Path;
-    use std::time::Duration;
+    use std::thread::spawn;
 
     fn configured(device: &Path, passphrases: &[&str]) -> Volume {
         Volume {
@@ -129,6 +160,23 @@ mod tests {
         open(&configured(&device, &["a", "b"]), &real(), true, fetch).unwrap();
         let refused = open(&configured(&device, &["b2", "a"]), &real(), true, fetch);
         assert!(matches!(refused, Err(Failure::KeyFile(_))));
+    }
+
+    #[test]
+    fn a_device_that_comes_later_is_waited_for_and_one_that_is_wrong_is_not() {
+        let (_folder, device) = volume(b"b", &[]);
+        let later = device.with_extension("later");
+        let path = later.clone();
+        let udev = spawn(move || {
+            sleep(Duration::from_millis(300));
+            std::os::unix::fs::symlink(device, path).unwrap();
+        });
+        assert!(wait_for(&later, Duration::from_secs(20)).is_ok());
+        udev.join().unwrap();
+        let none = wait_for(&later.with_extension("none"), Duration::from_millis(10));
+        assert!(matches!(none, Err(CopyError::Unreadable { .. })));
+        let refused = wait_for(Path::new("/dev/null"), Duration::from_secs(3600));
+        assert!(refused.unwrap_err().fault().is_some());
     }
 
     #[test]
