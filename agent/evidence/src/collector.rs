@@ -1,3 +1,5 @@
+use crate::az::Azure;
+use crate::gpu::Gpus;
 use crate::sample::{InvalidSvn, Sample};
 use crate::snp::Snp;
 use crate::tdx::Tdx;
@@ -100,6 +102,8 @@ impl Collector {
             Settings::Snp(settings) => Box::new(Snp::open(settings, paths)?),
             Settings::Tdx(settings) => Box::new(Tdx::open(settings, paths)?),
             Settings::Tpm(settings) => Box::new(Tpm::open(settings, paths)?),
+            Settings::Azure(settings) => Box::new(Azure::open(settings)?),
+            Settings::Gpu(settings) => Box::new(Gpus::open(settings)?),
             Settings::Other(Tee::Sample) => return Err(OpenError::SimulationNotStated),
             Settings::Other(tee) => return Err(OpenError::NoCollector(tee)),
         };

@@ -1,7 +1,7 @@
 //! What this machine has, for people: no collector is chosen by it.
 
 use crate::rtmr::Rtmr;
-use crate::{KernelPaths, Tee, snp, tdx, tpm, tsm};
+use crate::{KernelPaths, Tee, az, gpu, snp, tdx, tpm, tsm};
 use std::fmt;
 
 /// One interface of the kernel, and what was found there.
@@ -31,6 +31,9 @@ pub fn detect(paths: &KernelPaths) -> Vec<Finding> {
         rtmrs(paths),
         event_log(paths),
         bios_measurements(paths),
+        paravisor(paths),
+        googles_keys(paths),
+        devices(),
     ]
 }
 
@@ -104,6 +107,48 @@ fn bios_measurements(paths: &KernelPaths) -> Finding {
     };
     Finding {
         interface: paths.bios_measurements.display().to_string(),
+        tee,
+        reason,
+    }
+}
+
+/// Azure's keeps its report in the virtual TPM.
+fn paravisor(paths: &KernelPaths) -> Finding {
+    let (tee, reason) = match az::found(&paths.tpm) {
+        Ok(hardware) => {
+            let reason = "it keeps a report of Azure's paravisor, and the key that this names";
+            (Some(hardware.tee()), reason.to_owned())
+        }
+        Err(reason) => (None, reason),
+    };
+    Finding {
+        interface: format!("the TPM at {}", paths.tpm),
+        tee,
+        reason,
+    }
+}
+
+/// Google's virtual TPM keeps templates and certificates of its attestation keys.
+fn googles_keys(paths: &KernelPaths) -> Finding {
+    let (tee, reason) = match tpm::google::found(&paths.tpm) {
+        Ok(reason) => (Some(Tee::Tpm), reason),
+        Err(reason) => (None, reason),
+    };
+    Finding {
+        interface: format!("the TPM at {}", paths.tpm),
+        tee,
+        reason,
+    }
+}
+
+/// By its default name alone: another library is loaded for nobody who only looks.
+fn devices() -> Finding {
+    let (tee, reason) = match gpu::detected() {
+        Ok(found) => (Some(Tee::Nvidia), found),
+        Err(reason) => (None, reason),
+    };
+    Finding {
+        interface: gpu::LIBRARY.to_owned(),
         tee,
         reason,
     }

@@ -17,13 +17,14 @@
 //! * What `report_data` means is not known here: the vault makes it (`SHA-384` over nonce and the
 //!   round's public key), and a collector only has it covered.
 //! * Sealing is the other thing that a platform does ([`seal`]): it gives a secret again in the
-//!   state that it was made in. The one file with unsafe code is `device.rs`, the guest device's
-//!   ioctls.
+//!   state that it was made in. Unsafe code have `device.rs` alone, the guest device's ioctls, and
+//!   `gpu/sys.rs`, the functions of NVIDIA's library.
 
 mod collector;
 mod detect;
 mod device;
 mod paths;
+pub mod gpu;
 pub mod rtmr;
 mod sample;
 pub mod seal;

@@ -1,4 +1,6 @@
 use crate::Tee;
+use crate::az::AzureSettings;
+use crate::gpu::GpuSettings;
 use crate::tpm::TpmQuoteSettings;
 
 /// What a configured TEE is asked by.
@@ -11,6 +13,10 @@ pub enum Settings {
     Tdx(TdxSettings),
     /// A TPM 2.0 alone.
     Tpm(TpmQuoteSettings),
+    /// A confidential VM on Azure.
+    Azure(AzureSettings),
+    /// NVIDIA's devices beside a machine.
+    Gpu(GpuSettings),
     /// A TEE that this build has no collector for.
     Other(Tee),
 }
@@ -23,6 +29,8 @@ impl Settings {
             Self::Snp(_) => Tee::Snp,
             Self::Tdx(_) => Tee::Tdx,
             Self::Tpm(_) => Tee::Tpm,
+            Self::Azure(settings) => settings.hardware().tee(),
+            Self::Gpu(_) => Tee::Nvidia,
             Self::Other(tee) => *tee,
         }
     }

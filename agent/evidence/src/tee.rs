@@ -16,12 +16,14 @@ pub enum Tee {
     AzSnpVtpm,
     /// Intel TDX behind Azure's paravisor and vTPM.
     AzTdxVtpm,
+    /// NVIDIA's devices, which are beside a machine and none themselves: `tee` names no such.
+    Nvidia,
     /// No hardware: proves nothing.
     Sample,
 }
 
 impl Tee {
-    /// Every kind, in the order in which they are listed to a person.
+    /// Every kind that a machine is, in the order in which they are listed to a person.
     pub const ALL: &'static [Self] = &[
         Self::Snp,
         Self::Tdx,
@@ -39,6 +41,7 @@ impl Tee {
             Self::Tpm => "tpm",
             Self::AzSnpVtpm => "az-snp-vtpm",
             Self::AzTdxVtpm => "az-tdx-vtpm",
+            Self::Nvidia => "nvidia",
             Self::Sample => "sample",
         }
     }

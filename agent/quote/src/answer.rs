@@ -16,7 +16,8 @@ use std::time::Instant;
 /// What the device's thread has.
 #[derive(Debug)]
 pub(crate) struct Devices {
-    pub(crate) collector: Collector,
+    /// One for the machine, and one for the devices beside it where there are any.
+    pub(crate) collectors: Vec<Collector>,
     pub(crate) sealer: Option<Sealer>,
 }
 
@@ -24,7 +25,8 @@ pub(crate) struct Devices {
 #[derive(Debug)]
 pub(crate) struct Desk {
     pub(crate) device: Device<Devices>,
-    pub(crate) tee: Tee,
+    /// The machine's, and that of devices.
+    pub(crate) tees: Vec<Tee>,
     /// The sealing platform's word.
     pub(crate) platform: Option<&'static str>,
 }
@@ -104,20 +106,22 @@ impl Desk {
 
     fn evidence(&self, asked: Asked<'_>) -> Result<usize, Refusal> {
         let wanted: EvidenceRequest<'_> = read(asked.params)?;
-        if wanted.tee != self.tee.as_str() {
+        let mut tees = self.tees.iter().copied();
+        let Some(tee) = tees.find(|tee| tee.as_str() == wanted.tee) else {
             tracing::error!(
                 wanted = wanted.tee,
-                configured = %self.tee,
-                "vhsmd wants evidence of another TEE: its `tee` and ours must be the same"
+                configured = ?self.tees,
+                "vhsmd wants evidence of another TEE: its `tee` and ours must be the same, and its \
+                 `devices` take a [gpu] here"
             );
             return Err(Status::EvidenceUnavailable.into());
         }
         let began = Instant::now();
         let report_data = *wanted.report_data;
-        let collected = self.ask(move |devices| devices.collector.collect(&report_data))?;
-        let evidence = collected.map_err(|error| {
-            tracing::error!(error = chain(&error), "no evidence");
-            Status::EvidenceUnavailable
+        let collected = self.ask(move |devices| {
+            let mut collectors = devices.collectors.iter_mut();
+            let collector = collectors.find(|collector| collector.tee() == tee);
+            collector.map(|collector| collector.collect(&report_data))
         })?;
         let fits = |text: &str| text.len() <= MAX_EVIDENCE_LEN;
         if !fits(&evidence.primary_evidence) || !fits(&evidence.additional_evidence) {

@@ -1,5 +1,8 @@
 //! The configuration file: strict TOML, read once.
 
+mod azure;
+mod gpu;
+mod phases;
 mod seal;
 mod source;
 #[cfg(test)]
@@ -8,6 +11,9 @@ mod tpm;
 
 use crate::caller::Caller;
 use crate::sealing::Seal;
+use azure::AzureTable;
+use gpu::GpuTable;
+use nitride_evidence::gpu::GpuSettings;
 use nitride_ipc::trusted_file::{self, TrustError};
 use nix::unistd::User;
 use seal::SealTable;
@@ -33,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) caller: Caller,
     pub(crate) source: Source,
     pub(crate) seal: Option<Seal>,
+    /// The devices beside the machine.
+    pub(crate) gpus: Option<GpuSettings>,
     pub(crate) device_timeout: Duration,
     /// After how long without a connection to exit, if systemd started us by its socket.
     pub(crate) idle_exit: Option<Duration>,
@@ -70,6 +78,8 @@ struct Document {
     tpm: Option<Spanned<TpmTable>>,
     seal: Option<Spanned<SealTable>>,
     device_timeout_ms: Option<Spanned<u64>>,
+    azure: Option<Spanned<AzureTable>>,
+    gpu: Option<Spanned<GpuTable>>,
     idle_exit_secs: Option<Spanned<u64>>,
 }
 
@@ -140,6 +150,7 @@ impl Config {
             device_timeout: Duration::from_millis(within(
                 file.device_timeout_ms,
                 10_000,
+            gpus: file.gpu.map(gpu::gpu).transpose()?,
                 100..=120_000,
             )?),
             idle_exit: match file.idle_exit_secs {

@@ -18,6 +18,7 @@ mod caller;
 mod config;
 mod device;
 mod enrol;
+mod gpu;
 mod listen;
 mod sealing;
 mod serve;
@@ -63,16 +64,27 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let gate = caller::Gate::new(config.caller.clone())?;
     let collector = open(&config)?;
     let sealer = config.seal.as_ref().map(sealing::open).transpose()?;
-    let (tee, platform) = (collector.tee(), sealer.as_ref().map(Sealer::name));
+    let platform = sealer.as_ref().map(Sealer::name);
+    let gpus = config.gpus.as_ref().map(gpu::open).transpose()?;
     let status = format!("{}; {}", serving(&collector), sealing::serving(platform));
-    let interface = collector.found();
+    let (tee, interface) = (collector.tee(), collector.found());
+    let collectors: Vec<_> = [Some(collector), gpus].into_iter().flatten().collect();
+    let tees = collectors.iter().map(Collector::tee).collect();
     let (listener, activated) = listen::listener(&config)?;
-    let devices = Devices { collector, sealer };
+    let phases = config.phases.clone().map(|settings| {
+        let paths = KernelPaths::of_this_machine();
+        Phases::new(settings.register, settings.record, &paths)
+    });
+    let devices = Devices {
+        collectors,
+        sealer,
+        phases,
+    };
     let device = Device::start(config.device_timeout, devices)
         .context("cannot start the device's thread")?;
     let desk = Desk {
         device,
-        tee,
+        tees,
         platform,
     };
     tracing::info!(%tee, interface, platform, caller_uid = config.caller.uid, "{status}");

@@ -226,6 +226,7 @@ fn detection_says_of_every_interface_what_is_there_and_why() {
             "/dev/sev-guest",
             "/sys/devices/virtual/misc/tdx_guest/measurements",
             "/sys/firmware/acpi/tables/CCEL",
+            "/sys/kernel/security/tpm0/binary_bios_measurements",
         ]
     );
     assert!(said.lines().all(|line| line.split(": ").count() > 2));

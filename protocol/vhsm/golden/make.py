@@ -15,7 +15,7 @@ HEADER = b"NV\x01\x01" + bytes(range(16)) + (7).to_bytes(4, "big")
 
 # verb: (operation, params, result)
 MESSAGES = {
-    "hello": (0, [1, 1, "golden 1.0", 5000], [1, "vhsmd 0.1.0", 200_000, 65_536, ["trial"]]),
+    "hello": (0, [1, 1, "golden 1.0", 5000, True], [1, "vhsmd 0.1.0", 200_000, 65_536, ["trial"]]),
     "generate": (1, ["app/sign", "ec-p256", ["sign", "verify"], ["app/kek"]], [1]),
     "import": (2, ["app/mac", "hmac-sha256", None, bytes(range(32)), "raw", None, []], [3]),
     "describe": (

@@ -285,7 +285,7 @@ fn a_connection_handed_to_another_process_keeps_the_identity_of_who_connected() 
     let script = format!(
         "import os,socket\ns=socket.socket(socket.AF_UNIX,socket.SOCK_SEQPACKET)\n\
          s.connect({:?})\nos.setgid(4321); os.setuid(4321)\n\
-         s.send(bytes.fromhex('830000840101617000'))\ns.recv(4096)\n\
+         s.send(bytes.fromhex('830000850101617000f4'))\ns.recv(4096)\n\
          s.send(bytes.fromhex('83010684656170702f6bf6416df4'))\nprint(s.recv(4096)[2])\n",
         world.path("vhsm.sock").display().to_string()
     );

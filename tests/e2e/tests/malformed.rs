@@ -26,6 +26,7 @@ fn answered(socket: &Path, packet: &[u8]) -> Result<Option<Status>> {
         max_version: 1,
         client: "tests",
         wait_ms: 0,
+        attaches: false,
     });
     Ok(asker.receive()?.map(|(_, answer)| answer.status))
 }

@@ -110,14 +110,15 @@ fn enrolled(world: &World) -> Result<String> {
     Ok(String::from_utf8(pin.stdout)?)
 }
 
-/// PCR 16 as nothing has measured into it.
+/// PCRs 0 and 16 as nothing has measured into them: no firmware runs before swtpm.
 fn policy(pins: &str) -> String {
+    let zero = "00".repeat(32);
     format!(
         "version = 1\ndanger-accept-sample = false\ndanger-test-anchors = []\n[tpm]\n{pins}\
          attestation-key-roots = []\nattestation-key-revocation = \"any\"\ninit-data = \"any\"\n\
          event-log-pcrs = \"any\"\nrequires-coverage = [\"firmware\"]\n[[tpm.reference]]\n\
-         name = \"clean\"\npcrs = {{ {PCR} = \"{}\" }}\ncovers = [\"firmware\"]\n",
-        "00".repeat(32)
+         name = \"clean\"\npcrs = {{ 0 = \"{zero}\", {PCR} = \"{zero}\" }}\n\
+         covers = [\"firmware\"]\n"
     )
 }
 

@@ -16,6 +16,7 @@ pub const UNSAFE_ROOMS: &[&str] = &[
     "vhsm/ipc/src/sys.rs",
     "vhsm/pkcs11/src/ffi.rs",
     "agent/evidence/src/device.rs",
+    "agent/evidence/src/gpu/sys.rs",
 ];
 
 /// Packages whose crate root cannot forbid `unsafe`, because a file inside may have it.

@@ -122,7 +122,8 @@ pub(crate) struct Raw {
 }
 
 impl Raw {
-    pub(crate) fn connect(vault: &Vault) -> Result<Self> {
+    /// `attaches`: whether its packets may carry descriptors.
+    pub(crate) fn connect(vault: &Vault, attaches: bool) -> Result<Self> {
         let mut raw = Self {
             connection: Connection::connect(&vault.socket())?,
             buffer: vec![0; nitride_protocol::limits::MAX_PACKET_LEN],
@@ -133,6 +134,7 @@ impl Raw {
             max_version: 1,
             client: "nitride-perf",
             wait_ms: 0,
+            attaches,
         };
         raw.call(&hello, &[], |_| ())?;
         Ok(raw)

@@ -81,6 +81,7 @@ impl Asker {
             max_version: VERSION,
             client: "nitride-support",
             wait_ms: u32::try_from(wait.as_millis()).unwrap_or(u32::MAX),
+            attaches: false,
         })?;
         answer.result::<Welcome<'_>>().map(drop)
     }

@@ -23,6 +23,8 @@ pub struct Plan {
     pub locked_only: bool,
     /// The TEE that evidence is of: `sample`, or one whose table `quote_tables` has.
     pub tee: String,
+    /// Further lines of `[evidence]` in `vhsmd.toml`.
+    pub evidence_lines: String,
     /// The svn in the evidence of the sample.
     pub svn: String,
     /// The service's attestation policy.
@@ -67,6 +69,7 @@ impl Plan {
             quote_tables: String::new(),
             locked_only: false,
             tee: "sample".to_owned(),
+            evidence_lines: String::new(),
             svn: "1".to_owned(),
             attestation_policy:
                 "version = 1\ndanger-accept-sample = true\ndanger-test-anchors = []\n\n[sample]\nsvn = [\"1\"]\n".to_owned(),
@@ -135,6 +138,7 @@ backing = "{backing}"
 tee = "{tee}"
 quote-socket = "@DIR@/quote.sock"
 {simulated}
+{}
 
 [agent]
 uid = {agent_uid}
@@ -150,7 +154,7 @@ name = "owner"
 public-key = "@DIR@/owner.pub"
 
 {}"#,
-            self.vhsmd_tables
+            self.evidence_lines, self.vhsmd_tables
         );
         folder.write("vhsmd.toml", expand(folder, &text))?;
         self.write_policy(folder)

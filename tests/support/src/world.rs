@@ -118,6 +118,20 @@ impl World {
         Ok(())
     }
 
+    /// Starts the evidence helper by a command that becomes it, in surroundings of the test's. Its
+    /// configuration is named after these words.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub fn start_quote_by(&mut self, words: Vec<OsString>) -> Result<()> {
+        self.plan.write_quote(&self.folder)?;
+        let mut words = words.into_iter();
+        let path = words.next().context("a command")?.into();
+        let run_as = self.plan.quote_as.clone();
+        self.quote = Some(self.launch_with("quote", path, words.collect(), run_as)?);
+        Ok(())
+    }
+
     /// Starts the vault.
     ///
     /// # Errors
@@ -174,8 +188,17 @@ impl World {
     }
 
     fn launch(&self, name: &str, path: PathBuf, run_as: RunAs) -> Result<Program> {
+        self.launch_with(name, path, Vec::new(), run_as)
+    }
+
+    fn launch_with(
+        &self,
+        name: &str,
+        path: PathBuf,
+        mut arguments: Vec<OsString>,
+        run_as: RunAs,
+    ) -> Result<Program> {
         let config = format!("{name}.toml");
-        let mut arguments: Vec<OsString> = Vec::new();
         if name == "provisiond" {
             arguments.push("serve".into());
         }

@@ -6,6 +6,8 @@
 //!                    (in a mount namespace of its own)
 //! ```
 //!
+//! Beside it [`nvml`] plays NVIDIA's library, by a shared one that is made for each test.
+//!
 //! It takes root and `/dev/fuse`; without them a test says that it was skipped, but for CI, where
 //! it fails.
 #![forbid(unsafe_code)]
@@ -17,6 +19,7 @@ pub mod guest_device;
 mod instance;
 pub mod machine;
 mod mounted;
+pub mod nvml;
 pub mod provider;
 
 pub use fault::Fault;

@@ -7,6 +7,7 @@ use nitride_protocol::{Message, Status, open_reply, write_request};
 use nitride_support::binaries::Binaries;
 use nitride_support::folder::Folder;
 use serde_json::Value;
+use std::ffi::OsString;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -59,6 +60,16 @@ impl Machine {
             .args(["sh", "-c", &script, "sh"])
             .arg(&Binaries::find()?.quote);
         Ok(command)
+    }
+
+    /// The same in words, for whoever starts the helper with arguments of its own.
+    ///
+    /// # Errors
+    /// When there is no helper.
+    pub fn words(&self) -> Result<Vec<OsString>> {
+        let command = self.command()?;
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        Ok(words.map(OsString::from).collect())
     }
 
     /// What the helper detects here.
@@ -159,7 +170,7 @@ impl Helper {
         }
     }
 
-    /// Asks for evidence as vhsmd does: the JSON of the primary evidence, or the refusal.
+    /// Asks for evidence as vhsmd does: the JSON of the machine's or of the devices', or the refusal.
     ///
     /// # Errors
     /// When there is no answer.
@@ -177,8 +188,14 @@ impl Helper {
             return Ok(Err(head.status));
         }
         let evidence = EvidenceReply::decode_last(result)?;
-        ensure!(evidence.tee == tee && evidence.additional_evidence.is_empty());
-        Ok(Ok(serde_json::from_str(evidence.primary_evidence)?))
+        ensure!(evidence.tee == tee);
+        // Devices are asked for by themselves.
+        let text = match (evidence.primary_evidence, evidence.additional_evidence) {
+            ("", devices) => devices,
+            (machine, "") => machine,
+            both => anyhow::bail!("both at once: {both:?}"),
+        };
+        Ok(Ok(serde_json::from_str(text)?))
     }
 }
 

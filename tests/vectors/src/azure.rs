@@ -70,8 +70,9 @@ impl Draft {
         write!(
             policy,
             "[[azure.reference]]\nname = \"image\"\n\
-             pcrs = {{ 4 = \"{}\", 9 = \"{}\", 12 = \"{}\" }}\n\
+             pcrs = {{ 2 = \"{}\", 4 = \"{}\", 9 = \"{}\", 12 = \"{}\" }}\n\
              covers = [\"kernel\", \"initrd\", \"command-line\"]\n",
+            pcr(2),
             pcr(4),
             pcr(9),
             pcr(12)

@@ -67,8 +67,9 @@ impl Draft {
     pub fn good() -> Self {
         let mut policy = "min-devices = 1\nmodels = [\"GH100\"]\ndevice-ids = [\"11\"]\n\
             vbios-versions = [\"96.00.9F.00.01\"]\ndriver-versions = [\"550.90.07\"]\n\
-            measurements = \"reference\"\nrim-signature = \"any\"\nrevocation = \"any\"\n"
-            .to_owned();
+            firmware-ids = [\"{firmware}\"]\nmeasurements = \"reference\"\n\
+            rim-signature = \"any\"\nrevocation = \"any\"\n"
+            .replace("{firmware}", &base16ct::lower::encode_string(&FIRMWARE_ID));
         write!(
             policy,
             "[[gpu.reference]]\nname = \"driver\"\nmeasurements = {{ 2 = \"{}\" }}\n",
@@ -144,7 +145,9 @@ impl Draft {
         made.judge(&additional)
     }
 
-    fn report(&self) -> Vec<u8> {
+    /// The report alone, signed over the nonce.
+    #[must_use]
+    pub fn report(&self) -> Vec<u8> {
         let mut report = vec![0x11, 0xe0, 1, 0xff];
         report.extend(self.nonce);
         report.push(0);

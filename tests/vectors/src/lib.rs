@@ -12,8 +12,10 @@
 
 pub mod asn1;
 pub mod azure;
+pub mod differences;
 pub mod gpu;
 pub mod keys;
+pub mod published;
 pub mod snp;
 pub mod tdx;
 pub mod tpm;

@@ -72,6 +72,21 @@ impl Spec {
         }
     }
 
+    /// The same for the machine's own clock: all of it is valid for decades.
+    #[must_use]
+    pub fn lasting() -> Self {
+        let mut spec = Self::good();
+        spec.pki.pck_until = 2044;
+        spec.pki.crls_until_year = 2044;
+        for published in [
+            &mut spec.collateral.tcb_info,
+            &mut spec.collateral.qe_identity,
+        ] {
+            published["nextUpdate"] = "2044-01-01T00:00:00Z".into();
+        }
+        spec
+    }
+
     /// The same in version 5, with a body of type 2, 3 or 4.
     #[must_use]
     pub fn good_version_5(body_type: u16) -> Self {
@@ -87,8 +102,16 @@ impl Spec {
     ///
     /// When a key or a certificate cannot be made.
     pub fn make(&self) -> anyhow::Result<Made> {
-        let pki = Pki::make(&self.pki)?;
-        let bundle = self.collateral.make(&pki)?;
+        self.make_by(&Pki::make(&self.pki)?)
+    }
+
+    /// The same under keys that are there, and can sign further quotes.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be signed.
+    pub fn make_by(&self, pki: &Pki) -> anyhow::Result<Made> {
+        let bundle = self.collateral.make(pki)?;
         let collateral = IntelCollateral::new(vec![PlatformCollateral::from_bundle(&bundle)?])?;
         let pinned = if self.pki.pins_another_root {
             "00".repeat(32)
@@ -99,7 +122,7 @@ impl Spec {
         let init_data = init_data.map(|body| nitride_verify::InitDataDigest::of("toml", body));
         Ok(Made {
             evidence: TdxAllegation {
-                quote: self.quote.make(&pki)?,
+                quote: self.quote.make(pki)?,
                 event_log: self.event_log.clone(),
             },
             expected: Expected {
@@ -109,7 +132,7 @@ impl Spec {
             bundle,
             collateral,
             policy: self.policy.replace("{root}", &pinned),
-            root: pki.root,
+            root: pki.root.clone(),
         })
     }
 }

@@ -72,11 +72,15 @@ impl Draft {
         let policy = format!(
             "attestation-keys = [\"{{name}}\"]\nattestation-key-roots = []\n\
              attestation-key-revocation = \"any\"\ninit-data = \"bound\"\n\
-             event-log-pcrs = [0, 4]\nrequires-coverage = [\"kernel\"]\n\
-             [[tpm.reference]]\nname = \"image\"\npcrs = {{ 4 = \"{}\", 9 = \"{}\" }}\n\
-             covers = [\"kernel\"]\n",
+             event-log-pcrs = [0, 4]\nrequires-coverage = [\"firmware\", \"kernel\"]\n\
+             [[tpm.reference]]\nname = \"image\"\n\
+             pcrs = {{ 0 = \"{}\", 2 = \"{}\", 4 = \"{}\", 9 = \"{}\", 12 = \"{}\" }}\n\
+             covers = [\"firmware\", \"kernel\", \"initrd\", \"command-line\"]\n",
+            pcr(0),
+            pcr(2),
             pcr(4),
-            pcr(9)
+            pcr(9),
+            pcr(12)
         );
         Self {
             attributes: ATTESTS,
@@ -150,6 +154,15 @@ impl Draft {
     ///
     /// As [`judge_allegation`].
     pub fn judge(&self) -> Result<Verdict, Refused> {
+        self.judge_within(Budget::for_one_round())
+    }
+
+    /// Judges it within a budget.
+    ///
+    /// # Errors
+    ///
+    /// As [`judge_allegation`].
+    pub fn judge_within(&self, mut budget: Budget) -> Result<Verdict, Refused> {
         let (evidence, policy) = self.build();
         let policy = AttestationPolicy::parse(&policy, "policy.toml");
         judge_allegation(
@@ -158,7 +171,7 @@ impl Draft {
             &policy.expect("the policy is good"),
             &Collateral::default(),
             NOW_SECS,
-            &mut Budget::for_one_round(),
+            &mut budget,
         )
     }
 

@@ -7,6 +7,7 @@
     reason = "tests say what is wrong by panicking"
 )]
 
+use aws_lc_rs::digest::{SHA256, digest};
 use nitride_verify::checks::azure::TDX_CHECKS;
 use nitride_verify::checks::tdx::BY_COLLATERAL;
 use nitride_verify::evidence::hcl::{HclKind, HclReport};
@@ -64,13 +65,16 @@ fn policy(evidence: &Value, measurement: &[u8]) -> String {
     let (head, snp) = loose.split_once("[snp]").unwrap();
     let snp = snp.replace("[snp.", "[azure.snp.");
     let snp = snp.replace("vmpl = \"any\"", "vmpl = [0]");
+    let pcr = |index: usize| &evidence["tpm_quote"]["pcrs"][index];
+    let pcrs = [2, 4, 8, 9, 12].map(|index| format!("{index} = {}", pcr(index)));
     format!(
         "{head}[azure]\nuser-data = \"any\"\ninit-data = \"any\"\nsecure-boot = true\n\
-         console = true\nvm-ids = \"any\"\nrequires-coverage = [\"kernel\"]\n\
-         [[azure.reference]]\nname = \"captured\"\npcrs = {{ 4 = {} }}\ncovers = [\"kernel\"]\n\
+         console = true\nvm-ids = \"any\"\nrequires-coverage = [\"kernel\", \"command-line\"]\n\
+         [[azure.reference]]\nname = \"captured\"\npcrs = {{ {} }}\n\
+         covers = [\"kernel\", \"initrd\", \"command-line\"]\n\
          [azure.snp]{snp}[[azure.snp.reference]]\nname = \"paravisor\"\nmeasurement = \"{}\"\n\
          covers = [\"firmware\"]\n",
-        evidence["tpm_quote"]["pcrs"][4],
+        pcrs.join(", "),
         base16ct::lower::encode_string(measurement)
     )
 }
@@ -194,6 +198,37 @@ fn a_key_of_one_machine_does_not_vouch_for_another() {
     assert!(chip.starts_with("snp."), "{chip}");
 }
 
+/// What the coverage of PCRs in a policy rests on, in every capture that there is: no driver from
+/// elsewhere; 8 and 12 as the platform has them, so that alone neither says anything of a boot; 9 told.
+#[test]
+fn real_machines_differ_in_the_pcrs_of_what_they_booted_and_in_no_other() {
+    let Some(folder) = folder() else { return };
+    let captures = ["snp-milan-v1", "snp-milan-v2-userdata", "tdx-v1"];
+    let captures = captures.map(|name| evidence(&folder, name));
+    let differ = |index: usize| {
+        let [one, two, three] = captures
+            .each_ref()
+            .map(|capture| &capture["tpm_quote"]["pcrs"][index]);
+        one != two && two != three && one != three
+    };
+    let pcr = |index: usize| captures[0]["tpm_quote"]["pcrs"][index].clone();
+    for index in [2, 8, 11, 12, 13] {
+        assert!(!differ(index), "PCR {index}");
+    }
+    for index in [0, 4, 9] {
+        assert!(differ(index), "PCR {index}");
+    }
+    // A separator alone.
+    let separator = digest(
+        &SHA256,
+        &[[0; 32].as_slice(), digest(&SHA256, &[0; 4]).as_ref()].concat(),
+    );
+    let separator = base16ct::lower::encode_string(separator.as_ref());
+    assert_eq!(pcr(2), Value::from(separator));
+    assert_eq!(pcr(8), Value::from("00".repeat(32)));
+    assert_ne!(pcr(12), Value::from("00".repeat(32)));
+}
+
 /// Says that all is well with the platform, so that what is left is the trust domain.
 #[derive(Debug)]
 struct AllIsWell;
@@ -291,7 +326,6 @@ fn real_paravisors_reports_bind_their_runtime_data() {
         let bytes = read(&folder, &format!("azure/kinvolk/{file}"));
         let report = HclReport::parse(&bytes).unwrap();
         assert_eq!(report.kind, kind);
-        use aws_lc_rs::digest::{SHA256, digest};
         let bound = ReportData::new(digest(&SHA256, report.runtime).as_ref()).unwrap();
         assert!(bound.fills(report.report_data()), "{file}");
         assert!(HclRuntime::parse(report.runtime, &mut Budget::for_one_round()).is_ok());

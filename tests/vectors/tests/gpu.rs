@@ -96,7 +96,13 @@ fn what_is_not_wanted_need_not_be_there() {
     let mut draft = Draft::good();
     draft.opaque.clear();
     draft.measurements.clear();
-    for field in ["models", "device-ids", "vbios-versions", "driver-versions"] {
+    for field in [
+        "models",
+        "device-ids",
+        "vbios-versions",
+        "driver-versions",
+        "firmware-ids",
+    ] {
         let (before, rest) = draft.policy.split_once(field).unwrap();
         let (_, after) = rest.split_once('\n').unwrap();
         draft.policy = format!("{before}{field} = \"any\"\n{after}");
@@ -106,7 +112,8 @@ fn what_is_not_wanted_need_not_be_there() {
     let device = &composite.devices()[0];
     assert_eq!(device.failures().collect::<Vec<_>>(), []);
     assert_eq!(device.vector().executables, 0, "nothing is known of it");
-    assert_ne!(device.status(), EarStatus::Affirming);
+    assert_eq!(device.vector().runtime_opaque, 32, "its host may look in");
+    assert_eq!(device.status(), EarStatus::Warning);
 }
 
 fn primary_refused(refused: &Refused) -> &Refusal {

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 const NOW_SECS: u64 = 1_795_305_600;
 const POLICY: &str = "version = 1\ndanger-accept-sample = false\ndanger-test-anchors = []\n[gpu]\n\
     min-devices = 1\nmodels = [\"GH100\", \"LS_10\"]\ndevice-ids = \"any\"\n\
-    vbios-versions = \"any\"\ndriver-versions = \"any\"\nmeasurements = \"any\"\n\
+    vbios-versions = \"any\"\ndriver-versions = \"any\"\nfirmware-ids = \"any\"\nmeasurements = \"any\"\n\
     rim-signature = \"any\"\nrevocation = \"any\"\n";
 
 /// The vectors' folder; `None`, and a word about it, where there is none.
@@ -101,8 +101,11 @@ fn reports_of_nvidias_devices_are_authentic() {
         let verdict = judge(read(&folder, name), nonce, POLICY)
             .unwrap_or_else(|refused| panic!("{name}: {}", refused.cause.told()));
         assert_eq!(verdict.failures().collect::<Vec<_>>(), [], "{name}");
-        assert_eq!(verdict.status(), EarStatus::Affirming, "{name}");
-        assert!(verdict.is_genuine(), "{name}");
+        // Whether it is in confidential mode, nobody asked.
+        assert_eq!(verdict.vector().hardware, 2, "{name}");
+        assert_eq!(verdict.vector().runtime_opaque, 32, "{name}");
+        assert_eq!(verdict.status(), EarStatus::Warning, "{name}");
+        assert!(!verdict.is_genuine(), "{name}");
         let claim = |claim: &str| verdict.claims().claim(claim).and_then(Value::as_str);
         assert_eq!(claim("model"), Some(model));
         assert_eq!(claim("vbios_version"), Some(vbios));
@@ -118,6 +121,8 @@ fn the_example_of_a_policy_takes_the_device_that_it_is_about_and_no_other() {
     let verdict = judge(read(&folder, "hopper-nvtrust"), NONCE, example).expect("authentic");
     assert_eq!(verdict.failures().collect::<Vec<_>>(), []);
     assert_eq!(verdict.vector().executables, 3);
+    assert_eq!(verdict.status(), EarStatus::Affirming);
+    assert!(verdict.is_genuine());
     let verdict = judge(read(&folder, "switch-ls10"), NONCE, example).expect("authentic");
     let failed: Vec<&str> = verdict.failures().map(|(name, _)| name).collect();
     assert_eq!(
@@ -125,6 +130,34 @@ fn the_example_of_a_policy_takes_the_device_that_it_is_about_and_no_other() {
         ["gpu.model", "gpu.vbios", "gpu.driver", "gpu.measurements"]
     );
     assert_eq!(verdict.status(), EarStatus::Contraindicated);
+}
+
+/// Which of them states its firmware, its maker's driver decides, and the policy what that is worth.
+#[test]
+fn the_firmware_that_signs_is_pinned_where_it_is_stated() {
+    let Some(folder) = folder() else { return };
+    let nowhere = format!("firmware-ids = [\"{}\"]", "00".repeat(48));
+    let wants = |ids: &str| POLICY.replace("firmware-ids = \"any\"", ids);
+    let told = |name: &str, ids: &str| {
+        let device = read(&folder, name);
+        let nonce = base16ct::lower::encode_string(&device.report[4..36]);
+        let verdict = judge(device, &nonce, &wants(ids)).expect("authentic");
+        let failures = verdict.failures();
+        failures
+            .map(|(check, why)| format!("{check}: {why}"))
+            .collect::<Vec<_>>()
+    };
+    let unstated = told("hopper-sdk", &nowhere);
+    assert_eq!(
+        unstated,
+        ["gpu.firmware-wanted: the device does not state it (policy line 10)"]
+    );
+    let [other] = &told("hopper-nvtrust", &nowhere)[..] else {
+        panic!("one check fails")
+    };
+    let found = other.split('"').nth(1).expect("it is told");
+    let own = format!("firmware-ids = [\"{found}\"]");
+    assert_eq!(told("hopper-nvtrust", &own), [""; 0]);
 }
 
 #[test]
@@ -183,7 +216,7 @@ fn four_devices_are_four_and_all_answer_one_nonce() {
         };
         let verdict = judge(device, nonce, POLICY)
             .unwrap_or_else(|refused| panic!("{}", refused.cause.told()));
-        assert!(verdict.is_genuine());
+        assert_eq!(verdict.status(), EarStatus::Warning);
         ids.push(verdict.claims().claim("device_id").cloned());
     }
     assert_eq!(ids.len(), 4);

@@ -5,7 +5,7 @@ use nitride_kbs::token::EarStatus;
 use nitride_vectors::tpm::{DEFECTS, Draft, REPORT_DATA};
 use nitride_verify::checks::tpm::CHECKS;
 use nitride_verify::{
-    Anchor, AttestationPolicy, Budget, CheckName, CheckOutcome, Collateral, Tee,
+    Allowance, Anchor, AttestationPolicy, Budget, CheckName, CheckOutcome, Collateral, Tee,
     UnverifiedEvidence, judge,
 };
 use std::collections::BTreeSet;
@@ -100,6 +100,74 @@ fn each_numbered_check_has_a_vector() {
 }
 
 #[test]
+fn of_firmware_alone_nothing_is_claimed_about_the_boot() {
+    let verdict = Draft::good().judge().unwrap();
+    let flag = |verdict: &nitride_verify::Verdict, part: &str| {
+        let claim = verdict.claims().claim(part);
+        claim.and_then(serde_json::Value::as_bool)
+    };
+    assert_eq!(flag(&verdict, "covers_kernel"), Some(true));
+    assert_eq!(flag(&verdict, "covers_disk"), Some(false));
+    let mut draft = Draft::good();
+    draft.policy = draft
+        .policy
+        .replace("[\"firmware\", \"kernel\"]\n[[", "[\"firmware\"]\n[[")
+        .replace(
+            "[\"firmware\", \"kernel\", \"initrd\", \"command-line\"]",
+            "[\"firmware\"]",
+        );
+    let verdict = draft.judge().unwrap();
+    assert_eq!(verdict.failures().collect::<Vec<_>>(), []);
+    assert_eq!(verdict.vector().executables, 0);
+    assert_eq!(flag(&verdict, "covers_firmware"), Some(true));
+    assert_eq!(flag(&verdict, "covers_kernel"), Some(false));
+}
+
+/// Which init-data are wanted, a rule can ask by it alone.
+#[test]
+fn the_register_of_init_data_is_a_claim_of_its_own() {
+    let draft = Draft::good();
+    let verdict = draft.judge().unwrap();
+    let pcr = base16ct::lower::encode_string(&draft.pcrs[8]);
+    assert_eq!(verdict.claims().claim("pcr08"), Some(&pcr.into()));
+}
+
+#[test]
+fn an_event_log_is_replayed_within_the_budget() {
+    let draft = Draft::good();
+    let failures = |events: usize| {
+        let budget = Budget::new(Allowance {
+            events,
+            ..Allowance::FOR_ONE_ROUND
+        });
+        let verdict = draft.judge_within(budget).unwrap();
+        let failures = verdict.failures();
+        failures
+            .map(|(name, why)| format!("{name}: {why}"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(failures(draft.events.len()), [""; 0]);
+    let [failure] = &failures(draft.events.len() - 1)[..] else {
+        panic!("one check fails")
+    };
+    assert!(
+        failure.starts_with("tpm.event-log: replay events"),
+        "{failure}"
+    );
+}
+
+/// A key whose certificate says what it is for, and one whose certificate says nothing (Google's).
+#[test]
+fn a_certificate_for_attestation_is_one() {
+    let mut draft = Draft::certified();
+    draft.chain = draft
+        .chain
+        .map(nitride_vectors::tpm::ChainDraft::for_attestation);
+    let verdict = draft.judge().unwrap();
+    assert_eq!(verdict.failures().collect::<Vec<_>>(), []);
+}
+
+#[test]
 fn a_key_may_be_pinned_alone_and_a_nonce_be_padded() {
     let mut draft = Draft::good();
     draft.policy = draft.policy.replace("{name}", "{key}");
@@ -115,10 +183,13 @@ fn a_key_may_be_pinned_alone_and_a_nonce_be_padded() {
 fn what_is_not_wanted_need_not_be_there() {
     let mut draft = Draft::good();
     draft.expected.init_data = None;
+    // Whatever PCR 8 has, a reference value states it then.
+    let pcr = base16ct::lower::encode_string(&draft.pcrs[8]);
     draft.policy = draft
         .policy
         .replace("\"bound\"", "\"any\"")
-        .replace("[0, 4]", "\"any\"");
+        .replace("[0, 4]", "\"any\"")
+        .replace("pcrs = { 0", &format!("pcrs = {{ 8 = \"{pcr}\", 0"));
     draft.spoil = Some(|evidence| evidence.event_log = None);
     let verdict = draft.judge().unwrap();
     assert_eq!(verdict.failures().collect::<Vec<_>>(), []);

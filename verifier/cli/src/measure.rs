@@ -10,7 +10,7 @@ use nitride_collateral::Files;
 use nitride_collateral::Obstacle;
 use nitride_measure::snp::{self, SnpKernel, SnpLaunch, VcpuType};
 use nitride_measure::tdx::{self, DirectBoot, InitrdArgument};
-use nitride_measure::uki::{self, UkiBoot};
+use nitride_measure::uki::{self, UkiBoot, UkiPcrs};
 use reference::Reference;
 use std::error::Error;
 use std::path::Path;
@@ -85,12 +85,11 @@ fn measure_snp(asked: &MeasureSnp, files: &mut Files) -> Result<Reference, Obsta
     let mut reference = Reference::new("snp", &asked.name)?;
     if kernel.is_some() {
         reference.note("a launch by QEMU with kernel-hashes=on");
-        reference.covers(ALL_OF_BOOT);
     } else {
         reference.note("the firmware alone: it boots whatever its host likes");
-        reference.covers(&["firmware"]);
     }
     reference.value("measurement", &digest);
+    reference.covers(kernel.map_or(&["firmware"], |_| ALL_OF_BOOT));
     Ok(reference)
 }
 
@@ -123,16 +122,15 @@ fn measure_tdx(asked: &MeasureTdx, files: &mut Files) -> Result<Reference, Obsta
             reference.note("a direct boot by QEMU that hands the firmware the unchanged kernel");
             reference.value("rtmr1", &measured.rtmr1);
             reference.value("rtmr2", &measured.rtmr2);
-            reference.covers(ALL_OF_BOOT);
         }
         _ => {
             reference.note("the firmware alone: it boots whatever its host likes");
             reference.any("rtmr1");
             reference.any("rtmr2");
-            reference.covers(&["firmware"]);
         }
     }
     reference.any("rtmr3");
+    reference.covers(boot.as_ref().map_or(&["firmware"], |_| ALL_OF_BOOT));
     Ok(reference)
 }
 
@@ -153,12 +151,20 @@ fn measure_uki(asked: &MeasureUki, files: &mut Files) -> Result<Reference, Obsta
         phases: &phases,
     });
     let pcrs = pcrs.map_err(|fault| unmeasured(&asked.image, &fault))?;
-    let mut reference = Reference::new("azure", &asked.name)?;
-    reference
-        .note("a boot of the image with nothing from beside it: no load options, credentials,");
-    reference.note("addons or extensions, which PCR 12 and PCR 13 would have");
+    uki_reference(&asked.name, &pcrs)
+}
+
+fn uki_reference(name: &str, pcrs: &UkiPcrs) -> Result<Reference, Obstacle> {
+    let mut reference = Reference::new("azure", name)?;
+    reference.note(
+        "a boot of the image with nothing from beside it: no driver of a device (PCR 2), no GRUB",
+    );
+    reference.note("(PCR 8), no load options, credentials, addons or extensions (PCRs 12 and 13)");
+    reference.note("leave out PCR 8 where init-data = \"bound\"; under [tpm], add PCR 0");
     reference.pcrs(&[
+        (2, pcrs.pcr2),
         (4, pcrs.pcr4),
+        (8, [0; 32]),
         (11, pcrs.pcr11),
         (12, [0; 32]),
         (13, [0; 32]),

@@ -5,7 +5,7 @@ use crate::exit::Exit;
 use nitride_collateral::Files;
 use nitride_collateral::{Obstacle, told};
 use nitride_verify::enrolment::{self, Enrolment, EnrolmentFault, MAX_FORM_LEN, is_answered};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
@@ -45,10 +45,7 @@ pub(crate) fn run(verb: &TpmVerb) -> Result<(String, Exit), Obstacle> {
 fn pin(kept: &Path, answer: &Path, files: &mut Files) -> Result<(String, Exit), Obstacle> {
     let known = files.read_text(kept, MAX_FORM_LEN as u64)?;
     let foreign = || Obstacle::at(kept, "is not what `tpm challenge` kept", "name that file");
-    let known: Value = serde_json::from_str(&known).map_err(|_| foreign())?;
-    let member = |name: &str| known.get(name).and_then(Value::as_str).ok_or_else(foreign);
-    let name = hexadecimal::<34>("name", member("name")?)?;
-    let wanted = hexadecimal::<32>("answer_sha256", member("answer_sha256")?)?;
+    let Kept { name, wanted } = Kept::read(&known).ok_or_else(foreign)?;
     let text = files.read_text(answer, MAX_FORM_LEN as u64)?;
     let answered = is_answered(&text, &wanted);
     let answered =
@@ -60,6 +57,29 @@ fn pin(kept: &Path, answer: &Path, files: &mut Files) -> Result<(String, Exit), 
         let line = "refused: another TPM, or another key, has answered\n";
         (line.to_owned(), Exit::Refused)
     })
+}
+
+/// What `tpm challenge` keeps until the answer comes.
+struct Kept {
+    /// The attestation key's.
+    name: [u8; 34],
+    /// The SHA-256 of what has to be answered.
+    wanted: [u8; 32],
+}
+
+impl Kept {
+    /// Nothing but what was written: of a later version a member might change what the others mean.
+    fn read(text: &str) -> Option<Self> {
+        let members: Map<String, Value> = serde_json::from_str(text).ok()?;
+        if members.len() != 3 || members.get("version") != Some(&Value::from(1)) {
+            return None;
+        }
+        let member = |name: &str| members.get(name).and_then(Value::as_str);
+        Some(Self {
+            name: hexadecimal("name", member("name")?).ok()?,
+            wanted: hexadecimal("answer_sha256", member("answer_sha256")?).ok()?,
+        })
+    }
 }
 
 fn drawn() -> Result<[u8; 32], Obstacle> {
@@ -100,4 +120,28 @@ fn hexadecimal<const N: usize>(what: &str, text: &str) -> Result<[u8; N], Obstac
 
 fn hex(bytes: &[u8]) -> String {
     base16ct::lower::encode_string(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_challenge_kept_is_pinned() {
+        let name = format!("000b{}", "01".repeat(32));
+        let good = json!({ "version": 1, "name": name, "answer_sha256": "02".repeat(32) });
+        assert!(Kept::read(&good.to_string()).is_some());
+        for (member, value) in [
+            ("version", json!(2)),
+            ("version", Value::Null),
+            ("name", json!("000b")),
+            ("answer_sha256", json!(1)),
+            ("endorsement_key", json!("03")),
+        ] {
+            let mut other = good.clone();
+            other[member] = value;
+            assert!(Kept::read(&other.to_string()).is_none(), "{member}");
+        }
+        assert!(Kept::read("[]").is_none());
+    }
 }

@@ -1,13 +1,19 @@
-//! Unified kernel images: PCR 4 and PCR 11 of the SHA-256 bank.
+//! Unified kernel images: PCRs 2, 4 and 11 of the SHA-256 bank.
 //!
 //! One boot path: UEFI firmware starts a boot option that is the image (or boot loaders that start
-//! it, each named), the image begins with systemd-stub, and systemd measures its phases. PCR 4 then
-//! has the Authenticode digest of everything that firmware loaded, PCR 11 the image's sections (name
-//! with its NUL, then contents, in the stub's order) and the phases.
+//! it, each named), the image begins with systemd-stub, and systemd measures its phases. PCR 2 then
+//! has a separator alone, since no driver comes from a device (TCG, "PC Client Platform Firmware
+//! Profile", "PCR[2] - UEFI Drivers and UEFI Applications"); PCR 4 the firmware's word that it boots,
+//! a separator and the Authenticode digest of everything that it loads (there, "PCR[4] - Boot Manager
+//! Code and Boot Attempts"); PCR 11 the image's sections (name with its NUL, then contents, in the
+//! stub's order: systemd-stub(7), "TPM PCR Notes", and the list in its `src/fundamental/uki.h`) and
+//! the phases (systemd-pcrphase.service(8)).
 //!
-//! PCR 12 and PCR 13 stay zero where nothing comes from beside the image: a command line by load
-//! options, credentials, addons, extensions. Whoever compares PCR 4 and PCR 11 alone lets the host
-//! add all of these.
+//! PCRs 8, 12 and 13 stay zero where GRUB takes no part and nothing comes from beside the image: a
+//! command line by load options or SMBIOS, credentials, addons, extensions. Whoever compares PCR 4
+//! and PCR 11 alone lets the host add all of these.
+//!
+//! `tests/vm/measured` holds all of this to what a TPM has after a boot of OVMF and stub 257.
 //!
 //! What is refused, since what the stub measures then depends on the machine or on a choice:
 //! profiles, device trees and firmware that are chosen by hardware ids, and a stub whose version is
@@ -56,6 +62,8 @@ pub enum InnerKernel {
 /// What comes out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UkiPcrs {
+    /// That no driver is loaded from a device or a disk.
+    pub pcr2: [u8; 32],
     /// Everything that firmware loads.
     pub pcr4: [u8; 32],
     /// What is in the image, and the phases.
@@ -111,7 +119,7 @@ pub enum UkiFault {
     Phases(usize),
 }
 
-/// PCR 4 and PCR 11 after a boot of the image.
+/// PCRs 2, 4 and 11 after a boot of the image.
 ///
 /// # Errors
 ///
@@ -133,7 +141,10 @@ pub fn uki_pcrs(boot: &UkiBoot<'_>) -> Result<UkiPcrs, UkiFault> {
     for phase in phases(boot.phases)? {
         pcr11.extend(&sha256(phase.as_bytes()));
     }
+    let mut pcr2 = Register256::ZERO;
+    pcr2.extend(&sha256(SEPARATOR));
     Ok(UkiPcrs {
+        pcr2: pcr2.value(),
         pcr4,
         pcr11: pcr11.value(),
         has_command_line: only(&image, ".cmdline")?.is_some(),

@@ -42,7 +42,7 @@ pub(crate) fn appraise(
         Facts::Tdx(facts) => tdx::appraise(&facts, policy, budget, &mut ledger),
         Facts::Azure(facts) => azure::appraise(&facts, policy, budget, &mut ledger),
         Facts::Gpu(facts) => gpu::appraise(&facts, policy, &mut ledger),
-        Facts::Tpm(facts) => tpm::appraise(&facts, policy, &mut ledger),
+        Facts::Tpm(facts) => tpm::appraise(&facts, policy, budget, &mut ledger),
     };
     if anchor != Anchor::Vendor {
         // Whatever the TEE's own appraisal claims: nothing vouches for this hardware,

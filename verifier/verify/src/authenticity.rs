@@ -93,11 +93,9 @@ impl VerifiedEvidence {
     pub(crate) fn device_id(&self) -> Option<&str> {
         match &self.facts {
             Facts::Gpu(facts) => Some(&facts.id),
-            Facts::Sample(_)
-            | Facts::Snp(_)
-            | Facts::Tdx(_)
-            | Facts::Azure(_)
-            | Facts::Tpm(_) => None,
+            Facts::Sample(_) | Facts::Snp(_) | Facts::Tdx(_) | Facts::Azure(_) | Facts::Tpm(_) => {
+                None
+            }
         }
     }
 

@@ -94,7 +94,8 @@ pub fn judge(
         .map(|verified| appraisal::appraise(verified, policy, budget, ledger))
 }
 
-/// As [`judge`], with evidence that came as raw bytes and not in a KBS form.
+/// As [`judge`], with evidence that came as raw bytes and not in a KBS form: of one machine, or of one
+/// device by itself.
 ///
 /// # Errors
 ///
@@ -121,7 +122,12 @@ pub fn judge_allegation(
         .check(gate.in_policy, policy.admits(tee))
         .and_then(|()| {
             ledger.not_applicable(gate.form);
-            ledger.not_applicable(gate.additional_evidence);
+            // A device by itself has no machine beside which others could be missing.
+            if tee == Tee::Nvidia {
+                ledger.not_applicable(gate.additional_evidence);
+            } else {
+                composite::without_devices(policy, &gate, &mut ledger)?;
+            }
             authenticity::verify(allegation, &bench, budget, &mut ledger)
         })
         .map_err(|cause| refused(tee, cause, &mut ledger))

@@ -120,6 +120,40 @@ fn evidence_without_json_is_judged_alike() {
 }
 
 #[test]
+fn a_machine_without_its_devices_is_refused_whatever_form_it_comes_in() {
+    let text = "version = 1\ndanger-accept-sample = true\ndanger-test-anchors = []\n[sample]\n\
+        svn = [\"1\"]\n[gpu]\nmin-devices = 1\nmodels = \"any\"\ndevice-ids = \"any\"\n\
+        vbios-versions = \"any\"\ndriver-versions = \"any\"\nfirmware-ids = \"any\"\n\
+        measurements = \"any\"\nrim-signature = \"any\"\nrevocation = \"any\"\n";
+    let wants_one = AttestationPolicy::parse(text, "attestation.toml").unwrap();
+    let raw = Allegation::Sample(SampleAllegation {
+        svn: "1".to_owned(),
+        report_data: REPORT_DATA,
+    });
+    let raw = judge_allegation(
+        raw,
+        &Expected::of(REPORT_DATA),
+        &wants_one,
+        &Collateral::default(),
+        0,
+        &mut Budget::for_one_round(),
+    );
+    for judged in [raw, judge_primary(&primary("1", &REPORT_DATA), &wants_one)] {
+        let refused = judged.unwrap_err();
+        assert!(matches!(
+            refused.cause,
+            Refusal::DevicesMissing {
+                found: 0,
+                wanted: 1,
+                line: 7
+            }
+        ));
+        let last = refused.checks.last().unwrap();
+        assert_eq!(last.name.name, "sample.additional-evidence");
+    }
+}
+
+#[test]
 fn unwanted_svn_is_a_verdict_and_not_an_error() {
     for wanted in ["[\"2\"]", "[]", "[\"11\", \"01\"]"] {
         let verdict = judge_primary(&primary("1", &REPORT_DATA), &policy(true, wanted)).unwrap();

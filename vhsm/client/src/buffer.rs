@@ -94,6 +94,7 @@ impl Client {
         let operation = RegisterBuffer::VERB;
         let memory = |source: MemoryError| ClientError::Memory { operation, source };
         let (memory, descriptor) = SharedMemory::create(len).map_err(memory)?;
+        self.announce_descriptors()?;
         let request = RegisterBuffer { len };
         let number = self.call_with(&request, &[descriptor.as_fd()], |reply| reply.buffer)?;
         Ok(Buffer { memory, number })

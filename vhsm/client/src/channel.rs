@@ -87,7 +87,7 @@ impl Channel {
             reader: reader.abort_handle(),
         };
         let server = channel
-            .call(&options.hello(), Some(options.deadline()), |welcome| {
+            .call(&options.hello(false), Some(options.deadline()), |welcome| {
                 Server::welcomed(&welcome)
             })
             .await??;

@@ -18,6 +18,8 @@ pub struct Client {
     server: Server,
     next_id: u32,
     failed: bool,
+    /// Whether vhsmd was told that packets may carry descriptors.
+    attaches: bool,
     /// Request and reply in turn.
     buffer: Zeroizing<Box<[u8]>>,
 }
@@ -62,6 +64,7 @@ impl Client {
             },
             next_id: 0,
             failed: false,
+            attaches: false,
             buffer: Zeroizing::new(vec![0; MAX_PACKET_LEN].into_boxed_slice()),
         };
         client.say_hello()?;
@@ -92,6 +95,17 @@ impl Client {
         if outcome.is_err() {
             self.options.wait = before;
         }
+        outcome
+    }
+
+    /// Tells vhsmd, once, that packets may carry descriptors from here on.
+    pub(crate) fn announce_descriptors(&mut self) -> Result<(), ClientError> {
+        if self.attaches {
+            return Ok(());
+        }
+        self.attaches = true;
+        let outcome = self.say_hello();
+        self.attaches = outcome.is_ok();
         outcome
     }
 
@@ -224,7 +238,9 @@ impl Client {
             .set_write_timeout(deadline)
             .map_err(|source| self.send_failed(operation, source))?;
         let options = self.options.clone();
-        self.server = self.call(&options.hello(), |welcome| Server::welcomed(&welcome))??;
+        self.server = self.call(&options.hello(self.attaches), |welcome| {
+            Server::welcomed(&welcome)
+        })??;
         Ok(())
     }
 

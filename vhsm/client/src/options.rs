@@ -36,12 +36,13 @@ impl Options {
         self.wait.saturating_add(self.grace)
     }
 
-    pub(crate) fn hello(&self) -> Hello<'_> {
+    pub(crate) fn hello(&self, attaches: bool) -> Hello<'_> {
         Hello {
             min_version: VERSION,
             max_version: VERSION,
             client: &self.name,
             wait_ms: u32::try_from(self.wait.as_millis()).unwrap_or(u32::MAX),
+            attaches,
         }
     }
 }

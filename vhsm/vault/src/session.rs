@@ -25,6 +25,7 @@ pub struct Session {
     peer: Peer,
     socket: Socket,
     wait_ms: u32,
+    attaches: bool,
     refusal: Option<Refusal>,
     batch_refusals: Vec<BatchRefusal>,
     used: Cell<Option<Used>>,
@@ -80,6 +81,7 @@ impl Session {
             anywhere: policy.granted_anywhere(&peer),
             decisions: Decisions::default(),
             wait_ms: 0,
+            attaches: false,
             refusal: None,
             batch_refusals: Vec::new(),
             used: Cell::new(None),
@@ -105,6 +107,11 @@ impl Session {
     /// then, which is not at all.
     pub fn wait_ms(&self) -> u32 {
         self.wait_ms
+    }
+
+    /// Whether packets may carry descriptors, as `hello` said last; not until then.
+    pub fn attaches(&self) -> bool {
+        self.attaches
     }
 
     /// Why the last request was refused, for the log; `None` if it was not.
@@ -144,6 +151,10 @@ impl Session {
 
     pub(crate) fn set_wait_ms(&mut self, wait_ms: u32) {
         self.wait_ms = wait_ms;
+    }
+
+    pub(crate) fn set_attaches(&mut self, attaches: bool) {
+        self.attaches = attaches;
     }
 
     pub(crate) fn set_refusal(&mut self, refusal: Option<Refusal>) {

@@ -1,12 +1,10 @@
 //! The firmware's event log, as the kernel shows it (`binary_bios_measurements`). It is passed on as it
 //! is: whether it is one, and replays, the verifier says.
 
+use crate::tdx::event_log::MAX_LOG_LEN;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-
-/// The longest log that is sent, and that a verifier reads.
-pub(super) const MAX_LOG_LEN: usize = 65_536;
 
 /// Reads it whole.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
@@ -36,7 +34,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         assert!(read(&path).unwrap_err().contains("cannot read"));
-        for (len, is_read) in [(0, false), (1, true), (65_536, true), (65_537, false)] {
+        for (len, is_read) in [(0, false), (1, true), (81_920, true), (81_921, false)] {
             std::fs::write(&path, vec![1; len]).unwrap();
             assert_eq!(read(&path).is_ok(), is_read, "{len}");
         }

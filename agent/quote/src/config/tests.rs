@@ -1,4 +1,6 @@
 use super::*;
+use nitride_evidence::az::{AzureHardware, AzureSettings, UserData};
+use nitride_evidence::gpu::GpuSettings;
 use nitride_evidence::seal::{TcbVersion, TpmSettings};
 use nitride_evidence::tpm::{QuoteKey, TpmQuoteSettings};
 use nitride_evidence::{EventLog, Settings, SnpInterface, SnpSettings, TdxSettings, Tee};
@@ -312,4 +314,27 @@ fn a_fault_of_the_sealing_platform_is_named_with_its_line() {
         let error = refused(&format!("{GOOD}\n[seal]\n{table}"));
         assert!(error.starts_with(said), "{table}: {error}");
     }
+}
+
+#[test]
+fn devices_are_beside_any_machine() {
+    let parse = |table: &str| Config::parse(&format!("{GOOD}\n[gpu]\n{table}"));
+    let gpus = |table| parse(table).map(|config| config.gpus).ok().flatten();
+    assert_eq!(gpus("devices = 8"), GpuSettings::new(8, None).ok());
+    let library = Some(PathBuf::from("/lib/nvml.so"));
+    assert_eq!(
+        gpus("devices = 1\nlibrary = \"/lib/nvml.so\""),
+        GpuSettings::new(1, library).ok()
+    );
+    for (table, fault) in [
+        ("devices = 0", "no such number of GPUs: 1 to 16"),
+        ("devices = 17", "no such number of GPUs: 1 to 16"),
+        ("devices = 1\nlibrary = \"nvml.so\"", "the path is relative"),
+        ("library = \"/lib/nvml.so\"", "missing field `devices`"),
+        ("devices = 1\nindex = 0", "unknown field `index`"),
+    ] {
+        let refused = parse(table).unwrap_err().fault;
+        assert!(refused.contains(fault), "{table}: {refused}");
+    }
+    assert!(refused("tee = \"nvidia\"").contains("no such TEE"));
 }

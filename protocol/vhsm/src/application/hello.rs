@@ -4,7 +4,7 @@ use crate::limits::{MAX_FEATURES_LEN, MAX_LABEL_LEN};
 use crate::{Call, Message, Operation, VERSION, field};
 use nitride_cbor::{DecodeError, EncodeError, Reader, Writer};
 
-/// `hello`: agrees on a version. A connection may say it again to change `wait_ms`.
+/// `hello`: agrees on a version. A connection may say it again to change `wait_ms` and `attaches`.
 ///
 /// The shape of this message and of its reply never changes, so that any two versions can talk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,24 +17,29 @@ pub struct Hello<'a> {
     pub client: &'a str,
     /// How long a request of this connection may wait for a round, in milliseconds; 0 is never.
     pub wait_ms: u32,
+    /// Whether packets after this one may carry descriptors. Where they may not, none is taken:
+    /// that costs less a packet.
+    pub attaches: bool,
 }
 
 impl<'a> Message<'a> for Hello<'a> {
     fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
-        writer.array(4)?;
+        writer.array(5)?;
         writer.u64(self.min_version.into())?;
         writer.u64(self.max_version.into())?;
         writer.text(self.client)?;
-        writer.u64(self.wait_ms.into())
+        writer.u64(self.wait_ms.into())?;
+        writer.bool(self.attaches)
     }
 
     fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        reader.array_of(4)?;
+        reader.array_of(5)?;
         Ok(Self {
             min_version: reader.u16("min-version")?,
             max_version: reader.u16("max-version")?,
             client: field::line(reader, MAX_LABEL_LEN, "client")?,
             wait_ms: reader.u32("wait-ms")?,
+            attaches: reader.bool()?,
         })
     }
 }

@@ -97,7 +97,7 @@ fn every_message_and_every_golden_file_has_its_test() {
 
 golden! {
     hello_is_golden, "hello", Operation::Hello,
-        Hello { min_version: 1, max_version: 1, client: "golden 1.0", wait_ms: 5000 },
+        Hello { min_version: 1, max_version: 1, client: "golden 1.0", wait_ms: 5000, attaches: true },
         Welcome {
             version: 1,
             server: "vhsmd 0.1.0",

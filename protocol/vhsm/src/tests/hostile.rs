@@ -272,6 +272,7 @@ fn text_that_could_forge_a_log_line_is_refused() {
             max_version: 1,
             client,
             wait_ms: 0,
+            attaches: false,
         });
         assert_eq!(
             refused::<Hello<'_>>(&hello),

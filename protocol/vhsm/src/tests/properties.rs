@@ -58,6 +58,7 @@ fn every_message_round_trips(parts: &Parts) {
             max_version: !small,
             client: line,
             wait_ms: number,
+            attaches: number % 2 == 0,
         },
     );
     round_trips(

@@ -34,6 +34,7 @@ fn hello() -> Result<String> {
             max_version: 1,
             client: "peer.py",
             wait_ms: 0,
+            attaches: false,
         },
     )
 }

@@ -312,10 +312,7 @@ fn a_real_report_of_a_gpu_is_genuine_and_one_with_a_wrong_signature_is_refused()
         return Ok(());
     };
     let folder = Path::new(&folder).join("gpu");
-    let policy = "version = 1\ndanger-accept-sample = false\ndanger-test-anchors = []\n[gpu]\n\
-        min-devices = 0\nmodels = [\"GH100\"]\ndevice-ids = \"any\"\nvbios-versions = \"any\"\n\
-        driver-versions = \"any\"\nmeasurements = \"any\"\nrim-signature = \"any\"\n\
-        revocation = \"any\"\n";
+    let policy = include_str!("../../../../examples/config/service/attestation-gpu.toml");
     let scene = |name: &str| -> Result<Scene> {
         let mut scene = Scene::new("gpu")?;
         let report = read(&folder, &format!("{name}/report.hex"))?;

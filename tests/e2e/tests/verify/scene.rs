@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use nitride_support::binaries::Binaries;
 use nitride_support::folder::Folder;
-use nitride_vectors::{snp, tdx};
+use nitride_vectors::{published, snp, tdx};
 use nitride_verify::{InitDataDigest, ReportData};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -133,24 +133,7 @@ impl Scene {
 
     /// What is published of a vector's product.
     pub(crate) fn amd(&mut self, vector: &snp::Vector) -> Result<()> {
-        let published = &vector.collateral;
-        let product = published.product.as_str().to_lowercase();
-        let folder = self.collateral()?.join("amd").join(product);
-        std::fs::create_dir_all(&folder)?;
-        std::fs::write(folder.join("ark.der"), &published.ark)?;
-        for (name, der) in [
-            ("ask.der", &published.ask),
-            ("asvk.der", &published.asvk),
-            ("list.crl", &published.crl),
-        ] {
-            if let Some(der) = der {
-                std::fs::write(folder.join(name), der)?;
-            }
-        }
-        if published.crl.is_some() {
-            let obtained = format!("{}\n", published.obtained_at_secs);
-            std::fs::write(folder.join("list.crl.obtained"), obtained)?;
-        }
+        published::write_amd(vector, &self.collateral()?)?;
         Ok(())
     }
 
@@ -180,9 +163,7 @@ impl Scene {
         if let Some(log) = &made.evidence.event_log {
             scene.file("--event-log", "ccel.bin", log)?;
         }
-        let folder = scene.collateral()?.join("intel");
-        std::fs::create_dir_all(&folder)?;
-        std::fs::write(folder.join("bundle.json"), &made.bundle)?;
+        published::write_intel(made, &scene.collateral()?)?;
         scene.file("--policy", "policy.toml", made.policy.as_bytes())?;
         scene.report_data(&made.expected.report_data);
         if let Some(body) = &spec.init_data {

@@ -17,7 +17,7 @@ pub(super) fn run(report: &mut Report, scale: Scale) -> Result<()> {
     vault
         .client()?
         .generate("perf/signing", KeyType::EcP256, None)?;
-    let mut raw = Raw::connect(&vault)?;
+    let mut raw = Raw::connect(&vault, false)?;
     let bare = Bare::new()?;
     let message = [1; 32];
     let sign = BatchItem::Sign(Sign {

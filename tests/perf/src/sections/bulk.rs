@@ -24,7 +24,7 @@ pub(super) fn run(report: &mut Report, scale: Scale) -> Result<()> {
     vault
         .client()?
         .generate("perf/sealing", KeyType::Aes256Gcm, None)?;
-    let raw = RefCell::new(Raw::connect(&vault)?);
+    let raw = RefCell::new(Raw::connect(&vault, true)?);
     let mut bare = Bare::new()?;
     let plaintext = vec![2; LEN];
     let (memory, memfd) = SharedMemory::create(SHARED_LEN)?;

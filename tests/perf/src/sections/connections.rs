@@ -21,7 +21,7 @@ pub(super) fn run(report: &mut Report, scale: Scale) -> Result<()> {
     let mut connections = Vec::new();
     for count in [1, 10, 100, 1000] {
         while connections.len() < count {
-            connections.push(Raw::connect(&vault)?);
+            connections.push(Raw::connect(&vault, false)?);
         }
         // One request is under way on each connection at a time.
         let rounds = (scale.count(REQUESTS) as usize / count).max(1);

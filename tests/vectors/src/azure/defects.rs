@@ -112,6 +112,9 @@ pub const DEFECTS: &[Defect] = &[
     }),
     defect("az-snp.vm-id", "another-vm", |d| say(d, "\"A\"", "\"B\"")),
     defect("az-snp.pcrs", "another-boot", |d| d.pcrs[4][0] ^= 1),
+    defect("az-snp.pcrs", "driver-from-elsewhere", |d| {
+        d.pcrs[2][0] ^= 1;
+    }),
     defect("az-snp.pcrs", "boot-not-quoted", |d| {
         d.selected &= !(1 << 9);
     }),

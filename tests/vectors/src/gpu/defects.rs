@@ -109,6 +109,12 @@ pub const DEFECTS: &[Defect] = &[
     defect("gpu.driver", "driver-not-stated", |d| {
         d.opaque.remove(1);
     }),
+    defect("gpu.firmware-wanted", "another-firmware", |d| {
+        want(d, "firmware-ids = [\"0404", "firmware-ids = [\"0504");
+    }),
+    defect("gpu.firmware-wanted", "firmware-not-stated", |d| {
+        d.opaque.remove(2);
+    }),
     defect("gpu.measurements", "another-measurement", |d| {
         d.measurements[1].1[0] ^= 1;
     }),

@@ -292,7 +292,7 @@ pub const DEFECTS: &[Defect] = &[
         s.quote.td_attributes |= 1 << 63;
     }),
     defect("tdx.xfam-required", "xfam-lacks-sse", |s| {
-        s.quote.xfam &= !2
+        s.quote.xfam &= !2;
     }),
     defect("tdx.xfam-allowed", "xfam-with-more-than-allowed", |s| {
         s.quote.xfam |= 1 << 8;

@@ -28,14 +28,16 @@ pub struct PkiSpec {
     pub root_crl_by_another: bool,
     /// The month of 2026 in which the root's revocation list is made.
     pub root_crl_from: u8,
-    /// The month of 2026 in which the root's revocation list runs out.
+    /// The month in which the root's revocation list runs out.
     pub root_crl_until: u8,
     /// Somebody else with the Platform CA's name signed its revocation list.
     pub pck_crl_by_another: bool,
     /// The month of 2026 in which the PCK revocation list is made.
     pub pck_crl_from: u8,
-    /// The month of 2026 in which the PCK revocation list runs out.
+    /// The month in which the PCK revocation list runs out.
     pub pck_crl_until: u8,
+    /// The year in which both revocation lists run out.
+    pub crls_until_year: i32,
     /// The PCK certificate is revoked.
     pub revokes_pck: bool,
     /// The Platform CA's certificate is revoked.
@@ -76,6 +78,7 @@ impl PkiSpec {
             pck_crl_by_another: false,
             pck_crl_from: 1,
             pck_crl_until: 12,
+            crls_until_year: 2026,
             revokes_pck: false,
             revokes_authority: false,
             revokes_signer: false,
@@ -189,15 +192,13 @@ impl Pki {
         let mut revoked = Vec::new();
         revoked.extend(spec.revokes_authority.then_some(2));
         revoked.extend(spec.revokes_signer.then_some(4));
-        let root_crl = crl(&revoked, spec.root_crl_from, spec.root_crl_until).signed_by(&by(
-            spec.root_crl_by_another,
-            &root_params,
-            &root_key,
-        )?)?;
+        let until = (spec.crls_until_year, spec.root_crl_until);
+        let crl_issuer = by(spec.root_crl_by_another, &root_params, &root_key)?;
+        let root_crl = crl(&revoked, spec.root_crl_from, until).signed_by(&crl_issuer)?;
         let revoked: Vec<u64> = spec.revokes_pck.then_some(3).into_iter().collect();
         let crl_issuer = by(spec.pck_crl_by_another, &authority_params, &authority_key)?;
-        let pck_crl =
-            crl(&revoked, spec.pck_crl_from, spec.pck_crl_until).signed_by(&crl_issuer)?;
+        let until = (spec.crls_until_year, spec.pck_crl_until);
+        let pck_crl = crl(&revoked, spec.pck_crl_from, until).signed_by(&crl_issuer)?;
         let chain = |certificates: &[&Certificate]| {
             certificates
                 .iter()
@@ -244,7 +245,12 @@ fn authority(name: &str, serial: u64) -> CertificateParams {
     params
 }
 
-fn crl(revoked: &[u64], from_month: u8, until_month: u8) -> CertificateRevocationListParams {
+/// A list from a month of 2026 until a year and a month of it.
+fn crl(
+    revoked: &[u64],
+    from_month: u8,
+    (until_year, until_month): (i32, u8),
+) -> CertificateRevocationListParams {
     let revoked = revoked.iter().map(|serial| RevokedCertParams {
         serial_number: SerialNumber::from(*serial),
         revocation_time: date_time_ymd(2026, 1, 1),
@@ -253,7 +259,7 @@ fn crl(revoked: &[u64], from_month: u8, until_month: u8) -> CertificateRevocatio
     });
     CertificateRevocationListParams {
         this_update: date_time_ymd(2026, from_month, 1),
-        next_update: date_time_ymd(2026, until_month, 1),
+        next_update: date_time_ymd(until_year, until_month, 1),
         crl_number: SerialNumber::from(1),
         issuing_distribution_point: None,
         revoked_certs: revoked.collect(),

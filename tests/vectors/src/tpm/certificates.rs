@@ -1,11 +1,13 @@
 //! The test PKI of attestation keys: a root, an intermediate, and the key's own certificate.
 
-use crate::asn1::{CertificateDraft, ExtensionDraft, sequence, tlv};
+use crate::asn1::{CertificateDraft, ExtensionDraft, oid, sequence, tlv};
 use crate::keys::{EcKey, RsaKey, Salt};
 
 const BASIC_CONSTRAINTS: &str = "2.5.29.19";
 /// RFC 5280, 4.2.1.3.
 pub(super) const KEY_USAGE: &str = "2.5.29.15";
+/// RFC 5280, 4.2.1.12.
+pub(super) const EXTENDED_KEY_USAGE: &str = "2.5.29.37";
 
 /// Certificates before they are signed.
 #[derive(Debug, Clone)]
@@ -34,6 +36,14 @@ impl ChainDraft {
             intermediate: certificate("TPM root", "TPM keys", intermediate, authority),
             leaf: certificate("TPM keys", "AK", EcKey::p256().spki(), vec![signs]),
         }
+    }
+
+    /// The key's own says, critically, that it is a TPM's for attestation.
+    #[must_use]
+    pub fn for_attestation(mut self) -> Self {
+        let usage = sequence(&[&oid("2.23.133.8.3")]);
+        self.leaf.extensions.push((EXTENDED_KEY_USAGE, true, usage));
+        self
     }
 
     /// In the order of the evidence: the key's first.

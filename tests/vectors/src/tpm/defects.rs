@@ -1,8 +1,8 @@
 //! What may be wrong with evidence of a TPM alone: one defect each, and the check that has to find it.
 
-use super::certificates::KEY_USAGE;
+use super::certificates::{EXTENDED_KEY_USAGE, KEY_USAGE};
 use super::{ChainDraft, Draft};
-use crate::asn1::tlv;
+use crate::asn1::{oid, sequence, tlv};
 use crate::keys::EcKey;
 use nitride_verify::evidence::InitDataDigest;
 
@@ -125,6 +125,14 @@ pub const DEFECTS: &[Defect] = &[
         // keyEncipherment.
         chain(d).leaf.extensions = vec![(KEY_USAGE, true, tlv(0x03, &[5, 0b0010_0000]))];
     }),
+    certified("tpm.ak-certificate", "certificate-for-a-server", |d| {
+        // id-kp-serverAuth.
+        let usage = sequence(&[&oid("1.3.6.1.5.5.7.3.1")]);
+        chain(d)
+            .leaf
+            .extensions
+            .push((EXTENDED_KEY_USAGE, false, usage));
+    }),
     defect("tpm.quote-magic", "statement-of-no-tpm", |d| d.magic = 0),
     defect("tpm.quote-type", "statement-of-a-clock", |d| {
         d.kind = 0x8019;
@@ -173,11 +181,21 @@ pub const DEFECTS: &[Defect] = &[
         d.events.swap(1, 2);
     }),
     defect("tpm.event-log", "log-of-a-pcr-not-quoted", |d| {
-        d.selected &= !1;
+        // Into 5 nothing was measured, and no reference value states it.
+        want(d, "[0, 4]", "[0, 4, 5]");
+        d.selected &= !(1 << 5);
     }),
     defect("tpm.pcrs", "another-boot", |d| d.pcrs[9][0] ^= 1),
+    defect("tpm.pcrs", "driver-from-elsewhere", |d| {
+        d.pcrs[2][0] ^= 1;
+    }),
+    defect("tpm.pcrs", "other-firmware", |d| {
+        // As the log has it, so that nothing else tells.
+        d.pcrs[0] = [0; 32];
+        d.events.remove(0);
+    }),
     defect("tpm.pcrs", "boot-not-quoted", |d| d.selected &= !(1 << 9)),
     defect("tpm.pcrs", "boot-not-covered", |d| {
-        want(d, "[\"kernel\"]\n[[", "[\"kernel\", \"disk\"]\n[[");
+        want(d, "\"kernel\"]\n[[", "\"kernel\", \"disk\"]\n[[");
     }),
 ];

@@ -83,7 +83,10 @@ impl Reference {
 fn toml_of(value: &Value) -> String {
     match value {
         Value::Object(table) => {
-            let pairs = table.iter().map(|(key, value)| format!("{key} = {value}"));
+            let mut pairs: Vec<_> = table.iter().collect();
+            // In the order of numbers, where JSON has that of text.
+            pairs.sort_by_key(|(key, _)| (key.len(), *key));
+            let pairs = pairs.iter().map(|(key, value)| format!("{key} = {value}"));
             format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
         }
         Value::Array(list) => {

@@ -8,6 +8,7 @@ use nitride_verify::AttestationPolicy;
 use std::fs;
 
 const SNP: &str = include_str!("../../../../examples/config/service/attestation-snp.toml");
+const TPM: &str = include_str!("../../../../examples/config/service/attestation-tpm.toml");
 const TDX: &str = include_str!("../../../../examples/config/service/attestation-tdx.toml");
 
 fn measured(line: &str) -> Result<(String, Exit), Obstacle> {
@@ -39,15 +40,35 @@ fn a_policy_reads_what_is_written_for_tdx() {
     AttestationPolicy::parse(&policy, "policy.toml").unwrap();
 }
 
+/// Rewritten for `[tpm]` as its note says: with PCR 0. It covers nothing that the policy finds unmeasured.
+#[test]
+fn a_policy_reads_what_is_written_for_a_unified_kernel_image() {
+    let pcrs = UkiPcrs {
+        pcr2: [2; 32],
+        pcr4: [4; 32],
+        pcr11: [11; 32],
+        has_command_line: true,
+        has_initrd: true,
+    };
+    let written = uki_reference("uki", &pcrs).unwrap().to_toml();
+    let pcr_0 = format!("pcrs = {{ 0 = \"{}\", 2", "0a".repeat(32));
+    let written = written.replace("[[azure.", "[[tpm.");
+    let with_firmware = written.replace("pcrs = { 2", &pcr_0);
+    let parsed = AttestationPolicy::parse(&format!("{TPM}\n{with_firmware}"), "policy.toml");
+    parsed.unwrap();
+    let without = AttestationPolicy::parse(&format!("{TPM}\n{written}"), "policy.toml");
+    assert!(without.unwrap_err().to_string().contains("PCR 0"));
+}
+
 #[test]
 fn pcrs_are_written_as_a_table_of_one_line() {
     let mut reference = Reference::new("azure", "uki").unwrap();
-    reference.pcrs(&[(4, [0xab; 32])]);
+    reference.pcrs(&[(11, [0xcd; 32]), (4, [0xab; 32])]);
     reference.covers(&["kernel", "initrd"]);
-    let digits = "ab".repeat(32);
+    let (four, eleven) = ("ab".repeat(32), "cd".repeat(32));
     let written = reference.to_toml();
     assert!(
-        written.contains(&format!("pcrs = {{ 4 = \"{digits}\" }}\n")),
+        written.contains(&format!("pcrs = {{ 4 = \"{four}\", 11 = \"{eleven}\" }}\n")),
         "{written}"
     );
     assert!(

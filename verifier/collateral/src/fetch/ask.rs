@@ -17,7 +17,8 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-/// Longest head of an answer in bytes: PCS sends a chain of certificates in one header.
+/// Length in bytes at which a head that has no end yet is given up; the last read may go beyond it.
+/// PCS sends a chain of certificates in one header.
 const MAX_HEAD_LEN: usize = 65_536;
 
 /// One answer that is a success.

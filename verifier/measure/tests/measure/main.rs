@@ -4,6 +4,7 @@
 
 mod bounds;
 mod images;
+mod real;
 mod snp;
 mod tdx;
 mod uki;

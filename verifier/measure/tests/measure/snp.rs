@@ -12,7 +12,7 @@ const KERNEL: &[u8] = b"a kernel";
 const INITRD: &[u8] = b"an initrd";
 const COMMAND_LINE: &str = "console=ttyS0 quiet";
 
-fn launch(firmware: &[u8]) -> SnpLaunch<'_> {
+pub(crate) fn launch(firmware: &[u8]) -> SnpLaunch<'_> {
     SnpLaunch {
         firmware,
         kernel: Some(SnpKernel {
@@ -28,7 +28,7 @@ fn launch(firmware: &[u8]) -> SnpLaunch<'_> {
 }
 
 /// What the library makes of the same.
-fn by_sev(launch: &SnpLaunch<'_>, model: CpuType) -> String {
+pub(crate) fn by_sev(launch: &SnpLaunch<'_>, model: CpuType) -> String {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, bytes: &[u8]| -> PathBuf {
         let path = folder.path().join(name);

@@ -100,6 +100,7 @@ fn pcr_4_has_every_image_that_firmware_loads() {
     let loader = PeDraft::of(&[(".text", b"a loader")]).image();
     let calling: &[u8] = b"Calling EFI Application from Boot Option";
     let alone = uki_pcrs(&boot(&image, PHASES)).unwrap();
+    assert_eq!(hex(&alone.pcr2), extended(&[&[0; 4]]));
     let hashed = authenticode(&image);
     assert_eq!(hex(&alone.pcr4), extended(&[calling, &[0; 4], &hashed]));
     let loaders: &[&[u8]] = &[&loader];

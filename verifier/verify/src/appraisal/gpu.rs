@@ -9,7 +9,7 @@ use crate::policy::{AttestationPolicy, GpuPolicy, GpuReference, Unjudged, Wanted
 use crate::strict_toml::Stated;
 use crate::trust_vector::{
     APPROVED_BOOT, CONTRAINDICATED_CONFIGURATION, CONTRAINDICATED_HARDWARE,
-    CONTRAINDICATED_RUNTIME, GENUINE_HARDWARE, NO_CLAIM, TrustVector,
+    CONTRAINDICATED_RUNTIME, GENUINE_HARDWARE, NO_CLAIM, TrustVector, VISIBLE_RUNTIME,
 };
 use crate::verdict::Claims;
 use aws_lc_rs::digest::{SHA384, digest};
@@ -45,6 +45,15 @@ pub(super) fn appraise(
     let is_vbios = listed(checks::VBIOS, &policy.vbios_versions, vbios, ledger);
     let driver = facts.driver.as_deref();
     let is_driver = listed(checks::DRIVER, &policy.driver_versions, driver, ledger);
+    let firmware = facts
+        .firmware_id
+        .map(|id| base16ct::lower::encode_string(&id));
+    let is_firmware = listed(
+        checks::FIRMWARE_WANTED,
+        &policy.firmware_ids,
+        firmware.as_deref(),
+        ledger,
+    );
     let (is_measured, reference) = measured(facts, policy, ledger);
     let is_signed = unjudged(
         checks::RIM_SIGNATURE,
@@ -58,7 +67,7 @@ pub(super) fn appraise(
         "whether NVIDIA revoked a certificate",
         ledger,
     );
-    let executables = if !(is_vbios && is_driver && is_measured && is_signed) {
+    let executables = if !(is_vbios && is_driver && is_firmware && is_measured && is_signed) {
         CONTRAINDICATED_RUNTIME
     } else if reference.is_some() {
         APPROVED_BOOT
@@ -80,9 +89,16 @@ pub(super) fn appraise(
             },
             executables,
             instance_identity,
+            // A mode in which the host looks in is known by measurements alone: without them, it may.
+            runtime_opaque: if reference.is_some() {
+                NO_CLAIM
+            } else {
+                VISIBLE_RUNTIME
+            },
             ..TrustVector::default()
         },
-        // No field of the report that is known here says so: only measurements tell.
+        // No field of the report that is known here says so, and what is not known is no warning of its
+        // own here: the trust vector has one.
         debug: false,
     }
 }

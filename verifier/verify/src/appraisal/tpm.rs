@@ -1,17 +1,17 @@
 //! A TPM alone: what was booted, by its PCRs. Nothing is claimed of hardware or of memory: a host that
 //! emulates the TPM, or runs another machine on its state, says what it likes.
 
-use super::Appraised;
+use super::{Appraised, executables};
 use crate::authenticity::{BoundBy, TpmFacts};
+use crate::budget::Budget;
 use crate::checks::tpm::{EVENT_LOG, INIT_DATA_WANTED, PCRS};
 use crate::evidence::PCR_COUNT;
 use crate::evidence::ccel::{Event, EventLog};
 use crate::evidence::tpms_attest::SHA256 as ALG_SHA256;
 use crate::ledger::Ledger;
-use crate::policy::{AttestationPolicy, PcrReference, Pcrs};
+use crate::policy::{AttestationPolicy, PcrReference, Pcrs, covers_boot};
 use crate::trust_vector::{
-    APPROVED_BOOT, CONTRAINDICATED_CONFIGURATION, CONTRAINDICATED_HARDWARE,
-    CONTRAINDICATED_RUNTIME, NO_CLAIM, TrustVector,
+    CONTRAINDICATED_CONFIGURATION, CONTRAINDICATED_HARDWARE, NO_CLAIM, TrustVector,
 };
 use crate::verdict::Claims;
 use aws_lc_rs::digest::{Context, SHA256};
@@ -19,6 +19,8 @@ use serde_json::{Map, Value};
 
 /// `instance-identity`: one of those that are known.
 const KNOWN_INSTANCE: i8 = 2;
+/// Where init-data are measured.
+const INIT_DATA_PCR: usize = 8;
 /// What the firmware logs when PCR 0 did not begin at zero (PC Client Platform Firmware Profile,
 /// 10.4.5.3), and the locality after it.
 const STARTUP_LOCALITY: &[u8; 16] = b"StartupLocality\0";
@@ -28,6 +30,7 @@ type Pcr = [u8; 32];
 pub(super) fn appraise(
     facts: &TpmFacts,
     policy: &AttestationPolicy,
+    budget: &mut Budget,
     ledger: &mut Ledger,
 ) -> Appraised {
     let Some(policy) = policy.tpm() else {
@@ -49,7 +52,12 @@ pub(super) fn appraise(
         }
     });
     let replays = ledger.want(EVENT_LOG, &policy.event_log_pcrs, |wanted| {
-        replays(facts.event_log.as_deref(), &facts.quote.pcrs, wanted)
+        replays(
+            facts.event_log.as_deref(),
+            &facts.quote.pcrs,
+            wanted,
+            budget,
+        )
     });
     let booted = policy.measurements.find(&facts.quote.pcrs);
     let reference = booted.as_ref().ok().copied();
@@ -66,11 +74,10 @@ pub(super) fn appraise(
         } else {
             CONTRAINDICATED_CONFIGURATION
         },
-        executables: if reference.is_some() && replays {
-            APPROVED_BOOT
-        } else {
-            CONTRAINDICATED_RUNTIME
-        },
+        executables: executables(
+            reference.is_some() && replays,
+            reference.is_some_and(|reference| covers_boot(&reference.covers)),
+        ),
         ..TrustVector::default()
     };
     Appraised {
@@ -82,9 +89,16 @@ pub(super) fn appraise(
 
 /// Whether the log gives each wanted PCR the value that is quoted. What replays is complete and in order;
 /// what an event's data says beside its digest is not read.
-fn replays(log: Option<&[u8]>, quoted: &Pcrs, wanted: &[usize]) -> Result<(), String> {
+fn replays(
+    log: Option<&[u8]>,
+    quoted: &Pcrs,
+    wanted: &[usize],
+    budget: &mut Budget,
+) -> Result<(), String> {
     let log = log.ok_or("no event log came with the quote")?;
     let log = EventLog::parse(log).map_err(|fault| fault.to_string())?;
+    let paid = budget.spend_events(log.events().len());
+    paid.map_err(|exceeded| exceeded.to_string())?;
     let replayed = replay(&log)?;
     for index in wanted {
         let found = quoted
@@ -151,6 +165,10 @@ fn claims(facts: &TpmFacts, reference: Option<&PcrReference>) -> Claims {
         .map(|(index, pcr)| (format!("pcr{index:02}"), hex(pcr).into()))
         .collect();
     claims.state("pcrs", pcrs);
+    // Rules compare no maps, and init-data are measured into this one, by whoever may open the TPM.
+    if let Some(pcr) = facts.quote.pcrs.get(&INIT_DATA_PCR) {
+        claims.state("pcr08", hex(pcr));
+    }
     claims.state("reset_count", facts.quote.reset_count);
     claims.state("restart_count", facts.quote.restart_count);
     claims.state("init_data_bound", facts.binds_init_data);
@@ -168,10 +186,7 @@ fn claims(facts: &TpmFacts, reference: Option<&PcrReference>) -> Claims {
     };
     claims.state("ak_bound_by", bound_by);
     if let Some(reference) = reference {
-        claims.state("reference_value", reference.name.as_str());
-        let covers = reference.covers.iter();
-        let covers = covers.map(|part| Value::from(part.to_string()));
-        claims.state("covers", covers.collect::<Vec<_>>());
+        claims.state_reference(&reference.name, &reference.covers);
     }
     claims
 }

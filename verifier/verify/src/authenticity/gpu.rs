@@ -48,6 +48,8 @@ pub(crate) struct GpuFacts {
     pub(crate) vbios: Option<String>,
     pub(crate) driver: Option<String>,
     pub(crate) board: Option<String>,
+    /// The digest of the firmware that signs, where it is stated and the key was made for it.
+    pub(crate) firmware_id: Option<[u8; 48]>,
 }
 
 /// Why the report of a device is not authentic.
@@ -143,7 +145,7 @@ pub(super) fn verify(
                 GpuRefusal::FirmwareId.into()
             })?;
         }
-        // Drivers before 550 do not state it.
+        // Drivers before 550 do not state it. Whether that is wanted, the policy says.
         None => ledger.not_applicable(checks::FIRMWARE_ID),
     }
     let id = hex_number(device.serial());
@@ -169,6 +171,7 @@ pub(super) fn verify(
             vbios: stated.vbios,
             driver: stated.driver,
             board: stated.board,
+            firmware_id: stated.firmware_id.copied(),
         })),
     })
 }

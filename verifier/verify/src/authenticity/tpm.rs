@@ -67,7 +67,7 @@ pub enum TpmRefusal {
     /// It is not pinned, and no certificates came.
     #[error("the attestation key {0} is not pinned, and came without certificates")]
     NotPinned(String),
-    /// Nobody knows what its TPM enforces.
+    /// Nobody says what its TPM enforces.
     #[error("a certified attestation key came without its public area")]
     AreaMissing,
     /// The root is none that is pinned.
@@ -89,7 +89,7 @@ pub enum TpmRefusal {
     #[error("the {0} of the attestation key is out of its dates")]
     Dates(&'static str),
     /// It certifies something else.
-    #[error("the certificate is for another use than signing, or for another key")]
+    #[error("the certificate is for another use than a TPM's signing, or for another key")]
     OtherCertificate,
     /// An extension that has to be understood is not.
     #[error("the {which} of the attestation key has the critical extension {oid}")]
@@ -225,7 +225,8 @@ impl<'a> AttestationKey<'a> {
             let told = self.told();
             return ledger.check(checks::AK_BOUND, Err(TpmRefusal::NotPinned(told)));
         }
-        // Who certifies a key need not have looked at what its TPM enforces.
+        // What its TPM enforces is the guest's word all the same: nothing that is pinned signs the area.
+        // It has to be said, so that a key which may sign anything is not taken by oversight.
         ledger.before(checks::AK_BOUND, self.name.ok_or(TpmRefusal::AreaMissing))?;
         let (root, anchor) =
             certificates::verify(&evidence.certificates, self.spki, bench, budget, ledger)?;

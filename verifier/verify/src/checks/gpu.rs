@@ -26,6 +26,7 @@ pub(crate) const MODEL: CheckName = numbered(13, "gpu.model");
 pub(crate) const DEVICE_ID: CheckName = numbered(14, "gpu.device-id");
 pub(crate) const VBIOS: CheckName = numbered(15, "gpu.vbios");
 pub(crate) const DRIVER: CheckName = numbered(16, "gpu.driver");
+pub(crate) const FIRMWARE_WANTED: CheckName = numbered(11, "gpu.firmware-wanted");
 pub(crate) const MEASUREMENTS: CheckName = numbered(17, "gpu.measurements");
 pub(crate) const RIM_SIGNATURE: CheckName = numbered(18, "gpu.rim-signature");
 pub(crate) const REVOCATION: CheckName = numbered(19, "gpu.revocation");
@@ -52,6 +53,7 @@ pub const CHECKS: &[CheckName] = &[
     DEVICE_ID,
     VBIOS,
     DRIVER,
+    FIRMWARE_WANTED,
     MEASUREMENTS,
     RIM_SIGNATURE,
     REVOCATION,

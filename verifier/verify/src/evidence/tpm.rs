@@ -219,7 +219,7 @@ mod tests {
             assert!(good.contains(from), "{from}");
             assert!(read_all(&good.replacen(from, to, 1)).is_err(), "{to}");
         }
-        let long = format!("\"event_log\":\"{}\"", "AAAA".repeat(22_000));
+        let long = format!("\"event_log\":\"{}\"", "AAAA".repeat(MAX_LOG_LEN / 3 + 2));
         let long = good.replacen("\"event_log\":\"CA==\"", &long, 1);
         assert!(read_all(&long).is_err());
     }

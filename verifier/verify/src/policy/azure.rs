@@ -19,17 +19,18 @@
 //!
 //! [[azure.reference]]
 //! name = "image 2026-11"
-//! # Every PCR that is stated has to be in the quote. The program that boots is measured into PCR 4:
-//! # the kernel is covered only where it is stated. A command line from elsewhere goes into 8 (GRUB)
-//! # or 12 (systemd-stub), and an initrd from elsewhere into 9 (GRUB and the kernel) or 12, so that
-//! # these are covered where one of them is stated too; the disk, where either is.
-//! pcrs = { 4 = "<64 digits>", 9 = "<64 digits>", 12 = "<64 digits>" }
+//! # Every PCR that is stated has to be in the quote. Firmware measures drivers that it loads into PCR 2
+//! # and programs into 4; GRUB its commands into 8; GRUB and the kernel what they load into 9; systemd-stub
+//! # its own image into 11, what lies beside it into 12, and system extensions into 13. So the kernel is
+//! # covered where 2, 4, 8 and either 9 or 11 are stated, whichever is not zero; what comes after it
+//! # where 12 is stated too, and 13 beside 11. With init-data = "bound", 8 is held without.
+//! pcrs = { 2 = "<64 digits>", 4 = "<64 digits>", 8 = …, 9 = …, 12 = … }
 //! covers = ["kernel", "initrd", "command-line"]
 //! ```
 
 use super::AttestationPolicy;
 use super::hexadecimal::bytes_of;
-use super::reference::{Coverage, coverage};
+use super::reference::{Coverage, coverage, coverage_with_firmware};
 use super::snp::{SnpForm, SnpPolicy};
 use super::tdx::{TdxForm, TdxPolicy};
 use super::wanted::{Wanted, WantedForm};
@@ -61,6 +62,18 @@ pub struct AzurePolicy {
 pub enum Bound {
     /// It is there, and it is what is expected.
     Bound,
+}
+
+/// Where init-data are measured, and nothing else where they are bound.
+const INIT_DATA_PCR: usize = 8;
+
+/// What a section holds of a boot, beside the PCRs of its reference values.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Held {
+    /// Whether a report of the hardware vouches for the firmware.
+    pub(super) firmware: bool,
+    /// Whether PCR 8 has to be extended from zero by the init-data alone.
+    pub(super) init_data: bool,
 }
 
 /// PCRs by their number.
@@ -130,13 +143,18 @@ impl AzurePolicy {
             gpu: None,
             tpm: None,
         };
+        let init_data = text.wanted_as_is(form.init_data)?;
+        let held = Held {
+            firmware: true,
+            init_data: init_data.value.value().is_some(),
+        };
         Ok(Self {
             user_data: text.wanted_as_is(form.user_data)?,
-            init_data: text.wanted_as_is(form.init_data)?,
+            init_data,
             secure_boot: text.wanted_as_is(form.secure_boot)?,
             console: text.wanted_as_is(form.console)?,
             vm_ids: text.wanted_as_is(form.vm_ids)?,
-            measurements: PcrReferences::read(text, form.requires_coverage, form.reference)?,
+            measurements: PcrReferences::read(text, form.requires_coverage, form.reference, held)?,
             hardware: Box::new(hardware),
         })
     }
@@ -147,6 +165,7 @@ impl PcrReferences {
         text: &TomlText<'_>,
         requires: Spanned<Vec<Coverage>>,
         forms: Vec<PcrReferenceForm>,
+        held: Held,
     ) -> Result<Self, FileError> {
         let mut values: Vec<PcrReference> = Vec::new();
         for form in forms {
@@ -158,7 +177,7 @@ impl PcrReferences {
             let pcrs = text.converted(form.pcrs, |list| numbered(&list))?;
             let covers_at = form.covers.span();
             let covers = coverage(text, form.covers)?;
-            if let Some(reason) = unmeasured(&covers.value, &pcrs.value) {
+            if let Some(reason) = unmeasured(&covers.value, &pcrs.value, held) {
                 let at = Spanned::new(covers_at, ());
                 return Err(text.error(&at, reason, "state what was measured, and where"));
             }
@@ -173,10 +192,12 @@ impl PcrReferences {
             let reason = "nothing is required of what boots";
             return Err(text.error(&requires, reason, "state what has to be covered"));
         }
-        Ok(Self {
-            values,
-            requires: coverage(text, requires)?,
-        })
+        let requires = if held.firmware {
+            coverage(text, requires)?
+        } else {
+            coverage_with_firmware(text, requires)?
+        };
+        Ok(Self { values, requires })
     }
 
     /// The value whose PCRs are all among `quoted`, if it covers what is required.
@@ -231,30 +252,45 @@ impl PcrReference {
     }
 }
 
-/// Why PCRs do not cover what is said. A host edits what it stores: a boot loader's entry, a file
-/// beside the image. What of that is not in a stated register may be anything.
-fn unmeasured(covers: &BTreeSet<Coverage>, pcrs: &Pcrs) -> Option<String> {
+/// Why PCRs do not cover what is said. A host edits what it stores: a driver beside the loader, the
+/// loader's entries, a file beside the image. What of that is not in a stated register may be anything;
+/// a register that is not on the boot path is what it always is, and costs nothing to state.
+fn unmeasured(covers: &BTreeSet<Coverage>, pcrs: &Pcrs, held: Held) -> Option<String> {
     if covers.is_empty() {
         return Some("a reference value covers nothing".to_owned());
     }
-    let has = |index: &usize| pcrs.contains_key(index);
+    let states =
+        |index: &usize| pcrs.contains_key(index) || (*index == INIT_DATA_PCR && held.init_data);
+    if !held.firmware && !states(&0) {
+        let reason = "nothing vouches for the firmware that measured the rest but PCR 0, and it is not stated";
+        return Some(reason.to_owned());
+    }
+    // Into one that is zero, nothing of a kernel was measured.
+    let is_extended = |index| pcrs.get(&index).is_some_and(|pcr| *pcr != [0; 32]);
     covers.iter().find_map(|part| {
-        let beside: &[usize] = match part {
+        let (always, of_an_image): (&[usize], &[usize]) = match part {
             Coverage::Firmware => return None,
-            Coverage::Kernel => &[4],
-            Coverage::Initrd => &[9, 12],
-            Coverage::CommandLine => &[8, 12],
-            Coverage::Disk => &[8, 9, 12],
+            Coverage::Kernel => (&[2, 4, INIT_DATA_PCR], &[11]),
+            Coverage::Initrd | Coverage::CommandLine | Coverage::Disk => {
+                (&[2, 4, INIT_DATA_PCR, 12], &[11, 13])
+            }
         };
-        let holds = has(&4) && beside.iter().any(has);
-        let needed: Vec<String> = beside.iter().map(usize::to_string).collect();
+        let by_image = is_extended(11) && of_an_image.iter().all(states);
+        let holds = always.iter().all(states) && (is_extended(9) || by_image);
         (!holds).then(|| {
             format!(
-                "{part} is covered only where PCR 4 is stated, and one of {}",
-                needed.join(", ")
+                "{part} is covered only where PCRs {} are stated, and 9, or of a unified kernel image \
+                 {}; and 9 or 11 is not zero",
+                listed(always, ", "),
+                listed(of_an_image, " and ")
             )
         })
     })
+}
+
+fn listed(indexes: &[usize], between: &str) -> String {
+    let indexes: Vec<String> = indexes.iter().map(usize::to_string).collect();
+    indexes.join(between)
 }
 
 fn numbered(list: &BTreeMap<String, String>) -> Result<Pcrs, String> {

@@ -3,7 +3,8 @@
 //!
 //! ```toml
 //! [gpu]
-//! # Fewer than these refuse the round; 0 takes machines without any.
+//! # Fewer than these refuse the round; 0 takes machines without any. A switch counts as well as a GPU:
+//! # where it may not stand for one, `models` names GPUs alone.
 //! min-devices = 1
 //! # The first word of the name of the key that signs: "GH100", "LS_10" …
 //! models = ["GH100"]
@@ -12,6 +13,9 @@
 //! # As nvidia-smi writes them.
 //! vbios-versions = ["96.00.9F.00.01"]
 //! driver-versions = ["550.90.07"]
+//! # The firmware whose key signs, by its digest (96 digits). Old firmware chooses itself not to state it:
+//! # with "any" that is taken.
+//! firmware-ids = "any"
 //! # "reference": one of [[gpu.reference]] holds. The report is authentic without; what it measured
 //! # is known by these alone.
 //! measurements = "reference"
@@ -45,6 +49,7 @@ pub struct GpuPolicy {
     pub(crate) device_ids: Want<Vec<String>>,
     pub(crate) vbios_versions: Want<Vec<String>>,
     pub(crate) driver_versions: Want<Vec<String>>,
+    pub(crate) firmware_ids: Want<Vec<String>>,
     pub(crate) measurements: Want<Reference>,
     pub(crate) rim_signature: Want<Unjudged>,
     pub(crate) revocation: Want<Unjudged>,
@@ -85,6 +90,7 @@ pub(super) struct GpuForm {
     device_ids: Form<Vec<String>>,
     vbios_versions: Form<Vec<String>>,
     driver_versions: Form<Vec<String>>,
+    firmware_ids: Form<Vec<String>>,
     measurements: Form<Reference>,
     rim_signature: Form<Unjudged>,
     revocation: Form<Unjudged>,
@@ -111,6 +117,7 @@ impl GpuPolicy {
             device_ids: text.wanted(form.device_ids, device_ids)?,
             vbios_versions: text.wanted(form.vbios_versions, words)?,
             driver_versions: text.wanted(form.driver_versions, words)?,
+            firmware_ids: text.wanted(form.firmware_ids, firmware_ids)?,
             measurements: text.wanted_as_is(form.measurements)?,
             rim_signature: text.wanted_as_is(form.rim_signature)?,
             revocation: text.wanted_as_is(form.revocation)?,
@@ -199,6 +206,11 @@ fn words(list: Vec<String>) -> Result<Vec<String>, String> {
         Some(word) => Err(format!("{word:?} is empty or there twice")),
         None => Ok(list),
     }
+}
+
+fn firmware_ids(list: Vec<String>) -> Result<Vec<String>, String> {
+    let wrong = list.iter().find_map(|id| bytes_of::<48>(id).err());
+    wrong.map_or_else(|| words(list), Err)
 }
 
 fn device_ids(list: Vec<String>) -> Result<Vec<String>, String> {

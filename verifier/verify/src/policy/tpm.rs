@@ -16,15 +16,17 @@
 //! init-data = "any"
 //! # The PCRs that the firmware's event log has to replay to.
 //! event-log-pcrs = [0, 1, 2, 3, 4, 5, 6, 7]
-//! requires-coverage = ["kernel", "initrd", "command-line"]
+//! requires-coverage = ["firmware", "kernel", "initrd", "command-line"]
 //!
-//! [[tpm.reference]]     # as [[azure.reference]]
+//! # As [[azure.reference]], and each states PCR 0: other firmware measures what it likes. What may be
+//! # reset by whoever may open the TPM (16, 23) may stand beside it, and covers nothing.
+//! [[tpm.reference]]
 //! name = "image 2026-11"
-//! pcrs = { 4 = "<64 digits>", 9 = "<64 digits>" }
-//! covers = ["kernel", "initrd", "command-line"]
+//! pcrs = { 0 = "<64 digits>", 2 = "<64 digits>", 4 = …, 8 = …, 9 = …, 12 = … }
+//! covers = ["firmware", "kernel", "initrd", "command-line"]
 //! ```
 
-use super::azure::{Bound, PcrReferenceForm, PcrReferences};
+use super::azure::{Bound, Held, PcrReferenceForm, PcrReferences};
 use super::hexadecimal::bytes_of;
 use super::reference::Coverage;
 use super::wanted::{Wanted, WantedForm};
@@ -76,6 +78,11 @@ pub(super) struct TpmForm {
 
 impl TpmPolicy {
     pub(super) fn read(text: &TomlText<'_>, form: TpmForm) -> Result<Self, FileError> {
+        let init_data = text.wanted_as_is(form.init_data)?;
+        let held = Held {
+            firmware: false,
+            init_data: init_data.value.value().is_some(),
+        };
         Ok(Self {
             keys: text.converted(form.attestation_keys, |list| KeyPins::read(&list))?,
             roots: text.converted(form.attestation_key_roots, |list| {
@@ -83,9 +90,9 @@ impl TpmPolicy {
                 once_each(&list, roots.collect::<Result<_, _>>()?)
             })?,
             revocation: text.wanted_as_is(form.attestation_key_revocation)?,
-            init_data: text.wanted_as_is(form.init_data)?,
+            init_data,
             event_log_pcrs: text.wanted(form.event_log_pcrs, pcr_numbers)?,
-            measurements: PcrReferences::read(text, form.requires_coverage, form.reference)?,
+            measurements: PcrReferences::read(text, form.requires_coverage, form.reference, held)?,
         })
     }
 }
@@ -143,7 +150,7 @@ mod tests {
     const HEAD: &str = "version = 1\ndanger-accept-sample = false\ndanger-test-anchors = []\n\
          [tpm]\nattestation-keys = []\nattestation-key-roots = []\n\
          attestation-key-revocation = \"any\"\ninit-data = \"any\"\nevent-log-pcrs = \"any\"\n\
-         requires-coverage = [\"kernel\"]\n";
+         requires-coverage = [\"firmware\"]\n";
 
     fn changed(from: &str, to: &str) -> Result<AttestationPolicy, FileError> {
         assert!(HEAD.contains(from), "{from}");
@@ -192,8 +199,36 @@ mod tests {
             ("event-log-pcrs = \"any\"", "event-log-pcrs = []", 9),
             ("event-log-pcrs = \"any\"", "event-log-pcrs = [24]", 9),
             ("event-log-pcrs = \"any\"", "event-log-pcrs = [4, 4]", 9),
+            ("[\"firmware\"]", "[\"kernel\"]", 10),
+            ("[\"firmware\"]", "[]", 10),
         ] {
             assert_eq!(changed(from, to).unwrap_err().line, line, "{to}");
         }
+    }
+
+    /// Below a TPM alone nothing is measured by anybody else.
+    #[test]
+    fn a_value_without_the_firmwares_register_covers_nothing() {
+        let value = |pcrs: &[usize], covers: &str| {
+            let pcrs: Vec<String> = pcrs
+                .iter()
+                .map(|index| format!("{index} = \"{}\"", "0a".repeat(32)))
+                .collect();
+            let pcrs = pcrs.join(", ");
+            let value = format!(
+                "[[tpm.reference]]\nname = \"a\"\npcrs = {{ {pcrs} }}\ncovers = [{covers}]\n"
+            );
+            AttestationPolicy::parse(&format!("{HEAD}{value}"), "policy.toml")
+        };
+        assert!(value(&[0], "\"firmware\"").is_ok());
+        assert!(value(&[0, 16], "\"firmware\"").is_ok());
+        for only in [&[16][..], &[23], &[4], &[2, 4, 8, 9, 12]] {
+            let refused = value(only, "\"firmware\"").unwrap_err();
+            assert!(refused.reason.contains("PCR 0"), "{only:?}: {refused}");
+        }
+        let boot = "\"kernel\", \"initrd\", \"command-line\"";
+        assert!(value(&[2, 4, 8, 9, 12], boot).is_err());
+        assert!(value(&[0, 2, 4, 8, 9, 12], boot).is_ok());
+        assert!(value(&[0, 4, 9], boot).is_err());
     }
 }

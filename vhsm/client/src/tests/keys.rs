@@ -40,6 +40,8 @@ fn each_item_of_a_batch_has_its_own_answer() {
 fn a_buffer_is_the_same_memory_on_both_sides() {
     let (connection, peer) = against(|mut peer| {
         peer.welcome();
+        // Said once, before the first descriptor.
+        peer.welcome_descriptors();
         let mut packet = [0; 256];
         let message = peer
             .connection
@@ -66,6 +68,9 @@ fn a_buffer_is_the_same_memory_on_both_sides() {
         peer.reply(head.id, &BufferDone { output_len: 5 });
         let (head, _) = peer.next();
         peer.refuse(head.id, Status::VerificationFailed);
+        let (head, _) = peer.next();
+        assert_eq!(head.operation, RegisterBuffer::OPERATION);
+        peer.refuse(head.id, Status::QuotaExceeded);
     });
     let mut client = Client::over(connection, options()).unwrap();
     let buffer = client.register_buffer(4096).unwrap();
@@ -92,5 +97,7 @@ fn a_buffer_is_the_same_memory_on_both_sides() {
         client.register_buffer(0),
         Err(ClientError::Memory { .. })
     ));
+    let refused = client.register_buffer(4096).unwrap_err();
+    assert_eq!(refused.status(), Some(Status::QuotaExceeded));
     peer.join().unwrap();
 }

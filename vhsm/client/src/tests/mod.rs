@@ -58,6 +58,14 @@ impl Peer {
         self.reply(head.id, &welcome());
         hello.wait_ms
     }
+
+    /// Answers a hello that says that packets may carry descriptors.
+    pub(super) fn welcome_descriptors(&mut self) {
+        let (head, packet) = self.next();
+        let (_, params) = open_request(&packet).unwrap();
+        assert!(Hello::decode_last(params).unwrap().attaches);
+        self.reply(head.id, &welcome());
+    }
 }
 
 pub(super) fn welcome() -> Welcome<'static> {

@@ -58,6 +58,8 @@ pub(crate) struct Evidence {
     /// nitride-quote's socket.
     pub(crate) quote_socket: PathBuf,
     /// Longest that making evidence may take.
+    /// The devices beside the machine, as the KBS protocol names them.
+    pub(crate) devices: Option<String>,
     pub(crate) timeout: Duration,
 }
 
@@ -133,6 +135,7 @@ struct RawEvidence {
     #[serde(default)]
     danger_simulated: bool,
     timeout: Option<Spanned<String>>,
+    devices: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -307,12 +310,24 @@ fn evidence(document: &Document, raw: Spanned<RawEvidence>) -> Result<Evidence, 
         tee: raw.tee.into_inner(),
         quote_socket: raw.quote_socket,
         timeout: Duration::from_millis(timeout_ms),
+    if let Some(devices) = raw
+        .devices
+        .as_ref()
+        .filter(|stated| stated.get_ref() != "nvidia")
+    {
+        return Err(document.fault(
+            devices.span(),
+            format_args!("there is no evidence of devices {:?}", devices.get_ref()),
+            "write \"nvidia\", or leave the line out where there are none",
+        ));
+    }
     })
 }
 
 fn agent(
     document: &Document,
     accounts: &mut Accounts,
+        devices: raw.devices.map(Spanned::into_inner),
     raw: Spanned<RawAgent>,
 ) -> Result<AgentPeer, ConfigError> {
     let span = raw.span();

@@ -84,6 +84,7 @@ pub(crate) const KEYS: &[ConfigKey] = &[
     table(Top, "evidence", "where evidence comes from; without it nothing is provisioned and no gate opens"),
     key(EVIDENCE, "tee", "the TEE as the KBS protocol names it, as \"snp\"; required"),
     key(EVIDENCE, "quote-socket", "path of nitride-quote's socket; required"),
+    key(EVIDENCE, "devices", "\"nvidia\": those of nitride-quote's [gpu] are asked for too, and bound by the machine's evidence; without it there are none"),
     key(EVIDENCE, "danger-simulated", "true says that tee = \"sample\" is meant, which proves nothing"),
     key(EVIDENCE, "timeout", "longest that making evidence may take; \"10s\" if left out"),
     table(Top, "agent", "who the agent is; without it nobody is"),

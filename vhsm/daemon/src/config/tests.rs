@@ -79,6 +79,12 @@ fn faults_of_the_configuration_name_line_reason_and_remedy() {
             "snp",
         ),
         (
+            "[evidence]\ntee = \"snp\"\nquote-socket = \"/q\"\ndevices = \"amd\"",
+            8,
+            "no evidence of devices",
+            "nvidia",
+        ),
+        (
             "[evidence]\nquote-socket = \"/q\"",
             5,
             "missing field `tee`",

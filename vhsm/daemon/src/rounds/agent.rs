@@ -274,7 +274,12 @@ impl AgentSession {
             let made = match from {
                 None => Err(NoEvidence::NotConfigured),
                 Some(from) => {
-                    tokio::task::spawn_blocking(move || evidence::ask(&from, &wanted.report_data))
+                    let wanted = wanted.clone();
+                    let ask = move || {
+                        let bound = |additional: &str| wanted.report_data(additional);
+                        evidence::ask_with_devices(&from, &wanted.device_data(), bound)
+                    };
+                    tokio::task::spawn_blocking(ask)
                         .await
                         .unwrap_or(Err(NoEvidence::ThreadDied))
                 }

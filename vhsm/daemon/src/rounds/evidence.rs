@@ -28,22 +28,63 @@ pub(crate) enum NoEvidence {
         /// What it is of.
         tee: String,
     },
+    /// There are devices in it which nothing was asked of, so that nothing binds them.
+    #[error("nitride-quote answered with devices to a question about {tee}")]
+    UnaskedDevices {
+        /// What was asked for.
+        tee: String,
+    },
+    /// There are none in it.
+    #[error("nitride-quote answered without devices to a question about {devices}")]
+    NoDevices {
+        /// What was asked for.
+        devices: String,
+    },
     /// The thread that asked has died.
     #[error("the thread that asked nitride-quote has died")]
     ThreadDied,
 }
 
-/// Asks nitride-quote for evidence over `report_data`. Blocks for as long as is configured, at each
-/// step.
-pub(crate) fn ask(from: &Evidence, report_data: &[u8; 48]) -> Result<MadeEvidence, NoEvidence> {
-    let request = EvidenceRequest {
-        tee: &from.tee,
-        report_data,
+/// Asks nitride-quote for the devices first, where any are configured, over `device_data`: the
+/// machine's evidence, whose report data hash theirs, binds them. Blocks for as long as is configured,
+/// at each step.
+pub(crate) fn ask_with_devices(
+    from: &Evidence,
+    device_data: &[u8; 48],
+    report_data: impl FnOnce(&str) -> [u8; 48],
+) -> Result<MadeEvidence, NoEvidence> {
+    let additional = match &from.devices {
+        None => String::new(),
+        Some(devices) => {
+            let made = ask_for(from, devices, device_data)?;
+            if made.additional.is_empty() {
+                let devices = devices.clone();
+                return Err(NoEvidence::NoDevices { devices });
+            }
+            made.additional
+        }
     };
+    let made = ask(from, &report_data(&additional))?;
+    Ok(MadeEvidence { additional, ..made })
+}
+
+/// Asks nitride-quote for evidence of the machine alone over `report_data`. Blocks for as long as is
+/// configured, at each step.
+pub(crate) fn ask(from: &Evidence, report_data: &[u8; 48]) -> Result<MadeEvidence, NoEvidence> {
+    let made = ask_for(from, &from.tee, report_data)?;
+    if !made.additional.is_empty() {
+        let tee = from.tee.clone();
+        return Err(NoEvidence::UnaskedDevices { tee });
+    }
+    Ok(made)
+}
+
+fn ask_for(from: &Evidence, tee: &str, report_data: &[u8; 48]) -> Result<MadeEvidence, NoEvidence> {
+    let request = EvidenceRequest { tee, report_data };
     let mut packet = vec![0; MAX_PACKET_LEN];
     let result = quote::ask(from, &request, &mut packet)?;
     let reply = EvidenceReply::decode_last(result).map_err(QuoteFault::Malformed)?;
-    if reply.tee != from.tee {
+    if reply.tee != tee {
         let tee = reply.tee.to_owned();
         return Err(NoEvidence::OtherTee { tee });
     }
@@ -67,6 +108,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let from = Evidence {
             tee: "sample".into(),
+            devices: None,
             quote_socket: dir.path().join("quote"),
             timeout: Duration::from_millis(100),
         };
@@ -109,6 +151,77 @@ mod tests {
         assert_eq!(made.unwrap().primary, "{}");
     }
 
+    /// Asks a helper whose devices are `additional`, and says what it was asked for.
+    fn ask_both(
+        additional: &str,
+        machine: EvidenceReply<'static>,
+    ) -> Result<MadeEvidence, NoEvidence> {
+        let dir = tempfile::tempdir().unwrap();
+        let from = Evidence {
+            tee: "sample".into(),
+            devices: Some("nvidia".into()),
+            quote_socket: dir.path().join("quote"),
+            timeout: Duration::from_secs(5),
+        };
+        let listener = Listener::bind(&from.quote_socket, 0o600).unwrap();
+        let devices = EvidenceReply {
+            tee: "nvidia",
+            primary_evidence: "",
+            additional_evidence: additional,
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let answers = [(devices, [1; 48]), (machine, [2; 48])];
+                for (answer, data) in answers {
+                    let connection = listener.accept().unwrap();
+                    let mut packet = vec![0; 1000];
+                    let Ok(Some(len)) = connection.recv(&mut packet) else {
+                        return;
+                    };
+                    let (_, params) = open_request(&packet[..len]).unwrap();
+                    let request = EvidenceRequest::decode_last(params).unwrap();
+                    assert_eq!(request.tee, answer.tee);
+                    assert_eq!(request.report_data, &data);
+                    let mut reply = vec![0; 10_000];
+                    let len = write_reply(&mut reply, 1, Status::Ok, &answer).unwrap();
+                    connection.send(&reply[..len]).unwrap();
+                    if answer.additional_evidence.is_empty() {
+                        return;
+                    }
+                }
+            });
+            ask_with_devices(&from, &[1; 48], |bound| {
+                assert_eq!(bound, additional);
+                [2; 48]
+            })
+        })
+    }
+
+    #[test]
+    fn devices_are_asked_first_and_the_machine_over_what_they_said() {
+        let made = ask_both("{\"nvidia\":{}}", reply("sample")).unwrap();
+        assert_eq!(made.primary, "{}");
+        assert_eq!(made.additional, "{\"nvidia\":{}}");
+    }
+
+    #[test]
+    fn devices_that_are_configured_and_not_in_the_answer_are_no_evidence() {
+        let made = ask_both("", reply("sample"));
+        assert!(matches!(made, Err(NoEvidence::NoDevices { .. })));
+    }
+
+    #[test]
+    fn devices_that_nothing_was_asked_of_are_not_passed_on() {
+        let unasked = EvidenceReply {
+            additional_evidence: "{\"nvidia\":{}}",
+            ..reply("sample")
+        };
+        let made = ask_both("{\"nvidia\":{}}", unasked);
+        assert!(matches!(made, Err(NoEvidence::UnaskedDevices { .. })));
+        let made = ask_one(|_, buffer| write_reply(buffer, 1, Status::Ok, &unasked).ok());
+        assert!(matches!(made, Err(NoEvidence::UnaskedDevices { .. })));
+    }
+
     #[test]
     fn evidence_of_another_tee_is_not_taken() {
         let made = ask_one(|_, buffer| write_reply(buffer, 1, Status::Ok, &reply("snp")).ok());
@@ -131,6 +244,7 @@ mod tests {
         ));
         let nobody = Evidence {
             tee: "sample".into(),
+            devices: None,
             quote_socket: "/nonexistent/quote".into(),
             timeout: Duration::from_millis(10),
         };
@@ -145,6 +259,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let from = Evidence {
             tee: "sample".into(),
+            devices: None,
             quote_socket: dir.path().join("quote"),
             timeout: Duration::from_millis(50),
         };

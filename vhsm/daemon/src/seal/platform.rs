@@ -240,6 +240,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let helper = Evidence {
             tee: "sample".into(),
+            devices: None,
             quote_socket: dir.path().join("quote"),
             timeout: Duration::from_secs(10),
         };

@@ -85,6 +85,7 @@ impl Machine {
         let config = Config {
             evidence: Some(Evidence {
                 tee: "sample".into(),
+                devices: None,
                 quote_socket: self.folder.path().join("quote"),
                 timeout: Duration::from_secs(60),
             }),
@@ -137,6 +138,7 @@ impl Machine {
             max_version: 1,
             client: "test",
             wait_ms: 0,
+            attaches: false,
         };
         let len = write_request(&mut packet, 1, Hello::OPERATION, &hello).unwrap();
         ask(&packet[..len]);

@@ -59,7 +59,7 @@ impl SharedFault {
         match self {
             Self::NoBuffer { .. } => Status::BufferNotFound,
             Self::Quota(_) | Self::TooManyBuffers => Status::QuotaExceeded,
-            Self::Memory(_) | Self::NoMemory => Status::Malformed,
+            Self::Memory(_) | Self::NoMemory | Self::Unannounced => Status::Malformed,
         }
     }
 }

@@ -319,7 +319,10 @@ impl Conversation {
         let performed = perform(&self.daemon, &link, &mut self.seat, &request, &send);
         match performed {
             Performed::Answered => {
-                self.is_greeted |= is_hello && self.seat.session.refusal().is_none();
+                if is_hello && self.seat.session.refusal().is_none() {
+                    self.is_greeted = true;
+                    link.set_attaches(self.seat.session.attaches());
+                }
                 Performed::Answered
             }
             Performed::Wants(want) => {

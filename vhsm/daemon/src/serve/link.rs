@@ -38,6 +38,7 @@ pub(crate) struct Link {
     has_parked: AtomicBool,
     executable_digest: OnceLock<[u8; 32]>,
     per_message: AtomicBool,
+    attaches: AtomicBool,
 }
 
 impl Link {
@@ -57,6 +58,7 @@ impl Link {
             has_parked: AtomicBool::new(false),
             executable_digest: OnceLock::new(),
             per_message: AtomicBool::new(false),
+            attaches: AtomicBool::new(false),
         }
     }
 
@@ -129,6 +131,17 @@ impl Link {
         self.per_message.load(Ordering::Acquire)
     }
 
+    /// Whether packets from here on may carry descriptors, as the peer said in its last `hello`.
+    pub(super) fn set_attaches(&self, attaches: bool) {
+        self.attaches.store(attaches, Ordering::Release);
+    }
+
+    /// Whether the peer has said that its packets may carry descriptors. That it would be granted
+    /// a request that needs one says nothing: rules come and go, and it would lose the first.
+    fn attaches(&self) -> bool {
+        self.attaches.load(Ordering::Acquire)
+    }
+
     /// Takes `next` into `buf`, which has room for it. Where every message has to come from the
     /// process that connected, it is asked whether this one does.
     pub(super) fn recv(
@@ -136,20 +149,37 @@ impl Link {
         next: NextPacket,
         buf: &mut [u8],
     ) -> Result<Option<Received>, RecvError> {
-        if !next.has_attachment && !self.is_per_message() {
-            let received = self.connection.recv(buf)?;
-            return Ok(received.map(|len| Received {
-                len,
-                is_from_peer: true,
-                attached: Attached::Nothing,
-            }));
+        if self.is_per_message() || (self.attaches() && next.has_attachment) {
+            return self.recv_all(next.len, buf);
         }
-        self.recv_all(next.len, buf)
+        self.recv_bare(buf)
     }
 
     /// Takes the next packet into `buf`, which has room for any, without having looked at it.
     pub(super) fn recv_unseen(&self, buf: &mut [u8]) -> Result<Option<Received>, RecvError> {
-        self.recv_all(buf.len(), buf)
+        if self.is_per_message() || self.attaches() {
+            return self.recv_all(buf.len(), buf);
+        }
+        self.recv_bare(buf)
+    }
+
+    /// Takes a packet alone, which costs less; the kernel closes what came with it.
+    fn recv_bare(&self, buf: &mut [u8]) -> Result<Option<Received>, RecvError> {
+        let received = self.connection.recv(buf)?;
+        Ok(received.map(|len| Received {
+            len,
+            is_from_peer: true,
+            attached: self.nothing(),
+        }))
+    }
+
+    /// What there is with a packet that nothing was taken with.
+    fn nothing(&self) -> Attached {
+        if self.attaches() {
+            Attached::Nothing
+        } else {
+            Attached::Unannounced
+        }
     }
 
     /// Takes a packet of at most `len` bytes with all that may come with it.
@@ -167,7 +197,9 @@ impl Link {
             Err(error) => return Err(error),
         };
         let attached = match message.descriptors.pop() {
-            None => Attached::Nothing,
+            None => self.nothing(),
+            // Closed here, as the kernel does where nobody is asked for the sender.
+            Some(_) if !self.attaches() => Attached::Unannounced,
             Some(descriptor) if SharedMemory::is_memory(&descriptor) => Attached::One(descriptor),
             // Closed here: anywhere else, others might wait for it.
             Some(_) => Attached::Foreign,

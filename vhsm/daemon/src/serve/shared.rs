@@ -21,6 +21,12 @@ pub(crate) enum SharedFault {
     /// The request needs just one descriptor.
     #[error("the packet does not carry the one memfd that the request is about")]
     NoMemory,
+    /// Nothing is taken with a packet of a peer that has not said that there may be something.
+    #[error(
+        "no descriptor is taken from this connection, since its hello has not said that packets may \
+         carry any: say hello again with attaches true, and the request after it"
+    )]
+    Unannounced,
     /// The connection has no such buffer.
     #[error("the connection has no buffer {number}")]
     NoBuffer {
@@ -38,6 +44,8 @@ pub(crate) enum Attached {
     /// Nothing.
     #[default]
     Nothing,
+    /// Nothing was taken, since the peer has not said that there may be something.
+    Unannounced,
     /// One descriptor.
     One(OwnedFd),
     /// More than any request takes; they are closed.
@@ -51,7 +59,7 @@ impl Attached {
     pub(super) fn is_expected_by(&self, operation: u16) -> bool {
         use Operation as Op;
         match self {
-            Self::Nothing => true,
+            Self::Nothing | Self::Unannounced => true,
             Self::One(_) => matches!(
                 Operation::from_wire(operation),
                 Some(Op::RegisterBuffer | Op::EncryptBuffer | Op::DecryptBuffer | Op::Restore)
@@ -95,15 +103,28 @@ impl Buffer {
 pub(crate) struct Buffers {
     registered: Vec<Arc<Buffer>>,
     attached: Option<Arc<OwnedFd>>,
+    is_unannounced: bool,
 }
 
 impl Buffers {
     /// Takes what came with the next packet, and closes what came with the one before.
     pub(crate) fn attach(&mut self, attached: Attached) {
+        self.is_unannounced = matches!(attached, Attached::Unannounced);
         self.attached = match attached {
             Attached::One(memfd) => Some(Arc::new(memfd)),
-            Attached::Nothing | Attached::TooMany | Attached::Foreign => None,
+            Attached::Nothing | Attached::Unannounced | Attached::TooMany | Attached::Foreign => {
+                None
+            }
         };
+    }
+
+    /// Why there is no memory with the packet at hand, or one memory too many.
+    fn missing(&self) -> SharedFault {
+        if self.is_unannounced {
+            SharedFault::Unannounced
+        } else {
+            SharedFault::NoMemory
+        }
     }
 
     /// Registers the attached memory, of which the peer says that it has `len` bytes.
@@ -112,7 +133,7 @@ impl Buffers {
         len: u64,
         account: &Arc<Account>,
     ) -> Result<u32, SharedFault> {
-        let memfd = self.attached.take().ok_or(SharedFault::NoMemory)?;
+        let memfd = self.attached.take().ok_or_else(|| self.missing())?;
         let number = u32::try_from(self.registered.len()).unwrap_or(u32::MAX);
         if self.registered.len() >= MAX_BUFFERS {
             return Err(SharedFault::TooManyBuffers);
@@ -134,7 +155,7 @@ impl Buffers {
                 .and_then(|number| self.registered.get(number).map(Arc::clone))
                 .ok_or(SharedFault::NoBuffer { number }),
             (None, Some(memfd)) => Buffer::adopt(memfd, None, account),
-            (Some(_), Some(_)) | (None, None) => Err(SharedFault::NoMemory),
+            (Some(_), Some(_)) | (None, None) => Err(self.missing()),
         }
     }
 }

@@ -237,7 +237,8 @@ fn wipe_ends_the_process_and_is_no_applications_to_ask() {
 
 #[test]
 fn user_shares_no_more_memory_than_the_file_says() {
-    let (_vhsmd, _quote, client) = world(POLICY, "[limits]\nshared-per-uid = \"1MiB\"\n");
+    let (_vhsmd, _quote, mut client) = world(POLICY, "[limits]\nshared-per-uid = \"1MiB\"\n");
+    client.announce_descriptors();
     let register = |len: u64| {
         let (_, memory) = nitride_ipc::memory::SharedMemory::create(len).unwrap();
         let mut packet = vec![0; 4096];

@@ -53,6 +53,7 @@ fn agent_that_never_stops_sending_does_not_stop_the_clock() {
         max_version: 1,
         client: "flood",
         wait_ms: 0,
+        attaches: false,
     };
     let len = write_request(&mut packet, 1, Hello::OPERATION, &hello).unwrap();
     let over = Arc::new(AtomicBool::new(false));

@@ -2,6 +2,7 @@
 
 use crate::world::{Client, Vhsmd, read, sign};
 use nitride_ipc::memory::SharedMemory;
+use nitride_protocol::admin::Reload;
 use nitride_protocol::application::{
     BufferDone, DecryptBuffer, EncryptBuffer, Generate, RegisterBuffer, Registered, Window,
 };
@@ -27,6 +28,7 @@ const LEN: u64 = 1 << 20;
 fn world() -> (Vhsmd, Client) {
     let vhsmd = Vhsmd::start(POLICY, "");
     let mut client = vhsmd.greeted("vhsm.sock", 0);
+    client.announce_descriptors();
     for (key, key_type) in [(KEY, KeyType::Aes256Gcm), ("signing", KeyType::EcP256)] {
         client
             .call(&Generate {
@@ -225,6 +227,25 @@ fn descriptors_that_a_request_does_not_take_are_refused_and_closed() {
 }
 
 #[test]
+fn first_descriptor_after_a_reload_that_grants_bulk_is_taken() {
+    let (vhsmd, mut client) = world();
+    vhsmd.write_policy("");
+    let mut admin = vhsmd.greeted("admin.sock", 0);
+    admin.call(&Reload).unwrap();
+    let (_memory, memfd) = SharedMemory::create(LEN).unwrap();
+    let one_shot = encrypt(None, (0, 10), 100);
+    // Long enough that packets are taken without a look at them.
+    for _ in 0..20 {
+        let refused = call_with(&client, &one_shot, &[memfd.as_fd()]);
+        assert_eq!(refused.unwrap_err(), Status::Denied);
+        assert!(client.sign("signing").is_err());
+    }
+    vhsmd.write_policy(POLICY);
+    admin.call(&Reload).unwrap();
+    assert!(call_with(&client, &one_shot, &[memfd.as_fd()]).is_ok());
+}
+
+#[test]
 fn places_outside_the_memory_or_over_each_other_are_refused() {
     let (_vhsmd, client) = world();
     let (_memory, memfd) = SharedMemory::create(LEN).unwrap();
@@ -263,7 +284,8 @@ fn a_connection_has_four_buffers_and_they_go_with_it() {
     };
     assert_eq!(mapped(), 4);
     // A buffer of one connection is none of another.
-    let other = vhsmd.greeted("vhsm.sock", 0);
+    let mut other = vhsmd.greeted("vhsm.sock", 0);
+    other.announce_descriptors();
     let refused = call_with(&other, &encrypt(Some(0), (0, 10), 100), &[]);
     assert_eq!(refused.unwrap_err(), Status::BufferNotFound);
     drop(client);

@@ -179,16 +179,26 @@ impl Client {
     }
 
     pub(crate) fn hello(&mut self, wait_ms: u32) -> Result<Vec<u8>, Status> {
-        self.call(&Hello {
-            min_version: 1,
-            max_version: 1,
-            client: "test",
-            wait_ms,
-        })
+        self.call(&hello(wait_ms, false))
+    }
+
+    /// Says that packets may carry descriptors from here on.
+    pub(crate) fn announce_descriptors(&mut self) {
+        self.call(&hello(0, true)).unwrap();
     }
 
     pub(crate) fn sign(&mut self, key: &str) -> Result<Vec<u8>, Status> {
         self.call(&sign(key))
+    }
+}
+
+fn hello(wait_ms: u32, attaches: bool) -> Hello<'static> {
+    Hello {
+        min_version: 1,
+        max_version: 1,
+        client: "test",
+        wait_ms,
+        attaches,
     }
 }
 

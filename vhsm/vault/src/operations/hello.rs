@@ -16,6 +16,7 @@ pub(super) fn hello(
     let hello = Hello::decode_last(params)?;
     let version = hello.agreed_version().ok_or(Refusal::UnsupportedVersion)?;
     session.set_wait_ms(hello.wait_ms);
+    session.set_attaches(hello.attaches);
     let max_len = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
     call.answer(&Welcome {
         version,

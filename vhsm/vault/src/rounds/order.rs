@@ -1,6 +1,8 @@
 use super::RoundFailure;
 use crate::Want;
+use nitride_kbs::report_data::{device_report_data, report_data};
 use nitride_kbs::resource::ResourcePath;
+use nitride_kbs::tee_key::TeePublicKey;
 use std::fmt;
 
 /// Names a round. It is drawn by the vault; who knows it can only bring what the round asks for.
@@ -35,13 +37,28 @@ pub struct Order {
     pub budget_ms: u32,
 }
 
-/// What evidence is to be made over; the vault computed it, so nobody else chooses what is bound.
+/// What evidence is to be made over; the vault computes it, so nobody else chooses what is bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EvidenceWanted {
-    /// What the evidence helper is asked for.
-    pub report_data: [u8; 48],
+    pub(super) nonce: Box<str>,
+    pub(super) public: TeePublicKey,
     /// The round's public key as JWK, for the service.
     pub tee_pubkey_jwk: String,
+}
+
+impl EvidenceWanted {
+    /// What the evidence helper is asked for of the machine. `additional_evidence` is that of devices
+    /// beside it, `""` where there are none: it is bound by the machine's.
+    #[must_use]
+    pub fn report_data(&self, additional_evidence: &str) -> [u8; 48] {
+        report_data(&self.nonce, &self.public, additional_evidence)
+    }
+
+    /// What it is asked for of each device.
+    #[must_use]
+    pub fn device_data(&self) -> [u8; 48] {
+        device_report_data(&self.nonce, &self.public)
+    }
 }
 
 /// A want whose round has ended.

@@ -90,6 +90,7 @@ fn every_status_of_the_vault_is_reachable() {
         max_version: 9,
         client: "test",
         wait_ms: 5,
+        attaches: true,
     };
     refused(
         world.ask(&mut app, &hello).map(drop),
@@ -289,15 +290,18 @@ fn hello_sets_how_long_a_request_may_wait() {
     let mut world = world();
     let mut app = world.application(1);
     assert_eq!(app.wait_ms(), 0);
+    assert!(!app.attaches());
     let hello = Hello {
         min_version: 1,
         max_version: 3,
         client: "test",
         wait_ms: 1500,
+        attaches: true,
     };
     let welcome = world.ask(&mut app, &hello).unwrap();
     assert_eq!(welcome.result().version, 1);
     assert_eq!(app.wait_ms(), 1500);
+    assert!(app.attaches());
     // A stranger may say hello and learn nothing more by it.
     let mut stranger = world.application(9);
     world.ask(&mut stranger, &hello).unwrap();

@@ -8,10 +8,13 @@ use crate::checks::tpm as checks;
 use crate::ledger::Ledger;
 use crate::verdict::Anchor;
 use crate::x509::Certificate;
+use der::Decode;
 use der::asn1::ObjectIdentifier;
 use der::oid::AssociatedOid;
-use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
+use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage};
 
+/// tcg-kp-AIKCertificate (TCG Credential Profile for TPM 2.0 Attestation Keys).
+const ATTESTATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.23.133.8.3");
 const LEAF: &str = "certificate";
 const INTERMEDIATE: &str = "intermediate certificate";
 const ROOT: &str = "root certificate";
@@ -41,15 +44,27 @@ pub(super) fn verify(
     ledger.check(checks::AK_CHAIN, signatures(&parsed, budget))?;
     ledger.check(checks::AK_AUTHORITIES, authorities(&parsed))?;
     let late = parsed.iter().find(|(_, c)| !c.is_valid_at(bench.now_secs));
-    let dates = late.map_or(Ok(()), |(which, _)| Err(TpmRefusal::Dates(*which)));
+    let dates = late.map_or(Ok(()), |(which, _)| Err(TpmRefusal::Dates(which)));
     ledger.check(checks::AK_DATES, dates)?;
     let is_of_key = parsed.first().is_some_and(|(_, leaf)| {
-        leaf.may_sign() && leaf.authority().is_none() && leaf.public_key().as_spki() == spki
+        leaf.may_sign()
+            && may_attest(leaf)
+            && leaf.authority().is_none()
+            && leaf.public_key().as_spki() == spki
     });
     ledger.require(checks::AK_CERTIFICATE, is_of_key, || {
         TpmRefusal::OtherCertificate.into()
     })?;
     Ok((root, anchor))
+}
+
+/// Whether its extended key usage, where it has one, is that of attestation keys: one for servers or for
+/// code says nothing of where its key is. Some clouds' certificates have none.
+fn may_attest(leaf: &Certificate) -> bool {
+    let usage = leaf.extension(&ExtendedKeyUsage::OID);
+    usage.is_none_or(|der| {
+        ExtendedKeyUsage::from_der(der).is_ok_and(|usage| usage.0.contains(&ATTESTATION))
+    })
 }
 
 type Named = (&'static str, Certificate);
@@ -79,13 +94,13 @@ fn signatures(chain: &[Named], budget: &mut Budget) -> Result<(), TpmRefusal> {
     let issuers = chain.iter().skip(1).chain(chain.last());
     for ((which, certificate), (_, issuer)) in chain.iter().zip(issuers) {
         if certificate.issuer() != issuer.subject() {
-            return Err(TpmRefusal::Issuer(*which));
+            return Err(TpmRefusal::Issuer(which));
         }
         budget.spend_signature()?;
         let algorithm = certificate.signature_algorithm();
         algorithm
             .and_then(|algorithm| certificate.verify_signed_by(issuer, algorithm, None))
-            .map_err(|fault| TpmRefusal::Chain(*which, fault))?;
+            .map_err(|fault| TpmRefusal::Chain(which, fault))?;
     }
     Ok(())
 }
@@ -98,17 +113,18 @@ fn authorities(chain: &[Named]) -> Result<(), TpmRefusal> {
             .authority()
             .is_some_and(|path| path.allows(below));
         if !is_authority || !certificate.may_sign_certificates() {
-            return Err(TpmRefusal::NotAuthority(*which));
+            return Err(TpmRefusal::NotAuthority(which));
         }
     }
     let understood: [ObjectIdentifier; 2] = [BasicConstraints::OID, KeyUsage::OID];
     for (which, certificate) in chain {
-        if let Some(oid) = certificate
-            .critical_extensions()
-            .find(|oid| !understood.contains(oid))
-        {
+        // Of the key's own, check 7 asks what it is for.
+        let is_read = |oid: &ObjectIdentifier| {
+            understood.contains(oid) || (*which == LEAF && *oid == ExtendedKeyUsage::OID)
+        };
+        if let Some(oid) = certificate.critical_extensions().find(|oid| !is_read(oid)) {
             return Err(TpmRefusal::CriticalExtension {
-                which: *which,
+                which,
                 oid: oid.to_string(),
             });
         }

@@ -14,6 +14,16 @@ fn reference(name: &str, pcrs: &str, covers: &str) -> String {
     format!("[[azure.reference]]\nname = \"{name}\"\npcrs = {{ {pcrs} }}\ncovers = [{covers}]\n")
 }
 
+/// Everything that a kernel takes, with 0x0a in it.
+fn kernel() -> String {
+    stated(&["2", "4", "8", "9"])
+}
+
+fn stated(indexes: &[&str]) -> String {
+    let pcrs: Vec<String> = indexes.iter().map(|index| pcr(index, "0a")).collect();
+    pcrs.join(", ")
+}
+
 fn pcr(index: &str, byte: &str) -> String {
     format!("{index} = \"{}\"", byte.repeat(32))
 }
@@ -62,20 +72,19 @@ fn every_field_is_stated_and_each_hardware_has_its_own_section() {
 
 #[test]
 fn reference_values_state_pcrs_and_what_they_cover() {
-    let good = reference("a", &pcr("4", "0a"), "\"kernel\"");
+    let good = reference("a", &kernel(), "\"kernel\"");
     assert!(policy(&good).is_ok());
     let firmware = reference("a", &pcr("0", "0a"), "\"firmware\"");
     assert!(policy(&firmware).is_ok());
     for bad in [
         format!("{good}{good}"),
-        reference("", &pcr("4", "0a"), "\"kernel\""),
+        reference("", &kernel(), "\"kernel\""),
         reference("a", "", "\"kernel\""),
-        reference("a", &pcr("4", "0a"), ""),
-        reference("a", &pcr("9", "0a"), "\"kernel\""),
+        reference("a", &kernel(), ""),
         reference("a", &pcr("24", "0a"), "\"firmware\""),
         reference("a", &pcr("04", "0a"), "\"firmware\""),
-        reference("a", &pcr("4", "0A"), "\"kernel\""),
-        reference("a", &pcr("4", "0a0a"), "\"kernel\""),
+        reference("a", &pcr("4", "0A"), "\"firmware\""),
+        reference("a", &pcr("4", "0a0a"), "\"firmware\""),
     ] {
         assert!(policy(&bad).is_err(), "{bad}");
     }
@@ -84,29 +93,35 @@ fn reference_values_state_pcrs_and_what_they_cover() {
 #[test]
 fn a_match_has_every_stated_pcr_and_covers_what_is_required() {
     let text = [
-        reference(
-            "a",
-            &format!("{}, {}", pcr("4", "0a"), pcr("9", "0b")),
-            "\"kernel\"",
-        ),
+        reference("a", &kernel(), "\"kernel\""),
         reference(
             "b",
-            &format!("{}, {}", pcr("4", "0c"), pcr("9", "0b")),
-            "\"initrd\"",
+            &kernel().replace("4 = \"0a", "4 = \"0c"),
+            "\"firmware\"",
         ),
     ];
     let read = policy(&text.concat()).unwrap();
-    let found = |pcrs: &[(usize, u8)]| {
-        let pcrs = pcrs.iter().map(|(index, byte)| (*index, [*byte; 32]));
+    let found = |four: u8, nine: Option<u8>| {
+        let pcrs = [(2, 0x0a), (4, four), (8, 0x0a), (10, 1)].into_iter();
+        let pcrs = pcrs.chain(nine.map(|nine| (9, nine)));
+        // The second value's PCR 4 is 0x0c and 31 times 0x0a.
+        let pcrs = pcrs.map(|(index, byte)| {
+            let mut pcr = [0x0a; 32];
+            match index {
+                4 => pcr[0] = byte,
+                _ => pcr = [byte; 32],
+            }
+            (index, pcr)
+        });
         let found = read.azure().unwrap().measurements.find(&pcrs.collect());
         found.map(|reference| reference.name.clone())
     };
-    assert_eq!(found(&[(4, 10), (9, 11), (10, 1)]).as_deref(), Ok("a"));
-    let other = found(&[(4, 10), (9, 12)]).unwrap_err();
+    assert_eq!(found(0x0a, Some(0x0a)).as_deref(), Ok("a"));
+    let other = found(0x0a, Some(12)).unwrap_err();
     assert!(other.ends_with("another PCR9"), "{other}");
-    let unquoted = found(&[(4, 10)]).unwrap_err();
+    let unquoted = found(0x0a, None).unwrap_err();
     assert!(unquoted.ends_with("another PCR9"), "{unquoted}");
-    let uncovered = found(&[(4, 12), (9, 11)]).unwrap_err();
+    let uncovered = found(0x0c, Some(0x0a)).unwrap_err();
     assert!(uncovered.ends_with("does not cover kernel"), "{uncovered}");
     let none = policy("").unwrap();
     let none = none.azure().unwrap().measurements.find(&Pcrs::new());
@@ -114,21 +129,55 @@ fn a_match_has_every_stated_pcr_and_covers_what_is_required() {
 }
 
 #[test]
-fn what_a_host_may_edit_is_covered_only_by_the_pcr_that_it_is_measured_into() {
-    for (covers, with) in [
-        ("kernel", &[][..]),
-        ("initrd", &["9", "12"][..]),
-        ("command-line", &["8", "12"][..]),
-        ("disk", &["8", "9", "12"][..]),
+fn what_a_host_may_edit_is_covered_only_by_every_pcr_that_it_may_be_measured_into() {
+    for (covers, loaded, unified) in [
+        (
+            "kernel",
+            &["2", "4", "8", "9"][..],
+            &["2", "4", "8", "11"][..],
+        ),
+        (
+            "initrd",
+            &["2", "4", "8", "9", "12"],
+            &["2", "4", "8", "11", "12", "13"],
+        ),
+        (
+            "command-line",
+            &["2", "4", "8", "9", "12"],
+            &["2", "4", "8", "11", "12", "13"],
+        ),
+        (
+            "disk",
+            &["2", "4", "8", "9", "12"],
+            &["2", "4", "8", "11", "12", "13"],
+        ),
     ] {
         let covers = format!("\"{covers}\"");
         let one = |pcrs: String| policy(&reference("a", &pcrs, &covers));
-        assert_eq!(one(pcr("4", "0a")).is_ok(), with.is_empty(), "{covers}");
-        for other in ["0", "8", "9", "11", "12"] {
-            let both = format!("{}, {}", pcr("4", "0a"), pcr(other, "0b"));
-            let is_covered = with.is_empty() || with.contains(&other);
-            assert_eq!(one(both).is_ok(), is_covered, "{covers} by {other}");
-            assert!(one(pcr(other, "0b")).is_err(), "{covers} without PCR 4");
+        for all in [loaded, unified] {
+            assert!(one(stated(all)).is_ok(), "{covers} by {all:?}");
+            for without in all {
+                let rest: Vec<&str> = all.iter().copied().filter(|pcr| pcr != without).collect();
+                let refused = one(stated(&rest)).unwrap_err();
+                assert!(refused.reason.contains("covered only"), "{refused}");
+            }
+            // Into one that is zero nothing of a kernel was measured.
+            for which in ["9", "11"].into_iter().filter(|pcr| all.contains(pcr)) {
+                let zero = stated(all).replace(&pcr(which, "0a"), &pcr(which, "00"));
+                assert!(one(zero).is_err(), "{covers} by an empty {which}");
+            }
         }
     }
+    for others in [&["4"][..], &["4", "9"], &["4", "12"], &["2", "4", "12"]] {
+        let refused = policy(&reference("a", &stated(others), "\"kernel\""));
+        assert!(refused.is_err(), "{others:?}");
+    }
+}
+
+#[test]
+fn where_init_data_are_bound_their_pcr_need_not_be_stated() {
+    let without = reference("a", &stated(&["2", "4", "9"]), "\"kernel\"");
+    assert!(policy(&without).is_err());
+    let bound = HEAD.replace("init-data = \"any\"", "init-data = \"bound\"");
+    assert!(AttestationPolicy::parse(&format!("{bound}{without}"), "policy.toml").is_ok());
 }

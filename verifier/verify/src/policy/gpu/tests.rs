@@ -5,7 +5,7 @@ use crate::evidence::Tee;
 const HEAD: &str = "version = 1\ndanger-accept-sample = false\ndanger-test-anchors = []\n[gpu]\n\
     min-devices = 1\nmodels = [\"GH100\"]\ndevice-ids = [\"41431d480fe5e87274\"]\n\
     vbios-versions = [\"96.00.9F.00.01\"]\ndriver-versions = \"any\"\n\
-    measurements = \"reference\"\nrim-signature = \"any\"\nrevocation = \"any\"\n";
+    firmware-ids = \"any\"\nmeasurements = \"reference\"\nrim-signature = \"any\"\nrevocation = \"any\"\n";
 
 fn policy(text: &str) -> Result<AttestationPolicy, FileError> {
     AttestationPolicy::parse(text, "policy.toml")
@@ -28,7 +28,7 @@ fn every_field_is_stated() {
     assert_eq!(gpu.measurements.value, Wanted::Is(Reference::Reference));
     assert_eq!(
         (&gpu.revocation.value, gpu.revocation.line),
-        (&Wanted::Any, 12)
+        (&Wanted::Any, 13)
     );
     for field in HEAD.lines().skip(4) {
         let refused = policy(&HEAD.replace(field, ""));
@@ -47,9 +47,11 @@ fn a_value_that_means_nothing_names_its_line() {
         ("[\"GH100\"]", "[\"a\", \"a\"]", 6),
         ("[\"41431d", "[\"41431D", 7),
         ("[\"41431d", "[\"041431d", 7),
-        ("\"reference\"", "\"checked\"", 10),
-        ("rim-signature = \"any\"", "rim-signature = \"no\"", 11),
-        ("revocation = \"any\"", "revocation = false", 12),
+        ("firmware-ids = \"any\"", "firmware-ids = []", 10),
+        ("firmware-ids = \"any\"", "firmware-ids = [\"04\"]", 10),
+        ("\"reference\"", "\"checked\"", 11),
+        ("rim-signature = \"any\"", "rim-signature = \"no\"", 12),
+        ("revocation = \"any\"", "revocation = false", 13),
     ] {
         assert!(HEAD.contains(from), "{from}");
         let refused = policy(&HEAD.replace(from, to)).unwrap_err();

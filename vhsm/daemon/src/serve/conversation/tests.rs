@@ -4,14 +4,15 @@ use nitride_ipc::Connection;
 use nitride_ipc::peer::resolve;
 use nitride_protocol::admin::Import;
 use nitride_protocol::application::{
-    Ciphertext, Decrypt, Encrypt, Generate, Hello, Mac, Random, Sign, Signature, Tag, Verify,
-    VerifyMac,
+    Ciphertext, Decrypt, Encrypt, Generate, Hello, Mac, Random, RegisterBuffer, Sign, Signature,
+    Tag, Verify, VerifyMac,
 };
 use nitride_protocol::{
     Call, KeyName, KeyType, MaterialFormat, Message, open_reply, write_request,
 };
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::sys::time::TimeValLike;
+use std::os::fd::AsFd;
 
 #[test]
 fn head_of_an_unread_packet_is_whole_and_holds_no_material() {
@@ -103,13 +104,43 @@ impl Talk {
             reply: [0; 4096],
         };
         talk.conversation.begin();
-        talk.ask(&Hello {
+        talk.hello(false);
+        talk
+    }
+
+    fn hello(&mut self, attaches: bool) {
+        self.ask(&Hello {
             min_version: 1,
             max_version: 1,
             client: "test",
             wait_ms: 0,
+            attaches,
         });
-        talk
+    }
+
+    /// Keeps asking until packets are taken into a borrowed buffer.
+    fn hurry(&mut self) {
+        (0..20).for_each(|_| {
+            self.ask(&Random { len: 8 });
+        });
+        assert!(self.conversation.packet.borrowed().is_some());
+    }
+
+    /// Sends a memfd with a request to register it, under `id`, and gives the answer's status.
+    fn register(&mut self, id: u32) -> Status {
+        let len = 4096;
+        let (_memory, memfd) = nitride_ipc::memory::SharedMemory::create(len).unwrap();
+        let request = RegisterBuffer { len };
+        let operation = RegisterBuffer::OPERATION;
+        let len = write_request(&mut self.packet, id, operation, &request).unwrap();
+        self.theirs
+            .send_with(&self.packet[..len], &[memfd.as_fd()])
+            .unwrap();
+        assert!(self.conversation.turn().is_ok());
+        let len = self.theirs.recv(&mut self.reply).unwrap().unwrap();
+        let (head, _) = open_reply(&self.reply[..len]).unwrap();
+        assert_eq!(head.id, id);
+        head.status
     }
 
     /// How long the conversation waits for a packet; zero is for ever.
@@ -232,10 +263,7 @@ fn a_loan_ends_by_a_pause_as_soon_as_another_connection_may_want_it() {
     let uid = nix::unistd::getuid().to_string();
     let daemon = daemon(&ALL_OF_IT.replace("UID", &uid));
     let mut talk = Talk::with(&daemon);
-    (0..20).for_each(|_| {
-        talk.ask(&Random { len: 8 });
-    });
-    assert!(talk.conversation.packet.borrowed().is_some());
+    talk.hurry();
     assert_eq!(talk.longest_pause(), Duration::ZERO);
     let another = link_of(&daemon);
     // What was asked for before the other came is waited for without end, and no longer.
@@ -253,4 +281,90 @@ fn a_loan_ends_by_a_pause_as_soon_as_another_connection_may_want_it() {
     assert!(talk.conversation.packet.borrowed().is_some());
     assert_eq!(talk.longest_pause(), LONGEST_PAUSE);
     drop(another);
+}
+
+#[test]
+fn descriptors_are_taken_only_from_who_says_in_hello_that_there_may_be_some() {
+    let uid = nix::unistd::getuid().to_string();
+    let policy = ALL_OF_IT.replace("UID", &uid);
+    let per_message = policy.replace(" }]", ", per-message = true }]");
+    for (policy, is_per_message) in [(policy, false), (per_message, true)] {
+        let daemon = daemon(&policy);
+        for (is_hasty, id) in [(false, 70), (true, 80)] {
+            let mut talk = Talk::with(&daemon);
+            assert_eq!(talk.conversation.link.is_per_message(), is_per_message);
+            if is_hasty {
+                talk.hurry();
+            }
+            assert_eq!(talk.register(id), Status::Malformed);
+            let refused = daemon.refusals.find(1, id).unwrap();
+            let reason = &refused.reason;
+            assert!(
+                reason.contains("say hello again with attaches true"),
+                "{reason}"
+            );
+            talk.hello(true);
+            assert_eq!(talk.register(1), Status::Ok);
+            // The last word holds.
+            talk.hello(false);
+            assert_eq!(talk.register(1), Status::Malformed);
+            // A version that is not spoken changes nothing.
+            talk.hello(true);
+            let hello = Hello {
+                min_version: 9,
+                max_version: 9,
+                client: "test",
+                wait_ms: 0,
+                attaches: false,
+            };
+            let len = write_request(&mut talk.packet, 1, Hello::OPERATION, &hello).unwrap();
+            talk.theirs.send(&talk.packet[..len]).unwrap();
+            assert!(talk.conversation.turn().is_ok());
+            talk.theirs.discard().unwrap();
+            assert_eq!(talk.register(1), Status::Ok);
+        }
+    }
+}
+
+#[test]
+fn message_of_another_process_is_refused_however_busy_the_connection_is() {
+    let uid = nix::unistd::getuid().to_string();
+    let policy = ALL_OF_IT.replace("UID", &uid);
+    let daemon = daemon(&policy.replace(" }]", ", per-message = true }]"));
+    for attaches in [false, true] {
+        let mut talk = Talk::with(&daemon);
+        talk.hello(attaches);
+        talk.hurry();
+        // random of 8 bytes, under the id 5.
+        let status = std::process::Command::new("/bin/sh")
+            .args(["-c", r"printf '\203\005\014\201\010' >&0"])
+            .stdin(std::os::fd::OwnedFd::from(talk.theirs.try_clone().unwrap()))
+            .status();
+        assert!(status.unwrap().success());
+        assert!(talk.conversation.turn().is_ok());
+        let len = talk.theirs.recv(&mut talk.reply).unwrap().unwrap();
+        let (head, _) = open_reply(&talk.reply[..len]).unwrap();
+        assert_eq!((head.id, head.status), (5, Status::Denied));
+        talk.ask(&Random { len: 8 });
+    }
+}
+
+#[test]
+fn packet_too_long_is_refused_by_name_whether_descriptors_are_taken_or_not() {
+    let uid = nix::unistd::getuid().to_string();
+    let daemon = daemon(&ALL_OF_IT.replace("UID", &uid));
+    for attaches in [false, true] {
+        let mut talk = Talk::with(&daemon);
+        talk.hurry();
+        talk.hello(attaches);
+        let mut long = vec![0; MAX_PACKET_LEN + 1];
+        let request = Random { len: 8 };
+        write_request(&mut long, 5, Random::OPERATION, &request).unwrap();
+        talk.theirs.send(&long).unwrap();
+        assert!(talk.conversation.turn().is_ok());
+        let len = talk.theirs.recv(&mut talk.reply).unwrap().unwrap();
+        let (head, _) = open_reply(&talk.reply[..len]).unwrap();
+        assert_eq!((head.id, head.status), (5, Status::TooLarge));
+        talk.ask(&Random { len: 8 });
+    }
 }

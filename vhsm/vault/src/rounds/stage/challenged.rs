@@ -4,7 +4,6 @@ use crate::policy::{GateRule, KeyRule};
 use crate::rounds::resource::{Opened, ResourceFault};
 use crate::rounds::{EvidenceWanted, RoundError, RoundFailure};
 use crate::{Draw, Now, Want};
-use nitride_kbs::report_data::report_data;
 use nitride_kbs::resource::ResourcePath;
 use nitride_kbs::tee_key::TeePublicKey;
 use nitride_protocol::limits::MAX_NONCE_LEN;
@@ -49,11 +48,11 @@ impl RoundKey {
         })
     }
 
-    /// Nonce and public key, as they are bound into the evidence. Devices beside the TEE would be
-    /// bound here, too; there is no collector for one yet.
+    /// Nonce and public key, as they are bound into the evidence.
     pub(super) fn evidence_wanted(&self) -> EvidenceWanted {
         EvidenceWanted {
-            report_data: report_data(&self.nonce, &self.public, ""),
+            nonce: self.nonce.clone(),
+            public: self.public,
             tee_pubkey_jwk: self.public.to_jwk_json(),
         }
     }

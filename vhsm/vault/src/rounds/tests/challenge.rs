@@ -1,6 +1,6 @@
 use super::world::*;
 use crate::rounds::{RoundError, RoundId};
-use nitride_kbs::report_data::report_data;
+use nitride_kbs::report_data::{device_report_data, report_data};
 use nitride_kbs::tee_key::TeePublicKey;
 use nitride_protocol::limits::MAX_NONCE_LEN;
 
@@ -9,7 +9,12 @@ fn evidence_is_wanted_over_the_nonce_and_the_key_of_this_round() {
     let world = World::new();
     let round = world.challenged(&key(SIGNING));
     let public = TeePublicKey::parse(&round.evidence.tee_pubkey_jwk).unwrap();
-    assert_eq!(round.evidence.report_data, report_data(NONCE, &public, ""));
+    for additional in ["", "{\"nvidia\":{}}"] {
+        let wanted = report_data(NONCE, &public, additional);
+        assert_eq!(round.evidence.report_data(additional), wanted);
+    }
+    let wanted = device_report_data(NONCE, &public);
+    assert_eq!(round.evidence.device_data(), wanted);
 }
 
 #[test]
@@ -21,7 +26,11 @@ fn each_round_has_a_key_of_its_own() {
         first.evidence.tee_pubkey_jwk,
         second.evidence.tee_pubkey_jwk
     );
-    assert_ne!(first.evidence.report_data, second.evidence.report_data);
+    assert_ne!(
+        first.evidence.report_data(""),
+        second.evidence.report_data("")
+    );
+    assert_ne!(first.evidence.device_data(), second.evidence.device_data());
 }
 
 #[test]
