@@ -11,6 +11,7 @@
 //!   token          the attestation result, an EAR JWT       service --> vault
 //!   jwe            a resource, encrypted to the TEE key     service --> vault
 //!     └ envelope   the resource itself, signed by its owner owner --> vault
+//!   disk           which LUKS2 volume a passphrase is for    owner --> nitride-unlock
 //! ```
 //!
 //! Three principles:
@@ -26,6 +27,7 @@
 mod base64url;
 mod strict_json;
 
+pub mod disk;
 pub mod envelope;
 pub mod jwe;
 pub mod limits;

@@ -1,0 +1,82 @@
+//! nitride-unlock: the one process that reads LUKS2 headers and holds volumes' passphrases.
+//!
+//! ```text
+//! open    device ──copy──> luks2 check ──┐
+//!         vault's socket ──key_file──────┴──> cryptsetup open --header COPY
+//! enroll, rotate    vault's socket ──> enrol: add, prove by a checked copy, remove ──> cryptsetup
+//! status, doctor    what there is, and what would keep the next boot from unlocking
+//! ```
+//!
+//! It runs as root, at boot, and so it has little: no network, no key but a passphrase for as long
+//! as it takes to hand it on, in locked memory. LUKS2 authenticates nothing of its header, and the
+//! host holds the disk: so a header is believed in what is named in [`luks2`] alone, and a volume is
+//! opened by the very copy that was checked.
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod config;
+mod copy;
+mod cryptsetup;
+mod doctor;
+mod enrol;
+mod failure;
+mod hardening;
+mod key_file;
+mod luks2;
+mod open;
+mod passphrase;
+mod slots;
+mod status;
+
+use arguments::{Arguments, Verb};
+use clap::Parser;
+use config::Config;
+use failure::Failure;
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    arguments.start_log();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let remedy = failure.remedy();
+            let error = anyhow::Error::from(failure);
+            match remedy {
+                Some(remedy) => tracing::error!("{error:#}: {remedy}"),
+                None => tracing::error!("{error:#}"),
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let config = Config::load(&arguments.config)?;
+    let told = match &arguments.verb {
+        Verb::Open { volume, dry_run } => {
+            hardening::close()?;
+            open::run(&config, volume, *dry_run)?;
+            String::new()
+        }
+        Verb::Enroll(asked) => {
+            hardening::close()?;
+            slots::enroll(&config, asked)?
+        }
+        Verb::Rotate(asked) => {
+            hardening::close()?;
+            slots::rotate(&config, asked)?
+        }
+        Verb::Status { volume } => status::run(&config, volume)?,
+        Verb::Doctor(asked) => {
+            // It fetches passphrases, too.
+            hardening::close()?;
+            return doctor::run(&config, asked, &mut stdout().lock());
+        }
+    };
+    let mut out = stdout().lock();
+    out.write_all(told.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(Failure::Output)
+}

@@ -1,0 +1,213 @@
+//! Opening a volume: check a copy of its header, fetch its passphrase, open with that copy.
+
+use crate::config::{Config, Volume};
+use crate::copy::{CheckedCopy, CopyError, HeaderCopy};
+use crate::cryptsetup::Cryptsetup;
+use crate::failure::Failure;
+use crate::hardening;
+use crate::key_file::{self, KeyFileError};
+use crate::luks2::{Expected, Standing};
+use crate::passphrase::Passphrase;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How often a device is looked for.
+const LOOK_UP: Duration = Duration::from_millis(200);
+
+/// Opens the volume, or, dry, tries whether it would be.
+pub(crate) fn run(config: &Config, name: &str, dry_run: bool) -> Result<(), Failure> {
+    let volume = config.volume(name)?;
+    if !dry_run {
+        hardening::check_swap()?;
+    }
+    let cryptsetup = Cryptsetup::at(&config.cryptsetup);
+    let fetch = |name: &str| key_file::fetch(&config.key_files, name, volume.timeout);
+    open(volume, &cryptsetup, dry_run, fetch)?;
+    let done = if dry_run { "would open" } else { "opened" };
+    tracing::info!(volume = name, "{done} by the vault's passphrase");
+    Ok(())
+}
+
+fn open(
+    volume: &Volume,
+    cryptsetup: &Cryptsetup,
+    dry_run: bool,
+    mut fetch: impl FnMut(&str) -> Result<Passphrase, KeyFileError>,
+) -> Result<(), Failure> {
+    let patience = if dry_run {
+        Duration::ZERO
+    } else {
+        volume.timeout
+    };
+    let copy = wait_for(&volume.device, patience)?.check(&volume.wanted)?;
+    warn_of(volume, &copy);
+    let mut refused = None;
+    for name in &volume.passphrases {
+        tracing::info!(volume = %volume.name, passphrase = %name, "asking the vault");
+        let passphrase = match fetch(name) {
+            Ok(passphrase) => passphrase,
+            // The next one may be there.
+            Err(error) => {
+                tracing::warn!(passphrase = %name, error = %error, "no passphrase");
+                refused = Some(error);
+                continue;
+            }
+        };
+        copy.check_unchanged()?;
+        let opened = match dry_run {
+            true => cryptsetup.opens(&copy, None, &passphrase)?,
+            false => cryptsetup.open(&copy, &volume.name, &passphrase)?,
+        };
+        if opened {
+            return Ok(());
+        }
+        tracing::warn!(passphrase = %name, "no slot has this passphrase");
+        refused = None;
+    }
+    Err(refused.map_or(Failure::NoneUnlocks, Failure::KeyFile))
+}
+
+/// The copy of a header, once its device is there: at boot it may come later than we do.
+fn wait_for(device: &Path, patience: Duration) -> Result<HeaderCopy, CopyError> {
+    let deadline = Instant::now() + patience;
+    let mut is_told = false;
+    loop {
+        match HeaderCopy::take(device) {
+            Err(CopyError::Unreadable { source, .. })
+                if source.kind() == ErrorKind::NotFound && Instant::now() < deadline =>
+            {
+                if !is_told {
+                    tracing::info!(device = %device.display(), "waiting for the device");
+                    is_told = true;
+                }
+                sleep(LOOK_UP);
+            }
+            taken => return taken,
+        }
+    }
+}
+
+fn warn_of(volume: &Volume, copy: &CheckedCopy) {
+    if volume.wanted.expected == Expected::DangerAny {
+        tracing::warn!(
+            volume = %volume.name,
+            "DANGER: any sound header is taken, so whoever holds the disk can put another volume in \
+             its place"
+        );
+    }
+    if let Standing::CutOff { good } = copy.standing() {
+        tracing::warn!(
+            volume = %volume.name,
+            "an update of the header was cut off, and its {good} copy is taken: enrol again"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cryptsetup::tests::{passphrase, real, volume};
+    use crate::luks2::HeaderFault;
+    use crate::luks2::tests::{any_volume, rewritten};
+    use std::fs::OpenOptions;
+    use std::os::unix::fs::FileExt;
+    use std::thread::spawn;
+
+    fn configured(device: &Path, passphrases: &[&str]) -> Volume {
+        Volume {
+            name: "nitride-test".to_owned(),
+            device: device.to_owned(),
+            wanted: any_volume(),
+            passphrases: passphrases.iter().map(|name| (*name).to_owned()).collect(),
+            timeout: Duration::from_secs(1),
+        }
+    }
+
+    /// The passphrase is its name.
+    fn named(name: &str) -> Result<Passphrase, KeyFileError> {
+        Ok(passphrase(name.as_bytes()))
+    }
+
+    #[test]
+    fn each_passphrase_is_tried_in_its_order() {
+        let (_folder, device) = volume(b"b", &[]);
+        let mut asked = Vec::new();
+        let mut fetch = |name: &str| {
+            asked.push(name.to_owned());
+            named(name)
+        };
+        open(
+            &configured(&device, &["a", "b", "c"]),
+            &real(),
+            true,
+            &mut fetch,
+        )
+        .unwrap();
+        assert_eq!(asked, ["a", "b"]);
+        let none = open(&configured(&device, &["a", "c"]), &real(), true, named);
+        assert!(matches!(none, Err(Failure::NoneUnlocks)));
+    }
+
+    #[test]
+    fn a_passphrase_that_is_not_to_be_had_does_not_hide_the_next() {
+        let (_folder, device) = volume(b"b", &[]);
+        let fetch = |name: &str| match name {
+            "a" => key_file::fetch(Path::new("/nonexistent"), name, Duration::ZERO),
+            name => named(name),
+        };
+        open(&configured(&device, &["a", "b"]), &real(), true, fetch).unwrap();
+        let refused = open(&configured(&device, &["b2", "a"]), &real(), true, fetch);
+        assert!(matches!(refused, Err(Failure::KeyFile(_))));
+    }
+
+    #[test]
+    fn a_device_that_comes_later_is_waited_for_and_one_that_is_wrong_is_not() {
+        let (_folder, device) = volume(b"b", &[]);
+        let later = device.with_extension("later");
+        let path = later.clone();
+        let udev = spawn(move || {
+            sleep(Duration::from_millis(300));
+            std::os::unix::fs::symlink(device, path).unwrap();
+        });
+        assert!(wait_for(&later, Duration::from_secs(20)).is_ok());
+        udev.join().unwrap();
+        let none = wait_for(&later.with_extension("none"), Duration::from_millis(10));
+        assert!(matches!(none, Err(CopyError::Unreadable { .. })));
+        let refused = wait_for(Path::new("/dev/null"), Duration::from_secs(3600));
+        assert!(refused.unwrap_err().fault().is_some());
+    }
+
+    #[test]
+    fn nothing_is_fetched_for_a_header_that_is_refused() {
+        let (_folder, device) = volume(b"b", &[]);
+        let head = std::fs::read(&device).unwrap();
+        let changed = rewritten(&head, r#""type":"crypt""#, r#""type":"linear""#);
+        let file = OpenOptions::new().write(true).open(&device).unwrap();
+        file.write_all_at(&changed, 0).unwrap();
+        let fetch = |_: &str| panic!("a passphrase was fetched");
+        let refused = open(&configured(&device, &["b"]), &real(), true, fetch);
+        let Err(Failure::Copy(error)) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(error.fault().unwrap().name(), "segment-type");
+    }
+
+    #[test]
+    fn a_header_that_changes_while_the_passphrase_is_fetched_is_refused() {
+        let (_folder, device) = volume(b"b", &[]);
+        let (_other_folder, other) = volume(b"b", &[]);
+        let fetch = |name: &str| {
+            let head = std::fs::read(&other).unwrap();
+            let file = OpenOptions::new().write(true).open(&device).unwrap();
+            file.write_all_at(&head, 0).unwrap();
+            named(name)
+        };
+        let refused = open(&configured(&device, &["b"]), &real(), true, fetch);
+        let Err(Failure::Copy(error)) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(error.fault(), Some(&HeaderFault::Changed));
+    }
+}
