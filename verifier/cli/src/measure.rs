@@ -5,7 +5,7 @@ mod reference;
 
 use crate::exit::Exit;
 pub(crate) use arguments::MeasureVerb;
-use arguments::{Boot, MeasureSnp, MeasureTdx, MeasureUki};
+use arguments::{Boot, MeasureSnp, MeasureTdx, MeasureUki, WrongKernelName};
 use nitride_collateral::Files;
 use nitride_collateral::Obstacle;
 use nitride_measure::snp::{self, SnpKernel, SnpLaunch, VcpuType};
@@ -20,6 +20,8 @@ const MAX_FIRMWARE_LEN: u64 = nitride_measure::MAX_FIRMWARE_LEN as u64;
 /// A kernel, an initrd, a unified kernel image.
 const MAX_IMAGE_LEN: u64 = 1 << 30;
 
+const HOST_CHOOSES: &str = "the host still chooses ACPI tables, whose code the kernel runs";
+const FIRMWARE_ALONE: &str = "the firmware alone: it boots whatever its host likes";
 const ALL_OF_BOOT: &[&str] = &["firmware", "kernel", "initrd", "command-line"];
 
 /// Measures, and writes the reference value. What cannot be measured was not judged.
@@ -61,6 +63,11 @@ impl<'a> BootFiles<'a> {
 }
 
 fn measure_snp(asked: &MeasureSnp, files: &mut Files) -> Result<Reference, Obstacle> {
+    if asked.boot.kernel.is_some() && asked.wrong_kernel.is_none() {
+        let reason = "is left out, and versions of OVMF differ in it";
+        let remedy = "say halts only of an OVMF that was seen to halt, else boots-on";
+        return Err(Obstacle::of("--wrong-kernel", reason, remedy));
+    }
     let firmware = files.read(&asked.firmware, MAX_FIRMWARE_LEN)?;
     let boot = BootFiles::read(&asked.boot, files)?;
     let kernel = boot.as_ref().map(|boot| SnpKernel {
@@ -83,14 +90,27 @@ fn measure_snp(asked: &MeasureSnp, files: &mut Files) -> Result<Reference, Obsta
     let digest = snp::launch_digest(&launch);
     let digest = digest.map_err(|fault| unmeasured(&asked.firmware, &fault))?;
     let mut reference = Reference::new("snp", &asked.name)?;
-    if kernel.is_some() {
-        reference.note("a launch by QEMU with kernel-hashes=on");
-    } else {
-        reference.note("the firmware alone: it boots whatever its host likes");
-    }
+    let (note, covers) = snp_coverage(asked.wrong_kernel);
+    reference.note(note);
+    reference.note(HOST_CHOOSES);
     reference.value("measurement", &digest);
-    reference.covers(kernel.map_or(&["firmware"], |_| ALL_OF_BOOT));
+    reference.covers(covers);
     Ok(reference)
+}
+
+/// Hashes that the firmware does not insist on cover nothing, although they are in the digest.
+fn snp_coverage(wrong_kernel: Option<WrongKernelName>) -> (&'static str, &'static [&'static str]) {
+    match wrong_kernel {
+        Some(WrongKernelName::Halts) => (
+            "QEMU with kernel-hashes=on, and firmware that halts where it is served another kernel",
+            ALL_OF_BOOT,
+        ),
+        Some(WrongKernelName::BootsOn) => (
+            "hashes of a kernel that the firmware does not insist on: it boots what its host likes",
+            &["firmware"],
+        ),
+        None => (FIRMWARE_ALONE, &["firmware"]),
+    }
 }
 
 fn measure_tdx(asked: &MeasureTdx, files: &mut Files) -> Result<Reference, Obstacle> {
@@ -124,11 +144,13 @@ fn measure_tdx(asked: &MeasureTdx, files: &mut Files) -> Result<Reference, Obsta
             reference.value("rtmr2", &measured.rtmr2);
         }
         _ => {
-            reference.note("the firmware alone: it boots whatever its host likes");
+            reference.note(FIRMWARE_ALONE);
             reference.any("rtmr1");
             reference.any("rtmr2");
         }
     }
+    reference.note(HOST_CHOOSES);
+    reference.note("and, in RTMR0, its variables and the memory map");
     reference.any("rtmr3");
     reference.covers(boot.as_ref().map_or(&["firmware"], |_| ALL_OF_BOOT));
     Ok(reference)

@@ -42,6 +42,9 @@ pub enum PeFault {
     /// A section lies outside of the file.
     #[error("section {0} lies outside of the PE image's file")]
     SectionOutside(usize),
+    /// Some of the file would be hashed again and again.
+    #[error("the PE image's headers and sections are longer together than its file")]
+    Overlong,
     /// Its certificates lie elsewhere than at the end.
     #[error("the PE image's certificates do not lie at its end")]
     Certificates,
@@ -58,7 +61,13 @@ pub(crate) struct Section<'a> {
     pub(crate) in_file: &'a [u8],
 }
 
-impl Section<'_> {
+impl<'a> Section<'a> {
+    /// What the section has, without what pads it in the file.
+    pub(crate) fn contents(&self) -> &'a [u8] {
+        let len = self.memory_len.min(self.in_file.len());
+        self.in_file.get(..len).unwrap_or_default()
+    }
+
     pub(crate) fn is_named(&self, name: &str) -> bool {
         let mut padded = [0; 8];
         match padded.get_mut(..name.len()) {
@@ -149,6 +158,15 @@ impl<'a> PeImage<'a> {
 
     /// The digest that firmware measures.
     pub(crate) fn authenticode<D: Digest>(&self) -> Result<sha2::digest::Output<D>, PeFault> {
+        // What lies after the sections, which firmware takes to begin where as many bytes end as
+        // were hashed, up to the certificates. Counted before anything is hashed: sections may name
+        // the same bytes, each of them all.
+        let end = self.bytes.len() - self.certificates_len;
+        let mut in_files = self.sections.iter().map(|section| section.in_file.len());
+        let hashed = in_files.try_fold(self.headers_len, usize::checked_add);
+        let hashed = hashed.filter(|hashed| *hashed <= self.bytes.len());
+        let hashed = hashed.ok_or(PeFault::Overlong)?;
+        let after = self.bytes.get(hashed..end).ok_or(PeFault::Certificates)?;
         let mut hasher = D::new();
         for part in self.hashed_headers {
             hasher.update(part);
@@ -156,15 +174,9 @@ impl<'a> PeImage<'a> {
         let mut sections: Vec<&Section<'_>> = self.sections.iter().collect();
         // Stable, as the firmware's own sorting is.
         sections.sort_by_key(|section| section.file_at);
-        let mut hashed = self.headers_len;
         for section in sections {
             hasher.update(section.in_file);
-            hashed = hashed.saturating_add(section.in_file.len());
         }
-        // Then what lies after the sections, which firmware takes to begin where as many bytes end
-        // as were hashed, up to the certificates.
-        let end = self.bytes.len() - self.certificates_len;
-        let after = self.bytes.get(hashed..end).ok_or(PeFault::Certificates)?;
         hasher.update(after);
         Ok(hasher.finalize())
     }

@@ -2,9 +2,12 @@
 //!
 //! One boot path: a hypervisor loads OVMF alone and, where it is given a kernel, writes the hashes
 //! of kernel, initrd and command line into OVMF's page for them (QEMU: `-kernel`, `-initrd`,
-//! `-append` with `kernel-hashes=on`). Firmware that has a place for these hashes does not boot
-//! anything else, so that the digest then covers all four. Without them it covers the firmware
-//! alone, which boots whatever the host likes.
+//! `-append` with `kernel-hashes=on`). The digest then has all four; whether it covers them is up to
+//! the firmware. OVMF that is built for it (`AmdSevX64.dsc`) compares what it is served with the
+//! hashes, and of edk2-stable202408 or later it halts where they differ; older OVMF goes on to its next
+//! boot option, and OVMF that links `BlobVerifierLibNull` compares nothing. Nothing in an image says
+//! which it is: whoever claims more than the firmware has to know. Without hashes the digest covers
+//! the firmware alone, which boots whatever the host likes.
 
 mod kernel_hashes;
 mod launch_digest;
@@ -64,6 +67,9 @@ pub enum SnpFault {
     /// The image is not built for direct boot.
     #[error("a kernel is given, and the firmware has no place for its hash")]
     NoPlaceForHashes,
+    /// It would be hashed nowhere.
+    #[error("a kernel is given, and EC2 writes no hashes of one")]
+    NoHashesByEc2,
     /// It would end at the NUL.
     #[error("the command line has a NUL")]
     CommandLine,
@@ -89,6 +95,9 @@ pub enum SnpFault {
 pub fn launch_digest(launch: &SnpLaunch<'_>) -> Result<[u8; 48], SnpFault> {
     if launch.guest_features & 1 == 0 {
         return Err(SnpFault::GuestFeatures(launch.guest_features));
+    }
+    if launch.kernel.is_some() && launch.hypervisor == Hypervisor::Ec2 {
+        return Err(SnpFault::NoHashesByEc2);
     }
     let firmware = Firmware::parse(launch.firmware)?;
     let metadata = Metadata::read(&firmware)?;

@@ -10,7 +10,8 @@
 //! tables: the hypervisor's), RTMR3 (the guest's own), a boot from a disk (its partition table and
 //! boot entries go into RTMR0 and RTMR1), and a kernel whose header QEMU fills in before the firmware
 //! sees it: QEMU that has no unchanged copy for the firmware (`etc/boot/kernel`), or firmware that
-//! does not ask for it.
+//! does not ask for it. ACPI tables are the host's whatever is measured, and the kernel runs their
+//! code: only RTMR0 has them.
 
 mod direct_boot;
 mod launch;

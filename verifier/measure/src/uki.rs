@@ -17,12 +17,14 @@
 //!
 //! What is refused, since what the stub measures then depends on the machine or on a choice:
 //! profiles, device trees and firmware that are chosen by hardware ids, and a stub whose version is
-//! not known.
+//! not known. Refused as well is a loader of which it is not known that PCR 4 has what it starts.
 
+mod loader;
 mod stub;
 
 use crate::digest::{Register256, sha256};
 use crate::pe::{PeFault, PeImage, Section};
+use loader::refuse_unknown;
 use sha2::{Digest, Sha256};
 use stub::Stub;
 use thiserror::Error;
@@ -31,6 +33,9 @@ use thiserror::Error;
 pub const MAX_PHASES: usize = 32;
 /// The most loaders before an image.
 pub const MAX_LOADERS: usize = 8;
+/// By how much all sections of an image may be longer in memory than in its file: a kernel that is to
+/// run where it lies has some tens of MiB.
+pub const MAX_ZEROS_LEN: usize = 256 << 20;
 
 /// What edk2's `Tcg2Dxe` measures before the first image, as text without NUL.
 const CALLING: &[u8] = b"Calling EFI Application from Boot Option";
@@ -41,7 +46,7 @@ const SEPARATOR: &[u8] = &[0; 4];
 pub struct UkiBoot<'a> {
     /// The image.
     pub image: &'a [u8],
-    /// What firmware loads before it, in this order: shim, a boot loader.
+    /// What firmware loads before it, in this order: shim, systemd-boot, and no other.
     pub loaders: &'a [&'a [u8]],
     /// Whether the firmware measures the kernel inside as well.
     pub inner_kernel: InnerKernel,
@@ -88,6 +93,21 @@ pub enum UkiFault {
         /// What is wrong with it.
         fault: PeFault,
     },
+    /// It reads a configuration of the host's, starts what that names, and extends no PCR of these.
+    #[error("loader {index} is GRUB, and no PCR here has what GRUB starts")]
+    LoaderIsGrub {
+        /// From zero.
+        index: usize,
+    },
+    /// Whether what it starts is measured is not known.
+    #[error(
+        "loader {index} does not say that it is shim (.sbat) or systemd-boot (.sdmagic), and of no \
+         other is it known here that PCR 4 has what it starts"
+    )]
+    LoaderNotKnown {
+        /// From zero.
+        index: usize,
+    },
     /// More than there may be.
     #[error("{0} loaders are more than 8")]
     Loaders(usize),
@@ -108,9 +128,9 @@ pub enum UkiFault {
         "the image's stub does not say that it is systemd-stub of version 252, or 254 or later"
     )]
     Stub,
-    /// A section's length.
-    #[error("section {0} is longer in memory than any is")]
-    TooLong(&'static str),
+    /// Zeros after what is in the file, of all sections together.
+    #[error("the image's sections are longer in memory than in its file by more than 256 MiB")]
+    TooLong,
     /// What systemd cannot have measured.
     #[error("{0:?} is no phase")]
     Phase(String),
@@ -130,12 +150,13 @@ pub fn uki_pcrs(boot: &UkiBoot<'_>) -> Result<UkiPcrs, UkiFault> {
     stub.refuse_choices(&image)?;
     let pcr4 = pcr4(boot, &image)?;
     let mut pcr11 = Register256::ZERO;
+    let mut zeros_left = MAX_ZEROS_LEN;
     for name in stub.measured() {
         if let Some(section) = only(&image, name)? {
             let mut named = name.as_bytes().to_vec();
             named.push(0);
             pcr11.extend(&sha256(&named));
-            pcr11.extend(&in_memory(section, name)?);
+            pcr11.extend(&in_memory(section, &mut zeros_left)?);
         }
     }
     for phase in phases(boot.phases)? {
@@ -160,17 +181,18 @@ fn pcr4(boot: &UkiBoot<'_>, image: &PeImage<'_>) -> Result<[u8; 32], UkiFault> {
     pcr.extend(&sha256(CALLING));
     pcr.extend(&sha256(SEPARATOR));
     for (index, loader) in boot.loaders.iter().enumerate() {
-        let digest = PeImage::parse(loader).and_then(|loader| loader.authenticode::<Sha256>());
-        let digest = digest.map_err(|fault| UkiFault::Loader { index, fault })?;
+        let named = |fault| UkiFault::Loader { index, fault };
+        let loader = PeImage::parse(loader).map_err(named)?;
+        refuse_unknown(&loader, index)?;
+        let digest = loader.authenticode::<Sha256>().map_err(named)?;
         pcr.extend(&digest.into());
     }
     pcr.extend(&image.authenticode::<Sha256>()?.into());
     let kernel = only(image, ".linux")?.ok_or(UkiFault::NoSection(".linux"))?;
     if boot.inner_kernel == InnerKernel::Measured {
         // The stub hands over what the section's length in memory says, without the file's padding.
-        let len = kernel.memory_len.min(kernel.in_file.len());
-        let bytes = kernel.in_file.get(..len).unwrap_or_default();
-        let inner = PeImage::parse(bytes).and_then(|inner| inner.authenticode::<Sha256>());
+        let inner =
+            PeImage::parse(kernel.contents()).and_then(|inner| inner.authenticode::<Sha256>());
         pcr.extend(&inner.map_err(UkiFault::InnerKernel)?.into());
     }
     Ok(pcr.value())
@@ -189,18 +211,12 @@ fn only<'a, 'i>(
 }
 
 /// The digest of a section as it lies in memory: without the file's padding, with zeros where the
-/// file has less.
-fn in_memory(section: &Section<'_>, name: &'static str) -> Result<[u8; 32], UkiFault> {
-    /// An image of a gigabyte is none that any firmware loads.
-    const MAX_ZEROS: usize = 1 << 30;
-    let in_file = section.in_file;
-    let len = section.memory_len;
+/// file has less, which are taken from those that the image may still have.
+fn in_memory(section: &Section<'_>, zeros_left: &mut usize) -> Result<[u8; 32], UkiFault> {
+    let mut zeros = section.memory_len.saturating_sub(section.in_file.len());
+    *zeros_left = zeros_left.checked_sub(zeros).ok_or(UkiFault::TooLong)?;
     let mut hasher = Sha256::new();
-    hasher.update(in_file.get(..len.min(in_file.len())).unwrap_or_default());
-    let mut zeros = len.saturating_sub(in_file.len());
-    if zeros > MAX_ZEROS {
-        return Err(UkiFault::TooLong(name));
-    }
+    hasher.update(section.contents());
     while zeros > 0 {
         let some = zeros.min(4096);
         hasher.update([0u8; 4096].get(..some).unwrap_or_default());

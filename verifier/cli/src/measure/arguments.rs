@@ -36,9 +36,14 @@ pub(crate) struct MeasureSnp {
     /// SEV_FEATURES in hexadecimal: 1 for SEV-SNP alone, 21 where debug registers are swapped
     #[arg(long, value_name = "HEX", value_parser = hexadecimal)]
     pub(crate) guest_features: u64,
-    /// Who launches the guest
+    /// Who launches the guest; ec2 hashes no kernel
     #[arg(long, value_name = "NAME")]
     pub(crate) hypervisor: HypervisorName,
+    /// What this OVMF does where it is served another kernel than the hashed one, or none: halts, as
+    /// AmdSevX64 of edk2-stable202408 and later, or boots-on. Needed with --kernel. Try it: start
+    /// with the hashes of one kernel and serve another
+    #[arg(long, value_name = "WHAT", requires = "kernel")]
+    pub(crate) wrong_kernel: Option<WrongKernelName>,
 }
 
 #[derive(Debug, Args)]
@@ -81,7 +86,8 @@ pub(crate) struct MeasureUki {
     /// The unified kernel image
     #[arg(value_name = "IMAGE")]
     pub(crate) image: PathBuf,
-    /// What the firmware loads before it, each once and in this order: shim, a boot loader
+    /// What the firmware loads before it, each once and in this order: shim, systemd-boot. GRUB and
+    /// others are refused, since no PCR here has what they start
     #[arg(long = "loader", value_name = "FILE")]
     pub(crate) loaders: Vec<PathBuf>,
     /// Whether firmware measures the kernel inside as well; an event log of the machine says so
@@ -106,6 +112,12 @@ impl From<HypervisorName> for Hypervisor {
             HypervisorName::Ec2 => Self::Ec2,
         }
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WrongKernelName {
+    Halts,
+    BootsOn,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -103,6 +103,20 @@ fn a_kernel_goes_with_its_command_line_and_nothing_goes_without_a_kernel() {
 }
 
 #[test]
+fn a_kernel_is_covered_only_by_firmware_that_halts_at_another() {
+    let covers = |wrong_kernel| snp_coverage(wrong_kernel).1;
+    assert_eq!(covers(Some(WrongKernelName::Halts)), ALL_OF_BOOT);
+    assert_eq!(covers(Some(WrongKernelName::BootsOn)), ["firmware"]);
+    assert_eq!(covers(None), ["firmware"]);
+    let line = "v measure snp --name n --firmware f --vcpu-type EPYC --vcpus 1 --guest-features 1 \
+                --hypervisor qemu --kernel k --command-line a";
+    let obstacle = measured(line).unwrap_err().to_string();
+    assert!(obstacle.contains("--wrong-kernel"), "{obstacle}");
+    let alone = line.replace("--kernel k --command-line a", "--wrong-kernel halts");
+    assert!(Arguments::try_parse_from(alone.split(' ')).is_err());
+}
+
+#[test]
 fn what_is_no_image_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("image");
@@ -116,6 +130,14 @@ fn what_is_no_image_is_named() {
         (
             format!("v measure uki {file} --name n --inner-kernel measured --phases ready"),
             "no PE image",
+        ),
+        (
+            format!(
+                "v measure snp --name n --firmware {file} --vcpu-type EPYC --vcpus 1 \
+                 --guest-features 1 --hypervisor ec2 --kernel {file} --command-line a \
+                 --wrong-kernel halts"
+            ),
+            "EC2 writes no hashes",
         ),
     ] {
         let obstacle = measured(&line).unwrap_err().to_string();

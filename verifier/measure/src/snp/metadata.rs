@@ -26,6 +26,12 @@ pub(super) enum SectionKind {
     KernelHashes,
 }
 
+impl SectionKind {
+    const fn is_one_page(self) -> bool {
+        !matches!(self, Self::Memory | Self::SvsmCallingArea)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Section {
     pub(super) address: u32,
@@ -87,7 +93,29 @@ fn sections(firmware: &Firmware<'_>) -> Result<Vec<Section>, SnpFault> {
     if memory_len > MAX_MEMORY_LEN {
         return Err(SnpFault::Metadata("their sections are longer than 256 MiB"));
     }
+    refuse_ambiguity(&sections)?;
     Ok(sections)
+}
+
+/// A page that is added twice has the contents of one of them, and of two pages of hashes the firmware
+/// reads one: no digest says which.
+fn refuse_ambiguity(sections: &[Section]) -> Result<(), SnpFault> {
+    for (index, section) in sections.iter().enumerate() {
+        for other in sections.iter().take(index) {
+            // None ends beyond 4 GiB.
+            if section.address < other.address + other.len
+                && other.address < section.address + section.len
+            {
+                return Err(SnpFault::Metadata("two sections share memory"));
+            }
+            if section.kind.is_one_page() && section.kind == other.kind {
+                return Err(SnpFault::Metadata(
+                    "there are two pages of what one is read of",
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn section(bytes: &[u8]) -> Result<Section, SnpFault> {
@@ -102,8 +130,7 @@ fn section(bytes: &[u8]) -> Result<Section, SnpFault> {
         other => return Err(SnpFault::SectionType(other)),
     };
     let is_whole = address.is_multiple_of(4096) && len.is_multiple_of(4096) && len != 0;
-    let is_one_page = !matches!(kind, SectionKind::Memory | SectionKind::SvsmCallingArea);
-    if !is_whole || (is_one_page && len != 4096) {
+    if !is_whole || (kind.is_one_page() && len != 4096) {
         return Err(SnpFault::Metadata(
             "a section is not of whole pages, or of too many",
         ));

@@ -18,6 +18,8 @@ const TYPE_BOOT_VOLUME: u32 = 0;
 const TYPE_VARIABLES: u32 = 1;
 const TYPE_HAND_OFF_BLOCK: u32 = 2;
 const TYPE_TEMPORARY: u32 = 3;
+/// The first instruction is in the last bytes below 4 GiB.
+const START_ENDS_AT: u64 = 1 << 32;
 /// Its contents are measured.
 const ATTRIBUTE_EXTEND: u32 = 1;
 
@@ -28,6 +30,7 @@ pub(super) struct Section<'a> {
     pub(super) len: u64,
     /// What is measured of it, `len` bytes; nothing but its place where there are none.
     pub(super) measured: Option<&'a [u8]>,
+    is_boot_volume: bool,
 }
 
 /// In the order of the descriptor, which is the order that they are added in.
@@ -68,6 +71,17 @@ pub(super) fn sections<'a>(firmware: &Firmware<'a>) -> Result<Vec<Section<'a>>, 
     }
     if memory_len > MAX_MEMORY_LEN {
         return Err(TdxFault::Metadata("their sections are longer than 256 MiB"));
+    }
+    // MRTD would be of addresses alone, whatever the firmware did.
+    let mut volumes = sections.iter().filter(|section| section.is_boot_volume);
+    if volumes.any(|volume| volume.measured.is_none()) {
+        return Err(TdxFault::Metadata("a boot volume is not measured"));
+    }
+    let mut volumes = sections.iter().filter(|section| section.is_boot_volume);
+    if !volumes.any(|volume| volume.address + volume.len == START_ENDS_AT) {
+        return Err(TdxFault::Metadata(
+            "no boot volume is where processors start",
+        ));
     }
     Ok(sections)
 }
@@ -121,5 +135,6 @@ fn section<'a>(image: &'a [u8], bytes: &[u8]) -> Result<Section<'a>, TdxFault> {
         address,
         len,
         measured,
+        is_boot_volume: kind == TYPE_BOOT_VOLUME,
     })
 }

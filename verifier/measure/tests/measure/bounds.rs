@@ -3,7 +3,7 @@
 use crate::images::{FirmwareDraft, PeDraft};
 use nitride_measure::snp::{Hypervisor, SnpLaunch, VcpuType, launch_digest};
 use nitride_measure::tdx::{DirectBoot, InitrdArgument, PageOrder, direct_boot, mr_td};
-use nitride_measure::uki::{InnerKernel, UkiBoot, uki_pcrs};
+use nitride_measure::uki::{InnerKernel, UkiBoot, UkiFault, uki_pcrs};
 use nitride_measure::{FirmwareFault, MAX_FIRMWARE_LEN, MAX_PE_SECTIONS, PeFault};
 use nitride_measure::{snp::SnpFault, tdx::TdxFault};
 use proptest::prelude::*;
@@ -95,6 +95,44 @@ fn a_pe_image_has_no_more_sections_than_it_may() {
     let refused = direct_boot(&direct);
     let expected = PeFault::Sections(MAX_PE_SECTIONS + 1);
     assert_eq!(refused, Err(TdxFault::Kernel(expected)));
+}
+
+/// Each alone is short enough.
+#[test]
+fn zeros_that_are_in_no_file_are_bounded_over_all_sections() {
+    let mut image = image();
+    let section = |name, longer| (name, b"x".to_vec(), longer);
+    image.sections.push(section(".initrd", 100 << 20));
+    image.sections.push(section(".cmdline", 200 << 20));
+    let image = image.image();
+    let boot = UkiBoot {
+        image: &image,
+        loaders: &[],
+        inner_kernel: InnerKernel::NotMeasured,
+        phases: &[],
+    };
+    assert_eq!(uki_pcrs(&boot), Err(UkiFault::TooLong));
+}
+
+/// Each section is the whole file, which is hashed once at the most.
+#[test]
+fn an_image_is_not_hashed_once_a_section() {
+    let mut image = PeDraft::of(&[(".text", &b"x"[..]); MAX_PE_SECTIONS]).image();
+    image.resize(64 << 20, 0);
+    let len = u32::try_from(image.len()).unwrap().to_le_bytes();
+    for index in 0..MAX_PE_SECTIONS {
+        let file_len_at = 0x40 + 24 + 240 + 40 * index + 16;
+        image[file_len_at..file_len_at + 4].copy_from_slice(&len);
+        image[file_len_at + 4..file_len_at + 8].fill(0);
+    }
+    let direct = DirectBoot {
+        kernel: &image,
+        initrd: None,
+        command_line: "",
+        initrd_argument: InitrdArgument::After,
+    };
+    let refused = direct_boot(&direct);
+    assert_eq!(refused, Err(TdxFault::Kernel(PeFault::Overlong)));
 }
 
 proptest! {

@@ -82,6 +82,7 @@ fn the_sev_crate_comes_to_the_same_launch_digest() {
         (
             SnpLaunch {
                 hypervisor: Hypervisor::Ec2,
+                kernel: None,
                 vcpus: 1,
                 ..good
             },
@@ -169,7 +170,7 @@ fn each_defect_of_the_metadata_is_refused_by_name() {
             .unwrap_err()
             .to_string()
     };
-    let defects: [(&str, Change); 11] = [
+    let defects: [(&str, Change); 15] = [
         ("type 7", |d| d.sev[0].2 = 7),
         ("whole pages", |d| d.sev[0].1 = 0x800),
         ("whole pages", |d| d.sev[0].0 = 0x800),
@@ -181,11 +182,25 @@ fn each_defect_of_the_metadata_is_refused_by_name() {
         ("no place", |d| d.hashes_at = 0),
         ("no place", |d| d.sev.retain(|section| section.2 != 0x10)),
         ("no reset block", |d| d.reset = 0),
+        ("share memory", |d| d.sev[5].0 = 0x81_0000),
+        ("share memory", |d| d.sev[0].1 = 0x1_0000),
+        ("two pages", |d| d.sev.push((0x90_0000, 0x1000, 0x10))),
+        ("two pages", |d| d.sev.push((0x90_0000, 0x1000, 3))),
     ];
     for (told, change) in defects {
         let error = refused(change);
         assert!(error.contains(told), "{told}: {error}");
     }
+}
+
+#[test]
+fn ec2_hashes_no_kernel() {
+    let image = FirmwareDraft::default().image();
+    let bad = SnpLaunch {
+        hypervisor: Hypervisor::Ec2,
+        ..launch(&image)
+    };
+    assert_eq!(launch_digest(&bad), Err(SnpFault::NoHashesByEc2));
 }
 
 #[test]

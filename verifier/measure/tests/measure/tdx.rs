@@ -71,7 +71,7 @@ fn each_defect_of_the_descriptor_is_refused_by_name() {
         let refused = mr_td(&draft.image(), PageOrder::PageByPage);
         refused.unwrap_err().to_string()
     };
-    let defects: [(&str, Change); 12] = [
+    let defects: [(&str, Change); 15] = [
         ("type 4", |d| d.tdx[2].4 = 4),
         ("attributes", |d| d.tdx[0].5 = 3),
         ("whole pages", |d| d.tdx[2].3 = 0x800),
@@ -84,6 +84,11 @@ fn each_defect_of_the_descriptor_is_refused_by_name() {
         ("hypervisor's has data", |d| d.tdx[2].1 = 0x1000),
         ("hypervisor's is measured", |d| d.tdx[3].5 = 1),
         ("share memory", |d| d.tdx[2].2 = 0x80_a000),
+        ("volume is not measured", |d| d.tdx[0].5 = 0),
+        ("where processors start", |d| d.tdx[0].2 = 0xfff0_0000),
+        ("where processors start", |d| {
+            d.tdx.remove(0);
+        }),
     ];
     for (told, change) in defects {
         let error = refused(change);

@@ -9,6 +9,7 @@ use std::process::Command;
 
 const MAGIC: &[u8] = b"#### LoaderInfo: systemd-stub 252.39-1 ####\0";
 const PHASES: &[&str] = &["enter-initrd", "leave-initrd", "sysinit", "ready"];
+const SHIM: &[u8] = b"sbat,1,SBAT Version,sbat,1,url\nshim,4,UEFI shim,shim,1,url\n";
 const SYSTEMD_MEASURE: &str = "/usr/lib/systemd/systemd-measure";
 
 fn inner() -> Vec<u8> {
@@ -97,7 +98,7 @@ fn a_section_is_measured_as_it_lies_in_memory() {
 #[test]
 fn pcr_4_has_every_image_that_firmware_loads() {
     let image = draft().image();
-    let loader = PeDraft::of(&[(".text", b"a loader")]).image();
+    let loader = PeDraft::of(&[(".text", b"a loader"), (".sbat", SHIM)]).image();
     let calling: &[u8] = b"Calling EFI Application from Boot Option";
     let alone = uki_pcrs(&boot(&image, PHASES)).unwrap();
     assert_eq!(hex(&alone.pcr2), extended(&[&[0; 4]]));
@@ -159,7 +160,39 @@ fn what_depends_on_a_choice_or_an_unknown_stub_is_refused() {
     assert_eq!(without(1), UkiFault::NoSection(".sdmagic"));
     assert_eq!(without(8), UkiFault::NoSection(".linux"));
     let longest = refused(&|d| d.sections[3].2 = 0x7fff_0000);
-    assert_eq!(longest, UkiFault::TooLong(".initrd"));
+    assert_eq!(longest, UkiFault::TooLong);
+}
+
+#[test]
+fn a_loader_that_starts_what_no_pcr_has_is_refused() {
+    let image = draft().image();
+    let with = |sections: &[(&'static str, &[u8])]| {
+        let loader = PeDraft::of(sections).image();
+        uki_pcrs(&UkiBoot {
+            loaders: &[&loader],
+            ..boot(&image, PHASES)
+        })
+    };
+    let grub = Err(UkiFault::LoaderIsGrub { index: 0 });
+    assert_eq!(with(&[("mods", b"modules")]), grub);
+    // Whatever else it says that it is.
+    assert_eq!(with(&[(".sbat", SHIM), ("mods", b"modules")]), grub);
+    for said in [&b"sbat,1\ngrub,4,a\n"[..], b"sbat,1\nshim,4\ngrub.debian,4"] {
+        assert_eq!(with(&[(".sbat", said)]), grub);
+    }
+    let unknown = Err(UkiFault::LoaderNotKnown { index: 0 });
+    for (section, said) in [
+        (".text", &b"code"[..]),
+        (".sbat", b"sbat,1\nrefind,1,a\n"),
+        (".sbat", b"sbat,1,shim,1\nshimmer,1"),
+        (".sdmagic", b"#### LoaderInfo: another 257 ####"),
+        (".sdmagic", MAGIC),
+    ] {
+        assert_eq!(with(&[(section, said)]), unknown, "{section}");
+    }
+    let systemd_boot = b"#### LoaderInfo: systemd-boot 257.9-1 ####\0";
+    assert!(with(&[(".sdmagic", systemd_boot)]).is_ok());
+    assert!(with(&[(".sbat", SHIM)]).is_ok());
 }
 
 #[test]
