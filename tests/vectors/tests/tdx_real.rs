@@ -96,6 +96,29 @@ fn last_failure(refused: &Refused) -> &'static str {
 }
 
 #[test]
+fn what_intel_signed_may_replace_what_it_signed_before() {
+    let Some(folder) = folder() else { return };
+    let trust = TdxTrust::new(&[]);
+    let of = |name: &str| {
+        let bundle = text(&folder.join(name), "collateral.json");
+        PlatformCollateral::from_bundle(&bundle).unwrap()
+    };
+    let collateral = of("v4-uptodate-with-collateral");
+    collateral.verify(&trust, 1_750_809_600).unwrap();
+    collateral.verify_not_older(&collateral, &trust).unwrap();
+    let told = collateral.verify(&trust, 1_795_305_600).unwrap_err();
+    assert!(
+        told.to_string().contains("dates do not include now"),
+        "{told}"
+    );
+    // Signed by Intel at another time.
+    let other = of("v5-outdated-with-collateral");
+    let either = [(&collateral, &other), (&other, &collateral)];
+    let newer = either.map(|(new, old)| new.verify_not_older(old, &trust).is_ok());
+    assert_ne!(newer[0], newer[1]);
+}
+
+#[test]
 fn an_up_to_date_platform_is_genuine_while_its_collateral_is_fresh() {
     let Some(folder) = folder() else { return };
     let folder = folder.join("v4-uptodate-with-collateral");

@@ -107,7 +107,7 @@ pub(crate) struct FetchArguments {
     /// given
     #[arg(long, value_name = "FILE")]
     pub(crate) tls_ca: Option<PathBuf>,
-    /// For tests: a root that is none of AMD's, by the SHA-256 of its DER
+    /// For tests: a root that is no vendor's, by the SHA-256 of its DER
     #[arg(long = "danger-test-anchor", value_name = "HEX", value_parser = bytes::<32>)]
     pub(crate) danger_test_anchors: Vec<[u8; 32]>,
 }

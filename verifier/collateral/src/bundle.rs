@@ -7,7 +7,8 @@
 //!   "intel": [ "{…}" ] }
 //! ```
 //!
-//! It is believed as little as the folder was: what counts is signed.
+//! It is believed as little as the folder was: what counts is signed, but for `obtained_at_secs`, by
+//! which an old list can be made young. Whoever carries a bundle is trusted with that.
 
 use crate::files::Files;
 use crate::obstacle::{Obstacle, told};
@@ -64,7 +65,15 @@ impl Shelf {
                 .map_err(|reason| not_made(path, reason))?,
         };
         let json = serde_json::to_vec(&form).map_err(|error| not_made(path, told(&error)))?;
-        write::replace(path, &json)
+        // What is written here and not read there would be found out where no network is.
+        let text = String::from_utf8(json).map_err(|error| not_made(path, told(&error)))?;
+        if u64::try_from(text.len()).unwrap_or(u64::MAX) > MAX_LEN {
+            let reason =
+                format!("would be longer than {MAX_LEN} bytes, which is as much as is read");
+            return Err(not_made(path, reason));
+        }
+        parse(&text).map_err(|reason| not_made(path, reason))?;
+        write::replace(path, text.as_bytes())
     }
 
     fn intel_forms(&self) -> Result<Vec<String>, String> {
@@ -77,21 +86,22 @@ impl Shelf {
 /// Reads what [`Shelf::write_bundle`] wrote.
 pub(crate) fn read(path: &Path, files: &mut Files) -> Result<Shelf, Obstacle> {
     let text = files.read_text(path, MAX_LEN)?;
-    let refuse = |reason: String| Obstacle::at(path, reason, "make the bundle anew");
-    let form: BundleForm = serde_json::from_str(&text)
-        .map_err(|error| refuse(format!("is no bundle of collateral: {error}")))?;
+    parse(&text).map_err(|reason| Obstacle::at(path, reason, "make the bundle anew"))
+}
+
+/// Reads a bundle, or says why it is none.
+fn parse(text: &str) -> Result<Shelf, String> {
+    let form: BundleForm = serde_json::from_str(text)
+        .map_err(|error| format!("is no bundle of collateral: {error}"))?;
     if form.version != VERSION {
-        return Err(refuse(format!(
-            "is of version {}, not {VERSION}",
-            form.version
-        )));
+        return Err(format!("is of version {}, not {VERSION}", form.version));
     }
     let mut amd: Vec<AmdCollateral> = Vec::new();
     for entry in form.amd {
-        let of_product = of_amd(entry).map_err(refuse)?;
+        let of_product = of_amd(entry)?;
         let product = of_product.product;
         if amd.iter().any(|other| other.product == product) {
-            return Err(refuse(format!("has {product} twice")));
+            return Err(format!("has {product} twice"));
         }
         amd.push(of_product);
     }
@@ -100,12 +110,12 @@ pub(crate) fn read(path: &Path, files: &mut Files) -> Result<Shelf, Obstacle> {
         .map(String::as_str)
         .map(PlatformCollateral::from_bundle);
     let platforms: Result<Vec<_>, _> = platforms.collect();
-    let platforms = platforms.map_err(|fault| refuse(told(&fault)))?;
+    let platforms = platforms.map_err(|fault| told(&fault))?;
     let intel = if platforms.is_empty() {
         None
     } else {
         let intel = IntelCollateral::new(platforms);
-        Some(intel.map_err(|fault| refuse(told(&fault)))?)
+        Some(intel.map_err(|fault| told(&fault))?)
     };
     Ok(Shelf::of(amd, intel))
 }
@@ -155,6 +165,28 @@ mod tests {
         Shelf::default().write_bundle(&path).unwrap();
         let shelf = Shelf::read(&path, &mut Files::new()).unwrap();
         assert!(shelf.amd().is_empty() && shelf.intel().is_none());
+    }
+
+    #[test]
+    fn a_bundle_that_could_not_be_read_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bundle.json");
+        let amd = |ark: Vec<u8>| AmdCollateral {
+            product: nitride_verify::evidence::SnpProduct::Milan,
+            ark,
+            ask: None,
+            asvk: None,
+            veks: nitride_verify::Veks::default(),
+            crl: None,
+            obtained_at_secs: 0,
+        };
+        let too_long = usize::try_from(MAX_LEN).unwrap() / 4 * 3;
+        for (ark, word) in [(vec![0; too_long], "longer than"), (vec![0], "neither")] {
+            let shelf = Shelf::of(vec![amd(ark)], None);
+            let told = shelf.write_bundle(&path).unwrap_err().to_string();
+            assert!(told.contains(word), "{told}");
+            assert!(!path.exists());
+        }
     }
 
     #[test]

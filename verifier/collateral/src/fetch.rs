@@ -124,7 +124,7 @@ impl Fetch {
         })
     }
 
-    /// Takes roots that are none of AMD's, by the SHA-256 of their DER: for tests alone. A judgement
+    /// Takes roots that are no vendor's, by the SHA-256 of their DER: for tests alone. A judgement
     /// believes them only under a policy that names them as well.
     #[must_use]
     pub fn danger_with_test_anchors(mut self, anchors: Vec<[u8; 32]>) -> Self {

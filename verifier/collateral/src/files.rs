@@ -2,8 +2,9 @@
 
 use crate::obstacle::Obstacle;
 use crate::write;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// A fleet's keys are a few megabytes.
@@ -36,7 +37,7 @@ impl Files {
         }
     }
 
-    /// All of a file of at most `max_len` bytes.
+    /// All of a regular file of at most `max_len` bytes.
     ///
     /// # Errors
     ///
@@ -44,7 +45,7 @@ impl Files {
     pub fn read(&mut self, path: &Path, max_len: u64) -> Result<Vec<u8>, Obstacle> {
         let mut bytes = Vec::new();
         let limit = max_len.min(self.left);
-        File::open(path)
+        regular(path)
             // One byte more tells what is too long from what just fits.
             .and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes))
             .map_err(|error| unreadable(path, &error))?;
@@ -74,6 +75,22 @@ impl Files {
         String::from_utf8(bytes)
             .map_err(|_| Obstacle::at(path, "is not UTF-8 text", "name the right file"))
     }
+}
+
+/// Opens what is a file. A FIFO without a writer would hold the reader up for ever, and opening a
+/// device may do something.
+fn regular(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)?;
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "it is no regular file",
+    ))
 }
 
 /// What is in a folder, in the order of the names; not what a writer is at.
@@ -126,9 +143,24 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_file_ends() {
-        let endless = Files::new().read(Path::new("/dev/zero"), 1 << 16);
-        assert!(endless.is_err());
+    fn what_is_no_regular_file_is_refused_and_holds_nobody_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+        assert!(made.unwrap().success());
+        let (told, is_told) = std::sync::mpsc::channel();
+        let paths = [fifo, folder.path().to_owned(), PathBuf::from("/dev/zero")];
+        std::thread::spawn(move || {
+            for path in paths {
+                let refused = Files::new().read(&path, 1 << 16).unwrap_err();
+                told.send(refused.to_string()).unwrap();
+            }
+        });
+        for _ in 0..3 {
+            let told = is_told.recv_timeout(std::time::Duration::from_secs(20));
+            let told = told.expect("nobody waits for a writer");
+            assert!(told.contains("no regular file"), "{told}");
+        }
     }
 
     #[test]

@@ -7,12 +7,17 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process;
+use std::time::Duration;
 
 /// How leftovers begin, which no reader takes for a file.
 const TEMPORARY: &str = ".new-";
 /// What is published anybody may read.
 const FILE_MODE: u32 = 0o644;
 const FOLDER_MODE: u32 = 0o755;
+/// A writer is at a file for no more than seconds.
+const LEFT_FOR: Duration = Duration::from_secs(3600);
+/// As many entries as a folder has that is read.
+const MAX_SWEPT: usize = 65_536;
 
 /// Replaces `path`: a reader sees the old bytes or the new ones.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Obstacle> {
@@ -30,13 +35,30 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Obstacle> {
     })
 }
 
-/// Makes the folder, and those above it.
+/// Makes the folder, and those above it, and removes what killed writers left in it.
 pub(crate) fn ensure_folder(path: &Path) -> Result<(), Obstacle> {
     let mut builder = DirBuilder::new();
     builder.recursive(true).mode(FOLDER_MODE);
     builder
         .create(path)
-        .map_err(|error| unwritable(path, &error))
+        .map_err(|error| unwritable(path, &error))?;
+    sweep(path);
+    Ok(())
+}
+
+/// Removes leftovers that no writer can still be at. They do no harm: that one cannot be removed is
+/// no reason to stop.
+fn sweep(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten().take(MAX_SWEPT) {
+        let changed = entry.metadata().and_then(|metadata| metadata.modified());
+        let age = changed.ok().and_then(|changed| changed.elapsed().ok());
+        if is_temporary(&entry.path()) && age.is_some_and(|age| age > LEFT_FOR) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Whether a writer left this behind when it was killed, or is at it.
@@ -86,6 +108,19 @@ mod tests {
             assert_eq!(fs::read(&path).unwrap(), bytes);
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn leftovers_of_killed_writers_go_and_those_of_running_ones_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, age_secs) in [(".new-1-a", 7200), (".new-2-a", 60), ("a", 7200)] {
+            let file = File::create(folder.path().join(name)).unwrap();
+            let at = std::time::SystemTime::now() - Duration::from_secs(age_secs);
+            file.set_modified(at).unwrap();
+        }
+        ensure_folder(folder.path()).unwrap();
+        let is_there = |name: &str| folder.path().join(name).exists();
+        assert!(!is_there(".new-1-a") && is_there(".new-2-a") && is_there("a"));
     }
 
     #[test]

@@ -26,5 +26,7 @@ mod collateral;
 pub mod crypto;
 mod judge;
 mod levels;
+mod signed;
 
 pub use collateral::{CollateralFault, IntelCollateral, PcsAnswers, PlatformCollateral};
+pub use signed::Distrust;

@@ -42,8 +42,11 @@ pub struct PkiSpec {
     pub revokes_pck: bool,
     /// The Platform CA's certificate is revoked.
     pub revokes_authority: bool,
-    /// The certificate of the signer of TCB information and QE identity is revoked.
+    /// The certificate of serial number 4 is revoked, which is that of the signer of TCB information
+    /// and QE identity unless `signer_serial` says otherwise.
     pub revokes_signer: bool,
+    /// That signer's serial number.
+    pub signer_serial: u64,
     /// The kind of platform.
     pub fmspc: [u8; 6],
     /// The provisioning enclave's id.
@@ -82,6 +85,7 @@ impl PkiSpec {
             revokes_pck: false,
             revokes_authority: false,
             revokes_signer: false,
+            signer_serial: 4,
             fmspc: FMSPC,
             pce_id: [0, 0],
             sgx_type: 1,
@@ -187,8 +191,8 @@ impl Pki {
         };
         let pck_issuer = by(spec.pck_by_another, &authority_params, &authority_key)?;
         let pck_certificate = pck_params(spec).signed_by(&pck.certificates, &pck_issuer)?;
-        let signer_certificate =
-            named("Intel SGX TCB Signing", 4).signed_by(&signer.certificates, &root_issuer)?;
+        let signer_certificate = named("Intel SGX TCB Signing", spec.signer_serial)
+            .signed_by(&signer.certificates, &root_issuer)?;
         let mut revoked = Vec::new();
         revoked.extend(spec.revokes_authority.then_some(2));
         revoked.extend(spec.revokes_signer.then_some(4));

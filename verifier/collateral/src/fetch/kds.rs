@@ -166,9 +166,10 @@ impl Fetch {
             let remedy = "a cloud's key comes with the evidence, or from the cloud";
             return Err(Obstacle::of(chip, "is no chip of this product", remedy));
         }
-        let name: String = query.chars().filter(char::is_ascii_digit).collect();
-        let path = folder.join(format!("vcek-{chip}-{name}.der"));
-        if path.exists() {
+        let path = folder.join(format!("vcek-{chip}-{}.der", tcb_name(id)));
+        let known = Files::new().read(&path, MAX_VEK_LEN as u64);
+        // One that is not this chip's at this TCB is fetched anew.
+        if known.is_ok_and(|der| checked_vcek(&der, id, intermediate).is_ok()) {
             self.done.push(Done::Kept(path));
             return Ok(());
         }
@@ -204,6 +205,14 @@ fn tcb_query(id: &VekId) -> String {
         id.tcb.snp,
         id.tcb.microcode
     )
+}
+
+/// The same for the name of a file: no two TCBs of one product have one name.
+fn tcb_name(id: &VekId) -> String {
+    let query = tcb_query(id);
+    let values = query.split('&').filter_map(|pair| pair.split_once('='));
+    let values: Vec<&str> = values.map(|(_, value)| value).collect();
+    values.join("-")
 }
 
 fn checked_crl(der: &[u8], root: &Certificate) -> Result<Crl, String> {
@@ -256,5 +265,25 @@ mod tests {
         assert_eq!(tcb_query(&id), milan);
         id.tcb.fmc = Some(1);
         assert_eq!(tcb_query(&id), format!("fmcSPL=01&{milan}"));
+        assert_eq!(tcb_name(&id), "01-03-00-08-115");
+    }
+
+    #[test]
+    fn two_tcbs_of_a_chip_have_two_names() {
+        let mut id = VekId {
+            product: SnpProduct::Milan,
+            signing_key: SigningKey::Vcek,
+            chip_id: vec![0xAB; 64],
+            tcb: Tcb {
+                fmc: None,
+                bootloader: 3,
+                tee: 10,
+                snp: 101,
+                microcode: 115,
+            },
+        };
+        let one = tcb_name(&id);
+        (id.tcb.tee, id.tcb.snp) = (101, 1);
+        assert_ne!(one, tcb_name(&id));
     }
 }

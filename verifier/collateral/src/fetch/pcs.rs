@@ -7,7 +7,8 @@ use crate::files::Files;
 use crate::obstacle::{Obstacle, told};
 use crate::obtained;
 use crate::write;
-use nitride_dcap::{IntelCollateral, PcsAnswers, PlatformCollateral};
+use nitride_dcap::{PcsAnswers, PlatformCollateral};
+use nitride_verify::TdxTrust;
 use std::path::Path;
 
 /// TCB information is about 20 KiB.
@@ -18,7 +19,8 @@ const MAX_BUNDLE_LEN: u64 = 2 << 20;
 
 impl Fetch {
     /// Fetches what judges one kind of platform, all of it or nothing: one file, so that parts of
-    /// different days never stand side by side.
+    /// different days never stand side by side. It is verified before it replaces anything, and
+    /// nothing replaces what is newer.
     ///
     /// # Errors
     ///
@@ -28,7 +30,12 @@ impl Fetch {
         write::ensure_folder(&folder)?;
         let fmspc = base16ct::lower::encode_string(&wanted.fmspc);
         let path = folder.join(format!("{fmspc}.json"));
-        if self.has_young(&path) {
+        let trust = self.test_anchors.clone();
+        let trust = TdxTrust::new(&trust);
+        let (known, is_young) = self.known(&path);
+        let known = known.filter(|known| *known.fmspc() == wanted.fmspc);
+        let holds = |known: &PlatformCollateral| known.verify(&trust, self.now_secs).is_ok();
+        if is_young && known.as_ref().is_some_and(holds) {
             self.done.push(Done::Kept(path));
             return Ok(());
         }
@@ -40,6 +47,18 @@ impl Fetch {
         if *platform.fmspc() != wanted.fmspc {
             return Err(refuse(format!("answered for another FMSPC than {fmspc}")));
         }
+        platform
+            .verify(&trust, self.now_secs)
+            .map_err(|fault| refuse(told(&fault)))?;
+        if let Some(known) = known {
+            platform.verify_not_older(&known, &trust).map_err(|fault| {
+                let remedy = format!(
+                    "nothing was replaced; ask Intel's service, or remove {} if the older one is wanted",
+                    path.display()
+                );
+                Obstacle::of(self.services.pcs.as_str(), told(&fault), remedy)
+            })?;
+        }
         let bundle = platform.to_bundle().map_err(|fault| refuse(told(&fault)))?;
         write::replace(&path, bundle.as_bytes())?;
         obtained::write(&path, self.now_secs)?;
@@ -47,16 +66,14 @@ impl Fetch {
         Ok(())
     }
 
-    /// A file that cannot be read as what it should be is fetched anew.
-    fn has_young(&self, path: &Path) -> bool {
+    /// What is at hand, and whether it was fetched not long ago. A file that cannot be read as what it
+    /// should be is fetched anew.
+    fn known(&self, path: &Path) -> (Option<PlatformCollateral>, bool) {
         let mut files = Files::new();
-        let text = files.read_text(path, MAX_BUNDLE_LEN);
-        let is_whole = text.is_ok_and(|text| {
-            let platform = PlatformCollateral::from_bundle(&text);
-            platform.is_ok_and(|platform| IntelCollateral::new(vec![platform]).is_ok())
-        });
+        let text = files.read_text(path, MAX_BUNDLE_LEN).ok();
+        let known = text.and_then(|text| PlatformCollateral::from_bundle(&text).ok());
         let obtained = obtained::read(path, &mut files);
-        is_whole && obtained.is_ok_and(|at_secs| self.is_young(at_secs))
+        (known, obtained.is_ok_and(|at_secs| self.is_young(at_secs)))
     }
 
     async fn platform(

@@ -5,24 +5,18 @@
     reason = "test code; a stand-in that cannot be made has no other way to say so"
 )]
 
+mod intel;
+
 use base64ct::{Base64, Encoding};
-use nitride_collateral::{
-    AmdWanted, Done, Fetch, Files, IntelWanted, Limits, Obstacle, PckCa, Services, Shelf, Trust,
-};
-use nitride_dcap::PlatformCollateral;
+use nitride_collateral::{AmdWanted, Done, Fetch, Files, Limits, Obstacle, Services, Shelf, Trust};
 use nitride_vectors::snp::{Draft, Vector};
-use nitride_vectors::tdx;
 use nitride_verify::evidence::{SnpProduct, SnpReport};
 use nitride_verify::policy::SigningKey;
 use nitride_verify::x509::Certificate;
-use nitride_verify::{
-    Allegation, AttestationPolicy, Budget, Collateral, VekId, Verdict, judge_allegation,
-};
-use serde_json::Value;
+use nitride_verify::{Allegation, AttestationPolicy, Budget, VekId, Verdict, judge_allegation};
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -370,6 +364,33 @@ fn a_list_that_has_run_out_is_asked_for_however_young_it_is() {
 }
 
 #[test]
+fn a_key_at_hand_that_is_another_chips_is_asked_for() {
+    let milan = Milan::of(&Draft::good());
+    let (stand_in, place) = (StandIn::start(), Place::make());
+    milan.published_at(&stand_in);
+    let now_secs = milan.vector.now_secs;
+    let vceks = || -> Vec<_> {
+        let entries = std::fs::read_dir(place.collateral().join("amd/milan")).expect("a folder");
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        let is_vcek = |path: &std::path::PathBuf| path.display().to_string().contains("/vcek-");
+        paths
+            .filter(is_vcek)
+            .filter(|p| p.extension().is_some_and(|end| end == "der"))
+            .collect()
+    };
+    for asked in [3, 0, 1] {
+        if asked == 1 {
+            let ask = milan.vector.collateral.ask.clone().expect("an ASK");
+            std::fs::write(&vceks()[0], ask).expect("written");
+        }
+        let mut fetch = place.fetch(&stand_in, now_secs, milan.anchors());
+        run(fetch.amd(&milan.wanted)).expect("all of it is there");
+        assert_eq!(stand_in.asked().len(), asked);
+        assert_eq!(std::fs::read(&vceks()[0]).expect("a key"), milan.vcek);
+    }
+}
+
+#[test]
 fn a_list_is_not_replaced_by_an_older_one() {
     let good = Draft::good();
     let mut older = Draft::good();
@@ -391,82 +412,4 @@ fn a_list_is_not_replaced_by_an_older_one() {
     assert!(told.contains("older than the one"), "{told}");
     let after = std::fs::read(place.collateral().join("amd/milan/crl.der")).expect("a list");
     assert_eq!(before, after);
-}
-
-fn member<'a>(bundle: &'a Value, name: &str) -> &'a str {
-    bundle[name].as_str().expect(name)
-}
-
-fn percent_encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
-}
-
-fn has_intel_of(stand_in: &StandIn, bundle: &Value, fmspc: &str) {
-    let signed = |name: &str, object: &str, signature: &str| {
-        let (object, signature) = (member(bundle, object), member(bundle, signature));
-        format!("{{\"{name}\":{object},\"signature\":\"{signature}\"}}").into_bytes()
-    };
-    let chain = |header: &str, name: &str| {
-        format!("{header}: {}\r\n", percent_encoded(member(bundle, name)))
-    };
-    stand_in.has(
-        &format!("/tdx/certification/v4/tcb?fmspc={fmspc}"),
-        &chain("TCB-Info-Issuer-Chain", "tcb_info_issuer_chain"),
-        &signed("tcbInfo", "tcb_info", "tcb_info_signature"),
-    );
-    stand_in.has(
-        "/tdx/certification/v4/qe/identity",
-        &chain(
-            "SGX-Enclave-Identity-Issuer-Chain",
-            "qe_identity_issuer_chain",
-        ),
-        &signed("enclaveIdentity", "qe_identity", "qe_identity_signature"),
-    );
-    let der = base16ct::mixed::decode_vec(member(bundle, "pck_crl")).expect("hex");
-    stand_in.has(
-        "/sgx/certification/v4/pckcrl?ca=platform&encoding=der",
-        &chain("SGX-PCK-CRL-Issuer-Chain", "pck_crl_issuer_chain"),
-        &der,
-    );
-    // As a PCCS has it.
-    stand_in.has("/root-crl", "", member(bundle, "root_ca_crl").as_bytes());
-}
-
-#[test]
-fn a_quote_is_judged_by_what_intels_service_answers() {
-    let made = tdx::Spec::good().make().expect("a quote");
-    let bundle: Value = serde_json::from_str(&made.bundle).expect("JSON");
-    let platform = PlatformCollateral::from_bundle(&made.bundle).expect("a bundle");
-    let ca = PckCa::Platform;
-    let fmspc = *platform.fmspc();
-    let hex = base16ct::lower::encode_string(&fmspc);
-    let (stand_in, place) = (StandIn::start(), Place::make());
-    has_intel_of(&stand_in, &bundle, &hex);
-    let now_secs = nitride_vectors::snp::NOW_SECS;
-    for asked in [4, 0] {
-        let mut fetch = place.fetch(&stand_in, now_secs, Vec::new());
-        run(fetch.intel(&IntelWanted { fmspc, ca })).expect("all of it is there");
-        assert_eq!(stand_in.asked().len(), asked);
-    }
-    let shelf = place.shelf().expect("what was fetched is read");
-    let collateral: Collateral<'_> = shelf.as_collateral();
-    let intel = collateral.intel.expect("Intel's");
-    assert_eq!(format!("{intel:?}"), format!("{:?}", made.collateral));
-
-    let other = IntelWanted { fmspc: [9; 6], ca };
-    let path = "/tdx/certification/v4/tcb?fmspc=090909090909";
-    let page = {
-        let pages = stand_in.pages.lock().expect("nobody panics");
-        pages.pages[&format!("/tdx/certification/v4/tcb?fmspc={hex}")].clone()
-    };
-    let mut fetch = place.fetch(&stand_in, now_secs, Vec::new());
-    let absent = run(fetch.intel(&other));
-    assert!(absent.expect_err("absent").to_string().contains("404"));
-    let mut pages = stand_in.pages.lock().expect("nobody panics");
-    pages.pages.insert(path.to_owned(), page);
-    drop(pages);
-    let wrong = run(fetch.intel(&other));
-    let told = wrong.expect_err("another platform's").to_string();
-    assert!(told.contains("another FMSPC"), "{told}");
-    assert!(!Path::new(&place.collateral().join("intel/090909090909.json")).exists());
 }
