@@ -26,6 +26,7 @@ mod config;
 mod entropy;
 mod envelope;
 mod http;
+mod judging;
 mod jwe;
 mod key_file;
 mod listen;

@@ -39,6 +39,7 @@ fn harden() -> Result<()> {
 async fn run(config_path: PathBuf, config: Config, service: Arc<Service>) -> Result<()> {
     // Before READY, so that no signal after it is lost.
     let mut signals = Signals::new().context("wait for signals")?;
+    let config = Arc::new(config);
     let listen = config.fixed.listen;
     let listener = TcpListener::bind(listen)
         .await
@@ -69,13 +70,14 @@ async fn run(config_path: PathBuf, config: Config, service: Arc<Service>) -> Res
                 .chain(reloading)
                 .collect::<Vec<_>>(),
         );
-        let (status, error) = match reload(&config_path, &config, &service) {
+        let reloaded = reload_aside(config_path.clone(), config.clone(), service.clone());
+        let (status, error) = match reloaded.await {
             Ok(current) => {
                 announce(bound, &current, config.fixed.plain_http);
                 (status(bound, &current), None)
             }
             Err(error) => {
-                let text = format!("{:#}", anyhow::Error::new(error));
+                let text = format!("{error:#}");
                 (
                     format!(
                         "{}; last reload changed nothing",
@@ -96,6 +98,16 @@ async fn run(config_path: PathBuf, config: Config, service: Arc<Service>) -> Res
     // The receiver lives as long as the task; a task that is gone has stopped.
     let _ = stop.send(true);
     serving.await.context("stop serving")
+}
+
+/// [`reload`] off the executor: disks block, and a fleet's keys take seconds to parse.
+pub(crate) async fn reload_aside(
+    path: PathBuf,
+    running: Arc<Config>,
+    service: Arc<Service>,
+) -> Result<Arc<Current>> {
+    let reloading = tokio::task::spawn_blocking(move || reload(&path, &running, &service));
+    Ok(reloading.await.context("reload")??)
 }
 
 /// Reads configuration, policies and certificate anew; all of it holds, or none.

@@ -4,6 +4,7 @@
 use crate::challenge::ChallengeKey;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Limits, Reloaded, read_text};
+use crate::judging::Judging;
 use crate::key_file::{Key32, KeyFileError, read_signing_key};
 use crate::resource_policy::ResourcePolicy;
 use crate::store::{DirStore, Store, StoreError};
@@ -31,6 +32,7 @@ pub(crate) struct Service {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) throttle: Throttle,
     pub(crate) limits: Limits,
+    pub(crate) judging: Judging,
     /// Whether cookies may travel in the clear, since everything does.
     pub(crate) plain_http: bool,
     current: RwLock<Arc<Current>>,
@@ -103,6 +105,7 @@ impl Service {
             store: Arc::new(DirStore::open(&fixed.store, store_key)?),
             throttle: Throttle::new(fixed.throttle),
             limits: fixed.limits,
+            judging: Judging::new(),
             plain_http: fixed.plain_http,
             current: RwLock::new(Arc::new(Current::load(&config.reloaded)?)),
         })
@@ -144,6 +147,7 @@ impl Service {
             store,
             throttle,
             limits,
+            judging: Judging::new(),
             plain_http: true,
             current: RwLock::new(Arc::new(current)),
         }

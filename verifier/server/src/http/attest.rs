@@ -33,16 +33,21 @@ pub(super) async fn attest(
         .verify(&attestation.runtime_data.nonce, session, now_secs)
         .map_err(|error: ChallengeError| Fault::of(FaultKind::SessionError, &error))?;
     let current = service.current();
-    let (composite, runtime) = attest::attest(
-        &attestation,
-        challenge,
-        &current.attestation_policy,
-        &current.collateral(),
-        now_secs,
-    )
-    .map_err(|refusal| refuse(&refusal))?;
+    let key = attestation.runtime_data.tee_pubkey;
+    let judge = move || {
+        attest::attest(
+            &attestation,
+            challenge,
+            &current.attestation_policy,
+            &current.collateral(),
+            now_secs,
+        )
+    };
+    let judged = service.judging.run(judge).await;
+    let judged = judged.map_err(|error| Fault::internal(&error))?;
+    let (composite, runtime) = judged.map_err(|refusal| refuse(&refusal))?;
     for (submod, verdict) in composite.submods() {
-        log_verdict(&submod, verdict, &attestation.runtime_data.tee_pubkey);
+        log_verdict(&submod, verdict, &key);
     }
 
     let token = service.issuer.issue(&composite, &runtime, now_secs);

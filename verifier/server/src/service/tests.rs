@@ -5,7 +5,7 @@ use crate::entropy::KernelEntropy;
 use crate::http::router;
 use crate::key_file::{generate_signing_key, write_secret};
 use crate::listen;
-use crate::serve::reload;
+use crate::serve::{reload, reload_aside};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -269,6 +269,29 @@ fn what_only_a_restart_can_change_changes_nothing() {
     folder.configure("");
     assert!(reload(&path, &running, &service).is_ok());
     assert!(!Arc::ptr_eq(&before, &service.current()));
+}
+
+#[test]
+fn a_reload_holds_no_thread_of_the_executor_up() {
+    let folder = Folder::make();
+    let (running, service) = (Arc::new(folder.config()), Arc::new(folder.open().unwrap()));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        // The one thread for what blocks is taken, so that a reload waits, and the executor does not.
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let taken = tokio::task::spawn_blocking(move || released.recv());
+        let path = folder.at("provisiond.toml");
+        let mut reloading = Box::pin(reload_aside(path, running, service));
+        let short = Duration::from_millis(100);
+        assert!(tokio::time::timeout(short, &mut reloading).await.is_err());
+        drop(release);
+        assert!(taken.await.unwrap().is_err());
+        reloading.await.unwrap();
+    });
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Clients that are slow, many, or malformed.
 
-use super::world::{Answer, HttpRequest, Plan, World};
+use super::world::{Answer, Guest, HttpRequest, Plan, World};
 use crate::config::Limits;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -23,6 +23,21 @@ fn world(change: fn(&mut Limits)) -> World {
     let mut plan = Plan::default();
     change(&mut plan.limits);
     World::of(plan)
+}
+
+#[test]
+fn judgements_take_turns_and_keep_no_other_request_waiting() {
+    let world = World::start();
+    let guest = Guest::challenged(&world);
+    let held = world.service.judging.hold();
+    std::thread::scope(|scope| {
+        let attesting = scope.spawn(|| guest.attest(&world, "1"));
+        std::thread::sleep(SHORT);
+        assert!(!attesting.is_finished());
+        assert_eq!(world.ask(&HEALTH).status, 200);
+        drop(held);
+        assert_eq!(attesting.join().unwrap().status, 200);
+    });
 }
 
 fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
