@@ -138,6 +138,7 @@ fn the_programs_pages_say_what_their_help_says() -> Result<()> {
         ("vhsmd.8", &programs.vhsmd),
         ("nitride-agent.8", &programs.agent),
         ("nitride-quote.8", &programs.quote),
+        ("nitride-unlock.8", &programs.unlock),
         ("nitride-provisiond.8", &programs.provisiond),
         ("nitride-verify.1", &programs.verify),
     ] {

@@ -9,11 +9,12 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 /// The packages whose programs are under test.
-const PACKAGES: [&str; 6] = [
+const PACKAGES: [&str; 7] = [
     "vhsmd",
     "vhsm",
     "nitride-quote",
     "nitride-agent",
+    "nitride-unlock",
     "nitride-provisiond",
     "nitride-verify-cli",
 ];
@@ -29,6 +30,8 @@ pub struct Binaries {
     pub quote: PathBuf,
     /// The courier.
     pub agent: PathBuf,
+    /// The opener of encrypted volumes.
+    pub unlock: PathBuf,
     /// The provisioning service.
     pub provisiond: PathBuf,
     /// The verifier of evidence from files.
@@ -63,6 +66,7 @@ impl Binaries {
             vhsm: take("vhsm")?,
             quote: take("nitride-quote")?,
             agent: take("nitride-agent")?,
+            unlock: take("nitride-unlock")?,
             provisiond: take("nitride-provisiond")?,
             verify: take("nitride-verify")?,
         })
