@@ -21,8 +21,8 @@ class Vault:
         self.socket.settimeout(10)
         self.socket.connect(path)
         self.last_id = 0
-        # [min-version, max-version, client, wait-ms]
-        self.call(HELLO, [1, 1, "python example", 0])
+        # [min-version, max-version, client, wait-ms, attaches]
+        self.call(HELLO, [1, 1, "python example", 0, False])
 
     def call(self, operation, params, also=()):
         """One packet out, one packet in; returns the status and the result."""
