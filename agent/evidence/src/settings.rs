@@ -1,6 +1,7 @@
 use crate::Tee;
 use crate::az::AzureSettings;
 use crate::gpu::GpuSettings;
+use crate::phase::PhaseRegister;
 use crate::tpm::TpmQuoteSettings;
 
 /// What a configured TEE is asked by.
@@ -22,6 +23,21 @@ pub enum Settings {
 }
 
 impl Settings {
+    /// Whether evidence made so has what `register` holds. SEV-SNP has no register that a guest extends.
+    #[must_use]
+    pub fn shows(&self, register: &PhaseRegister) -> bool {
+        match (self, register) {
+            (Self::Tdx(_), PhaseRegister::Rtmr(_)) => true,
+            (Self::Tpm(settings), PhaseRegister::Pcr { tcti, number }) => {
+                settings.quotes(tcti, *number)
+            }
+            (Self::Azure(settings), PhaseRegister::Pcr { tcti, number }) => {
+                settings.quotes(tcti, *number)
+            }
+            _ => false,
+        }
+    }
+
     /// Which kind of evidence they are for.
     #[must_use]
     pub fn tee(&self) -> Tee {

@@ -137,22 +137,26 @@ impl Config {
             at: error.span().unwrap_or(0..0),
             fault: error.message().to_owned(),
         })?;
+        let source = source::source(
+            &file.tee,
+            Tables {
+                sample: file.sample,
+                snp: file.snp,
+                tdx: file.tdx,
+                tpm: file.tpm,
+                azure: file.azure,
+            },
+        )?;
         Ok(Self {
             socket: file.socket.map(absolute).transpose()?,
             caller: caller(file.caller)?,
-            source: source::source(
-                &file.tee,
-                Tables {
-                    sample: file.sample,
-                    snp: file.snp,
-                    tdx: file.tdx,
-                    tpm: file.tpm,
-                    azure: file.azure,
-                },
-            )?,
             gpus: file.gpu.map(gpu::gpu).transpose()?,
             seal: file.seal.map(seal::seal).transpose()?,
-            phases: file.phases.map(phases::phases).transpose()?,
+            phases: file
+                .phases
+                .map(|table| phases::phases(table, &source))
+                .transpose()?,
+            source,
             device_timeout: Duration::from_millis(within(
                 file.device_timeout_ms,
                 10_000,

@@ -2,6 +2,7 @@ use crate::Tee;
 use crate::settings::EventLog;
 use crate::tpm::{InvalidTpmQuote, QuoteKey, TpmQuoteSettings};
 use std::path::PathBuf;
+use tss_esapi::tcti_ldr::TctiNameConf;
 
 /// How a confidential VM on Azure is asked: by its virtual TPM, and by the metadata service for what that
 /// has not.
@@ -46,6 +47,11 @@ impl AzureHardware {
 }
 
 impl AzureSettings {
+    /// Whether quotes are of the TPM behind `tcti`, and over its PCR `number`.
+    pub(crate) fn quotes(&self, tcti: &TctiNameConf, number: u8) -> bool {
+        self.tpm.quotes(tcti, number)
+    }
+
     /// Of the TPM behind `tcti` (`device:/dev/tpmrm0`), with the metadata service behind a socket.
     pub fn new(
         hardware: AzureHardware,

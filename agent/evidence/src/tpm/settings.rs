@@ -62,6 +62,11 @@ pub enum InvalidTpmQuote {
 }
 
 impl TpmQuoteSettings {
+    /// Whether quotes are of the TPM behind `tcti`, and over its PCR `number`.
+    pub(crate) fn quotes(&self, tcti: &TctiNameConf, number: u8) -> bool {
+        self.tcti == *tcti && self.pcrs >> number & 1 == 1
+    }
+
     /// Of the TPM behind `tcti` (`device:/dev/tpmrm0`), over `pcrs` of its SHA-256 bank, all 24 of them
     /// if none are stated: a Trustee wants all.
     pub fn new(
