@@ -135,8 +135,7 @@ fn round(config: &Config, volume: &Volume, copy: &CheckedCopy) -> Result<Round, 
                 continue;
             }
         };
-        let before = others.len();
-        let mut kept = Vec::with_capacity(before);
+        let mut kept = Vec::with_capacity(others.len());
         for slot in others {
             let opens = cryptsetup.opens(copy, Some(slot), &passphrase);
             if !opens.map_err(|error| chain(&error))? {
@@ -144,7 +143,9 @@ fn round(config: &Config, volume: &Volume, copy: &CheckedCopy) -> Result<Round, 
             }
         }
         others = kept;
-        if others.len() < before {
+        // As a boot does: by a number, cryptsetup opens slots that it otherwise ignores.
+        let opens = cryptsetup.opens(copy, None, &passphrase);
+        if opens.map_err(|error| chain(&error))? {
             unlocks.push(name.clone());
         }
     }

@@ -51,6 +51,13 @@ impl Slots for Disk<'_> {
         Ok(slots.iter().map(|slot| slot.number).collect())
     }
 
+    fn tried_at_boot(&mut self) -> Result<Vec<u8>, DiskError> {
+        let copy = self.copy()?;
+        let slots = copy.header().header().keyslots().iter();
+        let tried = slots.filter(|slot| !slot.is_ignored);
+        Ok(tried.map(|slot| slot.number).collect())
+    }
+
     fn opens(&mut self, slot: u8, passphrase: &Passphrase) -> Result<bool, DiskError> {
         let copy = self.copy()?;
         self.cryptsetup

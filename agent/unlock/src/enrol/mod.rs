@@ -27,6 +27,8 @@ pub(crate) trait Slots {
 
     /// The numbers of the slots, in their order.
     fn numbers(&mut self) -> Result<Vec<u8>, Self::Error>;
+    /// Those of them that a boot tries, which leaves out what the header says to ignore.
+    fn tried_at_boot(&mut self) -> Result<Vec<u8>, Self::Error>;
     /// Whether the passphrase unlocks the slot.
     fn opens(&mut self, slot: u8, passphrase: &Passphrase) -> Result<bool, Self::Error>;
     /// Adds a slot for `new`.
@@ -136,12 +138,12 @@ pub(crate) fn begin<S: Slots>(
     })
 }
 
-/// The first slot that the passphrase unlocks.
+/// The first slot that the passphrase unlocks at boot.
 fn prove<S: Slots>(
     slots: &mut S,
     new: &Passphrase,
 ) -> Result<Option<Proved>, EnrolError<S::Error>> {
-    for slot in slots.numbers().map_err(EnrolError::Slots)? {
+    for slot in slots.tried_at_boot().map_err(EnrolError::Slots)? {
         if slots.opens(slot, new).map_err(EnrolError::Slots)? {
             return Ok(Some(Proved { slot }));
         }
@@ -187,10 +189,11 @@ impl Proved {
                 left.push(slot);
                 continue;
             }
+            let tried = slots.tried_at_boot().map_err(EnrolError::Slots)?;
             let still = slots
                 .opens(self.slot, task.new)
                 .map_err(EnrolError::Slots)?;
-            if !still {
+            if !still || !tried.contains(&self.slot) {
                 return Err(EnrolError::NotProved);
             }
             slots.remove(slot, task.new).map_err(EnrolError::Slots)?;

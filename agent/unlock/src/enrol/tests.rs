@@ -44,6 +44,10 @@ impl Slots for Fake {
         Ok(self.slots.keys().copied().collect())
     }
 
+    fn tried_at_boot(&mut self) -> Result<Vec<u8>, Killed> {
+        self.numbers()
+    }
+
     fn opens(&mut self, slot: u8, passphrase: &Passphrase) -> Result<bool, Killed> {
         let held = self.slots.get(&slot).map(Vec::as_slice);
         Ok(held == Some(passphrase.expose()))
@@ -164,6 +168,9 @@ fn nothing_is_removed_without_proof() {
         fn numbers(&mut self) -> Result<Vec<u8>, Killed> {
             self.0.numbers()
         }
+        fn tried_at_boot(&mut self) -> Result<Vec<u8>, Killed> {
+            self.0.numbers()
+        }
         fn opens(&mut self, slot: u8, passphrase: &Passphrase) -> Result<bool, Killed> {
             self.0.opens(slot, passphrase)
         }
@@ -190,6 +197,9 @@ fn a_proof_that_no_longer_holds_removes_nothing() {
     impl Slots for RolledBack {
         type Error = Killed;
         fn numbers(&mut self) -> Result<Vec<u8>, Killed> {
+            self.0.numbers()
+        }
+        fn tried_at_boot(&mut self) -> Result<Vec<u8>, Killed> {
             self.0.numbers()
         }
         fn opens(&mut self, slot: u8, passphrase: &Passphrase) -> Result<bool, Killed> {
@@ -268,4 +278,51 @@ fn a_real_volume_is_enrolled_and_rotated() {
     assert_eq!((finished.slot, finished.removed), (0, vec![1]));
     assert_eq!(disk.numbers().unwrap(), [0]);
     assert!(disk.opens(0, &second).unwrap());
+}
+
+#[test]
+fn a_slot_that_a_boot_ignores_is_no_proof() {
+    /// Whose slot 1 has the priority "ignore": from the start, or from the first proof on.
+    struct Ignored {
+        fake: Fake,
+        proofs_before: usize,
+    }
+    impl Slots for Ignored {
+        type Error = Killed;
+        fn numbers(&mut self) -> Result<Vec<u8>, Killed> {
+            self.fake.numbers()
+        }
+        fn tried_at_boot(&mut self) -> Result<Vec<u8>, Killed> {
+            let mut tried = self.fake.numbers()?;
+            match self.proofs_before.checked_sub(1) {
+                Some(left) => self.proofs_before = left,
+                None => tried.retain(|slot| *slot != 1),
+            }
+            Ok(tried)
+        }
+        fn opens(&mut self, slot: u8, passphrase: &Passphrase) -> Result<bool, Killed> {
+            self.fake.opens(slot, passphrase)
+        }
+        fn add(&mut self, existing: &Passphrase, new: &Passphrase) -> Result<(), Killed> {
+            self.fake.add(existing, new)
+        }
+        fn remove(&mut self, slot: u8, remaining: &Passphrase) -> Result<(), Killed> {
+            self.fake.remove(slot, remaining)
+        }
+    }
+    let (new, old) = (passphrase(b"new"), [passphrase(b"old")]);
+    // It gets a slot that counts.
+    let mut disk = Ignored {
+        fake: Fake::of(&[b"old", b"new"]),
+        proofs_before: 0,
+    };
+    assert_eq!(run(&mut disk, &task(&new, &old)).unwrap().slot, 2);
+    // What was proved no longer counts, and nothing is removed.
+    let mut disk = Ignored {
+        fake: Fake::of(&[b"old", b"new"]),
+        proofs_before: 1,
+    };
+    let refused = run(&mut disk, &task(&new, &old));
+    assert!(matches!(refused, Err(EnrolError::NotProved)));
+    assert!(disk.fake.removed.is_empty());
 }
