@@ -19,6 +19,8 @@ pub(crate) const AK_ECC: &[u8] = b"\x00\x23\x00\x0b\x00\x05\x04\x72\x00\x00\
     \x00\x10\x00\x18\x00\x0b\x00\x03\x00\x10\x00\x00\x00\x00";
 
 const EVENT: [u8; 32] = [7; 32];
+/// TPM2_GetRandom of 8 bytes.
+const GET_RANDOM: [u8; 12] = [0x80, 1, 0, 0, 0, 12, 0, 0, 0x01, 0x7b, 0, 8];
 
 /// A PCR that was extended once from zero, in hexadecimal.
 pub(crate) fn measured_once() -> String {
@@ -35,9 +37,18 @@ impl Tpm {
     pub(crate) fn connect(port: u16) -> Result<Self> {
         let until = Instant::now() + Duration::from_secs(60);
         loop {
-            match TcpStream::connect(("127.0.0.1", port)) {
-                Ok(stream) => return Ok(Self(stream)),
-                Err(error) if Instant::now() > until => return Err(error.into()),
+            // swtpm resets who connects while it ends with the one before: a command that does nothing
+            // tells.
+            let connected = TcpStream::connect(("127.0.0.1", port))
+                .map_err(Into::into)
+                .and_then(|stream| {
+                    let mut tpm = Self(stream);
+                    tpm.pass(&GET_RANDOM)?;
+                    Ok(tpm)
+                });
+            match connected {
+                Ok(tpm) => return Ok(tpm),
+                Err(error) if Instant::now() > until => return Err(error),
                 Err(_) => std::thread::sleep(Duration::from_millis(20)),
             }
         }
