@@ -104,9 +104,13 @@ fn what_intel_signed_may_replace_what_it_signed_before() {
         PlatformCollateral::from_bundle(&bundle).unwrap()
     };
     let collateral = of("v4-uptodate-with-collateral");
-    collateral.verify(&trust, 1_750_809_600).unwrap();
+    collateral
+        .verify("Intel SGX PCK Platform CA", &trust, 1_750_809_600)
+        .unwrap();
     collateral.verify_not_older(&collateral, &trust).unwrap();
-    let told = collateral.verify(&trust, 1_795_305_600).unwrap_err();
+    let told = collateral
+        .verify("Intel SGX PCK Platform CA", &trust, 1_795_305_600)
+        .unwrap_err();
     assert!(
         told.to_string().contains("dates do not include now"),
         "{told}"

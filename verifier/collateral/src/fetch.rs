@@ -154,6 +154,14 @@ impl PckCa {
             Self::Platform => "platform",
         }
     }
+
+    /// As its certificate does.
+    pub(crate) const fn common_name(self) -> &'static str {
+        match self {
+            Self::Processor => "Intel SGX PCK Processor CA",
+            Self::Platform => "Intel SGX PCK Platform CA",
+        }
+    }
 }
 
 impl Done {

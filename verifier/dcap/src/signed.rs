@@ -43,13 +43,23 @@ struct Signed {
 impl PlatformCollateral {
     /// Verifies that TCB information, QE identity and both revocation lists are signed under one root
     /// that is pinned, by nobody whom the root has revoked, and that lists and certificates are of
-    /// `now_secs`.
+    /// `now_secs`. The list of PCK certificates is that of `pck_authority`, by its common name: the
+    /// other authority's, signed as well, says nothing of this platform.
     ///
     /// # Errors
     ///
     /// [`Distrust::DoesNotHold`].
-    pub fn verify(&self, trust: &TdxTrust<'_>, now_secs: u64) -> Result<(), Distrust> {
+    pub fn verify(
+        &self,
+        pck_authority: &str,
+        trust: &TdxTrust<'_>,
+        now_secs: u64,
+    ) -> Result<(), Distrust> {
         let signed = self.signed_under(trust)?;
+        let mut names = signed.pck_authority.windows(pck_authority.len().max(1));
+        if !names.any(|name| name == pck_authority.as_bytes()) {
+            return Err(no(PCK_CRL, "it is of another authority than was asked for"));
+        }
         signed.is_revoked_by(&signed.root_crl)?;
         for (part, certificate) in &signed.signers {
             if !certificate.is_valid_at(now_secs) {

@@ -42,6 +42,8 @@ pub struct PkiSpec {
     pub revokes_pck: bool,
     /// The Platform CA's certificate is revoked.
     pub revokes_authority: bool,
+    /// What the Platform CA is called.
+    pub authority_name: &'static str,
     /// The certificate of serial number 4 is revoked, which is that of the signer of TCB information
     /// and QE identity unless `signer_serial` says otherwise.
     pub revokes_signer: bool,
@@ -84,6 +86,7 @@ impl PkiSpec {
             crls_until_year: 2026,
             revokes_pck: false,
             revokes_authority: false,
+            authority_name: "Intel SGX PCK Platform CA",
             revokes_signer: false,
             signer_serial: 4,
             fmspc: FMSPC,
@@ -182,7 +185,7 @@ impl Pki {
         let root_params = authority("Intel SGX Root CA", 1);
         let root = root_params.self_signed(&root_key.certificates)?;
         let root_issuer = Issuer::new(root_params.clone(), &root_key.certificates);
-        let authority_params = authority("Intel SGX PCK Platform CA", 2);
+        let authority_params = authority(spec.authority_name, 2);
         let authority = authority_params.signed_by(&authority_key.certificates, &root_issuer)?;
         let by = |another_signs: bool, params: &CertificateParams, key: &Key| {
             let key = if another_signs { &another } else { key };

@@ -138,6 +138,9 @@ fn what_intel_did_not_sign_replaces_nothing() {
                 spec.pki.pck_crl_from = 8;
             },
         ),
+        ("another authority", |spec| {
+            spec.pki.authority_name = "Intel SGX PCK Processor CA";
+        }),
         ("not \"TD_QE\"", |spec| {
             spec.collateral.qe_identity["id"] = json!("QE");
         }),

@@ -34,7 +34,10 @@ impl Fetch {
         let trust = TdxTrust::new(&trust);
         let (known, is_young) = self.known(&path);
         let known = known.filter(|known| *known.fmspc() == wanted.fmspc);
-        let holds = |known: &PlatformCollateral| known.verify(&trust, self.now_secs).is_ok();
+        let holds = |known: &PlatformCollateral| {
+            let authority = wanted.ca.common_name();
+            known.verify(authority, &trust, self.now_secs).is_ok()
+        };
         if is_young && known.as_ref().is_some_and(holds) {
             self.done.push(Done::Kept(path));
             return Ok(());
@@ -48,7 +51,7 @@ impl Fetch {
             return Err(refuse(format!("answered for another FMSPC than {fmspc}")));
         }
         platform
-            .verify(&trust, self.now_secs)
+            .verify(wanted.ca.common_name(), &trust, self.now_secs)
             .map_err(|fault| refuse(told(&fault)))?;
         if let Some(known) = known {
             platform.verify_not_older(&known, &trust).map_err(|fault| {
