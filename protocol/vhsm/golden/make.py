@@ -133,6 +133,7 @@ MESSAGES = {
     "wipe": (36, [], []),
     "backup": (37, ["office", b"page 2"], [b"sealed", None]),
     "restore": (38, [b"sealed"], [12]),
+    "end-phase": (39, ["verity"], [True]),
     "next-round": (1, [], [ROUND, "main", "sample", ["app/tls/key", "disk/data/luks"], False, 30_000]),
     "challenge": (
         2,
@@ -143,11 +144,13 @@ MESSAGES = {
     "resource": (4, [ROUND, "app/tls/key", b'{"protected":""}'], []),
     "failure": (5, [ROUND, "app/tls/key", 2, "no such resource", 0], []),
     "finish": (6, [ROUND], []),
-    "evidence": (1, ["sample", bytes(range(48))], ["sample", '{"svn":"1"}', ""]),
+    "evidence": (1, ["sample", bytes(range(48)), True], ["sample", '{"svn":"1"}', ""]),
     "platform-key": (2, ["tpm", b""], [bytes(range(32)), b"params", True]),
     "counter": (3, ["tpm", b"params", True], [2**33]),
     "forget": (4, ["tpm", b"params"], []),
     "phase": (5, ["initrd"], [True]),
+    "phase-end": (6, ["initrd"], [True]),
+    "measure-release": (7, ["disk/root"], [False]),
 }
 
 

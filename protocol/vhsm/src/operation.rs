@@ -88,6 +88,8 @@ pub enum Operation {
     Backup = 37,
     /// Give back a part of a backup.
     Restore = 38,
+    /// Leave the phase of the boot that this process belongs to.
+    EndPhase = 39,
 }
 
 /// A text that names no operation.
@@ -97,7 +99,7 @@ pub struct UnknownOperation;
 
 impl Operation {
     /// Every operation, at the index of its number.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::Hello,
         Self::Generate,
         Self::Import,
@@ -137,6 +139,7 @@ impl Operation {
         Self::Wipe,
         Self::Backup,
         Self::Restore,
+        Self::EndPhase,
     ];
 
     /// The operation's verb: the same word in CDDL, policy, command line and documentation.
@@ -181,6 +184,7 @@ impl Operation {
             Self::Wipe => "wipe",
             Self::Backup => "backup",
             Self::Restore => "restore",
+            Self::EndPhase => "end-phase",
         }
     }
 
@@ -376,7 +380,7 @@ mod tests {
             assert_eq!(Operation::from_wire(number), Some(operation));
             assert_eq!(operation.as_str().parse(), Ok(operation));
         }
-        assert_eq!(Operation::from_wire(39), None);
+        assert_eq!(Operation::from_wire(40), None);
         assert_eq!(Operation::from_wire(u16::MAX), None);
     }
 

@@ -4,8 +4,10 @@
 pub mod backup;
 pub mod check_policy;
 pub mod destroy;
+pub mod end_phase;
 pub mod explain;
 pub mod import;
+pub mod protection;
 pub mod reload;
 pub mod restore;
 pub mod rotate;
@@ -18,8 +20,10 @@ use crate::{Operation, OperationSet};
 pub use backup::{BackedUp, Backup};
 pub use check_policy::{CheckPolicy, PolicyChecked};
 pub use destroy::Destroy;
+pub use end_phase::{EndPhase, PhaseEnded};
 pub use explain::{Explain, Explained, PeerClaim};
 pub use import::{Import, Imported};
+pub use protection::{Protection, UnknownProtection};
 pub use reload::{Reload, Reloaded};
 pub use restore::{Restore, Restored};
 pub use rotate::{Rotate, Rotated};
@@ -47,4 +51,5 @@ pub const OPERATIONS: OperationSet = OperationSet::of(&[
     Operation::Wipe,
     Operation::Backup,
     Operation::Restore,
+    Operation::EndPhase,
 ]);

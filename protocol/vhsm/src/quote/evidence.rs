@@ -12,20 +12,25 @@ pub struct EvidenceRequest<'a> {
     pub tee: &'a str,
     /// What the evidence is to be bound to.
     pub report_data: &'a [u8; REPORT_DATA_LEN],
+    /// Whether everything else that waits for the device goes first: a round does not wait for what
+    /// an application has attested.
+    pub yields: bool,
 }
 
 impl<'a> Message<'a> for EvidenceRequest<'a> {
     fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
-        writer.array(2)?;
+        writer.array(3)?;
         writer.text(self.tee)?;
-        writer.bytes(self.report_data)
+        writer.bytes(self.report_data)?;
+        writer.bool(self.yields)
     }
 
     fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        reader.array_of(2)?;
+        reader.array_of(3)?;
         Ok(Self {
             tee: field::label(reader, MAX_LABEL_LEN, "tee")?,
             report_data: reader.byte_array("report-data")?,
+            yields: reader.bool()?,
         })
     }
 }

@@ -3,7 +3,9 @@
 pub mod counter;
 pub mod evidence;
 pub mod forget;
+pub mod measure_release;
 pub mod phase;
+pub mod phase_end;
 pub mod platform_key;
 
 use std::fmt;
@@ -11,7 +13,9 @@ use std::fmt;
 pub use counter::{CounterReply, CounterRequest};
 pub use evidence::{EvidenceReply, EvidenceRequest};
 pub use forget::ForgetRequest;
+pub use measure_release::{MeasureReleaseReply, MeasureReleaseRequest};
 pub use phase::{PhaseReply, PhaseRequest};
+pub use phase_end::{PhaseEndReply, PhaseEndRequest};
 pub use platform_key::{PlatformKeyReply, PlatformKeyRequest};
 
 /// An operation of the quote socket, under its number on the wire.
@@ -28,16 +32,22 @@ pub enum QuoteOperation {
     Forget = 4,
     /// Measure a phase of the boot.
     Phase = 5,
+    /// Measure the end of a phase.
+    PhaseEnd = 6,
+    /// Measure that a key's secret is given away.
+    MeasureRelease = 7,
 }
 
 impl QuoteOperation {
     /// Every operation.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Evidence,
         Self::PlatformKey,
         Self::Counter,
         Self::Forget,
         Self::Phase,
+        Self::PhaseEnd,
+        Self::MeasureRelease,
     ];
 
     /// The operation's verb.
@@ -48,6 +58,8 @@ impl QuoteOperation {
             Self::Counter => "counter",
             Self::Forget => "forget",
             Self::Phase => "phase",
+            Self::PhaseEnd => "phase-end",
+            Self::MeasureRelease => "measure-release",
         }
     }
 

@@ -125,6 +125,10 @@ fn enumerations_have_the_same_words_and_numbers() {
         MaterialFormat::ALL.map(MaterialFormat::as_str)
     );
     assert_eq!(
+        words(&rules, "protection"),
+        admin::Protection::ALL.map(admin::Protection::as_str)
+    );
+    assert_eq!(
         enumeration(&rules, "audit-kind"),
         pairs(&AuditKind::ALL, AuditKind::as_str, AuditKind::to_wire)
     );

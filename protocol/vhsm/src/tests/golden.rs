@@ -302,6 +302,7 @@ golden! {
         EvidenceRequest {
             tee: "sample",
             report_data: COUNT[..48].try_into().unwrap(),
+            yields: true,
         },
         EvidenceReply {
             tee: "sample",
@@ -324,4 +325,10 @@ golden! {
     phase_is_golden, "phase", QuoteOperation::Phase,
         PhaseRequest { name: "initrd" },
         PhaseReply { is_new: true };
+    phase_end_is_golden, "phase-end", QuoteOperation::PhaseEnd,
+        PhaseEndRequest { name: "initrd" },
+        PhaseEndReply { is_new: true };
+    measure_release_is_golden, "measure-release", QuoteOperation::MeasureRelease,
+        MeasureReleaseRequest { key: name("disk/root") },
+        MeasureReleaseReply { is_new: false };
 }

@@ -178,6 +178,9 @@ golden! {
     restore_is_golden, "restore", Operation::Restore,
         Restore { sealed: b"sealed" },
         Restored { keys: 12 };
+    end_phase_is_golden, "end-phase", Operation::EndPhase,
+        EndPhase { protection: Protection::Verity },
+        PhaseEnded { kept: true };
 }
 
 /// One of each operation that a batch takes.

@@ -84,6 +84,7 @@ shapes! {
     "wipe" => admin::Wipe, crate::Empty;
     "backup" => admin::Backup<'_>, admin::BackedUp<'_>;
     "restore" => admin::Restore<'_>, admin::Restored;
+    "end-phase" => admin::EndPhase, admin::PhaseEnded;
     "next-round" => agent::NextRound, agent::RoundOrder<'_>;
     "challenge" => agent::Challenge<'_>, agent::Evidence<'_>;
     "result" => agent::AttestationResult<'_>, crate::Empty;
@@ -95,6 +96,8 @@ shapes! {
     "counter" => quote::CounterRequest<'_>, quote::CounterReply;
     "forget" => quote::ForgetRequest<'_>, crate::Empty;
     "phase" => quote::PhaseRequest<'_>, quote::PhaseReply;
+    "phase-end" => quote::PhaseEndRequest<'_>, quote::PhaseEndReply;
+    "measure-release" => quote::MeasureReleaseRequest<'_>, quote::MeasureReleaseReply;
 }
 
 /// The text of a file of this crate.

@@ -337,6 +337,7 @@ fn every_message_round_trips(parts: &Parts) {
         &EvidenceRequest {
             tee: line,
             report_data: &report_data,
+            yields: flag,
         },
     );
     round_trips(
@@ -382,6 +383,13 @@ fn every_message_round_trips(parts: &Parts) {
     round_trips("forget-reply", &Empty);
     round_trips("phase", &PhaseRequest { name: line });
     round_trips("phase-reply", &PhaseReply { is_new: flag });
+    round_trips("phase-end", &PhaseEndRequest { name: line });
+    round_trips("phase-end-reply", &PhaseEndReply { is_new: flag });
+    round_trips("measure-release", &MeasureReleaseRequest { key });
+    round_trips(
+        "measure-release-reply",
+        &MeasureReleaseReply { is_new: flag },
+    );
 }
 
 /// Decodes, and holds the decoder against the CDDL: what one accepts the other accepts.

@@ -240,6 +240,9 @@ pub(super) fn every_message_of_keys_round_trips(parts: &Parts) {
     );
     round_trips("restore", &Restore { sealed: data });
     round_trips("restore-reply", &Restored { keys: long });
+    let protection = Protection::ALL[usize::from(small) % Protection::ALL.len()];
+    round_trips("end-phase", &EndPhase { protection });
+    round_trips("end-phase-reply", &PhaseEnded { kept: flag });
     for rule in ["set-policy-reply", "wipe-reply"] {
         round_trips(rule, &Empty);
     }
