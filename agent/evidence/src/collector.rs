@@ -5,10 +5,14 @@ use crate::snp::Snp;
 use crate::tdx::Tdx;
 use crate::tpm::Tpm;
 use crate::{KernelPaths, Settings, Tee};
+use std::time::{Duration, Instant};
 use thiserror::Error;
 
 /// Length of the report data that a round asks to have covered: one SHA-384 digest.
 pub const REPORT_DATA_LEN: usize = 48;
+
+/// How long evidence may take for somebody who says nothing of it.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What a TEE says about this machine, in the KBS protocol's forms.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,8 +89,13 @@ pub(crate) trait Collect: std::fmt::Debug + Send {
     /// Which interface of the machine it is, and why that one.
     fn found(&self) -> String;
 
-    /// Asks for evidence that covers exactly `report_data`. May block for as long as the device does.
-    fn collect(&mut self, report_data: &[u8; REPORT_DATA_LEN]) -> Result<Evidence, CollectError>;
+    /// Asks for evidence that covers exactly `report_data`. What waits for others gives up at `by`;
+    /// what the device itself takes nobody can cut short.
+    fn collect(
+        &mut self,
+        report_data: &[u8; REPORT_DATA_LEN],
+        by: Instant,
+    ) -> Result<Evidence, CollectError>;
 }
 
 /// The collector of one configured TEE.
@@ -139,7 +148,16 @@ impl Collector {
         &mut self,
         report_data: &[u8; REPORT_DATA_LEN],
     ) -> Result<Evidence, CollectError> {
-        self.interface.collect(report_data)
+        self.collect_by(report_data, Instant::now() + PATIENCE)
+    }
+
+    /// The same for somebody who waits until `by`: after that, nothing more is asked of anybody.
+    pub fn collect_by(
+        &mut self,
+        report_data: &[u8; REPORT_DATA_LEN],
+        by: Instant,
+    ) -> Result<Evidence, CollectError> {
+        self.interface.collect(report_data, by)
     }
 }
 

@@ -2,6 +2,7 @@ use crate::collector::{Collect, CollectError, Evidence, REPORT_DATA_LEN};
 use crate::tee::Tee;
 use base64ct::{Base64, Encoding};
 use serde::Serialize;
+use std::time::Instant;
 use thiserror::Error;
 
 /// Greatest length of a sample's `svn` in bytes.
@@ -50,7 +51,11 @@ impl Collect for Sample {
         "no interface: it is simulated".to_owned()
     }
 
-    fn collect(&mut self, report_data: &[u8; REPORT_DATA_LEN]) -> Result<Evidence, CollectError> {
+    fn collect(
+        &mut self,
+        report_data: &[u8; REPORT_DATA_LEN],
+        _by: Instant,
+    ) -> Result<Evidence, CollectError> {
         let tee = self.tee();
         let evidence = SampleEvidence {
             svn: &self.svn,

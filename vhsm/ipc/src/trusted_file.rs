@@ -2,9 +2,13 @@
 
 use nix::fcntl::OFlag;
 use nix::unistd::{getegid, geteuid};
-use std::fs::{File, Metadata, OpenOptions, metadata};
+use std::fs::{File, Metadata, OpenOptions, metadata, read_link};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+
+/// Leaves each file of a folder to its owner, and to the folder's, as in /tmp.
+const STICKY: u32 = 0o1000;
 
 /// Why a file or folder is not trusted.
 #[derive(Debug, thiserror::Error)]
@@ -33,22 +37,29 @@ pub enum TrustError {
     /// Everybody can put another file in its place.
     #[error("is in a folder where everybody can replace it")]
     Replaceable,
+    /// A user that is neither root nor we can put another file in its place.
+    #[error("is in a folder of user {uid}, who can replace it")]
+    ForeignFolder {
+        /// The user.
+        uid: u32,
+    },
+    /// A group that is neither root's nor our own can put another file in its place.
+    #[error("is in a folder where group {gid} can replace it")]
+    GroupReplaces {
+        /// The group.
+        gid: u32,
+    },
 }
 
-/// Opens the regular file at `path` for reading, if nobody but root and we can write or replace it.
-/// Links are followed; what they lead to is looked at.
+/// Opens the regular file at `path` for reading, if nobody but root and we can write it, or replace it
+/// in its folder. A link is followed: its folder is looked at as well as that of the file it leads to,
+/// and those above and between are not.
 ///
 /// # Errors
 /// [`TrustError`] says what is wrong with it. A pipe is [`TrustError::NotAFile`] at once, whether or
 /// not somebody writes to it.
 pub fn open(path: &Path) -> Result<File, TrustError> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    if is_open_to_all(&metadata(folder).map_err(TrustError::Unreadable)?) {
-        return Err(TrustError::Replaceable);
-    }
+    check_place(path)?;
     let file = OpenOptions::new()
         .read(true)
         .custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits())
@@ -59,7 +70,30 @@ pub fn open(path: &Path) -> Result<File, TrustError> {
         return Err(TrustError::NotAFile);
     }
     check_writers(&found)?;
+    // Where it is by itself, and not by a second walk, which may lead elsewhere.
+    let own = read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    check_place(&own.map_err(TrustError::Unreadable)?)?;
     Ok(file)
+}
+
+/// Whether nobody but root and we can put another file in the place of `path`.
+fn check_place(path: &Path) -> Result<(), TrustError> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let found = metadata(folder).map_err(TrustError::Unreadable)?;
+    if is_open_to_all(&found) {
+        return Err(TrustError::Replaceable);
+    }
+    let uid = found.uid();
+    if is_foreign(uid) {
+        return Err(TrustError::ForeignFolder { uid });
+    }
+    match foreign_group(&found) {
+        Some(gid) if found.mode() & STICKY == 0 => Err(TrustError::GroupReplaces { gid }),
+        _ => Ok(()),
+    }
 }
 
 /// Whether nobody but root and we can add files to the folder at `path`.
@@ -72,22 +106,32 @@ pub fn check_folder(path: &Path) -> Result<(), TrustError> {
 
 /// Whether everybody can replace files of others in this folder.
 pub(crate) fn is_open_to_all(folder: &Metadata) -> bool {
-    // The sticky bit leaves each file to its owner, as in /tmp.
-    folder.mode() & 0o1002 == 0o0002
+    folder.mode() & (STICKY | 0o002) == 0o002
+}
+
+fn is_foreign(uid: u32) -> bool {
+    uid != 0 && uid != geteuid().as_raw()
+}
+
+/// The group that may write, if it is neither root's nor our own.
+fn foreign_group(found: &Metadata) -> Option<u32> {
+    let gid = found.gid();
+    let is_own = gid == 0 || gid == getegid().as_raw();
+    (found.mode() & 0o020 != 0 && !is_own).then_some(gid)
 }
 
 fn check_writers(found: &Metadata) -> Result<(), TrustError> {
     if found.mode() & 0o002 != 0 {
         return Err(TrustError::EverybodyWrites);
     }
-    let (uid, gid) = (found.uid(), found.gid());
-    if uid != 0 && uid != geteuid().as_raw() {
+    let uid = found.uid();
+    if is_foreign(uid) {
         return Err(TrustError::ForeignOwner { uid });
     }
-    if found.mode() & 0o020 != 0 && gid != 0 && gid != getegid().as_raw() {
-        return Err(TrustError::GroupWrites { gid });
+    match foreign_group(found) {
+        Some(gid) => Err(TrustError::GroupWrites { gid }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -157,6 +201,37 @@ mod tests {
             refused,
             Err(TrustError::GroupWrites { gid: 61_235 })
         ));
+    }
+
+    #[test]
+    fn what_another_user_or_group_can_replace_is_not() {
+        if !getuid().is_root() {
+            return;
+        }
+        let (folder, path) = file();
+        let links = tempfile::tempdir().unwrap();
+        let link = links.path().join("link.toml");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(open(&link).is_ok());
+        chown(folder.path(), Some(61_234), None).unwrap();
+        for path in [&path, &link] {
+            let refused = open(path);
+            let is_named = matches!(refused, Err(TrustError::ForeignFolder { uid: 61_234 }));
+            assert!(is_named, "{refused:?}");
+        }
+        chown(folder.path(), Some(0), Some(61_235)).unwrap();
+        assert!(open(&link).is_ok());
+        mode(folder.path(), 0o770);
+        for path in [&path, &link] {
+            let refused = open(path);
+            let is_named = matches!(refused, Err(TrustError::GroupReplaces { gid: 61_235 }));
+            assert!(is_named, "{refused:?}");
+        }
+        mode(folder.path(), 0o1770);
+        assert!(open(&link).is_ok());
+        chown(links.path(), Some(61_234), None).unwrap();
+        assert!(matches!(open(&link), Err(TrustError::ForeignFolder { .. })));
+        assert!(open(&path).is_ok());
     }
 
     #[test]

@@ -6,15 +6,21 @@
 
 use super::http::{self, Answer, HttpError};
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket, sockopt,
+};
+use nix::sys::time::{TimeVal, TimeValLike};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
-/// How long all attempts at one question may take.
+/// How long all attempts at one question may take, where whoever asks has as long.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// Before the service is asked again, twice as long each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -88,19 +94,35 @@ struct QuoteForm {
 impl Metadata {
     /// Whether anybody listens at the socket. The service itself is not asked: it may come later.
     pub(super) fn look(&self) -> Result<(), MetadataError> {
-        self.connect().map(drop)
+        self.connect(Instant::now() + self.patience).map(drop)
     }
 
-    fn connect(&self) -> Result<UnixStream, MetadataError> {
-        UnixStream::connect(&self.socket).map_err(|error| MetadataError::Unreachable {
+    /// The standard library's would wait for as long as the listener's queue is full.
+    fn connect(&self, deadline: Instant) -> Result<UnixStream, MetadataError> {
+        let unreachable = |errno: Errno| MetadataError::Unreachable {
             socket: self.socket.clone(),
-            error,
-        })
+            error: errno.into(),
+        };
+        let (family, kind) = (AddressFamily::Unix, SockType::Stream);
+        let stream = socket(family, kind, SockFlag::SOCK_CLOEXEC, None).map_err(unreachable)?;
+        let address = UnixAddr::new(&self.socket).map_err(unreachable)?;
+        loop {
+            let left = left(deadline)?.as_micros().max(1);
+            let left = TimeVal::microseconds(i64::try_from(left).unwrap_or(i64::MAX));
+            // The kernel counts the wait for a place in the queue as sending.
+            setsockopt(&stream, sockopt::SendTimeout, &left).map_err(unreachable)?;
+            match connect(stream.as_raw_fd(), &address) {
+                Ok(()) => return Ok(stream.into()),
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return Err(MetadataError::Silent),
+                Err(errno) => return Err(unreachable(errno)),
+            }
+        }
     }
 
-    /// The certificate of the chip's key, in DER.
-    pub(super) fn vcek(&self) -> Result<Vec<u8>, MetadataError> {
-        let said = self.ask("GET", "/metadata/THIM/amd/certification", "")?;
+    /// The certificate of the chip's key, in DER, for somebody who waits until `by`.
+    pub(super) fn vcek(&self, by: Instant) -> Result<Vec<u8>, MetadataError> {
+        let said = self.ask("GET", "/metadata/THIM/amd/certification", "", by)?;
         let wanted = MetadataError::Form("a certificate in PEM as vcekCert");
         let Ok(form) = serde_json::from_slice::<CertificationForm>(&said) else {
             return Err(wanted);
@@ -108,8 +130,8 @@ impl Metadata {
         certificate(&form.vcek).ok_or(wanted)
     }
 
-    /// A quote over the data of a TDREPORT of this machine.
-    pub(super) fn td_quote(&self, report: &[u8]) -> Result<Vec<u8>, MetadataError> {
+    /// A quote over the data of a TDREPORT of this machine, likewise.
+    pub(super) fn td_quote(&self, report: &[u8], by: Instant) -> Result<Vec<u8>, MetadataError> {
         let wanted = MetadataError::Form("a quote in base64url");
         let asked = ReportForm {
             report: Base64UrlUnpadded::encode_string(report),
@@ -117,7 +139,7 @@ impl Metadata {
         let Ok(asked) = serde_json::to_string(&asked) else {
             return Err(wanted);
         };
-        let said = self.ask("POST", "/acc/tdquote", &asked)?;
+        let said = self.ask("POST", "/acc/tdquote", &asked, by)?;
         let Ok(form) = serde_json::from_slice::<QuoteForm>(&said) else {
             return Err(wanted);
         };
@@ -127,8 +149,14 @@ impl Metadata {
     }
 
     /// The body of an answer that is 200.
-    fn ask(&self, method: &str, path: &str, body: &str) -> Result<Vec<u8>, MetadataError> {
-        let deadline = Instant::now() + self.patience;
+    fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        body: &str,
+        by: Instant,
+    ) -> Result<Vec<u8>, MetadataError> {
+        let deadline = by.min(Instant::now() + self.patience);
         let mut pause = FIRST_PAUSE;
         loop {
             let said = self.ask_once(method, path, body, deadline);
@@ -155,7 +183,7 @@ impl Metadata {
         body: &str,
         deadline: Instant,
     ) -> Result<Answer, MetadataError> {
-        let mut stream = self.connect()?;
+        let mut stream = self.connect(deadline)?;
         let len = body.len();
         let mut asked = format!(
             "{method} {path} HTTP/1.1\r\nHost: 169.254.169.254\r\nMetadata: true\r\n\

@@ -15,6 +15,7 @@ mod hcl;
 mod http;
 mod metadata;
 mod settings;
+mod vcek;
 mod vtpm;
 
 pub use settings::{AzureHardware, AzureSettings, UserData};
@@ -36,17 +37,14 @@ use tss_esapi::traits::Marshall;
 const REFRESH: Duration = Duration::from_secs(8);
 /// Before it is read again.
 const PAUSE: Duration = Duration::from_millis(250);
-/// The chip and its reported TCB in a report of SEV-SNP (AMD 56860, table 23): a VCEK is for both.
-const CHIP_ID: std::ops::Range<usize> = 0x1a0..0x1e0;
-const REPORTED_TCB: std::ops::Range<usize> = 0x180..0x188;
 
 /// The collector. The TPM is opened anew for each quote.
 #[derive(Debug)]
 pub(crate) struct Azure {
     settings: AzureSettings,
     metadata: Metadata,
-    /// The last VCEK, and what it is for.
-    vcek: Option<([Vec<u8>; 2], Vec<u8>)>,
+    /// The last VCEK that was the chip's.
+    vcek: Option<Vec<u8>>,
 }
 
 /// `primary_evidence` of `az-snp-vtpm` and `az-tdx-vtpm`.
@@ -151,11 +149,12 @@ impl Azure {
         &self,
         tpm: &mut Talk<'_>,
         wanted: Option<&[u8; 64]>,
+        by: Instant,
     ) -> Result<Vec<u8>, CollectError> {
         if let Some(wanted) = wanted {
             tpm.say(wanted).map_err(|error| self.told(error))?;
         }
-        let deadline = Instant::now() + REFRESH;
+        let deadline = by.min(Instant::now() + REFRESH);
         loop {
             let read = tpm.kept(vtpm::REPORT).map_err(|error| self.told(error))?;
             let report = read.ok_or_else(|| self.interface("the paravisor's report is gone"))?;
@@ -174,9 +173,14 @@ impl Azure {
     }
 
     /// What proves the hardware's report, in the member that it stands in.
-    fn endorsement(&mut self, hcl: &Hcl<'_>) -> Result<Vec<u8>, CollectError> {
+    fn endorsement(
+        &mut self,
+        hcl: &Hcl<'_>,
+        by: Instant,
+        warnings: &mut Vec<String>,
+    ) -> Result<Vec<u8>, CollectError> {
         if hcl.hardware == Hardware::Tdx {
-            let quote = self.metadata.td_quote(hcl.report);
+            let quote = self.metadata.td_quote(hcl.report, by);
             let quote = quote.map_err(|error| self.interface(error))?;
             let covered = tdx::quote::report_data(&quote).map_err(|e| self.malformed(e))?;
             if covered != hcl.report_data {
@@ -184,14 +188,22 @@ impl Azure {
             }
             return Ok(quote);
         }
-        let of = [CHIP_ID, REPORTED_TCB];
-        let of = of.map(|at| hcl.report.get(at).unwrap_or_default().to_vec());
-        if let Some((_, vcek)) = self.vcek.as_ref().filter(|(last, _)| *last == of) {
+        let kept = self.vcek.as_ref();
+        if let Some(vcek) = kept.filter(|vcek| vcek::is_of(vcek, hcl.report)) {
             return Ok(vcek.clone());
         }
-        let vcek = self.metadata.vcek();
+        let vcek = self.metadata.vcek(by);
         let vcek = vcek.map_err(|error| self.interface(error))?;
-        self.vcek = Some((of, vcek.clone()));
+        // Whether it is AMD's, who verifies the evidence says; one that is not the chip's is passed on to
+        // them as well, and asked for again.
+        match vcek::is_of(&vcek, hcl.report) {
+            true => self.vcek = Some(vcek.clone()),
+            false => warnings.push(
+                "the VCEK of Azure's metadata service is of another chip or TCB than the report: \
+                 whoever verifies will refuse it"
+                    .to_owned(),
+            ),
+        }
         Ok(vcek)
     }
 }
@@ -206,7 +218,11 @@ impl Collect for Azure {
         format!("a paravisor's report in {named}")
     }
 
-    fn collect(&mut self, report_data: &[u8; REPORT_DATA_LEN]) -> Result<Evidence, CollectError> {
+    fn collect(
+        &mut self,
+        report_data: &[u8; REPORT_DATA_LEN],
+        by: Instant,
+    ) -> Result<Evidence, CollectError> {
         let tee = self.tee();
         let settings = self.settings.clone();
         let user_data = padded(report_data);
@@ -217,7 +233,7 @@ impl Collect for Azure {
         let mut tpm = Talk::open(&settings.tpm).map_err(|error| self.told(error))?;
         let key = tpm.paravisors_key().map_err(|error| self.told(error))?;
         let (key, public) = key.ok_or_else(|| self.interface("the paravisor's key is gone"))?;
-        let report = self.report(&mut tpm, wanted)?;
+        let report = self.report(&mut tpm, wanted, by)?;
         let hcl = Hcl::parse(&report).map_err(|error| self.malformed(error))?;
         if AzureHardware::from(hcl.hardware) != settings.hardware {
             return Err(self.malformed("the paravisor's report is of other hardware by now"));
@@ -241,7 +257,9 @@ impl Collect for Azure {
             return Err(self.malformed("the paravisor's key signs by another scheme than RSASSA"));
         };
         let message = attest.marshall().map_err(|error| self.malformed(error))?;
-        let endorsement = Some(Base64Url::encode_string(&self.endorsement(&hcl)?));
+        let mut warnings = Vec::new();
+        let endorsement = self.endorsement(&hcl, by, &mut warnings)?;
+        let endorsement = Some(Base64Url::encode_string(&endorsement));
         let (vcek, td_quote) = match hcl.hardware {
             Hardware::Snp => (endorsement, None),
             Hardware::Tdx => (None, endorsement),
@@ -258,7 +276,7 @@ impl Collect for Azure {
             primary_evidence: serde_json::to_string(&form)
                 .map_err(|source| CollectError::Encoding { tee, source })?,
             additional_evidence: String::new(),
-            warnings: Vec::new(),
+            warnings,
         })
     }
 }

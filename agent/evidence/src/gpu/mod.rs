@@ -17,6 +17,7 @@ use crate::tee::Tee;
 use base64ct::{Base64, Encoding};
 use serde::Serialize;
 use std::ffi::OsStr;
+use std::time::Instant;
 use sys::{Nvml, NvmlError};
 
 /// What the dynamic linker knows NVML by.
@@ -38,12 +39,12 @@ pub(crate) struct Gpus {
 impl Gpus {
     /// Opens NVML and looks for as many GPUs as are configured.
     pub(crate) fn open(settings: GpuSettings) -> Result<Self, OpenError> {
-        let library = settings.library();
+        let library = settings.named();
         let absent = |reason: String| OpenError::Absent {
             tee: TEE,
             looked: vec![format!("{}: {reason}", library.display())],
         };
-        let nvml = Nvml::open(library).map_err(|error| absent(error.to_string()))?;
+        let nvml = Nvml::open(settings.library()).map_err(|error| absent(error.to_string()))?;
         count(&nvml, &settings).map_err(absent)?;
         let found = listed(&nvml).map_err(|error| absent(error.to_string()))?;
         Ok(Self {
@@ -103,7 +104,11 @@ impl Collect for Gpus {
         self.found.clone()
     }
 
-    fn collect(&mut self, report_data: &[u8; REPORT_DATA_LEN]) -> Result<Evidence, CollectError> {
+    fn collect(
+        &mut self,
+        report_data: &[u8; REPORT_DATA_LEN],
+        by: Instant,
+    ) -> Result<Evidence, CollectError> {
         let tee = TEE;
         // One that has gone since the start would be missed by nobody else.
         let count = count(&self.nvml, &self.settings)
@@ -113,7 +118,14 @@ impl Collect for Gpus {
         for (to, from) in nonce.iter_mut().zip(report_data) {
             *to = *from;
         }
-        let devices = (0..count).map(|index| self.device(index, &nonce));
+        let devices = (0..count).map(|index| {
+            // A call of NVML has no limit, and nobody waits for the GPUs after that one.
+            if Instant::now() >= by {
+                let reason = format!("the time was over before GPU {index} of {count} was asked");
+                return Err(CollectError::Interface { tee, reason });
+            }
+            self.device(index, &nonce)
+        });
         let form = Additional {
             nvidia: Nvidia {
                 device_evidence_list: devices.collect::<Result<_, _>>()?,

@@ -1,5 +1,6 @@
 use super::LIBRARY;
 use std::ffi::OsStr;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -16,6 +17,8 @@ pub struct InvalidGpus;
 pub struct GpuSettings {
     devices: u32,
     library: Option<PathBuf>,
+    /// Where the library is loaded from, if that is not its path.
+    loaded_from: Option<PathBuf>,
 }
 
 impl GpuSettings {
@@ -26,7 +29,22 @@ impl GpuSettings {
         if devices == 0 || devices > MAX_GPUS {
             return Err(InvalidGpus);
         }
-        Ok(Self { devices, library })
+        Ok(Self {
+            devices,
+            library,
+            loaded_from: None,
+        })
+    }
+
+    /// The same by this very file, which was opened and looked at: a path that is walked again may lead
+    /// elsewhere by then. The file has to stay open until the collector is.
+    #[must_use]
+    pub fn loaded_from(self, file: BorrowedFd<'_>) -> Self {
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        Self {
+            loaded_from: Some(path.into()),
+            ..self
+        }
     }
 
     /// How many there have to be.
@@ -41,7 +59,16 @@ impl GpuSettings {
         self.library.as_deref()
     }
 
+    /// What the dynamic linker is given.
     pub(super) fn library(&self) -> &OsStr {
+        match &self.loaded_from {
+            Some(path) => path.as_os_str(),
+            None => self.named(),
+        }
+    }
+
+    /// What people are told.
+    pub(super) fn named(&self) -> &OsStr {
         match &self.library {
             Some(path) => path.as_os_str(),
             None => OsStr::new(LIBRARY),

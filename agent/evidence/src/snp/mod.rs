@@ -180,7 +180,11 @@ impl Collect for Snp {
         self.found.clone()
     }
 
-    fn collect(&mut self, report_data: &[u8; REPORT_DATA_LEN]) -> Result<Evidence, CollectError> {
+    fn collect(
+        &mut self,
+        report_data: &[u8; REPORT_DATA_LEN],
+        _by: Instant,
+    ) -> Result<Evidence, CollectError> {
         let tee = Tee::Snp;
         let data = padded(report_data);
         let answer = self.ask(&data)?;

@@ -10,6 +10,7 @@ use crate::{KernelPaths, OpenError, Tee};
 use base64ct::{Base64, Encoding};
 use serde::Serialize;
 use std::path::PathBuf;
+use std::time::Instant;
 
 /// What configfs-tsm's `provider` reads where this TEE serves it.
 pub(crate) const PROVIDER: &str = "tdx_guest";
@@ -73,7 +74,11 @@ impl Collect for Tdx {
         format!("configfs-tsm, served by {PROVIDER}")
     }
 
-    fn collect(&mut self, report_data: &[u8; REPORT_DATA_LEN]) -> Result<Evidence, CollectError> {
+    fn collect(
+        &mut self,
+        report_data: &[u8; REPORT_DATA_LEN],
+        _by: Instant,
+    ) -> Result<Evidence, CollectError> {
         let tee = Tee::Tdx;
         let data = padded(report_data);
         let wanted = Wanted {

@@ -25,6 +25,7 @@ use serde::Serialize;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 use talk::{Quoted, Talk, TalkError};
 use tss_esapi::structures::Public;
 use tss_esapi::traits::Marshall;
@@ -131,7 +132,11 @@ impl Collect for Tpm {
         self.settings.named.clone()
     }
 
-    fn collect(&mut self, report_data: &[u8; REPORT_DATA_LEN]) -> Result<Evidence, CollectError> {
+    fn collect(
+        &mut self,
+        report_data: &[u8; REPORT_DATA_LEN],
+        _by: Instant,
+    ) -> Result<Evidence, CollectError> {
         let tee = Tee::Tpm;
         let data = padded(report_data);
         let mut tpm = Talk::open(&self.settings).map_err(told)?;

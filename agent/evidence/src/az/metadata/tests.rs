@@ -1,4 +1,5 @@
 use super::*;
+use nix::sys::socket::{Backlog, bind, listen};
 use std::os::unix::net::UnixListener;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
@@ -54,6 +55,11 @@ impl StandIn {
     }
 }
 
+/// When nobody gives up who asks here.
+fn later() -> Instant {
+    Instant::now() + Duration::from_secs(60)
+}
+
 fn says(status: &str, body: &str) -> Does {
     let len = body.len();
     Does::Says(format!(
@@ -97,7 +103,7 @@ const CERTIFICATION: &str = r#"{"vcekCert":"-----BEGIN CERTIFICATE-----\nMAEC\nA
 #[test]
 fn the_certificate_is_asked_for_as_the_service_wants_it() {
     let service = StandIn::saying("200 OK", CERTIFICATION);
-    assert_eq!(service.client(5000).vcek().unwrap(), [0x30, 1, 2, 3]);
+    assert_eq!(service.client(5000).vcek(later()).unwrap(), [0x30, 1, 2, 3]);
     let asked = service.asked();
     assert!(asked[0].starts_with("GET /metadata/THIM/amd/certification HTTP/1.1\r\n"));
     assert!(asked[0].contains("\r\nMetadata: true\r\n"));
@@ -108,7 +114,7 @@ fn the_certificate_is_asked_for_as_the_service_wants_it() {
 fn a_quote_is_asked_for_by_its_report() {
     for quote in ["_-8B", "_-8=", "_-8"] {
         let service = StandIn::saying("200 OK", &format!("{{\"quote\":\"{quote}\"}}"));
-        let said = service.client(5000).td_quote(&[0xfb; 4]).unwrap();
+        let said = service.client(5000).td_quote(&[0xfb; 4], later()).unwrap();
         assert_eq!(said[..2], [0xff, 0xef]);
         let asked = service.asked();
         assert!(asked[0].starts_with("POST /acc/tdquote HTTP/1.1\r\n"));
@@ -127,7 +133,7 @@ fn a_service_that_is_throttled_or_away_is_asked_again() {
         Does::HangsUp,
     ] {
         let service = StandIn::new(&[first, says("200 OK", CERTIFICATION)]);
-        assert!(service.client(5000).vcek().is_ok());
+        assert!(service.client(5000).vcek(later()).is_ok());
     }
 }
 
@@ -135,7 +141,7 @@ fn a_service_that_is_throttled_or_away_is_asked_again() {
 fn a_service_that_stays_throttled_is_given_up_in_time() {
     let service = StandIn::saying("429 Too Many Requests", "");
     let began = Instant::now();
-    let error = service.client(1200).vcek().unwrap_err();
+    let error = service.client(1200).vcek(later()).unwrap_err();
     assert!(matches!(error, MetadataError::Refused(429)), "{error}");
     assert!(began.elapsed() < Duration::from_millis(1200));
     assert_eq!(service.asked().len(), 2);
@@ -145,7 +151,7 @@ fn a_service_that_stays_throttled_is_given_up_in_time() {
 fn a_refusal_is_final() {
     for status in [400, 403, 404] {
         let service = StandIn::saying(&format!("{status} No"), "{}");
-        let error = service.client(5000).vcek().unwrap_err();
+        let error = service.client(5000).vcek(later()).unwrap_err();
         assert!(matches!(error, MetadataError::Refused(s) if s == status));
         assert_eq!(service.asked().len(), 1);
     }
@@ -159,7 +165,7 @@ fn a_redirect_is_not_followed() {
         Does::Says(elsewhere.to_owned()),
         says("200 OK", CERTIFICATION),
     ]);
-    let error = service.client(5000).vcek().unwrap_err();
+    let error = service.client(5000).vcek(later()).unwrap_err();
     assert!(matches!(error, MetadataError::Redirect(302)), "{error}");
     assert_eq!(service.asked().len(), 1);
 }
@@ -169,13 +175,13 @@ fn a_service_that_is_silent_or_slow_is_given_up_in_time() {
     for does in [Does::Hangs, Does::Drips("HTTP/1.1 200 OK\r\na: b\r\n")] {
         let service = StandIn::new(&[does]);
         let began = Instant::now();
-        let error = service.client(300).vcek().unwrap_err();
+        let error = service.client(300).vcek(later()).unwrap_err();
         assert!(
             matches!(error, MetadataError::Silent | MetadataError::Http(_)),
             "{error}"
         );
         assert!(began.elapsed() < Duration::from_secs(5));
-        let error = service.client(0).vcek().unwrap_err();
+        let error = service.client(0).vcek(later()).unwrap_err();
         assert!(matches!(error, MetadataError::Silent), "{error}");
     }
 }
@@ -187,14 +193,14 @@ fn an_answer_that_does_not_end_is_cut_short() {
         "a".repeat(200_000)
     );
     let service = StandIn::new(&[Does::Says(endless)]);
-    let error = service.client(5000).vcek().unwrap_err();
+    let error = service.client(5000).vcek(later()).unwrap_err();
     assert!(matches!(error, MetadataError::Long), "{error}");
 }
 
 #[test]
 fn garbage_is_named() {
     let ssh = StandIn::new(&[Does::Says("SSH-2.0-OpenSSH_9.2\r\n".to_owned())]);
-    let error = ssh.client(5000).vcek().unwrap_err();
+    let error = ssh.client(5000).vcek(later()).unwrap_err();
     assert!(
         matches!(error, MetadataError::Http(HttpError::StatusLine)),
         "{error}"
@@ -215,7 +221,7 @@ fn garbage_is_named() {
         &two,
     ] {
         let service = StandIn::saying("200 OK", body);
-        let error = service.client(5000).vcek().unwrap_err();
+        let error = service.client(5000).vcek(later()).unwrap_err();
         assert!(matches!(error, MetadataError::Form(_)), "{body}: {error}");
     }
     let long = format!(
@@ -224,7 +230,7 @@ fn garbage_is_named() {
     );
     for body in ["{\"quote\":\"\"}", "{\"quote\":\"+\"}", "null", &long] {
         let service = StandIn::saying("200 OK", body);
-        let error = service.client(5000).td_quote(&[1]).unwrap_err();
+        let error = service.client(5000).td_quote(&[1], later()).unwrap_err();
         assert!(matches!(error, MetadataError::Form(_)), "{body}: {error}");
     }
 }
@@ -234,9 +240,43 @@ fn who_is_not_there_is_named_with_the_remedy() {
     let service = StandIn::saying("200 OK", CERTIFICATION);
     let mut client = service.client(5000);
     client.socket = service.folder.path().join("nobody");
-    let error = client.vcek().unwrap_err().to_string();
+    let error = client.vcek(later()).unwrap_err().to_string();
     assert!(
         error.contains("nobody") && error.contains("nitride-imds.socket"),
         "{error}"
     );
+}
+
+#[test]
+fn whoever_asks_is_waited_for_no_longer_than_they_wait() {
+    let service = StandIn::new(&[Does::Hangs]);
+    let began = Instant::now();
+    let by = began + Duration::from_millis(300);
+    let error = service.client(30_000).vcek(by).unwrap_err();
+    assert!(matches!(error, MetadataError::Silent), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn a_queue_that_is_full_holds_nobody_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("imds");
+    let kind = SockType::Stream;
+    let full = socket(AddressFamily::Unix, kind, SockFlag::empty(), None).unwrap();
+    let address = UnixAddr::new(&path).unwrap();
+    bind(full.as_raw_fd(), &address).unwrap();
+    listen(&full, Backlog::new(0).unwrap()).unwrap();
+    // Nobody accepts: the one place is taken by this.
+    let _waits = UnixStream::connect(&path).unwrap();
+    let client = Metadata {
+        socket: path,
+        patience: Duration::from_millis(300),
+    };
+    let (told, tells) = std::sync::mpsc::channel();
+    std::thread::spawn(move || told.send((client.look(), client.vcek(later()))));
+    let (looked, asked) = tells
+        .recv_timeout(Duration::from_secs(10))
+        .expect("it waits for ever");
+    assert!(matches!(looked, Err(MetadataError::Silent)));
+    assert!(matches!(asked, Err(MetadataError::Silent)));
 }
