@@ -59,6 +59,10 @@ pub(crate) fn run(verb: Verb, connection: &ConnectionArguments) -> Result<(), Fa
             caller.call_without_key(Client::wipe)?;
             present::done("wiped")
         }
+        Verb::EndPhase { protection } => {
+            let kept = caller.call_without_key(|client| client.end_phase(protection))?;
+            present::phase_ended(kept)
+        }
         Verb::Backup { recipient, output } => {
             let target = target(output, connection.json);
             target.check("backup", false)?;

@@ -190,6 +190,14 @@ pub(crate) fn reasons(allowed: Option<bool>, because: &[String]) -> Answer {
     Answer::Text { text, json }
 }
 
+pub(crate) fn phase_ended(kept: bool) -> Answer {
+    let keys = if kept { "kept" } else { "ended" };
+    Answer::Text {
+        text: format!("phase ended, keys {keys}\n"),
+        json: json!({ "keys-kept": kept }),
+    }
+}
+
 pub(crate) fn restored(keys: u64) -> Answer {
     Answer::Text {
         text: format!("{keys} keys\n"),

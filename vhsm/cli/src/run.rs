@@ -253,6 +253,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         | Verb::AuditHead
         | Verb::Why { .. }
         | Verb::Wipe { .. }
+        | Verb::EndPhase { .. }
         | Verb::Backup { .. }
         | Verb::Restore { .. }
         | Verb::Policy(_) => return admin::run(arguments.verb, &connection),

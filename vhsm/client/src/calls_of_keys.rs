@@ -205,6 +205,15 @@ macro_rules! typed_calls_of_keys {
                 $me.call(&admin::Wipe, drop) $($wait)*
             }
 
+            /// Leaves the phase of the boot that vhsmd belongs to, and returns whether the next one finds
+            /// the keys; vhsmd serves nobody any more (admin socket).
+            pub $($asynchronous)? fn end_phase(
+                & $($mutable)? $me,
+                protection: admin::Protection,
+            ) -> Result<bool, ClientError> {
+                $me.call(&admin::EndPhase { protection }, |reply| reply.kept) $($wait)*
+            }
+
             /// A part of a backup to a recipient that the configuration pins (admin socket).
             pub $($asynchronous)? fn backup(
                 & $($mutable)? $me,

@@ -40,6 +40,7 @@ pub use async_client::AsyncClient;
 pub use buffer::{Buffer, Span};
 pub use client::Client;
 pub use error::ClientError;
+pub use nitride_protocol::admin::Protection;
 pub use options::{Options, Server};
 pub use public_key::{Curve, PublicHalf, PublicKeyFault};
 pub use replies::{

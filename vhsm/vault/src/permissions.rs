@@ -66,7 +66,7 @@ const WRAPPING: &[KeyType] = &[Aes256Kwp];
 const RELEASED: &[KeyType] = &[Secret];
 
 #[rustfmt::skip]
-const TABLE: [(Operation, Authority, Authority, Key); 39] = [
+const TABLE: [(Operation, Authority, Authority, Key); 40] = [
     // operation                application  admin          key: states, or types
     (Operation::Hello,          Anybody,     Anybody,       Nothing),
     (Operation::Generate,       Rule,        Nobody,        New),
@@ -107,6 +107,7 @@ const TABLE: [(Operation, Authority, Authority, Key); 39] = [
     (Operation::Wipe,           Nobody,      Administrator, Nothing),
     (Operation::Backup,         Nobody,      Administrator, Nothing),
     (Operation::Restore,        Nobody,      Administrator, Nothing),
+    (Operation::EndPhase,       Nobody,      Administrator, Nothing),
 ];
 
 /// Who may do `operation` on `socket`, and what it has to do with a key.

@@ -151,6 +151,12 @@ impl Vault {
         self.keys.sweep(&self.policy(), now)
     }
 
+    /// Erases every key at once, names and all, and whatever was found and not understood: only while
+    /// records that are dropped are not kept ([`nitride_secmem::keep_dropped_records`]).
+    pub fn forget_keys(&self) {
+        self.keys.forget();
+    }
+
     /// Makes a version more of every key whose rule says that it is time, also of those that nobody
     /// uses. To be called about once a second.
     ///

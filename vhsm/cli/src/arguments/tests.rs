@@ -127,6 +127,7 @@ fn what_cannot_be_is_refused_before_vhsmd_is_asked() {
         "vhsm random 65537",
         "vhsm verify a",
         "vhsm wipe",
+        "vhsm end-phase --protection luks",
         "vhsm set-policy a",
         "vhsm set-policy a --rate 5/0",
         "vhsm set-policy a --wrappable-by k --not-wrappable",

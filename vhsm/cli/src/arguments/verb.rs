@@ -3,6 +3,7 @@ use crate::audit::AuditVerb;
 use crate::metrics::MetricsArguments;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Subcommand, ValueEnum};
+use nitride_protocol::admin::Protection;
 use nitride_protocol::{KeyType, Operation};
 use std::path::PathBuf;
 
@@ -257,6 +258,19 @@ pub(crate) enum Verb {
         /// Really
         #[arg(long, required = true)]
         yes: bool,
+    },
+    /// Leave the phase of the boot that vhsmd belongs to: its end is measured, the keys end unless the
+    /// configuration and the protection keep them, and vhsmd serves nobody any more
+    EndPhase {
+        /// What keeps the root that comes next from being changed
+        #[arg(
+            long,
+            value_name = "PROTECTION",
+            default_value = "none",
+            value_parser = PossibleValuesParser::new(Protection::ALL.map(Protection::as_str))
+                .try_map(|word| word.parse::<Protection>())
+        )]
+        protection: Protection,
     },
     /// Write a backup, sealed to a recipient that vhsmd's configuration pins
     Backup {

@@ -57,7 +57,8 @@ impl Concern {
             | Operation::SetPolicy
             | Operation::Wipe
             | Operation::Backup
-            | Operation::Restore => Self::Lifecycle,
+            | Operation::Restore
+            | Operation::EndPhase => Self::Lifecycle,
             Operation::Release => Self::Release,
             Operation::Reload => Self::Policy,
         }
@@ -117,6 +118,7 @@ mod tests {
                     | "wipe"
                     | "backup"
                     | "restore"
+                    | "end-phase"
             );
             assert_eq!(Concern::of(operation).is_entry(), changes, "{operation}");
         }

@@ -35,7 +35,7 @@ use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
-use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Every key, the destroyed ones too: a name keeps its key for as long as its record lives.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub(crate) struct Keys {
     /// What the seal has to know, and whether it can.
     pub(crate) seal: Durable,
     /// What was found and not understood: never touched, so that a later vault finds it.
-    held: Vec<Record>,
+    held: Mutex<Vec<Record>>,
 }
 
 #[derive(Debug, Default)]
@@ -96,7 +96,7 @@ impl Keys {
             expanded: ExpandedCache::new(limits.expanded_len),
             usage,
             seal: Durable::default(),
-            held: found.held,
+            held: Mutex::new(found.held),
         };
         (keys, found.refused)
     }
@@ -119,8 +119,8 @@ impl Keys {
         now: Now,
     ) -> Result<Vec<String>, Refusal> {
         let mut warnings = Vec::new();
-        if !self.held.is_empty() {
-            let len = self.held.len();
+        let len = self.held().len();
+        if len > 0 {
             warnings.push(format!(
                 "{len} records were not understood, and their keys are not there"
             ));
@@ -355,6 +355,19 @@ impl Keys {
             }
         }
         Ok(())
+    }
+
+    /// Erases every key, those that were not understood too. One that is in use at this moment is
+    /// erased when its use ends.
+    pub(crate) fn forget(&self) {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        *table = Table::default();
+        drop(table);
+        self.held().clear();
+    }
+
+    fn held(&self) -> MutexGuard<'_, Vec<Record>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self) -> Result<RwLockReadGuard<'_, Table>, Refusal> {

@@ -127,7 +127,8 @@ pub(crate) fn perform(
         | Operation::Why
         | Operation::Wipe
         | Operation::Backup
-        | Operation::Restore => {
+        | Operation::Restore
+        | Operation::EndPhase => {
             let KeylessGrant { .. } = KeylessGrant::new(session, operation)?;
             Ok(Outcome::Daemon(DaemonCall {
                 id: call.id(),

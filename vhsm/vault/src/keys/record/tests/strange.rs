@@ -68,7 +68,7 @@ fn sound() -> Store {
 /// What is found, what is refused and how many records are kept untouched.
 fn found(store: &Store) -> (Keys, Vec<String>, usize) {
     let (keys, refused) = Keys::new(LIMITS, recovered(store));
-    let held = keys.held.len();
+    let held = keys.held().len();
     (keys, refused, held)
 }
 
