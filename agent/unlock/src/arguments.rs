@@ -41,6 +41,12 @@ pub(crate) enum Verb {
     /// Enrol another of the volume's passphrases, prove that it unlocks, and then remove the slots of
     /// the others
     Rotate(Rotate),
+    /// Leave the initrd: tell vhsmd what protects the root file system, and have it end the phase
+    Leave {
+        /// Where the root file system is mounted
+        #[arg(long, value_name = "PATH", default_value = "/sysroot")]
+        root: PathBuf,
+    },
     /// Say what the volume's header is, and what an envelope states of it
     Status {
         /// The volume, as the configuration names it

@@ -31,8 +31,12 @@ pub(crate) struct Config {
     pub(crate) key_files: PathBuf,
     /// vhsmd's socket for applications, for `doctor`.
     pub(crate) vault: PathBuf,
+    /// vhsmd's socket for administrators, for `leave`.
+    pub(crate) admin: PathBuf,
     /// The courier's configuration, for `doctor`.
     pub(crate) agent: PathBuf,
+    /// Whether `leave` goes on with a root file system that is on none of the volumes.
+    pub(crate) danger_any_root: bool,
     pub(crate) volumes: Vec<Volume>,
 }
 
@@ -79,7 +83,10 @@ struct Document {
     cryptsetup: Option<Spanned<PathBuf>>,
     key_files: Option<Spanned<PathBuf>>,
     vault: Option<Spanned<PathBuf>>,
+    admin: Option<Spanned<PathBuf>>,
     agent: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    danger_any_root: bool,
     #[serde(default)]
     volume: Vec<Spanned<VolumeTable>>,
 }
@@ -175,7 +182,9 @@ impl Config {
             cryptsetup: path(file.cryptsetup, "/usr/sbin/cryptsetup")?,
             key_files: path(file.key_files, "/run/cryptsetup-keys.d")?,
             vault: path(file.vault, "/run/vhsm/vhsm.sock")?,
+            admin: path(file.admin, "/run/vhsm/admin.sock")?,
             agent: path(file.agent, "/etc/nitride/agent.toml")?,
+            danger_any_root: file.danger_any_root,
             volumes,
         })
     }

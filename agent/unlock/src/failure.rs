@@ -4,6 +4,7 @@ use crate::cryptsetup::CryptsetupError;
 use crate::enrol::{DiskError, EnrolError};
 use crate::hardening::HardeningError;
 use crate::key_file::KeyFileError;
+use crate::leave::LeaveError;
 use crate::passphrase::PassphraseError;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -21,6 +22,8 @@ pub(crate) enum Failure {
     Cryptsetup(#[from] CryptsetupError),
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
+    #[error(transparent)]
+    Leave(#[from] LeaveError),
     #[error(transparent)]
     Enrol(#[from] EnrolError<DiskError>),
     #[error("the existing passphrase cannot be had from {}", .from.display())]
@@ -49,6 +52,7 @@ impl Failure {
             Self::Copy(error) => Some(error.remedy()),
             Self::Cryptsetup(error) => Some(error.remedy()),
             Self::KeyFile(error) => Some(error.remedy()),
+            Self::Leave(error) => Some(error.remedy()),
             Self::Enrol(EnrolError::Slots(error)) => Some(error.remedy()),
             Self::Enrol(error) => error.remedy(),
             Self::Existing { .. } => Some(

@@ -4,6 +4,7 @@
 //! open    device ──copy──> luks2 check ──┐
 //!         vault's socket ──key_file──────┴──> cryptsetup open --header COPY
 //! enroll, rotate    vault's socket ──> enrol: add, prove by a checked copy, remove ──> cryptsetup
+//! leave             mounts, what `open` noted ──> vault's admin socket: end-phase
 //! status, doctor    what there is, and what would keep the next boot from unlocking
 //! ```
 //!
@@ -22,8 +23,10 @@ mod enrol;
 mod failure;
 mod hardening;
 mod key_file;
+mod leave;
 mod luks2;
 mod open;
+mod opened;
 mod passphrase;
 mod slots;
 mod status;
@@ -67,6 +70,10 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Verb::Rotate(asked) => {
             hardening::close()?;
             slots::rotate(&config, asked)?
+        }
+        Verb::Leave { root } => {
+            leave::run(&config, root)?;
+            String::new()
         }
         Verb::Status { volume } => status::run(&config, volume)?,
         Verb::Doctor(asked) => {

@@ -7,7 +7,9 @@ use crate::failure::Failure;
 use crate::hardening;
 use crate::key_file::{self, KeyFileError};
 use crate::luks2::{Expected, Standing};
+use crate::opened::{self, Opened};
 use crate::passphrase::Passphrase;
+use nitride_kbs::disk::DiskExpectation;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::thread::sleep;
@@ -61,12 +63,24 @@ fn open(
             false => cryptsetup.open(&copy, &volume.name, &passphrase)?,
         };
         if opened {
+            if !dry_run {
+                note(&volume.name, copy.header().is());
+            }
             return Ok(());
         }
         tracing::warn!(passphrase = %name, "no slot has this passphrase");
         refused = None;
     }
     Err(refused.map_or(Failure::NoneUnlocks, Failure::KeyFile))
+}
+
+/// Leaves word of it for `leave`, which without it takes the volume for one that nothing protects.
+fn note(name: &str, volume: &DiskExpectation) {
+    let noted = Opened::now(Path::new("/sys"), name, volume)
+        .and_then(|opened| opened.note(Path::new(opened::FOLDER), name));
+    if let Err(error) = noted {
+        tracing::warn!(volume = name, error = %error, "what was opened could not be noted");
+    }
 }
 
 /// The copy of a header, once its device is there: at boot it may come later than we do.

@@ -81,7 +81,9 @@ mod tests {
             cryptsetup: PathBuf::from("/usr/sbin/cryptsetup"),
             key_files: PathBuf::from("/nonexistent"),
             vault: PathBuf::from("/nonexistent"),
+            admin: PathBuf::from("/nonexistent"),
             agent: PathBuf::from("/nonexistent"),
+            danger_any_root: false,
             volumes: vec![Volume {
                 name: "root".to_owned(),
                 device: device.to_owned(),

@@ -321,6 +321,14 @@ fn the_doctor_finds_what_is_missing_and_fails() -> Result<()> {
 }
 
 #[test]
+fn a_system_is_not_left_as_an_initrd_is() -> Result<()> {
+    let world = World::new()?;
+    let log = world.refused(&["leave", "--root", "/"])?;
+    assert!(log.contains("this is no initrd"), "{log}");
+    Ok(())
+}
+
+#[test]
 fn a_doctor_without_volumes_finds_nothing_good() -> Result<()> {
     if !is_root_or_says_so() {
         return Ok(());

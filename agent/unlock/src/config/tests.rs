@@ -22,6 +22,8 @@ fn the_least_reads_as_written_out() {
     let config = Config::parse(&least()).ok().unwrap();
     assert_eq!(config.cryptsetup, Path::new("/usr/sbin/cryptsetup"));
     assert_eq!(config.key_files, Path::new("/run/cryptsetup-keys.d"));
+    assert_eq!(config.admin, Path::new("/run/vhsm/admin.sock"));
+    assert!(!config.danger_any_root);
     let volume = config.volume("root").unwrap();
     assert_eq!(volume.device, Path::new("/dev/vda2"));
     assert_eq!(volume.passphrases, ["root"]);

@@ -1,0 +1,79 @@
+//! What protects a block device from whoever holds the disk.
+
+use crate::opened::{DeviceNumber, Opened};
+use nitride_client::Protection as Told;
+use std::fs::{read_dir, read_to_string};
+use std::path::Path;
+
+/// Devices that lie on top of each other.
+const MAX_DEPTH: usize = 8;
+/// Devices that one is made of.
+const MAX_SLAVES: usize = 64;
+/// How cryptsetup begins the name of every mapping of dm-verity, which it makes by a root hash: of
+/// the command line or of the initrd, both of which are measured.
+const VERITY: &str = "CRYPT-VERITY-";
+
+/// In the order of what they are worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Protection {
+    /// It is somebody else's: nothing of it was checked.
+    Foreign,
+    /// It is a volume that `open` opened, and the host can change what is read.
+    Opened,
+    /// Each sector is authentic under the volume's key.
+    Integrity,
+    /// Every block is what the root hash says.
+    Verity,
+}
+
+impl Protection {
+    /// As vhsmd is told.
+    pub(super) fn told(self) -> Told {
+        match self {
+            Self::Foreign | Self::Opened => Told::None,
+            Self::Integrity => Told::Integrity,
+            Self::Verity => Told::Verity,
+        }
+    }
+}
+
+/// What protects the weakest of the devices.
+pub(super) fn weakest(sys: &Path, devices: &[DeviceNumber], opened: &[Opened]) -> Protection {
+    let each = devices.iter().map(|device| of(sys, *device, opened, 0));
+    each.min().unwrap_or(Protection::Foreign)
+}
+
+/// A mapping protects by itself, or is worth what the weakest of its parts is.
+fn of(sys: &Path, device: DeviceNumber, opened: &[Opened], depth: usize) -> Protection {
+    let folder = sys.join(format!("dev/block/{device}"));
+    let uuid = read_to_string(folder.join("dm/uuid")).unwrap_or_default();
+    let uuid = uuid.trim_end();
+    if uuid.starts_with(VERITY) {
+        return Protection::Verity;
+    }
+    // The name of a mapping says nothing of its key: the host's own header makes one of that name.
+    // It is ours where `open` made it, by the header that it had checked.
+    let is_it = |one: &&Opened| one.device == device && one.uuid == uuid;
+    if let Some(ours) = opened.iter().find(is_it) {
+        return match ours.volume.integrity {
+            Some(_) => Protection::Integrity,
+            None => Protection::Opened,
+        };
+    }
+    let Ok(slaves) = read_dir(folder.join("slaves")) else {
+        return Protection::Foreign;
+    };
+    let slaves: Vec<_> = slaves.take(MAX_SLAVES + 1).collect();
+    if depth == MAX_DEPTH || slaves.len() > MAX_SLAVES {
+        return Protection::Foreign;
+    }
+    let of_slave = |slave: std::io::Result<std::fs::DirEntry>| {
+        let number = read_to_string(slave.ok()?.path().join("dev")).ok()?;
+        let device = number.trim_end().parse().ok()?;
+        Some(of(sys, device, opened, depth + 1))
+    };
+    let each = slaves
+        .into_iter()
+        .map(|slave| of_slave(slave).unwrap_or(Protection::Foreign));
+    each.min().unwrap_or(Protection::Foreign)
+}

@@ -1,0 +1,125 @@
+//! What `open` has opened, for `leave`: which mapping it made, by which header. It lies in memory
+//! (/run), where root alone writes, and the host does not.
+
+use nitride_kbs::disk::DiskExpectation;
+use nix::unistd::geteuid;
+use std::fmt;
+use std::fs::{DirBuilder, File, OpenOptions, read_dir, read_to_string};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::str::FromStr;
+
+/// Where it lies.
+pub(crate) const FOLDER: &str = "/run/nitride-unlock";
+/// Longest note in bytes: a device's number, a mapping's name and a volume's line.
+const MAX_LEN: u64 = 1024;
+/// Notes that are read.
+const MAX_NOTES: usize = 64;
+
+/// A device as the kernel numbers it: `major:minor`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DeviceNumber {
+    major: u32,
+    minor: u32,
+}
+
+impl FromStr for DeviceNumber {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (major, minor) = text.split_once(':').ok_or(())?;
+        let number = |text: &str| text.parse().map_err(|_| ());
+        Ok(Self {
+            major: number(major)?,
+            minor: number(minor)?,
+        })
+    }
+}
+
+impl fmt::Display for DeviceNumber {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.major, self.minor)
+    }
+}
+
+/// A mapping that was made by a checked header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Opened {
+    pub(crate) device: DeviceNumber,
+    /// The device mapper's name for it, which no two mappings have.
+    pub(crate) uuid: String,
+    /// What the header said.
+    pub(crate) volume: DiskExpectation,
+}
+
+impl Opened {
+    /// The mapping `name`, which has just been made by a header that says `volume`.
+    pub(crate) fn now(sys: &Path, name: &str, volume: &DiskExpectation) -> io::Result<Self> {
+        for entry in read_dir(sys.join("block"))? {
+            let folder = entry?.path();
+            let text = |file| read_to_string(folder.join(file));
+            // Most have no mapper.
+            if text("dm/name").unwrap_or_default().trim_end() != name {
+                continue;
+            }
+            let number = text("dev")?.trim_end().parse();
+            return Ok(Self {
+                device: number.map_err(|()| io::Error::from(ErrorKind::InvalidData))?,
+                uuid: text("dm/uuid")?.trim_end().to_owned(),
+                volume: volume.clone(),
+            });
+        }
+        Err(ErrorKind::NotFound.into())
+    }
+
+    /// Leaves it in `folder`, as the note of the volume `name`.
+    pub(crate) fn note(&self, folder: &Path, name: &str) -> io::Result<()> {
+        match DirBuilder::new().mode(0o700).create(folder) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(folder.join(name))?;
+        let Self {
+            device,
+            uuid,
+            volume,
+        } = self;
+        writeln!(file, "{device} {uuid} {volume}")
+    }
+
+    fn read(path: &Path) -> Option<Self> {
+        let file = File::open(path).ok()?;
+        let metadata = file.metadata().ok()?;
+        let is_ours = metadata.uid() == geteuid().as_raw() && metadata.mode() & 0o022 == 0;
+        if !is_ours || !metadata.is_file() {
+            return None;
+        }
+        let mut text = String::new();
+        file.take(MAX_LEN).read_to_string(&mut text).ok()?;
+        let mut words = text.strip_suffix('\n')?.split(' ');
+        let (device, uuid, volume) = (words.next()?, words.next()?, words.next()?);
+        let is_whole = words.next().is_none() && !uuid.is_empty();
+        is_whole.then_some(Self {
+            device: device.parse().ok()?,
+            uuid: uuid.to_owned(),
+            volume: volume.parse().ok()?,
+        })
+    }
+}
+
+/// All notes in `folder`. What cannot be read is not noted.
+pub(crate) fn all(folder: &Path) -> Vec<Opened> {
+    let Ok(notes) = read_dir(folder) else {
+        return Vec::new();
+    };
+    let notes = notes.flatten().take(MAX_NOTES);
+    notes
+        .filter_map(|note| Opened::read(&note.path()))
+        .collect()
+}
