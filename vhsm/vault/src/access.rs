@@ -11,6 +11,7 @@ use crate::permissions::{self, Authority, state_allows};
 use crate::policy::{ActivePolicy, GateRule, KeyRule, Source};
 use crate::refusal::Stop;
 use crate::{Draw, Now, Peer, Refusal, Session, Used, Vault};
+use nitride_kbs::disk::DiskExpectation;
 use nitride_protocol::{KeyName, Operation};
 use nitride_secmem::Record;
 use std::borrow::Cow;
@@ -42,15 +43,20 @@ pub(crate) struct KeylessGrant(());
 #[derive(Debug, Clone, Copy)]
 enum Recipient<'s> {
     Peer(&'s Peer),
-    Volume(&'s str),
+    /// A volume of this name, and what was said of the disk that it is on.
+    Volume(&'s str, Option<&'s DiskExpectation>),
+    /// A unit's credential, for which no peer asks over our protocol.
+    Unit(&'s str),
 }
 
 impl Recipient<'_> {
-    /// Who it is, for rates: a user in a unit, however many processes, or a volume.
+    /// Who it is, for rates: a user in a unit, however many processes, a volume, or a unit whose
+    /// credentials the service manager loads as root.
     fn spender(&self) -> (Option<u32>, Option<&str>) {
         match self {
             Self::Peer(peer) => (Some(peer.uid), peer.unit.as_deref()),
-            Self::Volume(volume) => (None, Some(volume)),
+            Self::Volume(volume, _) => (None, Some(volume)),
+            Self::Unit(unit) => (Some(0), Some(unit)),
         }
     }
 }
@@ -242,25 +248,48 @@ impl<'s> Grant<'s> {
     pub(crate) fn for_volume(
         policy: &'s ActivePolicy,
         vault: &Vault,
-        volume: &'s str,
+        (volume, disk): (&'s str, Option<&'s DiskExpectation>),
         noted: &'s Noted,
     ) -> Result<Option<Self>, Refusal> {
-        let Some(rule) = policy.key_of_volume(volume) else {
-            return Ok(None);
-        };
+        let rule = policy.key_of_volume(volume);
+        let to = Recipient::Volume(volume, disk);
+        rule.map(|rule| Self::unasked((policy, vault), rule, to, noted))
+            .transpose()
+    }
+
+    /// Decides the release of the key `name` as a credential of `unit`, likewise.
+    pub(crate) fn for_credential(
+        policy: &'s ActivePolicy,
+        vault: &Vault,
+        (name, unit): (&str, &'s str),
+        noted: &'s Noted,
+    ) -> Result<Option<Self>, Refusal> {
+        let rule = policy.key_rule(name);
+        let to = Recipient::Unit(unit);
+        rule.map(|rule| Self::unasked((policy, vault), rule, to, noted))
+            .transpose()
+    }
+
+    /// A release that nobody asks for over our protocol.
+    fn unasked(
+        (policy, vault): (&'s ActivePolicy, &Vault),
+        rule: &'s Arc<KeyRule>,
+        recipient: Recipient<'s>,
+        noted: &'s Noted,
+    ) -> Result<Self, Refusal> {
         let gate = rule.gate.as_deref().and_then(|gate| policy.gate_rule(gate));
-        Ok(Some(Self {
+        Ok(Self {
             operation: Operation::Release,
             part: Part::Does,
             name: rule.name.as_name(),
-            recipient: Recipient::Volume(volume),
+            recipient,
             policy,
             rule: Some(rule),
             gate: gate.map(|gate| &**gate),
             key: vault.keys.find(rule.name.as_str())?.map(Cow::Owned),
             used: None,
             noted,
-        }))
+        })
     }
 
     /// The key's own policy, where one is stated.

@@ -55,6 +55,14 @@ pub enum Refusal {
     /// `release-to` does not name the peer.
     #[error("release-to does not name the peer")]
     NotReleasedToPeer,
+    /// The key is for certain disks, and whoever asks for the volume says of none that it is on.
+    #[error(
+        "the key is for certain disks, and nothing was said of the volume's: nitride-unlock does"
+    )]
+    DiskNotStated,
+    /// The key is for other disks.
+    #[error("the key is for certain disks, and the volume's is none of them")]
+    OtherDisk,
     /// No such key, and nothing says where it would come from.
     #[error("no key has this name")]
     KeyNotFound,
@@ -229,7 +237,9 @@ impl Refusal {
             | Self::CountedKey
             | Self::WrappingKeyNotOurs
             | Self::SecretNotOurs
-            | Self::NotReleasedToPeer => Status::Denied,
+            | Self::NotReleasedToPeer
+            | Self::DiskNotStated
+            | Self::OtherDisk => Status::Denied,
             Self::KeyNotFound => Status::KeyNotFound,
             Self::KeyExists => Status::KeyExists,
             Self::VersionNotFound => Status::VersionNotFound,

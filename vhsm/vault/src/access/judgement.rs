@@ -6,6 +6,7 @@ use crate::permissions::{state_allows, type_allows};
 use crate::policy::{KeyRule, ReleaseTo, Source};
 use crate::refusal::Stop;
 use crate::{Now, Refusal, Vault, Want};
+use nitride_kbs::disk::DiskExpectation;
 use nitride_protocol::{Operation, Origin};
 use std::sync::Arc;
 
@@ -106,6 +107,9 @@ impl Grant<'_> {
                 if let Some(release_to) = &layer.release_to {
                     self.is_named_by(release_to)?;
                 }
+                if let Some(disks) = &layer.disks {
+                    self.is_on_one_of(disks)?;
+                }
             }
         }
         for layer in body.layers(version) {
@@ -191,9 +195,21 @@ impl Grant<'_> {
     pub(super) fn is_named_by(&self, release_to: &[ReleaseTo]) -> Result<(), Refusal> {
         let named = release_to.iter().any(|to| match self.recipient {
             Recipient::Peer(peer) => to.is_peer(peer),
-            Recipient::Volume(volume) => to.is_volume(volume),
+            Recipient::Volume(volume, _) => to.is_volume(volume),
+            Recipient::Unit(unit) => to.is_unit(unit),
         });
         named.then_some(()).ok_or(Refusal::NotReleasedToPeer)
+    }
+
+    /// Whether the volume is on one of the disks that it may be on; whoever asks for another reason
+    /// has none.
+    fn is_on_one_of(&self, disks: &[DiskExpectation]) -> Result<(), Refusal> {
+        match self.recipient {
+            Recipient::Peer(_) | Recipient::Unit(_) => Ok(()),
+            Recipient::Volume(_, None) => Err(Refusal::DiskNotStated),
+            Recipient::Volume(_, Some(disk)) if disks.contains(disk) => Ok(()),
+            Recipient::Volume(_, Some(_)) => Err(Refusal::OtherDisk),
+        }
     }
 
     pub(super) fn want_key(&self) -> Want {

@@ -5,6 +5,7 @@ use crate::access::Wanted;
 use crate::permissions::uses_of;
 use crate::policy::{ActivePolicy, KeyRule, ReleaseTo, Source};
 use crate::{Draw, Now, Refusal};
+use nitride_kbs::disk::DiskExpectation;
 use nitride_protocol::limits::MAX_VERSIONS_LEN;
 use nitride_protocol::{KeyNameBuf, KeyState, OperationSet, Origin};
 use nitride_secmem::SecretBuf;
@@ -24,6 +25,8 @@ pub(crate) struct Delivered<'a> {
     pub(crate) wrappable_by: Vec<KeyNameBuf>,
     /// Empty: to nobody.
     pub(crate) release_to: Vec<ReleaseTo>,
+    /// `None`: a volume's disk may be any; empty: none.
+    pub(crate) disks: Option<Vec<DiskExpectation>>,
     pub(crate) lease_secs: Option<u64>,
     /// Wall clock in seconds.
     pub(crate) not_after_secs: Option<u64>,
@@ -146,6 +149,7 @@ impl Delivered<'_> {
         let uses = uses_of(self.rule.key_type);
         OwnPolicy {
             release_to: Some(self.release_to.clone()),
+            disks: self.disks.clone(),
             lease_secs: self.lease_secs,
             not_after: self.not_after_secs,
             wrappable_by: Some(self.wrappable_by.clone()),

@@ -1,6 +1,7 @@
 use crate::Refusal;
 use crate::permissions::uses_of;
 use crate::policy::{ActivePolicy, KeyRule, Rate, ReleaseTo, Source, Unsigned};
+use nitride_kbs::disk::DiskExpectation;
 use nitride_protocol::{KeyNameBuf, KeyType, Operation, OperationSet};
 
 /// What travels with a key or with one version of it: from its request, its envelope, its parent
@@ -14,6 +15,8 @@ pub(crate) struct OwnPolicy {
     pub(crate) operations: OperationSet,
     /// `None`: nothing travels with the key, and its rule alone names recipients.
     pub(crate) release_to: Option<Vec<ReleaseTo>>,
+    /// The volumes that it is for, where it is released to one; `None`: whatever the disk has.
+    pub(crate) disks: Option<Vec<DiskExpectation>>,
     pub(crate) lease_secs: Option<u64>,
     /// Wall clock in seconds.
     pub(crate) not_before: Option<u64>,
@@ -57,6 +60,7 @@ impl OwnPolicy {
         Self {
             operations,
             release_to: None,
+            disks: None,
             lease_secs: None,
             not_before: None,
             not_after: None,
@@ -73,6 +77,7 @@ impl OwnPolicy {
         Self {
             operations: rule.operations.with_implied(),
             release_to: Some(rule.release_to.clone()),
+            disks: None,
             lease_secs: rule.lease_secs,
             not_before: rule.not_before,
             not_after: rule.not_after,
@@ -93,6 +98,7 @@ impl OwnPolicy {
         Self {
             operations: self.operations.intersection(other.operations),
             release_to: in_both(self.release_to.as_deref(), other.release_to.as_deref()),
+            disks: in_both(self.disks.as_deref(), other.disks.as_deref()),
             lease_secs: least(self.lease_secs, other.lease_secs),
             not_before: self.not_before.max(other.not_before),
             not_after: least(self.not_after, other.not_after),
@@ -109,6 +115,7 @@ impl OwnPolicy {
         let both = self.narrowed_by(other);
         let same_lists = |one: &Self, two: &Self| {
             is_subset(one.release_to.as_deref(), two.release_to.as_deref())
+                && is_subset(one.disks.as_deref(), two.disks.as_deref())
                 && is_subset(one.wrappable_by.as_deref(), two.wrappable_by.as_deref())
         };
         // Lists may come in another order; everything else has to be what `other` says already.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::keys::record::tests::policies;
+use crate::keys::record::tests::{disk, policies};
 use proptest::prelude::*;
 
 fn sealing() -> OwnPolicy {
@@ -36,10 +36,12 @@ proptest! {
 
 #[test]
 fn each_field_that_is_wider_is_found() {
-    let wider: [fn(&mut OwnPolicy); 10] = [
+    let wider: [fn(&mut OwnPolicy); 12] = [
         |policy| policy.operations = OperationSet::ALL,
         |policy| policy.release_to = Some(vec![ReleaseTo::Uid(1), ReleaseTo::Uid(2)]),
         |policy| policy.release_to = None,
+        |policy| policy.disks = None,
+        |policy| policy.disks = Some(vec![disk("first"), disk("other")]),
         |policy| policy.lease_secs = Some(61),
         |policy| policy.not_before = None,
         |policy| policy.not_after = Some(201),
@@ -55,6 +57,7 @@ fn each_field_that_is_wider_is_found() {
     ];
     let said = OwnPolicy {
         release_to: Some(vec![ReleaseTo::Uid(1)]),
+        disks: Some(vec![disk("first")]),
         lease_secs: Some(60),
         not_before: Some(100),
         not_after: Some(200),

@@ -7,7 +7,7 @@ use thiserror::Error;
 /// `volume:NAME`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ReleaseTo {
-    /// A peer in this system unit, by `release`.
+    /// A peer in this system unit, by `release`, and the unit's credential.
     Unit(String),
     /// A peer of this user, by `release`.
     Uid(u32),
@@ -28,6 +28,11 @@ impl ReleaseTo {
             Self::Uid(uid) => *uid == peer.uid,
             Self::Volume(_) => false,
         }
+    }
+
+    /// Whether it names the system unit `unit`.
+    pub fn is_unit(&self, unit: &str) -> bool {
+        matches!(self, Self::Unit(named) if named == unit)
     }
 
     /// Whether it names `volume`.

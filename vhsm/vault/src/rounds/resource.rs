@@ -3,6 +3,7 @@
 use crate::keys::{CommitRefused, Delivered, Owner, Voucher};
 use crate::policy::{ActivePolicy, KeyRule, ReleaseTo, Signer, Source, Unsigned};
 use crate::{Now, Refusal};
+use nitride_kbs::disk::DiskExpectation;
 use nitride_kbs::envelope::{EnvelopeError, EnvelopeFields, UnverifiedEnvelope};
 use nitride_kbs::jwe::{self, Jwe, JweError};
 use nitride_kbs::resource::ResourcePath;
@@ -52,9 +53,6 @@ pub enum ResourceFault {
     /// The envelope ended already, by the wall clock.
     #[error("the envelope's key has ended")]
     Ended,
-    /// The envelope is for certain disks, and nothing here compares a volume with them yet.
-    #[error("the envelope releases to a volume on certain disks, which cannot be compared")]
-    DisksNotCompared,
     /// An older version than one that this vault has held: a replay.
     #[error("the envelope's version is older than version {held}, which was held")]
     OlderVersion {
@@ -198,10 +196,6 @@ fn judge_envelope<'p>(
     if fields.policy.not_after_secs.is_some_and(ended) {
         return Err(ResourceFault::Ended);
     }
-    let to_volume = |text: &&str| matches!(text.parse(), Ok(ReleaseTo::Volume(_)));
-    if fields.policy.disk.is_some() && fields.policy.release_to.iter().any(to_volume) {
-        return Err(ResourceFault::DisksNotCompared);
-    }
     let owner = Owner {
         point: signer.point,
         tenant: fields.tenant.map(str::to_owned),
@@ -222,8 +216,8 @@ fn pinned_signer<'s>(
         .ok_or(ResourceFault::UnknownSigner)
 }
 
-/// What travels with the key. An operation, a recipient or a wrapping key that this vault does not know is left
-/// out, which narrows. The rule is not mixed in here: it is asked at each use, and may change.
+/// What travels with the key. An operation, a recipient, a disk or a wrapping key that this vault
+/// does not know is left out, which narrows. The rule is not mixed in here: it is asked at each use, and may change.
 fn signed<'p>(
     policy: &'p ActivePolicy,
     rule: &'p KeyRule,
@@ -235,6 +229,8 @@ fn signed<'p>(
     let known = |name: &&str| name.parse::<Operation>().ok();
     let wrapping = |text: &&str| text.parse::<KeyNameBuf>().ok();
     let recipient = |text: &&str| text.parse::<ReleaseTo>().ok();
+    let disk = |text: &&str| text.parse::<DiskExpectation>().ok();
+    let disks = terms.disk.as_ref();
     Delivered {
         policy,
         rule,
@@ -243,6 +239,7 @@ fn signed<'p>(
         operations: terms.operations.iter().filter_map(known).collect(),
         wrappable_by: terms.wrappable_by.iter().filter_map(wrapping).collect(),
         release_to: terms.release_to.iter().filter_map(recipient).collect(),
+        disks: disks.map(|disks| disks.iter().filter_map(disk).collect()),
         lease_secs: terms.lease_secs,
         not_after_secs: terms.not_after_secs,
         origin_uri: path.to_uri(),
@@ -268,6 +265,7 @@ fn plain<'p>(
         operations: rule.operations,
         wrappable_by: rule.wrappable_by.clone(),
         release_to: rule.release_to.clone(),
+        disks: None,
         lease_secs: rule.lease_secs,
         not_after_secs: rule.not_after,
         origin_uri: path.to_uri(),

@@ -6,6 +6,7 @@ pub(crate) mod calls;
 mod children;
 mod concurrency;
 mod data;
+mod disks;
 mod explain;
 mod full_arena;
 mod generate;

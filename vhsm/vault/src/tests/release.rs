@@ -156,7 +156,10 @@ fn a_volume_gets_its_secret_and_no_peer_does() {
     let keys = vec![secret_for("s", kbs("r/t/s"), to_volume())];
     let mut world = World::new(policy(everything(), keys));
     world.deliver("s", b"passphrase");
-    let released = world.vault.release_to_volume("root", world.now).unwrap();
+    let released = world
+        .vault
+        .release_to_volume("root", None, world.now)
+        .unwrap();
     assert_eq!(released.secret.expose(), b"passphrase");
     assert_eq!(released.version, 1);
     let mut app = world.application(1);
@@ -168,7 +171,7 @@ fn a_volume_that_no_key_names_gets_nothing() {
     let keys = vec![secret_for("s", kbs("r/t/s"), ReleaseTo::Uid(0))];
     let mut world = World::new(policy(everything(), keys));
     world.deliver("s", b"passphrase");
-    let refused = world.vault.release_to_volume("root", world.now);
+    let refused = world.vault.release_to_volume("root", None, world.now);
     assert_eq!(refused.unwrap_err(), VolumeRefusal::Denied);
 }
 
@@ -181,7 +184,7 @@ fn a_volume_that_the_envelope_does_not_name_gets_nothing() {
             envelope.release_to = vec![ReleaseTo::Volume("data".into()), ReleaseTo::Uid(0)];
         })
         .unwrap();
-    let refused = world.vault.release_to_volume("root", world.now);
+    let refused = world.vault.release_to_volume("root", None, world.now);
     let named = VolumeRefusal::Refused(Refusal::NotReleasedToPeer);
     assert_eq!(refused.unwrap_err(), named);
 }
@@ -192,7 +195,7 @@ fn a_volume_waits_for_its_key_and_its_gate() {
     stated.gate = Some("vm".into());
     stated.lease_secs = Some(60);
     let mut world = World::new(policy(everything(), vec![stated]));
-    let ask = |world: &World| world.vault.release_to_volume("root", world.now);
+    let ask = |world: &World| world.vault.release_to_volume("root", None, world.now);
     let gate = VolumeRefusal::Want(Want::Gate { name: "vm".into() });
     assert_eq!(ask(&world).unwrap_err(), gate);
     world.approve("vm", 0);
@@ -212,7 +215,43 @@ fn a_volume_waits_for_its_key_and_its_gate() {
 fn a_volumes_key_is_not_made_up() {
     let keys = vec![secret_for("s", Source::Generate, to_volume())];
     let world = World::new(policy(everything(), keys));
-    let refused = world.vault.release_to_volume("root", world.now);
+    let refused = world.vault.release_to_volume("root", None, world.now);
     let missing = VolumeRefusal::Refused(Refusal::KeyNotFound);
     assert_eq!(refused.unwrap_err(), missing);
+}
+
+#[test]
+fn a_units_credential_takes_the_key_rule_and_the_envelope_and_no_rule() {
+    let keys = vec![secret_for("s", kbs("r/t/s"), to_unit())];
+    let mut world = World::new(policy(vec![], keys));
+    let ask = |world: &World, key, unit| world.vault.release_to_unit(name(key), unit, world.now);
+    let wanted = VolumeRefusal::Want(Want::Key {
+        name: "s".parse().unwrap(),
+    });
+    assert_eq!(ask(&world, "s", "unit-1.service").unwrap_err(), wanted);
+    let unnamed = || VolumeRefusal::Refused(Refusal::NotReleasedToPeer);
+    // Refused before anything is fetched.
+    assert_eq!(ask(&world, "s", "unit-2.service").unwrap_err(), unnamed());
+    world.deliver("s", b"api key");
+    let released = ask(&world, "s", "unit-1.service").unwrap();
+    assert_eq!(released.secret.expose(), b"api key");
+    assert_eq!(ask(&world, "s", "unit-2.service").unwrap_err(), unnamed());
+    let unruled = ask(&world, "other", "unit-1.service").unwrap_err();
+    assert_eq!(unruled, VolumeRefusal::Denied);
+}
+
+#[test]
+fn a_credential_that_the_envelope_gives_to_another_unit_stays() {
+    let keys = vec![secret_for("s", kbs("r/t/s"), to_unit())];
+    let mut world = World::new(policy(vec![], keys));
+    world
+        .deliver_with("s", b"api key", |envelope| {
+            envelope.release_to = vec![ReleaseTo::Unit("unit-2.service".into()), ReleaseTo::Uid(0)];
+        })
+        .unwrap();
+    let refused = world
+        .vault
+        .release_to_unit(name("s"), "unit-1.service", world.now);
+    let unnamed = VolumeRefusal::Refused(Refusal::NotReleasedToPeer);
+    assert_eq!(refused.unwrap_err(), unnamed);
 }

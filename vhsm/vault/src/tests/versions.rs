@@ -95,7 +95,7 @@ fn an_older_version_does_not_go_to_whom_a_newer_envelope_names() {
     // Nor did the newer one's owner mean to leave it to whom the older one named.
     assert_eq!(world.ask(&mut one, &release(Some(1))), Err(DENIED));
     assert_eq!(world.ask(&mut one, &release(None)), Err(DENIED));
-    let volume = world.vault.release_to_volume("root", world.now);
+    let volume = world.vault.release_to_volume("root", None, world.now);
     let unnamed = VolumeRefusal::Refused(Refusal::NotReleasedToPeer);
     assert_eq!(volume.unwrap_err(), unnamed);
 }

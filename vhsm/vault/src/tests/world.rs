@@ -169,6 +169,7 @@ impl World {
             operations: rule.operations,
             wrappable_by: rule.wrappable_by.clone(),
             release_to: rule.release_to.clone(),
+            disks: None,
             lease_secs: None,
             not_after_secs: None,
             origin_uri: path.to_uri(),

@@ -6,7 +6,7 @@
 //! version  [1 / 2, own-policy / null, voucher]       2: it came out of a sealed file
 //! policy   [[* operation], [* release-to] / null, lease / null, not-before / null,
 //!           not-after / null, max-uses / null, [uses, per-secs] / null, [* gate],
-//!           [* key] / null, min-version / null]
+//!           [* key] / null, min-version / null, ? [* disk]]      the last where it is stated
 //! voucher  null / service / [point, tenant / null]
 //! ```
 //!
@@ -16,6 +16,7 @@ use super::Family;
 use crate::keys::key::Former;
 use crate::keys::terms::{OwnPolicy, Owner, Voucher};
 use crate::policy::{Rate, ReleaseTo};
+use nitride_kbs::disk::DiskExpectation;
 use nitride_protocol::limits::{MAX_NAME_LEN, MAX_PATH_LEN, MAX_VERSIONS_LEN};
 use nitride_protocol::{
     DecodeError, EncodeError, KeyNameBuf, KeyState, KeyType, Operation, OperationSet, Origin,
@@ -197,7 +198,9 @@ fn encoded(
 }
 
 pub(crate) fn write_policy(writer: &mut Writer<'_>, policy: &OwnPolicy) -> Result<(), EncodeError> {
-    writer.array(10)?;
+    // Without disks it is what a vault writes that knows nothing of them; with them, such a one
+    // does not take it.
+    writer.array(if policy.disks.is_some() { 11 } else { 10 })?;
     let operations: Vec<_> = policy.operations.iter().collect();
     write_list(writer, &operations, |writer, operation| {
         writer.u64(operation.to_wire().into())
@@ -218,12 +221,21 @@ pub(crate) fn write_policy(writer: &mut Writer<'_>, policy: &OwnPolicy) -> Resul
     writer.optional(policy.wrappable_by.as_deref(), |writer, keys| {
         write_list(writer, keys, |writer, key| writer.text(key.as_str()))
     })?;
-    writer.optional(policy.min_version.map(u64::from), Writer::u64)
+    writer.optional(policy.min_version.map(u64::from), Writer::u64)?;
+    match &policy.disks {
+        Some(disks) => write_list(writer, disks, |writer, disk| writer.text(&disk.to_string())),
+        None => Ok(()),
+    }
 }
 
 pub(crate) fn read_policy(reader: &mut Reader<'_>) -> Result<OwnPolicy, DecodeError> {
-    reader.array_of(10)?;
-    Ok(OwnPolicy {
+    let at = reader.position();
+    let has_disks = match reader.array()? {
+        10 => false,
+        11 => true,
+        _ => return Err(bad(at, "policy")),
+    };
+    let mut policy = OwnPolicy {
         operations: read_operations(reader)?,
         release_to: reader
             .optional(|reader| read_list(reader, MAX_LIST_LEN, "release-to", read_release_to))?,
@@ -238,7 +250,12 @@ pub(crate) fn read_policy(reader: &mut Reader<'_>) -> Result<OwnPolicy, DecodeEr
         wrappable_by: reader
             .optional(|reader| read_list(reader, MAX_LIST_LEN, "wrappable-by", key_name))?,
         min_version: reader.optional(|reader| reader.u32("min-version"))?,
-    })
+        disks: None,
+    };
+    if has_disks {
+        policy.disks = Some(read_list(reader, MAX_LIST_LEN, "disks", read_disk)?);
+    }
+    Ok(policy)
 }
 
 /// By number, ascending, so that a set has one spelling.
@@ -262,6 +279,12 @@ fn read_release_to(reader: &mut Reader<'_>) -> Result<ReleaseTo, DecodeError> {
     let at = reader.position();
     let parsed = reader.text()?.parse();
     parsed.map_err(|_| bad(at, "release-to"))
+}
+
+fn read_disk(reader: &mut Reader<'_>) -> Result<DiskExpectation, DecodeError> {
+    let at = reader.position();
+    let parsed = reader.text()?.parse();
+    parsed.map_err(|_| bad(at, "disk"))
 }
 
 fn read_rate(reader: &mut Reader<'_>) -> Result<Rate, DecodeError> {

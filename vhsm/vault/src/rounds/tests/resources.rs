@@ -242,28 +242,32 @@ fn the_envelopes_policy_travels_with_the_key_and_unknown_words_narrow() {
 }
 
 #[test]
-fn a_secret_for_certain_disks_goes_to_no_volume_that_nobody_compared_with_them() {
-    let world = World::new();
-    let for_disks = |release_to| {
+fn the_disks_that_an_envelope_names_travel_with_the_key() {
+    const DISK: &str = "luks2:7dfa3aba-96d9-4de6-90e8-45d3d2d0d897:aes-xts-plain64:512:16777216:\
+        dynamic:4096:none:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
+    for (named, expected) in [
+        (None, None),
+        (Some(vec![DISK]), Some(vec![DISK.parse().unwrap()])),
+        // What is no disk, such as a UUID alone, leaves none.
+        (
+            Some(vec!["7dfa3aba-96d9-4de6-90e8-45d3d2d0d897"]),
+            Some(vec![]),
+        ),
+    ] {
+        let world = World::new();
+        let round = world.challenged(&key(SECRET));
         let mut fields = EnvelopeFields {
             key_type: "secret",
             ..fields(SECRET_PATH, b"hunter2")
         };
-        fields.policy.release_to = release_to;
-        fields.policy.disk = Some(vec!["8f3f3b0e-6d0f-4f9c-8a57-6a3c0d1f1a55"]);
-        signed(&fields)
-    };
-    let round = world.challenged(&key(SECRET));
-    let envelope = for_disks(vec!["uid:1000", "volume:root"]);
-    assert!(matches!(
-        world.deliver(&round, SECRET_PATH, &envelope),
-        Err(RoundError::Resource(ResourceFault::DisksNotCompared))
-    ));
-    world.finish(&round.order.round);
-    world.vault.agent_connected();
-    let round = world.challenged(&key(SECRET));
-    let envelope = for_disks(vec!["uid:1000"]);
-    world.deliver(&round, SECRET_PATH, &envelope).unwrap();
+        fields.policy.disk = named;
+        world
+            .deliver(&round, SECRET_PATH, &signed(&fields))
+            .unwrap();
+        let held = world.vault.keys.find(SECRET).unwrap().unwrap();
+        let own = held.read().unwrap().versions[0].own.clone().unwrap();
+        assert_eq!(own.disks, expected);
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::{Family, KEY, VERSION};
 use crate::keys::key::Former;
 use crate::keys::{Keys, OwnPolicy, Owner, Voucher};
 use crate::policy::{Rate, ReleaseTo};
+use nitride_kbs::disk::DiskExpectation;
 use nitride_protocol::{KeyNameBuf, KeyState, KeyType, Operation, OperationSet, Origin};
 use proptest::prelude::*;
 use std::ops::Bound;
@@ -79,6 +80,22 @@ fn recipients() -> impl Strategy<Value = Vec<ReleaseTo>> {
     proptest::collection::vec(one, 0..4)
 }
 
+/// A volume, known by a text.
+pub(in crate::keys) fn disk(name: &str) -> DiskExpectation {
+    let mut digest = [0; 32];
+    digest[..name.len()].copy_from_slice(name.as_bytes());
+    DiskExpectation {
+        uuid: "7dfa3aba-96d9-4de6-90e8-45d3d2d0d897".to_owned(),
+        cipher: "aes-xts-plain64".to_owned(),
+        key_bits: 512,
+        offset: 16_777_216,
+        len: None,
+        sector_len: 4096,
+        integrity: None,
+        digest,
+    }
+}
+
 pub(in crate::keys) fn policies() -> impl Strategy<Value = OwnPolicy> {
     let rate = (any::<u32>(), 1..u32::MAX).prop_map(|(uses, per_secs)| Rate { uses, per_secs });
     (
@@ -89,9 +106,10 @@ pub(in crate::keys) fn policies() -> impl Strategy<Value = OwnPolicy> {
         proptest::collection::vec("[a-z]{1,9}", 0..3),
         proptest::option::of(names()),
         any::<Option<u32>>(),
+        proptest::option::of(proptest::collection::vec("[a-z]{1,3}", 0..3)),
     )
         .prop_map(
-            |(operations, release_to, numbers, rate, gates, keys, min_version)| {
+            |(operations, release_to, numbers, rate, gates, keys, min_version, disks)| {
                 let [lease_secs, not_before, not_after, max_uses] = numbers;
                 OwnPolicy {
                     operations,
@@ -104,6 +122,7 @@ pub(in crate::keys) fn policies() -> impl Strategy<Value = OwnPolicy> {
                     gates,
                     wrappable_by: keys,
                     min_version,
+                    disks: disks.map(|disks| disks.iter().map(|name| disk(name)).collect()),
                 }
             },
         )
