@@ -19,3 +19,12 @@ pub mod published;
 pub mod snp;
 pub mod tdx;
 pub mod tpm;
+
+/// What a vector's test says of one for which other checks failed than its own; `tests/vectors/mutants`
+/// reads it, line by line.
+#[must_use]
+pub fn unexpected(vector: &str, check: &str, failed: &[impl AsRef<str>]) -> Option<String> {
+    let failed: Vec<&str> = failed.iter().map(AsRef::as_ref).collect();
+    let found = failed.join(", ");
+    (failed != [check]).then(|| format!("{vector}: {check} was to fail, and [{found}] did"))
+}

@@ -2,6 +2,8 @@
 //! platform (FMSPC).
 
 use dcap_qvl::{QeIdentity, QuoteCollateralV3, TcbInfo};
+use nitride_verify::Budget;
+use nitride_verify::x509::{Crl, CrlFault};
 use thiserror::Error;
 
 /// A bundle is about 20 KiB; revocation lists grow.
@@ -22,6 +24,9 @@ pub struct PlatformCollateral {
     pub(crate) signed: QuoteCollateralV3,
     pub(crate) tcb_info: TcbInfo,
     pub(crate) qe_identity: QeIdentity,
+    /// The lists of `signed`, read once: a service judges a thousand quotes by them.
+    pub(crate) root_crl: Result<Crl, CrlFault>,
+    pub(crate) pck_crl: Result<Crl, CrlFault>,
     fmspc: [u8; 6],
 }
 
@@ -214,7 +219,11 @@ impl PlatformCollateral {
             Ok(bytes) if bytes.len() == 6 => {}
             _ => return Err(CollateralFault::Fmspc),
         }
+        // The operator's own files, as every part here: their reading is no quote's to pay for.
+        let list = |der| Crl::parse(der, &mut Budget::for_one_round());
         Ok(Self {
+            root_crl: list(&signed.root_ca_crl),
+            pck_crl: list(&signed.pck_crl),
             signed,
             tcb_info,
             qe_identity,

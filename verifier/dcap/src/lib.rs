@@ -29,4 +29,5 @@ mod levels;
 mod signed;
 
 pub use collateral::{CollateralFault, IntelCollateral, PcsAnswers, PlatformCollateral};
+pub use judge::SIGNATURES_OF_THE_LIBRARY;
 pub use signed::Distrust;
