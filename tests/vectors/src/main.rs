@@ -64,19 +64,22 @@ fn main() -> Result<()> {
 fn write_snp(folder: &Path, check: &str, vector: &snp::Vector) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
     let certificates = &vector.allegation.certificates;
+    let crls = &vector.collateral.crls;
     let judgement = format!(
         "fails = \"{check}\"\ntime = {}\nreport-data = \"{}\"\ncrl-obtained-at = {}\n",
         vector.now_secs,
         base16ct::lower::encode_string(vector.expected.report_data.as_bytes()),
-        vector.collateral.obtained_at_secs,
+        crls.first().map_or(0, |crl| crl.obtained_at_secs),
     );
+    let crl = |place: usize| crls.get(place).map(|crl| crl.der.as_slice());
     for (file, bytes) in [
         ("report.bin", Some(vector.allegation.report.as_slice())),
         ("vcek.der", certificates.vcek.as_deref()),
         ("vlek.der", certificates.vlek.as_deref()),
         ("ark.der", Some(vector.collateral.ark.as_slice())),
         ("ask.der", vector.collateral.ask.as_deref()),
-        ("crl.der", vector.collateral.crl.as_deref()),
+        ("crl.der", crl(0)),
+        ("further-crl.der", crl(1)),
         ("policy.toml", Some(vector.policy.as_bytes())),
         ("vector.toml", Some(judgement.as_bytes())),
     ] {

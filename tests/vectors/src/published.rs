@@ -14,18 +14,15 @@ pub fn write_amd(vector: &snp::Vector, folder: &Path) -> io::Result<()> {
     let folder = folder.join("amd").join(product);
     fs::create_dir_all(&folder)?;
     fs::write(folder.join("ark.der"), &published.ark)?;
-    for (name, der) in [
-        ("ask.der", &published.ask),
-        ("asvk.der", &published.asvk),
-        ("list.crl", &published.crl),
-    ] {
+    for (name, der) in [("ask.der", &published.ask), ("asvk.der", &published.asvk)] {
         if let Some(der) = der {
             fs::write(folder.join(name), der)?;
         }
     }
-    if published.crl.is_some() {
-        let obtained = format!("{}\n", published.obtained_at_secs);
-        fs::write(folder.join("list.crl.obtained"), obtained)?;
+    for (name, crl) in ["list.crl", "further.crl"].into_iter().zip(&published.crls) {
+        fs::write(folder.join(name), &crl.der)?;
+        let obtained = format!("{}\n", crl.obtained_at_secs);
+        fs::write(folder.join(format!("{name}.obtained")), obtained)?;
     }
     Ok(())
 }

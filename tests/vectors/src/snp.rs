@@ -13,7 +13,7 @@ pub use report::ReportDraft;
 
 use nitride_verify::evidence::{Certificates, InitDataDigest, SnpProduct};
 use nitride_verify::{
-    Allegation, AmdCollateral, AttestationPolicy, Budget, Collateral, Expected, Refused,
+    Allegation, AmdCollateral, AmdCrl, AttestationPolicy, Budget, Collateral, Expected, Refused,
     SnpAllegation, Veks, Verdict, judge_allegation,
 };
 
@@ -129,8 +129,14 @@ impl Draft {
                 ask: Some(signed.intermediate.clone()),
                 asvk: Some(signed.intermediate),
                 veks: Veks::default(),
-                crl: signed.crl,
-                obtained_at_secs: self.chain.crl_obtained_at_secs,
+                crls: signed
+                    .crls
+                    .into_iter()
+                    .map(|der| AmdCrl {
+                        der,
+                        obtained_at_secs: self.chain.crl_obtained_at_secs,
+                    })
+                    .collect(),
             },
             policy: policy.to_toml(),
             expected: self.expected.clone(),
@@ -169,5 +175,5 @@ pub(crate) struct SignedChain {
     pub(crate) root: Vec<u8>,
     pub(crate) intermediate: Vec<u8>,
     pub(crate) certificates: Certificates,
-    pub(crate) crl: Option<Vec<u8>>,
+    pub(crate) crls: Vec<Vec<u8>>,
 }

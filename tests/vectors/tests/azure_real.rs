@@ -98,8 +98,7 @@ fn judged(
         ask: Some(ca[0].clone()),
         asvk: None,
         veks: Veks::default(),
-        crl: None,
-        obtained_at_secs: now_secs,
+        crls: Vec::new(),
     };
     judge(
         &UnverifiedEvidence {

@@ -61,8 +61,7 @@ fn collateral(folder: &std::path::Path) -> Vec<AmdCollateral> {
                 ask: Some(vcek[0].clone()),
                 asvk: Some(vlek[0].clone()),
                 veks: Veks::default(),
-                crl: None,
-                obtained_at_secs: NOW_SECS,
+                crls: Vec::new(),
             }
         })
         .collect()

@@ -350,7 +350,7 @@ fn a_policy_says_what_it_cannot_do_without() {
     };
     assert_eq!(missing(std::slice::from_ref(&vector.collateral)), None);
     let mut without = vector.collateral.clone();
-    without.crl = None;
+    without.crls.clear();
     for published in [&[without][..], &[]] {
         let told = missing(published).expect("the list is missing").to_string();
         assert!(told.contains("revocation list for Milan"), "{told}");

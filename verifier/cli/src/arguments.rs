@@ -73,7 +73,7 @@ pub(crate) struct FetchArguments {
     /// A product of AMD's: its certificates and its revocation list
     #[arg(long = "amd", value_name = "milan|genoa|turin", value_parser = product)]
     pub(crate) products: Vec<SnpProduct>,
-    /// The intermediate of clouds' keys (ASVK) as well
+    /// The intermediate of clouds' keys (ASVK) and its revocation list as well
     #[arg(long)]
     pub(crate) vlek: bool,
     /// A SEV-SNP report: what its product needs, and the key of its chip at its TCB

@@ -18,7 +18,7 @@ use crate::shelf::amd::{Gathered, product_of};
 use crate::write;
 use base64ct::{Base64, Encoding};
 use nitride_dcap::{IntelCollateral, PlatformCollateral};
-use nitride_verify::AmdCollateral;
+use nitride_verify::{AmdCollateral, AmdCrl};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -41,6 +41,9 @@ struct AmdForm {
     product: String,
     certificates: Vec<String>,
     crl: Option<CrlForm>,
+    /// That for VLEKs, where it is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    further_crl: Option<CrlForm>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -129,10 +132,15 @@ fn amd_form(amd: &AmdCollateral) -> AmdForm {
             .chain(amd.veks.ders())
             .map(Base64::encode_string)
             .collect(),
-        crl: amd.crl.as_ref().map(|der| CrlForm {
-            der: Base64::encode_string(der),
-            obtained_at_secs: amd.obtained_at_secs,
-        }),
+        crl: amd.crls.first().map(crl_form),
+        further_crl: amd.crls.get(1).map(crl_form),
+    }
+}
+
+fn crl_form(crl: &AmdCrl) -> CrlForm {
+    CrlForm {
+        der: Base64::encode_string(&crl.der),
+        obtained_at_secs: crl.obtained_at_secs,
     }
 }
 
@@ -141,8 +149,9 @@ fn of_amd(form: AmdForm) -> Result<AmdCollateral, String> {
     let product = product.ok_or(format!("{:?} is no product of AMD's", form.product))?;
     let mut gathered = Gathered::new(product);
     let certificates = form.certificates.iter().map(|text| (text, 0));
-    let crl = form.crl.iter().map(|crl| (&crl.der, crl.obtained_at_secs));
-    for (text, obtained_at_secs) in certificates.chain(crl) {
+    let crls = form.crl.iter().chain(&form.further_crl);
+    let crls = crls.map(|crl| (&crl.der, crl.obtained_at_secs));
+    for (text, obtained_at_secs) in certificates.chain(crls) {
         let der = Base64::decode_vec(text);
         let der = der.map_err(|_| format!("has of {product} what is not base64"))?;
         gathered.add(pki::item(&der)?, obtained_at_secs)?;
@@ -177,8 +186,7 @@ mod tests {
             ask: None,
             asvk: None,
             veks: nitride_verify::Veks::default(),
-            crl: None,
-            obtained_at_secs: 0,
+            crls: Vec::new(),
         };
         let too_long = usize::try_from(MAX_LEN).unwrap() / 4 * 3;
         for (ark, word) in [(vec![0; too_long], "longer than"), (vec![0], "neither")] {

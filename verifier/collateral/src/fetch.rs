@@ -53,7 +53,7 @@ pub struct Limits {
 pub struct AmdWanted {
     /// The product.
     pub product: SnpProduct,
-    /// Whether the chain of clouds' keys is wanted as well.
+    /// Whether the chain of clouds' keys and its revocation list are wanted as well.
     pub vlek: bool,
     /// Keys of chips, each of this product.
     pub vceks: Vec<VekId>,

@@ -8,7 +8,7 @@ mod nvidia;
 pub(crate) mod tdx;
 mod veks;
 
-pub use amd::{AMD_ROOTS, AmdCollateral};
+pub use amd::{AMD_ROOTS, AmdCollateral, AmdCrl};
 pub use nvidia::NVIDIA_ROOT;
 pub use tdx::{INTEL_ROOT, TcbFacts, TcbStatus, TdxCollateral, TdxEvidence, TdxTrust};
 pub use veks::{VekFault, VekId, Veks};

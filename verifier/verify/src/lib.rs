@@ -46,7 +46,7 @@ pub use authenticity::{
 pub use budget::{Allowance, Budget, BudgetExceeded};
 pub use checks::CheckName;
 pub use collateral::{
-    AMD_ROOTS, AmdCollateral, Collateral, INTEL_ROOT, NVIDIA_ROOT, TcbFacts, TcbStatus,
+    AMD_ROOTS, AmdCollateral, AmdCrl, Collateral, INTEL_ROOT, NVIDIA_ROOT, TcbFacts, TcbStatus,
     TdxCollateral, TdxEvidence, TdxTrust, VekFault, VekId, Veks,
 };
 pub use composite::{Composite, CompositeExpected, judge_composite};

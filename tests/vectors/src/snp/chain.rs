@@ -37,6 +37,8 @@ pub struct ChainDraft {
     pub vek: CertificateDraft,
     /// The revocation list, if there is one.
     pub crl: Option<CrlDraft>,
+    /// A second list of the root's.
+    pub further_crl: Option<CrlDraft>,
     /// When the list was fetched.
     pub crl_obtained_at_secs: u64,
     kind: Kind,
@@ -125,6 +127,7 @@ impl ChainDraft {
                 revoked: vec![0x0009_9999],
                 spoil_signature: false,
             }),
+            further_crl: None,
             crl_obtained_at_secs: NOW_SECS - 3600,
             kind,
         }
@@ -147,7 +150,12 @@ impl ChainDraft {
             root: self.root.sign(RsaKey::root()),
             intermediate: self.intermediate.sign(RsaKey::root()),
             certificates,
-            crl: self.crl.as_ref().map(|crl| crl.sign(RsaKey::root())),
+            crls: self
+                .crl
+                .iter()
+                .chain(&self.further_crl)
+                .map(|crl| crl.sign(RsaKey::root()))
+                .collect(),
         }
     }
 }

@@ -6,6 +6,7 @@
 )]
 
 mod intel;
+mod vlek;
 
 use base64ct::{Base64, Encoding};
 use nitride_collateral::{AmdWanted, Done, Fetch, Files, Limits, Obstacle, Services, Shelf, Trust};
@@ -88,7 +89,7 @@ impl StandIn {
         let ask = published.ask.as_deref().expect("an ASK");
         let chain = [pem(ask), pem(&published.ark)].concat();
         self.has("/vcek/v1/Milan/cert_chain", "", chain.as_bytes());
-        let crl = published.crl.as_deref().expect("a list");
+        let crl = &published.crls.first().expect("a list").der;
         self.has("/vcek/v1/Milan/crl", "", crl);
         self.has(&vcek_path(id), "", vcek);
     }
@@ -161,6 +162,10 @@ fn run<T>(future: impl Future<Output = T>) -> T {
         .enable_all()
         .build();
     runtime.expect("a runtime").block_on(future)
+}
+
+fn list_of(vector: &Vector) -> Vec<u8> {
+    vector.collateral.crls.first().expect("a list").der.clone()
 }
 
 /// A good vector whose VCEK is at AMD's and not in the evidence.
@@ -258,7 +263,7 @@ fn nothing_that_does_not_hold_replaces_anything() {
     let milan = Milan::of(&Draft::good());
     let now_secs = milan.vector.now_secs;
     let other = Milan::of(&Draft::good());
-    let crl = milan.vector.collateral.crl.clone().expect("a list");
+    let crl = list_of(&milan.vector);
     let mut garbled = crl.clone();
     *garbled.last_mut().expect("not empty") ^= 1;
     let vcek_at = vcek_path(&milan.wanted.vceks[0]);
@@ -272,7 +277,7 @@ fn nothing_that_does_not_hold_replaces_anything() {
     let unsigned = unsigned.build().collateral.ask.expect("an ASK");
     let mut stale = Draft::good();
     stale.chain.crl.as_mut().expect("a list").next_update = "261102000000Z";
-    let stale = stale.build().collateral.crl.expect("a list");
+    let stale = list_of(&stale.build());
     for (path, body, word) in [
         ("/vcek/v1/Milan/cert_chain", b"<html>".to_vec(), "neither"),
         (
@@ -358,7 +363,7 @@ fn a_list_that_has_run_out_is_asked_for_however_young_it_is() {
         let mut fetch = place.fetch(&stand_in, now_secs, short.anchors());
         run(fetch.amd(&short.wanted)).expect("all of it is there");
         assert_eq!(stand_in.asked().len(), asked);
-        let next = Draft::good().build().collateral.crl.expect("a list");
+        let next = list_of(&Draft::good().build());
         stand_in.has("/vcek/v1/Milan/crl", "", &next);
     }
 }
@@ -396,7 +401,7 @@ fn a_list_is_not_replaced_by_an_older_one() {
     let mut older = Draft::good();
     older.chain.crl.as_mut().expect("a list").this_update = "261001000000Z";
     // Of the same root's key, whose certificate is signed anew each time.
-    let older = older.build().collateral.crl.expect("a list");
+    let older = list_of(&older.build());
     let milan = Milan::of(&good);
     let now_secs = milan.vector.now_secs;
     let (stand_in, place) = (StandIn::start(), Place::make());

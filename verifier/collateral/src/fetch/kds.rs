@@ -26,8 +26,8 @@ struct Chain {
 }
 
 impl Fetch {
-    /// Fetches what is published of one product: the chains, the revocation list, and the keys of
-    /// these chips.
+    /// Fetches what is published of one product: the chains, the revocation list of each, and the keys
+    /// of these chips.
     ///
     /// # Errors
     ///
@@ -40,10 +40,13 @@ impl Fetch {
             .join(product.as_str().to_lowercase());
         write::ensure_folder(&folder)?;
         let chain = self.chain(&folder, product, SigningKey::Vcek).await?;
+        self.crl(&folder, product, SigningKey::Vcek, &chain.root)
+            .await?;
         if wanted.vlek {
-            self.chain(&folder, product, SigningKey::Vlek).await?;
+            let chain = self.chain(&folder, product, SigningKey::Vlek).await?;
+            self.crl(&folder, product, SigningKey::Vlek, &chain.root)
+                .await?;
         }
-        self.crl(&folder, product, &chain.root).await?;
         for id in &wanted.vceks {
             self.vcek(&folder, product, id, &chain.intermediate).await?;
         }
@@ -117,9 +120,13 @@ impl Fetch {
         &mut self,
         folder: &Path,
         product: SnpProduct,
+        key: SigningKey,
         root: &Certificate,
     ) -> Result<(), Obstacle> {
-        let path = folder.join("crl.der");
+        let path = folder.join(match key {
+            SigningKey::Vcek => "crl.der",
+            SigningKey::Vlek => "vlek-crl.der",
+        });
         let mut known = None;
         if path.exists() {
             let mut files = Files::new();
@@ -136,7 +143,7 @@ impl Fetch {
                 return Ok(());
             }
         }
-        let url = format!("{}/vcek/v1/{product}/crl", self.kds());
+        let url = format!("{}/{}/v1/{product}/crl", self.kds(), kind(key));
         let answer = self.asker.ask(&url, MAX_CRL_LEN).await?;
         let crl = checked_crl(&answer.body, root).map_err(|reason| not_wanted(&url, reason))?;
         if !crl.is_fresh_at(self.now_secs) {

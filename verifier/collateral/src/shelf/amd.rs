@@ -5,8 +5,11 @@ use crate::obstacle::{Obstacle, told};
 use crate::obtained;
 use crate::pki::{self, Item};
 use nitride_verify::evidence::SnpProduct;
-use nitride_verify::{AmdCollateral, Veks};
+use nitride_verify::{AmdCollateral, AmdCrl, Veks};
 use std::path::Path;
+
+/// AMD publishes one with the chain for VCEKs and one with that for VLEKs.
+const MAX_CRLS: usize = 2;
 
 pub(super) fn read(folder: &Path, files: &mut Files) -> Result<Vec<AmdCollateral>, Obstacle> {
     let mut found = Vec::new();
@@ -64,8 +67,7 @@ pub(crate) struct Gathered {
     ask: Option<Vec<u8>>,
     asvk: Option<Vec<u8>>,
     veks: Veks,
-    crl: Option<Vec<u8>>,
-    obtained_at_secs: Option<u64>,
+    crls: Vec<AmdCrl>,
 }
 
 impl Gathered {
@@ -76,8 +78,7 @@ impl Gathered {
             ask: None,
             asvk: None,
             veks: Veks::default(),
-            crl: None,
-            obtained_at_secs: None,
+            crls: Vec::new(),
         }
     }
 
@@ -92,18 +93,29 @@ impl Gathered {
                 name if name == format!("SEV-VLEK-{product}") => (&mut self.asvk, "ASVK", der),
                 _ => return Err(format!("{name:?} is none of the certificates of {product}")),
             },
-            Item::Crl(der) => {
-                // Of copies of one list, the oldest fetch is the one that counts.
-                let known = self.obtained_at_secs.unwrap_or(obtained_at_secs);
-                self.obtained_at_secs = Some(known.min(obtained_at_secs));
-                (&mut self.crl, "revocation list", der)
-            }
+            Item::Crl(der) => return self.add_crl(der, obtained_at_secs),
         };
         // Two files of one certificate, as the chains of VCEK and VLEK share their root.
         if place.as_ref().is_some_and(|other| *other != der) {
             return Err(format!("is a second {what} of {product}"));
         }
         *place = Some(der);
+        Ok(())
+    }
+
+    fn add_crl(&mut self, der: Vec<u8>, obtained_at_secs: u64) -> Result<(), String> {
+        let mut known = self.crls.iter_mut();
+        if let Some(known) = known.find(|known| known.der == der) {
+            // Of copies of one list, the oldest fetch is the one that counts.
+            known.obtained_at_secs = known.obtained_at_secs.min(obtained_at_secs);
+        } else if self.crls.len() >= MAX_CRLS {
+            return Err(format!("is a third revocation list of {}", self.product));
+        } else {
+            self.crls.push(AmdCrl {
+                der,
+                obtained_at_secs,
+            });
+        }
         Ok(())
     }
 
@@ -128,8 +140,7 @@ impl Gathered {
             ask: self.ask,
             asvk: self.asvk,
             veks: self.veks,
-            crl: self.crl,
-            obtained_at_secs: self.obtained_at_secs.unwrap_or(0),
+            crls: self.crls,
         })
     }
 }
@@ -152,15 +163,21 @@ mod tests {
         for at_secs in [30, 10, 20] {
             gathered.add(Item::Crl(vec![2]), at_secs).unwrap();
         }
-        assert_eq!(gathered.finish().unwrap().obtained_at_secs, 10);
+        let crls = gathered.finish().unwrap().crls;
+        assert_eq!(crls.len(), 1);
+        assert_eq!(crls[0].obtained_at_secs, 10);
     }
 
     #[test]
-    fn two_lists_of_one_product_are_one_too_many() {
+    fn each_of_two_lists_has_its_own_time_and_a_third_is_one_too_many() {
         let mut gathered = with_root();
         gathered.add(Item::Crl(vec![2]), 1).unwrap();
-        let told = gathered.add(Item::Crl(vec![3]), 2).unwrap_err();
-        assert_eq!(told, "is a second revocation list of Milan");
+        gathered.add(Item::Crl(vec![3]), 2).unwrap();
+        let told = gathered.add(Item::Crl(vec![4]), 3).unwrap_err();
+        assert_eq!(told, "is a third revocation list of Milan");
+        let crls = gathered.finish().unwrap().crls;
+        let times: Vec<u64> = crls.iter().map(|crl| crl.obtained_at_secs).collect();
+        assert_eq!(times, [1, 2]);
     }
 
     #[test]

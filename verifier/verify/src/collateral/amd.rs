@@ -41,9 +41,17 @@ pub struct AmdCollateral {
     pub asvk: Option<Vec<u8>>,
     /// Keys of chips and of clouds, for evidence that comes without one.
     pub veks: Veks,
-    /// The revocation list.
-    pub crl: Option<Vec<u8>>,
-    /// When the list was fetched, in seconds since 1970.
+    /// The root's revocation lists: one is published with the chain for VCEKs, one with that for
+    /// VLEKs. Every one that is at hand is believed, whichever key signs.
+    pub crls: Vec<AmdCrl>,
+}
+
+/// A revocation list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AmdCrl {
+    /// The list, in DER.
+    pub der: Vec<u8>,
+    /// When it was fetched, in seconds since 1970.
     pub obtained_at_secs: u64,
 }
 

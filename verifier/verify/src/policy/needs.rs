@@ -74,7 +74,7 @@ fn snp_lacks(
     let wanted = &policy.crl_max_age_secs;
     wanted.value.value()?;
     let product = lacks(policy, |product| {
-        published(collateral, product).is_some_and(|amd| amd.crl.is_some())
+        published(collateral, product).is_some_and(|amd| !amd.crls.is_empty())
     })?;
     Some(MissingCollateral::Crl {
         section,

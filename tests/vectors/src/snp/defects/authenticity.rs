@@ -149,6 +149,9 @@ pub(super) const DEFECTS: &[Defect] = &[
         "revocation-list-of-another-root",
         || changed(|d| of_crl(d).issuer = "ARK-Genoa".to_owned()),
     ),
+    defect("snp.crl-signature", "second-list-not-signed", || {
+        with_second_list(|list| list.spoil_signature = true)
+    }),
     defect(
         "snp.crl-fresh",
         "revocation-list-past-its-next-update",
@@ -160,9 +163,17 @@ pub(super) const DEFECTS: &[Defect] = &[
     defect("snp.crl-fresh", "revocation-list-of-the-future", || {
         changed(|d| d.chain.crl_obtained_at_secs = d.now_secs + 301)
     }),
+    defect("snp.crl-fresh", "second-list-past-its-next-update", || {
+        with_second_list(|list| list.next_update = "261121235959Z")
+    }),
     defect("snp.not-revoked", "intermediate-revoked", || {
         changed(|d| of_crl(d).revoked.push(0x0001_0001))
     }),
+    defect(
+        "snp.not-revoked",
+        "intermediate-revoked-in-the-second-list",
+        || with_second_list(|list| list.revoked.push(0x0001_0001)),
+    ),
     defect("snp.vek-product", "vcek-of-genoa", || {
         changed(|d| d.chain.vek.set_extension(PRODUCT_NAME, ia5("Genoa-B1")))
     }),
@@ -275,4 +286,13 @@ pub(super) const DEFECTS: &[Defect] = &[
 fn of_crl(draft: &mut Draft) -> &mut crate::asn1::CrlDraft {
     let ChainDraft { crl, .. } = &mut draft.chain;
     crl.as_mut().expect("a good chain has a revocation list")
+}
+
+/// A VLEK's report, with a good list and another one.
+fn with_second_list(change: impl FnOnce(&mut crate::asn1::CrlDraft)) -> Draft {
+    let mut draft = Draft::vlek();
+    let mut second = of_crl(&mut draft).clone();
+    change(&mut second);
+    draft.chain.further_crl = Some(second);
+    draft
 }

@@ -11,7 +11,7 @@ use super::{SnpRefusal, vek};
 use crate::authenticity::{Bench, Refusal};
 use crate::budget::Budget;
 use crate::checks::snp as checks;
-use crate::collateral::{AMD_ROOTS, AmdCollateral};
+use crate::collateral::{AMD_ROOTS, AmdCollateral, AmdCrl};
 use crate::evidence::{Certificates, SnpProduct, SnpReport, Tee};
 use crate::ledger::Ledger;
 use crate::policy::{SigningKey, Wanted};
@@ -187,8 +187,8 @@ impl Parts<'_> {
         ledger.check(checks::DATES, result)
     }
 
-    /// Check 12. A list that is at hand is believed whether the policy wants one or not; only that
-    /// there is none, and that it is old, the policy may waive.
+    /// Check 12. Every list that is at hand is believed whether the policy wants one or not; only that
+    /// there is none, and that one is old, the policy may waive.
     fn revocation(
         &self,
         bench: &Bench<'_>,
@@ -198,8 +198,8 @@ impl Parts<'_> {
         let policy = bench.policy.snp();
         let policy = policy.ok_or(Refusal::NotInPolicy { tee: Tee::Snp })?;
         let wanted = &policy.crl_max_age_secs;
-        let at_hand = self.published.and_then(|p| Some((p, p.crl.as_deref()?)));
-        let Some((published, crl)) = at_hand else {
+        let at_hand = self.published.map_or(&[][..], |p| p.crls.as_slice());
+        if at_hand.is_empty() {
             if wanted.value.value().is_some() {
                 let refusal = SnpRefusal::CrlMissing { line: wanted.line };
                 return ledger.check(checks::CRL_PRESENT, Err(refusal));
@@ -213,39 +213,45 @@ impl Parts<'_> {
                 ledger.waive(name, wanted.line);
             }
             return Ok(());
-        };
-        let crl = match bench.collateral.memo {
-            Some(memo) => memo.crl(crl, budget),
-            None => Crl::parse(crl, budget).map(Arc::new),
-        };
-        let crl = ledger.check(checks::CRL_PRESENT, crl.map_err(SnpRefusal::Crl))?;
-        ledger.before(checks::CRL_SIGNATURE, budget.spend_signature())?;
-        let signed = crl.verify_signed_by(
-            &self.root,
-            SignatureAlgorithm::RsaPssSha384,
-            bench.collateral.memo,
-        );
-        ledger.check(
-            checks::CRL_SIGNATURE,
-            signed.map_err(SnpRefusal::CrlSignature),
-        )?;
+        }
+        let memo = bench.collateral.memo;
+        let mut lists = Vec::with_capacity(at_hand.len());
+        for AmdCrl { der, .. } in at_hand {
+            let list = match memo {
+                Some(memo) => memo.crl(der, budget),
+                None => Crl::parse(der, budget).map(Arc::new),
+            };
+            lists.push(ledger.before(checks::CRL_PRESENT, list.map_err(SnpRefusal::Crl))?);
+        }
+        ledger.pass(checks::CRL_PRESENT);
+        for list in &lists {
+            ledger.before(checks::CRL_SIGNATURE, budget.spend_signature())?;
+            let signed = list.verify_signed_by(&self.root, SignatureAlgorithm::RsaPssSha384, memo);
+            let signed = signed.map_err(SnpRefusal::CrlSignature);
+            ledger.before(checks::CRL_SIGNATURE, signed)?;
+        }
+        ledger.pass(checks::CRL_SIGNATURE);
         match &wanted.value {
             Wanted::Any => ledger.waive(checks::CRL_FRESH, wanted.line),
-            Wanted::Is(max_age_secs) => ledger.check(
-                checks::CRL_FRESH,
-                fresh(
-                    &crl,
-                    published.obtained_at_secs,
-                    *max_age_secs,
-                    bench.now_secs,
-                ),
-            )?,
+            Wanted::Is(max_age_secs) => {
+                let mut all = lists.iter().zip(at_hand);
+                let all = all.try_for_each(
+                    |(
+                        list,
+                        AmdCrl {
+                            obtained_at_secs, ..
+                        },
+                    )| {
+                        fresh(list, *obtained_at_secs, *max_age_secs, bench.now_secs)
+                    },
+                );
+                ledger.check(checks::CRL_FRESH, all)?;
+            }
         }
-        ledger.require(
-            checks::NOT_REVOKED,
-            !crl.revokes(&self.intermediate),
-            || SnpRefusal::Revoked("intermediate").into(),
-        )
+        let is_revoked = lists.iter().any(|list| list.revokes(&self.intermediate));
+        ledger.require(checks::NOT_REVOKED, !is_revoked, || {
+            SnpRefusal::Revoked("intermediate").into()
+        })
     }
 }
 
