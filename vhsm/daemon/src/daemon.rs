@@ -1,11 +1,12 @@
 use crate::audit::{FolderError, Unaudited};
 use crate::config::{Boot, Config, ConfigError, load_policy};
+use crate::ending::Ending;
 use crate::event::Event;
 use crate::executable::ProgramReader;
 use crate::log_budget::LogBudget;
 use crate::refusals::RecentRefusals;
 use crate::rounds::Waiting;
-use crate::seal::{NotSealed, Seal, SealError, Stake, credentials_folder, told};
+use crate::seal::{NotSealed, Seal, Stake, credentials_folder};
 use crate::serve::{Attesting, Ceilings, Link, Quota};
 use crate::store::{Arenas, Keeping, growth_warning};
 use crate::watch::Watch;
@@ -72,9 +73,8 @@ pub(crate) struct Daemon {
     has_faulted: AtomicBool,
     agent_connected: AtomicBool,
     stopping: AtomicBool,
-    wiped: AtomicBool,
-    /// Rung when the process is to end since everything was wiped.
-    pub(crate) wipe_bell: Notify,
+    /// How it ends, where nobody told it to stop.
+    pub(crate) ending: Ending,
     /// Rung when what `systemctl status` shows has changed.
     pub(crate) status_bell: Notify,
     next_link: AtomicU64,
@@ -172,8 +172,7 @@ impl Daemon {
             has_faulted: AtomicBool::new(false),
             agent_connected: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
-            wiped: AtomicBool::new(false),
-            wipe_bell: Notify::new(),
+            ending: Ending::default(),
             status_bell: Notify::new(),
             next_link: AtomicU64::new(1),
             links: Mutex::default(),
@@ -324,31 +323,6 @@ impl Daemon {
         }
     }
 
-    /// Ends every key, whatever comes after: no later process finds one. Nothing new is begun from
-    /// then on, and the process ends, so that nothing of a key is left in its memory either.
-    ///
-    /// # Errors
-    /// [`SealError`] where a sealed file may still open; all else is done.
-    pub(crate) fn wipe(&self) -> Result<(), SealError> {
-        // First, so that whoever is answered after this has not used a key after this.
-        self.begin_stopping();
-        // Before the records: a crash between the two leaves what was not said to be wiped.
-        let sealed = self.seal.as_ref().map_or(Ok(()), Seal::wipe);
-        if let Err(error) = &sealed {
-            Event::SealFailed {
-                what: "a sealed file may be left after the wipe",
-                because: &told(error),
-            }
-            .emit();
-        }
-        // One atomic store: a crash leaves every key or none.
-        nitride_secmem::wipe_all();
-        Event::Wiped.emit();
-        self.wiped.store(true, Ordering::Release);
-        self.wipe_bell.notify_one();
-        sealed
-    }
-
     /// Before an answer leaves: has what it rests on sealed, as [`Seal::settle`] says.
     ///
     /// # Errors
@@ -362,11 +336,6 @@ impl Daemon {
             Some(seal) => seal.settle(self, before, stake),
             None => Ok(()),
         }
-    }
-
-    /// Whether every key was ended.
-    pub(crate) fn is_wiped(&self) -> bool {
-        self.wiped.load(Ordering::Acquire)
     }
 
     /// Ends what is left of the connections, and gives their number.

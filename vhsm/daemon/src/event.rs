@@ -3,6 +3,7 @@
 //! No event has a field that could hold a secret or a payload. Texts that a peer chose are quoted
 //! (`{:?}`), so that none can forge a line.
 
+use crate::credential::Asked;
 use crate::executable::NoDigest;
 use crate::serve::{Link, PeerChanged, QuotaExceeded};
 use nitride_ipc::peer::PeerIdentity;
@@ -25,6 +26,12 @@ pub(crate) enum Event<'a> {
     Stopping,
     /// Every key was ended, and the process ends.
     Wiped,
+    /// The phase of this process has ended, and nothing is served any more.
+    PhaseEnded {
+        phase: Option<&'a str>,
+        protection: &'a str,
+        keys_kept: bool,
+    },
     /// Everything has ended; so many connections had to be cut.
     Stopped { cut: usize },
     /// A new policy is in force.
@@ -146,6 +153,22 @@ pub(crate) enum Event<'a> {
     VolumeRefused { volume: &'a str, reason: &'a str },
     /// A volume's passphrase is waited for.
     VolumeWaits { volume: &'a str, reason: &'a str },
+
+    /// A unit's credential was handed out.
+    CredentialReleased {
+        asked: &'a Asked<'a>,
+        peer: &'a PeerIdentity,
+    },
+    /// A unit's credential was not handed out.
+    CredentialRefused {
+        asked: Option<&'a Asked<'a>>,
+        reason: &'a str,
+    },
+    /// A unit's credential is waited for.
+    CredentialWaits {
+        asked: &'a Asked<'a>,
+        reason: &'a str,
+    },
 }
 
 impl Event<'_> {
@@ -156,6 +179,7 @@ impl Event<'_> {
             | Self::Warning { .. }
             | Self::Stopping
             | Self::Wiped
+            | Self::PhaseEnded { .. }
             | Self::Stopped { .. }
             | Self::Reloaded { .. }
             | Self::ReloadRefused { .. }
@@ -191,13 +215,20 @@ impl Event<'_> {
             Self::SealWrittenAgain { generation } => {
                 info!(generation, "sealed file written again");
             }
+            Self::VolumeReleased { .. }
+            | Self::VolumeRefused { .. }
+            | Self::VolumeWaits { .. }
+            | Self::CredentialReleased { .. }
+            | Self::CredentialRefused { .. }
+            | Self::CredentialWaits { .. } => self.emit_readers(),
+        }
+    }
+
+    fn emit_readers(&self) {
+        match self {
             Self::VolumeReleased { volume, peer } => {
-                info!(
-                    volume,
-                    uid = peer.uid,
-                    pid = peer.pid,
-                    "passphrase released to volume"
-                );
+                let (uid, pid) = (peer.uid, peer.pid);
+                info!(volume, uid, pid, "passphrase released to volume");
             }
             Self::VolumeRefused { volume, reason } => {
                 warn!(volume, reason, "passphrase not released to volume");
@@ -205,6 +236,20 @@ impl Event<'_> {
             Self::VolumeWaits { volume, reason } => {
                 info!(volume, reason, "passphrase of volume is waited for");
             }
+            Self::CredentialReleased { asked, peer } => {
+                let (unit, name, pid) = (asked.unit, asked.name, peer.pid);
+                info!(?unit, ?name, pid, "credential released to unit");
+            }
+            Self::CredentialRefused { asked, reason } => {
+                let unit = asked.map(|asked| asked.unit);
+                let name = asked.map(|asked| asked.name);
+                warn!(?unit, ?name, reason, "credential not released to unit");
+            }
+            Self::CredentialWaits { asked, reason } => {
+                let (unit, name) = (asked.unit, asked.name);
+                info!(?unit, ?name, reason, "credential of unit is waited for");
+            }
+            _ => {}
         }
     }
 
@@ -214,6 +259,11 @@ impl Event<'_> {
             Self::Warning { text } => warn!("{text}"),
             Self::Stopping => info!("stopping"),
             Self::Wiped => warn!("every key wiped, ending"),
+            Self::PhaseEnded {
+                phase,
+                protection,
+                keys_kept,
+            } => info!(phase, protection, keys_kept, "phase ended, serving nobody"),
             Self::Stopped { cut } => info!(cut, "stopped"),
             Self::Reloaded { generation, digest } => {
                 info!(generation, digest = %Hex(*digest), "policy reloaded");

@@ -4,7 +4,8 @@
 //! ```text
 //! application, admin ──> serve ──┐                        config ──> policy
 //! systemd-cryptsetup ──> disk  ──┼──> nitride-vault <─────────────────┘
-//! agent, nitride-quote <─> rounds┘        └── nitride-secmem: the arenas
+//! PID 1 ────────> credential ──┤          └── nitride-secmem: the arenas
+//! agent, nitride-quote <─> rounds┘
 //! ```
 //!
 //! Read it from `serve/mod.rs` (what a request goes through) and `rounds/mod.rs` (what happens to
@@ -15,8 +16,10 @@ mod arguments;
 mod audit;
 mod backup;
 mod config;
+mod credential;
 mod daemon;
 mod disk;
+mod ending;
 mod event;
 mod executable;
 mod hardening;
@@ -28,6 +31,7 @@ mod metrics;
 mod phase;
 mod quote;
 mod randomness;
+mod reader;
 mod refusals;
 mod rounds;
 mod run;
@@ -125,7 +129,7 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
     .emit();
     let served = run::run(&daemon, sockets);
     // And from here on again it is one for the next process.
-    if daemon.is_wiped() {
+    if daemon.ending.is_wiped() {
         // What was still being made meanwhile goes as well, and all of it is zeroed on the way out.
         nitride_secmem::wipe_all();
     } else {

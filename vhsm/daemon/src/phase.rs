@@ -1,20 +1,40 @@
 //! The phase of the boot that this process belongs to.
 
-use crate::config::Config;
+use crate::config::{Config, Evidence};
 use crate::quote::{self, QuoteFault};
 use nitride_protocol::Message;
-use nitride_protocol::quote::{PhaseReply, PhaseRequest};
+use nitride_protocol::quote::{PhaseEndReply, PhaseEndRequest, PhaseReply, PhaseRequest};
+
+/// Room for an answer of one flag.
+const ROOM_LEN: usize = 256;
 
 /// Has the configured phase measured, before there is a key that belongs to it. Without one, nothing.
 ///
 /// # Errors
 /// [`QuoteFault`]: it is not measured, and no key may be had in it.
 pub(crate) fn begin(config: &Config) -> Result<Option<PhaseReply>, QuoteFault> {
-    let phase = config.boot.as_ref().and_then(|boot| boot.phase.as_deref());
-    let (Some(name), Some(from)) = (phase, &config.evidence) else {
+    let Some((name, from)) = configured(config) else {
         return Ok(None);
     };
-    let mut packet = [0; 256];
-    let result = quote::ask(from, &PhaseRequest { name }, &mut packet)?;
+    let mut room = [0; ROOM_LEN];
+    let result = quote::ask(from, &PhaseRequest { name }, &mut room)?;
     Ok(Some(PhaseReply::decode_last(result)?))
+}
+
+/// Has its end measured: from then on nobody has evidence of it. Without a phase, nothing.
+///
+/// # Errors
+/// [`QuoteFault`]: it has not ended.
+pub(crate) fn end(config: &Config) -> Result<Option<PhaseEndReply>, QuoteFault> {
+    let Some((name, from)) = configured(config) else {
+        return Ok(None);
+    };
+    let mut room = [0; ROOM_LEN];
+    let result = quote::ask(from, &PhaseEndRequest { name }, &mut room)?;
+    Ok(Some(PhaseEndReply::decode_last(result)?))
+}
+
+fn configured(config: &Config) -> Option<(&str, &Evidence)> {
+    let phase = config.boot.as_ref()?.phase.as_deref()?;
+    Some((phase, config.evidence.as_ref()?))
 }

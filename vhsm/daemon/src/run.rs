@@ -1,3 +1,4 @@
+use crate::credential::serve_credentials;
 use crate::daemon::Daemon;
 use crate::disk::serve_volume;
 use crate::event::Event;
@@ -58,17 +59,24 @@ pub(crate) fn run(daemon: &Arc<Daemon>, mut sockets: OpenSockets) -> anyhow::Res
         .context("start the runtime")?;
     // Before anybody can be served: a signal that comes earlier ends the process, one that comes
     // later is heeded.
-    let signals = {
+    let mut signals = {
         let _inside = runtime.enter();
         Signals::listen()?
     };
     let agent = sockets.agent.take();
     let machinery = start(daemon, sockets)?;
-    let served = runtime.block_on(attend(daemon, agent, signals, &machinery));
-    manager::stopping();
+    let served = runtime.block_on(attend(daemon, agent, &mut signals, &machinery));
+    let has_left = served.is_ok() && daemon.ending.has_left();
+    if !has_left {
+        manager::stopping();
+    }
     Event::Stopping.emit();
     drop(made);
     stop(daemon, machinery);
+    if has_left {
+        runtime.block_on(linger(&mut signals));
+        manager::stopping();
+    }
     // The agent's session and whatever blocks on the evidence helper end here.
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
@@ -118,6 +126,12 @@ fn start(daemon: &Arc<Daemon>, sockets: OpenSockets) -> anyhow::Result<Machinery
             serve_volume(&daemon, &disk_key, &listener, &signal);
         })?);
     }
+    if let Some(listener) = sockets.credentials {
+        let (daemon, signal) = (Arc::clone(daemon), copy(&signal)?);
+        threads.push(spawn("credentials".to_owned(), move || {
+            serve_credentials(&daemon, &listener, &signal);
+        })?);
+    }
     Ok(Machinery { threads, stopper })
 }
 
@@ -141,7 +155,7 @@ fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> anyhow::Result<J
 async fn attend(
     daemon: &Arc<Daemon>,
     agent: Option<Listener>,
-    mut signals: Signals,
+    signals: &mut Signals,
     machinery: &Machinery,
 ) -> anyhow::Result<()> {
     let mut tasks = JoinSet::new();
@@ -157,11 +171,24 @@ async fn attend(
         tokio::select! {
             _ = signals.terminate.recv() => return Ok(()),
             _ = signals.interrupt.recv() => return Ok(()),
-            () = daemon.wipe_bell.notified() => return Ok(()),
+            () = daemon.ending.bell.notified() => return Ok(()),
             () = daemon.status_bell.notified() => manager::status(&status_line(daemon)),
             _ = signals.hang_up.recv() => reload(daemon).await,
             _ = watchdog.tick() => check(daemon, machinery).await?,
             fault = first_to_end(&mut tasks) => return Err(fault),
+        }
+    }
+}
+
+/// Waits to be told to stop, with nothing left to serve: the phase has ended.
+async fn linger(signals: &mut Signals) {
+    manager::status("the phase has ended");
+    let mut watchdog = watchdog();
+    loop {
+        tokio::select! {
+            _ = signals.terminate.recv() => return,
+            _ = signals.interrupt.recv() => return,
+            _ = watchdog.tick() => manager::alive(),
         }
     }
 }

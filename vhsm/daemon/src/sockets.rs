@@ -2,11 +2,11 @@ use crate::config::{Config, DiskKey, MetricsSettings, SocketPath};
 use nitride_ipc::{BindError, Listener, stream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Permission bits of a disk-key socket: root, who asks, needs none.
-const DISK_KEY_MODE: u32 = 0o600;
+/// Permission bits of the sockets on which root asks, who needs none.
+const ROOTS_MODE: u32 = 0o600;
 
 /// Every socket that vhsmd listens on.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(crate) struct OpenSockets {
     pub(crate) metrics: Option<UnixListener>,
     /// For systemd-cryptsetup.
     pub(crate) disk_keys: Vec<(Arc<DiskKey>, UnixListener)>,
+    /// For the service manager, which loads credentials of units.
+    pub(crate) credentials: Option<UnixListener>,
     made: Vec<PathBuf>,
 }
 
@@ -39,7 +41,8 @@ pub(crate) enum SocketsError {
     /// One of them has a name that means nothing here.
     #[error(
         "systemd handed over a socket named {name:?}; name it application, admin, agent, \
-         metrics where there is a [metrics], or disk-VOLUME, the volume being one of a [[disk-key]] \
+         credentials, metrics where there is a [metrics], or disk-VOLUME, the volume being one of a \
+         [[disk-key]] \
          (FileDescriptorName=)"
     )]
     UnknownName {
@@ -80,6 +83,12 @@ pub(crate) enum SocketsError {
         #[source]
         error: BindError,
     },
+    /// Credentials are to be served and nothing says where.
+    #[error(
+        "there is a [[credential]] and no socket for it: enable vhsm-credentials.socket, or state \
+         sockets.credentials"
+    )]
+    NoCredentialsSocket,
     /// Neither configured nor handed over.
     #[error("there is no application socket: state one in [sockets] or have systemd hand it over")]
     NoApplicationSocket,
@@ -102,6 +111,11 @@ impl OpenSockets {
             let listener = handed.or_made_disk(disk_key, &mut made)?;
             disk_keys.push((Arc::new(disk_key.clone()), listener));
         }
+        // Taken where nothing is served, too: who asks is refused then, and told why in the log.
+        let credentials = handed.or_made_credentials(sockets.credentials.as_deref(), &mut made)?;
+        if credentials.is_none() && !config.credentials.is_empty() {
+            return Err(SocketsError::NoCredentialsSocket);
+        }
         let metrics = match &config.metrics {
             None => None,
             Some(metrics) => Some(handed.or_made_metrics(metrics, &mut made)?),
@@ -116,6 +130,7 @@ impl OpenSockets {
             agent,
             metrics,
             disk_keys,
+            credentials,
             made,
         })
     }
@@ -199,12 +214,30 @@ impl Handed {
             let volume = disk_key.volume.clone();
             return Err(SocketsError::NoDiskSocket { volume });
         };
-        let listener = stream::bind(path, DISK_KEY_MODE).map_err(|error| {
+        let listener = stream::bind(path, ROOTS_MODE).map_err(|error| {
             let volume = disk_key.volume.clone();
             SocketsError::DiskSocket { volume, error }
         })?;
         made.push(path.clone());
         Ok(listener)
+    }
+
+    fn or_made_credentials(
+        &mut self,
+        path: Option<&Path>,
+        made: &mut Vec<PathBuf>,
+    ) -> Result<Option<UnixListener>, SocketsError> {
+        const NAME: &str = "credentials";
+        if let Some(socket) = self.find(NAME) {
+            let listener = stream::from_fd(socket).map_err(|error| wrong(NAME, error))?;
+            return Ok(Some(listener));
+        }
+        let Some(path) = path else {
+            return Ok(None);
+        };
+        let listener = stream::bind(path, ROOTS_MODE)?;
+        made.push(path.to_owned());
+        Ok(Some(listener))
     }
 
     fn or_made_metrics(

@@ -1,5 +1,6 @@
 use super::document::{ConfigError, Document};
 use nitride_kbs::messages::InitData;
+use nitride_protocol::admin::Protection;
 use nitride_protocol::limits::{MAX_EVIDENCE_LEN, MAX_LABEL_LEN};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -13,6 +14,29 @@ pub(crate) struct Boot {
     pub(crate) phase: Option<String>,
     /// The file of init-data.
     pub(crate) init_data: Option<PathBuf>,
+    /// What becomes of the keys when the phase ends.
+    pub(crate) across_switch_root: AcrossSwitchRoot,
+}
+
+/// What becomes of the keys when the phase ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum AcrossSwitchRoot {
+    /// They end, and the next phase fetches what is for it.
+    #[default]
+    FetchAgain,
+    /// The next process finds them, unless nothing keeps its root from being changed.
+    Keep,
+}
+
+impl AcrossSwitchRoot {
+    /// Whether keys go on in a root that `protection` keeps from being changed.
+    pub(crate) fn keeps(self, protection: Protection) -> bool {
+        match protection {
+            Protection::None => false,
+            Protection::Integrity | Protection::Verity => self == Self::Keep,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -20,6 +44,8 @@ pub(crate) struct Boot {
 pub(super) struct RawBoot {
     phase: Option<Spanned<String>>,
     init_data: Option<PathBuf>,
+    #[serde(default)]
+    across_switch_root: AcrossSwitchRoot,
 }
 
 /// The form that the KBS protocol gives init-data; what stands in `data` is for whoever booted.
@@ -40,7 +66,7 @@ impl RawBoot {
     ) -> Result<Boot, ConfigError> {
         let span = raw.span();
         let raw = raw.into_inner();
-        if !has_helper {
+        if !has_helper && (raw.phase.is_some() || raw.init_data.is_some()) {
             return Err(document.fault(
                 span,
                 "without [evidence] nobody measures a phase or asks for init-data",
@@ -61,6 +87,7 @@ impl RawBoot {
         Ok(Boot {
             phase: raw.phase.map(Spanned::into_inner),
             init_data: raw.init_data,
+            across_switch_root: raw.across_switch_root,
         })
     }
 }

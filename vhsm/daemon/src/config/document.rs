@@ -175,6 +175,8 @@ pub(super) fn untrusted(path: &Path, error: &TrustError) -> ConfigError {
         TrustError::GroupWrites { .. } => "take that right away (chmod g-w)",
         TrustError::ForeignOwner { .. } => "give it to root (chown root)",
         TrustError::Replaceable => "take the right to write that folder away (chmod o-w)",
+        TrustError::ForeignFolder { .. } => "give that folder to root (chown root)",
+        TrustError::GroupReplaces { .. } => "take the right to write that folder away (chmod g-w)",
     };
     match error {
         TrustError::Unreadable(why) => {

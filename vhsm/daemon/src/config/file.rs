@@ -1,5 +1,6 @@
 use super::audit::{AuditSettings, RawAudit};
 use super::boot::{Boot, RawBoot};
+use super::credential::{Credential, RawCredential, credentials};
 use super::disk_key::{DiskKey, RawDiskKey, duration};
 use super::limits::{Limits, RawLimits};
 use super::metrics::{MetricsSettings, RawMetrics};
@@ -41,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) metrics: Option<MetricsSettings>,
     /// Volumes served.
     pub(crate) disk_keys: Vec<DiskKey>,
+    /// Credentials of units served.
+    pub(crate) credentials: Vec<Credential>,
     /// Provisioning services that the policy may name.
     pub(crate) services: Vec<String>,
     /// Owners of resources that the policy may name.
@@ -103,6 +106,8 @@ struct RawConfig {
     metrics: Option<RawMetrics>,
     #[serde(default)]
     disk_key: Vec<Spanned<RawDiskKey>>,
+    #[serde(default)]
+    credential: Vec<Spanned<RawCredential>>,
     #[serde(default)]
     service: Vec<RawService>,
     #[serde(default)]
@@ -218,6 +223,7 @@ impl Config {
             audit: raw.audit.map(|raw| raw.validate(document)).transpose()?,
             metrics: raw.metrics.map(|raw| raw.validate(document)).transpose()?,
             disk_keys: disk_keys(document, raw.disk_key)?,
+            credentials: credentials(document, raw.credential)?,
             services: raw
                 .service
                 .into_iter()
@@ -321,7 +327,10 @@ fn evidence(document: &Document, raw: Spanned<RawEvidence>) -> Result<Evidence, 
             "write \"nvidia\", or leave the line out where there are none",
         ));
     }
+    // Azure's paravisor takes seconds for one report, and GPUs answer one after the other.
+    let is_slow = raw.devices.is_some() || raw.tee.get_ref().starts_with("az-");
     let timeout_ms = match &raw.timeout {
+        None if is_slow => 30_000,
         None => 10_000,
         Some(text) => duration(document, text)?,
     };

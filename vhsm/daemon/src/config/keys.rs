@@ -54,6 +54,7 @@ const AGENT: Place = Table("agent");
 const LIMITS: Place = Table("limits");
 const AUDIT: Place = Table("audit");
 const METRICS: Place = Table("metrics");
+const CREDENTIAL: Place = Table("credential");
 const DISK_KEY: Place = Table("disk-key");
 const SIGNER: Place = Table("signer");
 const RECIPIENT: Place = Table("backup-recipient");
@@ -77,6 +78,7 @@ pub(crate) const KEYS: &[ConfigKey] = &[
     key(SOCKETS, "admin-mode", "its permission bits in octal"),
     key(SOCKETS, "agent", "path of the socket for nitride-agent"),
     key(SOCKETS, "agent-mode", "its permission bits in octal"),
+    key(SOCKETS, "credentials", "path of the socket for credentials of units, root's alone"),
     table(Top, "arena", "the locked memory; required"),
     key(ARENA, "records", "size of the arena of keys, in whole pages, as \"3MiB\"; required"),
     key(ARENA, "records-max", "size up to which that arena grows, by segments of its first size; without it, it does not grow"),
@@ -87,10 +89,11 @@ pub(crate) const KEYS: &[ConfigKey] = &[
     key(EVIDENCE, "devices", "\"nvidia\": those of nitride-quote's [gpu] are asked for too, and bound by the machine's evidence; without it there are none"),
     key(EVIDENCE, "quote-socket", "path of nitride-quote's socket; required"),
     key(EVIDENCE, "danger-simulated", "true says that tee = \"sample\" is meant, which proves nothing"),
-    key(EVIDENCE, "timeout", "longest that making evidence may take; \"10s\" if left out"),
+    key(EVIDENCE, "timeout", "longest that making evidence may take; if left out \"10s\", or \"30s\" with devices or on Azure"),
     table(Top, "boot", "what evidence says of this boot; without it nothing more than what was started. Fixed until a restart"),
     key(BOOT, "phase", "the phase of the boot that begins with this process, as \"initrd\": nitride-quote measures it, once, before any key can be had, and where it cannot, vhsmd does not start. Without it none begins"),
     key(BOOT, "init-data", "file of the init-data that the machine was started with, sent with each round; without it none are"),
+    key(BOOT, "across-switch-root", "what becomes of the keys when the phase ends (`vhsm end-phase`, which `nitride-unlock leave` asks before the switch to the root): \"fetch-again\" ends them all, and the next phase fetches its own; \"keep\" has the next vhsmd find them, unless nothing protects the root that it starts from. \"fetch-again\" if left out"),
     table(Top, "agent", "who the agent is; without it nobody is"),
     key(AGENT, "uid", "its user by number"),
     key(AGENT, "user", "its user by name; one of the two"),
@@ -123,6 +126,11 @@ pub(crate) const KEYS: &[ConfigKey] = &[
     key(DISK_KEY, "key", "the secret that the policy releases to the volume; required"),
     key(DISK_KEY, "timeout", "for how long a connection is held open; \"5m\" if left out"),
     key(DISK_KEY, "allowed-uids", "who may ask; root alone if left out"),
+    table(Top, "credential", "a unit's credential, which the service manager loads by LoadCredential=NAME:/run/vhsm/credentials.sock"),
+    key(CREDENTIAL, "unit", "the system unit, as \"db.service\"; required"),
+    key(CREDENTIAL, "name", "the credential's name as in LoadCredential=; required"),
+    key(CREDENTIAL, "key", "the secret that the policy releases to the unit; required"),
+    key(CREDENTIAL, "timeout", "for how long the unit's start is held up while the key is fetched, shorter than its TimeoutStartSec=; \"75s\" if left out"),
     table(Top, "service", "a provisioning service that the policy may name"),
     key(Table("service"), "name", "its name; required"),
     table(Top, "signer", "an owner of secrets that key rules may name"),
@@ -178,7 +186,7 @@ pub(crate) const KEYS: &[ConfigKey] = &[
     key(KEY, "prefetch", "true has it fetched at start, before anybody asks"),
     key(KEY, "seal", "true: it is in the sealed file of [seal] and comes back after a reboot; false, or what has a lease, does not"),
     key(KEY, "tenant", "the tenant that its envelope has to name"),
-    key(RELEASE_TO, "unit", "a system unit"),
+    key(RELEASE_TO, "unit", "a system unit, by `release` and as its credential"),
     key(RELEASE_TO, "uid", "a user by number"),
     key(RELEASE_TO, "volume", "the disk-key socket of this volume, and no peer; one of the three"),
     key(RATE, "uses", "uses that may follow one another at once; required"),

@@ -10,6 +10,7 @@
 
 mod audit;
 mod boot;
+mod credential;
 mod disk_key;
 mod document;
 mod file;
@@ -32,7 +33,8 @@ mod tests;
 mod time;
 
 pub(crate) use audit::{AuditSettings, WhenFull};
-pub(crate) use boot::Boot;
+pub(crate) use boot::{AcrossSwitchRoot, Boot};
+pub(crate) use credential::Credential;
 pub(crate) use disk_key::DiskKey;
 pub(crate) use document::{ConfigError, Document};
 pub(crate) use file::{AgentPeer, Config, Evidence};

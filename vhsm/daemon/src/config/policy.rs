@@ -99,6 +99,7 @@ fn set_of(config: &Config, documents: &[Document]) -> Result<PolicySet, Vec<Conf
     builder.set.check().map_err(|fault| vec![placed(fault)])?;
     check_evidence(config, &builder.set).map_err(|fault| vec![fault])?;
     check_disk_keys(config, &builder.set).map_err(|fault| vec![fault])?;
+    check_credentials(config, &builder.set).map_err(|fault| vec![fault])?;
     // The seal waits for it, so nobody else has to ask.
     for key in &mut builder.set.keys {
         let seal = builder.set.seal.as_ref();
@@ -262,6 +263,27 @@ fn check_disk_keys(config: &Config, set: &PolicySet) -> Result<(), ConfigError> 
                     disk_key.key, disk_key.volume
                 ),
                 "give that key release-to = [{ volume = … }], or remove the [[disk-key]]",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Each credential that is served is released to its unit by the key that `vhsmd.toml` names for it.
+fn check_credentials(config: &Config, set: &PolicySet) -> Result<(), ConfigError> {
+    for credential in &config.credentials {
+        let unit = &credential.unit;
+        let released = set.keys.iter().any(|rule| {
+            rule.name == credential.key && rule.release_to.iter().any(|to| to.is_unit(unit))
+        });
+        if !released {
+            return Err(ConfigError::of_file(
+                &config.policy_dir,
+                format_args!(
+                    "no key {} is released to {unit}, whose credential {} vhsmd.toml serves",
+                    credential.key, credential.name
+                ),
+                "give that key release-to = [{ unit = … }], or remove the [[credential]]",
             ));
         }
     }

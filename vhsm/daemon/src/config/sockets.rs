@@ -12,6 +12,8 @@ pub(crate) struct Sockets {
     pub(crate) admin: Option<SocketPath>,
     /// For the agent.
     pub(crate) agent: Option<SocketPath>,
+    /// For the service manager, which loads credentials of units: root's alone.
+    pub(crate) credentials: Option<PathBuf>,
 }
 
 /// A socket to be made.
@@ -32,6 +34,7 @@ pub(super) struct RawSockets {
     admin_mode: Option<Spanned<String>>,
     agent: Option<PathBuf>,
     agent_mode: Option<Spanned<String>>,
+    credentials: Option<PathBuf>,
 }
 
 impl RawSockets {
@@ -44,6 +47,7 @@ impl RawSockets {
             application: socket(self.application, self.application_mode, 0o666)?,
             admin: socket(self.admin, self.admin_mode, 0o600)?,
             agent: socket(self.agent, self.agent_mode, 0o666)?,
+            credentials: self.credentials,
         })
     }
 }

@@ -178,6 +178,30 @@ fn faults_of_the_configuration_name_line_reason_and_remedy() {
             "keep one",
         ),
         (
+            "[[credential]]\nunit = \"db\"\nname = \"p\"\nkey = \"k\"",
+            6,
+            "not the name of a unit",
+            "nginx.service",
+        ),
+        (
+            "[[credential]]\nunit = \"db.service\"\nname = \"a/b\"\nkey = \"k\"",
+            7,
+            "not the name of a credential",
+            "LoadCredential=",
+        ),
+        (
+            "[[credential]]\nunit = \"db.service\"\nname = \"a-name-of-75-bytes-is-one-byte-longer-than-the-address-of-systemd-has-room-for\"\nkey = \"k\"",
+            7,
+            "systemd cannot ask",
+            "84 bytes",
+        ),
+        (
+            "[[credential]]\nunit = \"a.service\"\nname = \"b\"\nkey = \"k\"\n[[credential]]\nunit = \"a.service\"\nname = \"b\"\nkey = \"l\"",
+            9,
+            "stated twice",
+            "keep one",
+        ),
+        (
             "[[signer]]\nname = \"owner\"\npublic-key = \"/k\"\nkid = \"\"",
             8,
             "1 to 64 bytes",
@@ -412,6 +436,25 @@ fn served_volume_needs_its_key_in_the_policy() {
     );
     let text = format!("{KEY}release-to = [{{ volume = \"root\" }}]\n");
     fs::write(folder.dir.path().join("policy.d/a.toml"), text).unwrap();
+    assert!(folder.load().is_ok());
+}
+
+#[test]
+fn served_credential_needs_its_key_in_the_policy() {
+    let mut folder = Folder::new(&[("a.toml", KEY)]);
+    let served =
+        format!("{LEAST}[[credential]]\nunit = \"db.service\"\nname = \"p\"\nkey = \"a\"\n");
+    folder.config.credentials = parse(&served).unwrap().credentials;
+    let write = |to: &str| {
+        let text = format!("{KEY}release-to = [{{ {to} }}]\n");
+        fs::write(folder.dir.path().join("policy.d/a.toml"), text).unwrap();
+    };
+    for to in ["unit = \"web.service\"", "uid = 0", "volume = \"db\""] {
+        write(to);
+        let fault = folder.load().unwrap_err();
+        assert!(fault.contains("released to db.service"), "{fault}");
+    }
+    write("unit = \"db.service\"");
     assert!(folder.load().is_ok());
 }
 

@@ -136,6 +136,9 @@ const ALLOWED: &[(c_long, When, &str)] = &[
     (libc::SYS_fstatfs,           Always, "whether a descriptor is memory"),
     (libc::SYS_getdents64,        Always, "the files of policy.d"),
     #[cfg(target_arch = "x86_64")]
+    (libc::SYS_readlink,          Always, "the folder that a file of the policy is really in"),
+    (libc::SYS_readlinkat,        Always, "the same"),
+    #[cfg(target_arch = "x86_64")]
     (libc::SYS_access,            Always, "the C library looks users up"),
     (libc::SYS_faccessat,         Always, "the same"),
     (libc::SYS_fcntl,             IsInt(1, OF_DESCRIPTORS), "not to block; seals of shared memory"),

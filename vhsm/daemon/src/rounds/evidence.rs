@@ -56,7 +56,7 @@ pub(crate) fn ask_with_devices(
     let additional = match &from.devices {
         None => String::new(),
         Some(devices) => {
-            let made = ask_for(from, devices, device_data)?;
+            let made = ask_for(from, devices, device_data, Turn::First)?;
             if made.additional.is_empty() {
                 let devices = devices.clone();
                 return Err(NoEvidence::NoDevices { devices });
@@ -64,14 +64,29 @@ pub(crate) fn ask_with_devices(
             made.additional
         }
     };
-    let made = ask(from, &report_data(&additional))?;
+    let made = of_machine(from, &report_data(&additional), Turn::First)?;
     Ok(MadeEvidence { additional, ..made })
 }
 
-/// Asks nitride-quote for evidence of the machine alone over `report_data`. Blocks for as long as is
-/// configured, at each step.
+/// Asks nitride-quote for evidence of the machine alone over `report_data`, which an application wants:
+/// everything else goes first. Blocks for as long as is configured, at each step.
 pub(crate) fn ask(from: &Evidence, report_data: &[u8; 48]) -> Result<MadeEvidence, NoEvidence> {
-    let made = ask_for(from, &from.tee, report_data)?;
+    of_machine(from, report_data, Turn::Yields)
+}
+
+/// Whether a question waits until no round's does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    First,
+    Yields,
+}
+
+fn of_machine(
+    from: &Evidence,
+    report_data: &[u8; 48],
+    turn: Turn,
+) -> Result<MadeEvidence, NoEvidence> {
+    let made = ask_for(from, &from.tee, report_data, turn)?;
     if !made.additional.is_empty() {
         let tee = from.tee.clone();
         return Err(NoEvidence::UnaskedDevices { tee });
@@ -79,8 +94,17 @@ pub(crate) fn ask(from: &Evidence, report_data: &[u8; 48]) -> Result<MadeEvidenc
     Ok(made)
 }
 
-fn ask_for(from: &Evidence, tee: &str, report_data: &[u8; 48]) -> Result<MadeEvidence, NoEvidence> {
-    let request = EvidenceRequest { tee, report_data };
+fn ask_for(
+    from: &Evidence,
+    tee: &str,
+    report_data: &[u8; 48],
+    turn: Turn,
+) -> Result<MadeEvidence, NoEvidence> {
+    let request = EvidenceRequest {
+        tee,
+        report_data,
+        yields: turn == Turn::Yields,
+    };
     let mut packet = vec![0; MAX_PACKET_LEN];
     let result = quote::ask(from, &request, &mut packet)?;
     let reply = EvidenceReply::decode_last(result).map_err(QuoteFault::Malformed)?;
@@ -146,6 +170,7 @@ mod tests {
         let made = ask_one(|request, buffer| {
             assert_eq!(request.tee, "sample");
             assert_eq!(request.report_data, &[7; 48]);
+            assert!(request.yields);
             write_reply(buffer, 1, Status::Ok, &reply("sample")).ok()
         });
         assert_eq!(made.unwrap().primary, "{}");
@@ -182,6 +207,7 @@ mod tests {
                     let request = EvidenceRequest::decode_last(params).unwrap();
                     assert_eq!(request.tee, answer.tee);
                     assert_eq!(request.report_data, &data);
+                    assert!(!request.yields, "a round waits for no application");
                     let mut reply = vec![0; 10_000];
                     let len = write_reply(&mut reply, 1, Status::Ok, &answer).unwrap();
                     connection.send(&reply[..len]).unwrap();

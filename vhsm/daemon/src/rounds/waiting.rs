@@ -24,8 +24,8 @@ use tokio::sync::Notify;
 pub(crate) enum Waiter {
     /// A request, to be performed again.
     Request(Box<ParkedRequest>),
-    /// A thread that serves a volume, to be told the outcome.
-    Volume(Sender<Woken>),
+    /// A thread that serves a reader, to be told the outcome.
+    Reader(Sender<Woken>),
 }
 
 /// How a wait ended: what was wanted may be there now, or whoever waited is told why not.
@@ -171,7 +171,7 @@ impl Waiting {
         let mut lot = self.lot();
         let gone = lot.remove_where(|waiter| match waiter {
             Waiter::Request(request) => request.connection_number() == number,
-            Waiter::Volume(_) => false,
+            Waiter::Reader(_) => false,
         });
         self.note_len(&lot);
         drop(lot);
@@ -191,7 +191,7 @@ impl Waiting {
         for (waiter, outcome) in woken {
             match (waiter, outcome) {
                 // Who has stopped listening does not want to know.
-                (Waiter::Volume(told), outcome) => drop(told.send(outcome)),
+                (Waiter::Reader(told), outcome) => drop(told.send(outcome)),
                 (Waiter::Request(request), Err(status)) => request.refuse(status, &self.watch),
                 (Waiter::Request(request), Ok(())) => requests.push(request),
             }

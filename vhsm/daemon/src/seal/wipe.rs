@@ -42,6 +42,15 @@ impl Seal {
         removed.and(dead)
     }
 
+    /// Has no file written or opened any more, and leaves those that there are.
+    pub(crate) fn leave(&self) {
+        let mut work = self.work();
+        work.is_wiped = true;
+        work.opened = None;
+        work.asked = None;
+        self.shown().set(State::Closed, &SealError::Wiped);
+    }
+
     /// What says by which counter a file counts, whatever is configured by now.
     fn counted_by(&self, work: &Work) -> Vec<Vec<u8>> {
         let mut all = Vec::new();

@@ -88,7 +88,7 @@ impl ParkedRequest {
                 request.tries -= 1;
                 waiting.wake([(Waiter::Request(request), Ok(()))]);
             }
-            Parking::TryAgain(Waiter::Volume(_)) => {}
+            Parking::TryAgain(Waiter::Reader(_)) => {}
             Parking::Refused(refused) => return Err(refused.status()),
         }
         // Stopping may have begun between the packet and here, and not have seen this one.

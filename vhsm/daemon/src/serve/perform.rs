@@ -13,7 +13,7 @@ use crate::randomness::SystemDraw;
 use crate::refusals::RecentRefusal;
 use crate::watch::{Ended, key_of};
 use nitride_ipc::SendError;
-use nitride_protocol::admin::{Reloaded, Wipe};
+use nitride_protocol::admin::{EndPhase, Reloaded, Wipe};
 use nitride_protocol::application::{Attested, AuditHead, Head, RegisterBuffer, Registered};
 use nitride_protocol::limits::MAX_PACKET_LEN;
 use nitride_protocol::{
@@ -295,6 +295,19 @@ fn conclude(
                 Ok(()) => answer(id, &Empty, reply, send),
                 Err(error) => {
                     let status = Status::SealUnavailable;
+                    log_refusal(daemon, link, request, status, &error);
+                    refuse(id, status, send)
+                }
+            }
+        }
+        Outcome::Daemon(call) if call.operation() == Operation::EndPhase => {
+            let Ok(EndPhase { protection }) = EndPhase::decode_last(request.params.clone()) else {
+                return refuse(id, Status::Malformed, send);
+            };
+            match daemon.end_phase(protection) {
+                Ok(ended) => answer(id, &ended, reply, send),
+                Err(error) => {
+                    let status = Status::EvidenceUnavailable;
                     log_refusal(daemon, link, request, status, &error);
                     refuse(id, status, send)
                 }

@@ -107,7 +107,8 @@ pub(crate) fn reply_len(operation: u16, params: &Reader<'_>, packet_len: usize) 
             | Op::EncryptBuffer
             | Op::DecryptBuffer
             | Op::Wipe
-            | Op::Restore,
+            | Op::Restore
+            | Op::EndPhase,
         )
         | None => secret(FRAME_LEN),
         Some(Op::Wrap) => ReplyLen::Public(FRAME_LEN + MAX_WRAPPED_LEN),

@@ -13,15 +13,16 @@ pub(super) fn stake_of(
     has_changed: bool,
 ) -> Stake {
     use Operation::{
-        Attest, AuditHead, CheckPolicy, Decrypt, DecryptBuffer, Describe, Explain, Hello, List,
-        Random, RegisterBuffer, Release, Reload, Status, Verify, VerifyMac, Why, Wipe,
+        Attest, AuditHead, CheckPolicy, Decrypt, DecryptBuffer, Describe, EndPhase, Explain, Hello,
+        List, Random, RegisterBuffer, Release, Reload, Status, Verify, VerifyMac, Why, Wipe,
     };
     match (operation, used) {
-        // No key is in it. Of a wipe there is nothing that a file could have.
+        // No key is in it. Of a wipe there is nothing that a file could have, and with the end of a
+        // phase none is written any more.
         (
             Some(
                 Hello | Random | Status | Attest | AuditHead | RegisterBuffer | CheckPolicy
-                | Explain | Why | Wipe,
+                | Explain | Why | Wipe | EndPhase,
             ),
             _,
         ) => Stake::Nothing,

@@ -213,18 +213,18 @@ impl Watch {
         self.audit.denied(&event, Daemon::now());
     }
 
-    /// Before a volume's passphrase leaves.
+    /// Before a secret leaves for whom nobody has asked over our protocol: a volume, a credential.
     ///
     /// # Errors
     /// [`Unaudited`]; then it stays.
-    pub(crate) fn released_to_volume(
+    pub(crate) fn released_to(
         &self,
         peer: AuditPeer<'_>,
         (key, version): (KeyName<'_>, u32),
-        volume: &str,
+        to: &str,
     ) -> Result<(), Unaudited> {
         let mut reserved = self.audit.set_aside(1)?;
-        let reason = format!("to volume {volume}");
+        let reason = format!("to {to}");
         let event = Event {
             peer: Some(peer),
             key: Some(key),
@@ -236,18 +236,18 @@ impl Watch {
         Ok(())
     }
 
-    /// A volume's passphrase was refused for good.
-    pub(crate) fn refused_to_volume(
+    /// It was refused for good.
+    pub(crate) fn refused_to(
         &self,
-        peer: Option<AuditPeer<'_>>,
-        key: KeyName<'_>,
-        volume: &str,
+        peer: AuditPeer<'_>,
+        key: Option<KeyName<'_>>,
+        to: &str,
         reason: &str,
     ) {
-        let reason = format!("to volume {volume}: {reason}");
+        let reason = format!("to {to}: {reason}");
         let event = Event {
-            peer,
-            key: Some(key),
+            peer: Some(peer),
+            key,
             operation: Some(Operation::Release),
             status: Status::Denied,
             ..Event::own(AuditKind::Denial, &reason)

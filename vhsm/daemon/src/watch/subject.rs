@@ -30,7 +30,8 @@ pub(crate) fn key_of<'p>(operation: Operation, params: &Reader<'p>) -> Option<Ke
         | Operation::Why
         | Operation::Wipe
         | Operation::Backup
-        | Operation::Restore => None,
+        | Operation::Restore
+        | Operation::EndPhase => None,
         _ => {
             let mut params = params.clone();
             params.array().ok()?;

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod completed;
+mod credential;
 mod disk_key;
 mod handed_over;
 mod hostile;
