@@ -5,11 +5,11 @@
 #
 # dracut sources this file, and calls what it defines.
 
-readonly NITRIDE_OWN=/etc/nitride/initrd
+NITRIDE_OWN=/etc/nitride/initrd
 
-# An image that has the initrd's configuration wants the module; any other has to ask for it.
+# An image that has a folder for the initrd's configuration wants the module; any other has to ask for it.
 check() {
-    [[ -e ${dracutsysrootdir-}$NITRIDE_OWN/unlock.toml ]] && return 0
+    [[ -d ${dracutsysrootdir-}$NITRIDE_OWN ]] && return 0
     return 255
 }
 

@@ -12,7 +12,7 @@ depends() {
 }
 
 # Prompts and logins, by their units.
-readonly NITRIDE_MASKED=(
+NITRIDE_MASKED=(
     debug-shell.service dracut-cmdline-ask.service
     getty@.service serial-getty@.service console-getty.service container-getty@.service autovt@.service getty.target
     systemd-ask-password-console.path systemd-ask-password-console.service
@@ -23,7 +23,7 @@ readonly NITRIDE_MASKED=(
 
 # Who opens a volume by the header that the host wrote; who makes units of the command line or of
 # credentials; who logs in or asks.
-readonly NITRIDE_REMOVED=(
+NITRIDE_REMOVED=(
     /usr/lib/systemd/system-generators/systemd-cryptsetup-generator
     /usr/lib/systemd/system-generators/systemd-gpt-auto-generator
     /usr/lib/systemd/system-generators/systemd-debug-generator
