@@ -100,7 +100,7 @@ struct VolumeTable {
     danger_any_header: Option<Spanned<bool>>,
     passphrases: Option<Spanned<Vec<Spanned<String>>>>,
     #[serde(default)]
-    tokens: Vec<String>,
+    tokens: Vec<Spanned<String>>,
     #[serde(default)]
     flags: Vec<String>,
     timeout_secs: Option<Spanned<u64>>,
@@ -231,6 +231,8 @@ fn volume(table: VolumeTable) -> Result<Volume, Fault> {
     if table.tokens.len() > MAX_ENTRIES || table.flags.len() > MAX_ENTRIES {
         return fault(at, format!("a list has more than {MAX_ENTRIES} entries"));
     }
+    let tokens = table.tokens.into_iter().map(token);
+    let tokens = tokens.collect::<Result<_, _>>()?;
     let timeout = match table.timeout_secs {
         None => DEFAULT_TIMEOUT_SECS,
         Some(secs) if (1..=86_400).contains(secs.get_ref()) => secs.into_inner(),
@@ -241,7 +243,7 @@ fn volume(table: VolumeTable) -> Result<Volume, Fault> {
         device: absolute(table.device)?,
         wanted: Wanted {
             expected,
-            tokens: table.tokens,
+            tokens,
             flags: table.flags,
         },
         passphrases,
@@ -256,6 +258,18 @@ fn expectation(text: Spanned<String>) -> Result<DiskExpectation, Fault> {
             format!("what is expected cannot be read: {error}"),
         )
     })
+}
+
+/// cryptsetup tries tokens of this type by itself, before the passphrase: a slot would seem proved
+/// whatever the passphrase is.
+fn token(kind: Spanned<String>) -> Result<String, Fault> {
+    match kind.get_ref() == "luks2-keyring" {
+        false => Ok(kind.into_inner()),
+        true => fault(
+            kind.span(),
+            "a luks2-keyring token unlocks without the vault: take it out of the volume",
+        ),
+    }
 }
 
 /// As vhsmd takes them: no slash, since it stands in a socket's address.

@@ -13,12 +13,16 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::libc::MFD_NOEXEC_SEAL;
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use sha2::{Digest, Sha256};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write, copy};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
+
+/// How much of a copy is hashed at a time.
+const DIGEST_BLOCK_LEN: usize = 64 * 1024;
 
 /// Why there is no copy to open by.
 #[derive(Debug, Error)]
@@ -37,6 +41,8 @@ pub(crate) enum CopyError {
     Memory(#[source] std::io::Error),
     #[error("the copy of the header cannot be sealed")]
     Unsealed,
+    #[error("the copy of the header is not any more what was checked")]
+    NotKept,
 }
 
 impl CopyError {
@@ -46,6 +52,7 @@ impl CopyError {
             Self::Unreadable { .. } => "check the volume's `device`, and that this runs as root",
             Self::Refused { source, .. } => source.remedy(),
             Self::Memory(_) => "free memory: a header has 16 MiB by default",
+            Self::NotKept => "turn swap off: the copy was in memory that nobody else can write",
             Self::Unsealed => "run a kernel with sealed memory files (Linux 3.17 and later)",
         }
     }
@@ -75,6 +82,8 @@ pub(crate) struct HeaderCopy {
 pub(crate) struct CheckedCopy {
     copy: HeaderCopy,
     header: CheckedHeader,
+    /// SHA-256 of all of the copy, from before it was checked.
+    digest: [u8; 32],
 }
 
 impl HeaderCopy {
@@ -121,11 +130,16 @@ impl HeaderCopy {
 
     /// Judges what stands in the copy.
     pub(crate) fn check(self, wanted: &Wanted) -> Result<CheckedCopy, CopyError> {
+        let digest = digest(&self.memory).map_err(CopyError::Memory)?;
         let header = self
             .header()
             .and_then(|header| CheckedHeader::of(header, self.device_len, wanted));
         match header {
-            Ok(header) => Ok(CheckedCopy { copy: self, header }),
+            Ok(header) => Ok(CheckedCopy {
+                copy: self,
+                header,
+                digest,
+            }),
             Err(source) => Err(CopyError::Refused {
                 device: self.device,
                 source,
@@ -161,6 +175,15 @@ impl CheckedCopy {
     /// The sealed memory, for cryptsetup.
     pub(crate) fn memory(&self) -> BorrowedFd<'_> {
         self.copy.memory.as_fd()
+    }
+
+    /// That the copy is still what was checked: seals keep everybody from writing it, and not whoever
+    /// holds a disk from which the kernel takes memory back that it had swapped out.
+    pub(crate) fn check_kept(&self) -> Result<(), CopyError> {
+        match digest(&self.copy.memory).map_err(CopyError::Memory)? == self.digest {
+            true => Ok(()),
+            false => Err(CopyError::NotKept),
+        }
     }
 
     /// That the device still has the header that was copied. A header that changes while the machine
@@ -202,6 +225,22 @@ fn headers(file: &File, device_len: u64) -> std::io::Result<Result<Vec<u8>, Head
             None => too_short,
             Some(both) => Ok(Ok(both)),
         },
+    }
+}
+
+/// SHA-256 of a file, from its beginning.
+fn digest(file: &File) -> std::io::Result<[u8; 32]> {
+    let mut hash = Sha256::new();
+    let mut block = vec![0; DIGEST_BLOCK_LEN];
+    let mut offset = 0;
+    loop {
+        match file.read_at(&mut block, offset)? {
+            0 => return Ok(hash.finalize().into()),
+            read => {
+                hash.update(&block[..read]);
+                offset += read as u64;
+            }
+        }
     }
 }
 

@@ -15,6 +15,16 @@ use thiserror::Error;
 const NO_SUCH_KEY: i32 = 2;
 /// Characters of what it says that are passed on.
 const MAX_SAID_LEN: usize = 400;
+/// How every call goes: as LUKS2 whatever the device has by now, by no token's program, and with the
+/// passphrase on standard input.
+const HOW: [&str; 6] = [
+    "--batch-mode",
+    "--type",
+    "luks2",
+    "--disable-external-tokens",
+    "--key-file",
+    "-",
+];
 /// How a slot's material is encrypted. cryptsetup would take the cipher of the segment, and whoever
 /// holds the disk can change that between our check and its reading.
 const SLOT_CIPHER: [&str; 4] = [
@@ -120,7 +130,7 @@ impl Cryptsetup {
     ) -> Result<(), CryptsetupError> {
         let action = "luksAddKey";
         let new_key = filled_pipe(new)?;
-        let mut arguments = words(&["--batch-mode", "--key-file", "-"]);
+        let mut arguments = words(&HOW);
         arguments.extend(words(&SLOT_CIPHER));
         if new.is_strong() {
             arguments.extend(words(&UNSTRETCHED));
@@ -141,7 +151,7 @@ impl Cryptsetup {
         remaining: &Passphrase,
     ) -> Result<(), CryptsetupError> {
         let action = "luksKillSlot";
-        let mut arguments = words(&["--batch-mode", "--key-file", "-"]);
+        let mut arguments = words(&HOW);
         arguments.push(device.into());
         arguments.push(slot.to_string().into());
         match self.call(action, &arguments, remaining, &[])? {
@@ -185,17 +195,10 @@ impl Cryptsetup {
     }
 }
 
-/// How every volume is opened: by the copy, as LUKS2, by no token.
+/// How every volume is opened: by the copy.
 fn open_arguments(copy: &CheckedCopy) -> Vec<OsString> {
-    let mut arguments = words(&[
-        "--batch-mode",
-        "--type",
-        "luks2",
-        "--disable-external-tokens",
-        "--key-file",
-        "-",
-        "--header",
-    ]);
+    let mut arguments = words(&HOW);
+    arguments.push("--header".into());
     arguments.push(path_of(copy.memory()).into());
     arguments
 }

@@ -33,6 +33,10 @@ pub(crate) enum Failure {
     },
     #[error("none of the volume's passphrases unlocks it")]
     NoneUnlocks,
+    #[error("{name} is mapped already, and not by this program")]
+    AlreadyMapped { name: String },
+    #[error("the passphrases {lost} could not be had, and the slots {left:?} were not removed")]
+    NotRetired { lost: String, left: Vec<u8> },
     #[error("the volume has no passphrase {name:?}")]
     NoPassphrase { name: String },
     #[error("standard output cannot be written")]
@@ -62,6 +66,14 @@ impl Failure {
             Self::NoneUnlocks => {
                 Some("enrol one first: nitride-unlock enroll; status lists the slots")
             }
+            Self::AlreadyMapped { .. } => Some(
+                "somebody opened it by the header that the host wrote: take it out of crypttab and off \
+                 the command line (rd.luks=0 luks=0), as nitride-unlock doctor says",
+            ),
+            Self::NotRetired { .. } => Some(
+                "the new passphrase unlocks; rotate again once the old ones can be had, or say \
+                 --remove-slot for each that is left",
+            ),
             Self::NoPassphrase { .. } => Some("add it to `passphrases` of the volume"),
         }
     }

@@ -42,7 +42,11 @@ pub(crate) fn check_swap() -> Result<(), HardeningError> {
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let limit = cgroup(&own)
         .and_then(|path| fs::read_to_string(format!("/sys/fs/cgroup{path}/memory.swap.max")).ok());
-    match is_kept_in_memory(&swaps, limit.as_deref()) {
+    let behind = |device: &str| {
+        let file = format!("/sys/block/{device}/backing_dev");
+        fs::read_to_string(file).ok()
+    };
+    match is_kept_in_memory(&swaps, limit.as_deref(), behind) {
         true => Ok(()),
         false => Err(HardeningError::Swap),
     }
@@ -54,14 +58,26 @@ fn cgroup(own: &str) -> Option<&str> {
     (path.starts_with('/') && !path.contains("..")).then_some(path)
 }
 
-/// Whether nothing swaps, or nothing of this unit may be swapped, or what swaps is memory.
-fn is_kept_in_memory(swaps: &str, limit: Option<&str>) -> bool {
+/// Whether nothing swaps, or nothing of this unit may be swapped, or what swaps is memory: a zram
+/// device that has no disk `behind` it (its backing_dev; `None` where the kernel has no such thing).
+fn is_kept_in_memory(
+    swaps: &str,
+    limit: Option<&str>,
+    behind: impl Fn(&str) -> Option<String>,
+) -> bool {
+    let is_memory = |path: &str| {
+        let Some(name) = path.strip_prefix("/dev/") else {
+            return false;
+        };
+        let number = name.strip_prefix("zram").unwrap_or_default();
+        let is_zram = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        is_zram && behind(name).is_none_or(|disk| disk.trim() == "none")
+    };
     let mut devices = swaps
         .lines()
         .skip(1)
         .filter_map(|line| line.split_whitespace().next());
-    limit.is_some_and(|limit| limit.trim() == "0")
-        || devices.all(|device| device.starts_with("/dev/zram"))
+    limit.is_some_and(|limit| limit.trim() == "0") || devices.all(is_memory)
 }
 
 #[cfg(test)]
@@ -74,12 +90,24 @@ mod tests {
     fn swap_counts_where_it_may_take_our_pages() {
         let disk = format!("{NONE}/dev/vda3 partition 1048572 0 -2\n");
         let memory = format!("{NONE}/dev/zram0 partition 1048572 0 100\n");
-        assert!(is_kept_in_memory("", None));
-        assert!(is_kept_in_memory(NONE, Some("max\n")));
-        assert!(is_kept_in_memory(&memory, None));
-        assert!(is_kept_in_memory(&disk, Some("0\n")));
-        assert!(!is_kept_in_memory(&disk, Some("max\n")));
-        assert!(!is_kept_in_memory(&disk, None));
+        let kept = |swaps: &str, limit| is_kept_in_memory(swaps, limit, |_| None);
+        assert!(kept("", None));
+        assert!(kept(NONE, Some("max\n")));
+        assert!(kept(&memory, None));
+        assert!(kept(&disk, Some("0\n")));
+        assert!(!kept(&disk, Some("max\n")));
+        assert!(!kept(&disk, None));
+        assert!(!kept(&memory.replace("zram0", "zram0x"), None));
+    }
+
+    #[test]
+    fn compressed_memory_with_a_disk_behind_it_is_a_disk() {
+        let memory = format!("{NONE}/dev/zram0 partition 1048572 0 100\n");
+        let behind =
+            |disk: &'static str| move |device: &str| (device == "zram0").then(|| disk.to_owned());
+        assert!(is_kept_in_memory(&memory, None, behind("none\n")));
+        assert!(!is_kept_in_memory(&memory, None, behind("/dev/vdb\n")));
+        assert!(is_kept_in_memory(&memory, Some("0"), behind("/dev/vdb\n")));
     }
 
     #[test]

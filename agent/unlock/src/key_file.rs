@@ -1,10 +1,14 @@
 //! The vault's key-file sockets, asked as systemd-cryptsetup asks (crypttab(5)): connect from an
-//! abstract address that names the volume, and read to the end.
+//! abstract address that names the volume, and read to the end. Unlike that, it says first which
+//! disk the volume is on, by the copy of the header that was checked: the vault releases a passphrase
+//! that is for certain disks to no other.
 
 use crate::passphrase::{Passphrase, PassphraseError};
+use nitride_kbs::disk::DiskExpectation;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, connect, socket};
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -56,6 +60,7 @@ impl KeyFileError {
 pub(crate) fn fetch(
     folder: &Path,
     name: &str,
+    disk: &DiskExpectation,
     patience: Duration,
 ) -> Result<Passphrase, KeyFileError> {
     let path = folder.join(format!("{name}.key"));
@@ -63,7 +68,7 @@ pub(crate) fn fetch(
     let mut pause = FIRST_PAUSE;
     loop {
         match ask(&path, name) {
-            Ok(stream) => return read(&path, &stream, deadline),
+            Ok(stream) => return say_and_read(&path, &stream, disk, deadline),
             Err(Asked::Random(error)) => return Err(KeyFileError::Random(error)),
             Err(Asked::Refused(source)) => {
                 let left = deadline.saturating_duration_since(Instant::now());
@@ -105,7 +110,21 @@ fn ask(path: &Path, name: &str) -> Result<UnixStream, Asked> {
     Ok(UnixStream::from(socket))
 }
 
-fn read(path: &Path, stream: &UnixStream, deadline: Instant) -> Result<Passphrase, KeyFileError> {
+fn say_and_read(
+    path: &Path,
+    stream: &UnixStream,
+    disk: &DiskExpectation,
+    deadline: Instant,
+) -> Result<Passphrase, KeyFileError> {
+    let mut writer = stream;
+    // A line fits the socket's buffer: nobody has to read it for this to go on.
+    let said = writer
+        .write_all(disk.to_string().as_bytes())
+        .and_then(|()| stream.shutdown(Shutdown::Write));
+    said.map_err(|source| KeyFileError::NothingGiven {
+        socket: path.to_owned(),
+        source: PassphraseError::Unreadable(source),
+    })?;
     let patient = Patient {
         path,
         stream,
@@ -147,25 +166,35 @@ impl Read for Patient<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
+    use crate::luks2::tests::disk;
     use std::os::linux::net::SocketAddrExt;
-    use std::os::unix::net::UnixListener;
+    use std::os::unix::net::{SocketAddr, UnixListener};
     use std::thread::spawn;
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
+    /// What a client said to its end, and where it came from.
+    fn heard(listener: &UnixListener) -> (UnixStream, SocketAddr, String) {
+        let (mut stream, address) = listener.accept().unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        (stream, address, said)
+    }
+
     #[test]
-    fn the_volume_is_in_the_address_and_the_passphrase_comes_back() {
+    fn the_volume_is_in_the_address_its_disk_is_said_and_the_passphrase_comes_back() {
         let folder = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(folder.path().join("root.key")).unwrap();
         let vault = spawn(move || {
-            let (mut stream, address) = listener.accept().unwrap();
+            let (mut stream, address, said) = heard(&listener);
             stream.write_all(b"secret").unwrap();
-            address.as_abstract_name().unwrap().to_vec()
+            (address.as_abstract_name().unwrap().to_vec(), said)
         });
-        let passphrase = fetch(folder.path(), "root", PATIENCE).unwrap();
+        let passphrase = fetch(folder.path(), "root", &disk(), PATIENCE).unwrap();
         assert_eq!(passphrase.expose(), b"secret");
-        let address = String::from_utf8(vault.join().unwrap()).unwrap();
+        let (address, said) = vault.join().unwrap();
+        assert_eq!(said, disk().to_string());
+        let address = String::from_utf8(address).unwrap();
         let (salt, rest) = address.split_once('/').unwrap();
         assert_eq!((salt.len(), rest), (16, "cryptsetup/root"));
     }
@@ -177,9 +206,9 @@ mod tests {
         let vault = spawn(move || {
             sleep(Duration::from_millis(300));
             let listener = UnixListener::bind(path).unwrap();
-            listener.accept().unwrap().0.write_all(b"secret").unwrap();
+            heard(&listener).0.write_all(b"secret").unwrap();
         });
-        assert!(fetch(folder.path(), "root", PATIENCE).is_ok());
+        assert!(fetch(folder.path(), "root", &disk(), PATIENCE).is_ok());
         vault.join().unwrap();
     }
 
@@ -188,13 +217,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(folder.path().join("root.key")).unwrap();
         let vault = spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
+            let (mut stream, ..) = heard(&listener);
             for part in [b"sec", b"ret"] {
                 sleep(REMINDER * 4);
                 stream.write_all(part).unwrap();
             }
         });
-        let passphrase = fetch(folder.path(), "root", PATIENCE).unwrap();
+        let passphrase = fetch(folder.path(), "root", &disk(), PATIENCE).unwrap();
         assert_eq!(passphrase.expose(), b"secret");
         vault.join().unwrap();
     }
@@ -202,10 +231,10 @@ mod tests {
     #[test]
     fn a_vault_that_refuses_holds_on_or_is_not_there_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let nobody = fetch(folder.path(), "root", Duration::from_millis(50));
+        let nobody = fetch(folder.path(), "root", &disk(), Duration::from_millis(50));
         assert!(matches!(nobody, Err(KeyFileError::Unreachable { .. })));
         let listener = UnixListener::bind(folder.path().join("root.key")).unwrap();
-        let held = fetch(folder.path(), "root", Duration::from_millis(50));
+        let held = fetch(folder.path(), "root", &disk(), Duration::from_millis(50));
         assert!(matches!(
             held,
             Err(KeyFileError::NothingGiven {
@@ -215,10 +244,10 @@ mod tests {
         ));
         let vault = spawn(move || {
             // The one that was given up first.
-            drop(listener.accept().unwrap());
-            drop(listener.accept().unwrap());
+            drop(heard(&listener));
+            drop(heard(&listener));
         });
-        let refused = fetch(folder.path(), "root", PATIENCE);
+        let refused = fetch(folder.path(), "root", &disk(), PATIENCE);
         assert!(matches!(
             refused,
             Err(KeyFileError::NothingGiven {

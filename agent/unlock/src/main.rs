@@ -69,7 +69,9 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         Verb::Rotate(asked) => {
             hardening::close()?;
-            slots::rotate(&config, asked)?
+            let (told, incomplete) = slots::rotate(&config, asked)?;
+            say(&told)?;
+            return incomplete.map_or(Ok(()), Err);
         }
         Verb::Leave { root } => {
             leave::run(&config, root)?;
@@ -82,6 +84,10 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             return doctor::run(&config, asked, &mut stdout().lock());
         }
     };
+    say(&told)
+}
+
+fn say(told: &str) -> Result<(), Failure> {
     let mut out = stdout().lock();
     out.write_all(told.as_bytes())
         .and_then(|()| out.flush())

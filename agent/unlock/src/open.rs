@@ -4,7 +4,7 @@ use crate::config::{Config, Volume};
 use crate::copy::{CheckedCopy, CopyError, HeaderCopy};
 use crate::cryptsetup::Cryptsetup;
 use crate::failure::Failure;
-use crate::hardening;
+use crate::hardening::{self, HardeningError};
 use crate::key_file::{self, KeyFileError};
 use crate::luks2::{Expected, Standing};
 use crate::opened::{self, Opened};
@@ -21,22 +21,52 @@ const LOOK_UP: Duration = Duration::from_millis(200);
 /// Opens the volume, or, dry, tries whether it would be.
 pub(crate) fn run(config: &Config, name: &str, dry_run: bool) -> Result<(), Failure> {
     let volume = config.volume(name)?;
-    if !dry_run {
-        hardening::check_swap()?;
+    let keeps_copies = || match dry_run {
+        true => Ok(()),
+        false => hardening::check_swap(),
+    };
+    keeps_copies()?;
+    if !dry_run && is_open(name)? {
+        tracing::info!(volume = name, "it is open already, by this program");
+        return Ok(());
     }
     let cryptsetup = Cryptsetup::at(&config.cryptsetup);
-    let fetch = |name: &str| key_file::fetch(&config.key_files, name, volume.timeout);
-    open(volume, &cryptsetup, dry_run, fetch)?;
+    let fetch = |name: &str, disk: &DiskExpectation| {
+        key_file::fetch(&config.key_files, name, disk, volume.timeout)
+    };
+    open(volume, &cryptsetup, dry_run, keeps_copies, fetch).map_err(|failure| {
+        match is_open(name) {
+            // Whoever was faster is what matters, and not that the name was taken.
+            Err(mapped) if !dry_run => mapped,
+            _ => failure,
+        }
+    })?;
     let done = if dry_run { "would open" } else { "opened" };
     tracing::info!(volume = name, "{done} by the vault's passphrase");
     Ok(())
+}
+
+/// Whether the volume is open by our own doing.
+fn is_open(name: &str) -> Result<bool, Failure> {
+    let Ok(Some((device, uuid))) = opened::mapping(Path::new("/sys"), name) else {
+        return Ok(false);
+    };
+    let notes = opened::all(Path::new(opened::FOLDER));
+    let is_it = |one: &Opened| one.device == device && one.uuid == uuid;
+    match notes.iter().any(is_it) {
+        true => Ok(true),
+        false => Err(Failure::AlreadyMapped {
+            name: name.to_owned(),
+        }),
+    }
 }
 
 fn open(
     volume: &Volume,
     cryptsetup: &Cryptsetup,
     dry_run: bool,
-    mut fetch: impl FnMut(&str) -> Result<Passphrase, KeyFileError>,
+    keeps_copies: impl Fn() -> Result<(), HardeningError>,
+    mut fetch: impl FnMut(&str, &DiskExpectation) -> Result<Passphrase, KeyFileError>,
 ) -> Result<(), Failure> {
     let patience = if dry_run {
         Duration::ZERO
@@ -48,7 +78,7 @@ fn open(
     let mut refused = None;
     for name in &volume.passphrases {
         tracing::info!(volume = %volume.name, passphrase = %name, "asking the vault");
-        let passphrase = match fetch(name) {
+        let passphrase = match fetch(name, copy.header().is()) {
             Ok(passphrase) => passphrase,
             // The next one may be there.
             Err(error) => {
@@ -58,6 +88,9 @@ fn open(
             }
         };
         copy.check_unchanged()?;
+        // Again: minutes may have passed, and swap may have come up in them.
+        keeps_copies()?;
+        copy.check_kept()?;
         let opened = match dry_run {
             true => cryptsetup.opens(&copy, None, &passphrase)?,
             false => cryptsetup.open(&copy, &volume.name, &passphrase)?,
@@ -108,7 +141,7 @@ fn warn_of(volume: &Volume, copy: &CheckedCopy) {
         tracing::warn!(
             volume = %volume.name,
             "DANGER: any sound header is taken, so whoever holds the disk can put another volume in \
-             its place"
+             its place, or keep this one's key and take its integrity away or move its data"
         );
     }
     if let Standing::CutOff { good } = copy.standing() {
@@ -122,9 +155,10 @@ fn warn_of(volume: &Volume, copy: &CheckedCopy) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cryptsetup::tests::{passphrase, real, volume};
+    use crate::cryptsetup::tests::{copy_of, passphrase, real, volume};
     use crate::luks2::HeaderFault;
     use crate::luks2::tests::{any_volume, rewritten};
+    use std::cell::Cell;
     use std::fs::OpenOptions;
     use std::os::unix::fs::FileExt;
     use std::thread::spawn;
@@ -140,39 +174,64 @@ mod tests {
     }
 
     /// The passphrase is its name.
-    fn named(name: &str) -> Result<Passphrase, KeyFileError> {
+    fn named(name: &str, _: &DiskExpectation) -> Result<Passphrase, KeyFileError> {
         Ok(passphrase(name.as_bytes()))
+    }
+
+    /// Tries on the copy, as `--dry-run` does.
+    fn dry(
+        volume: &Volume,
+        fetch: impl FnMut(&str, &DiskExpectation) -> Result<Passphrase, KeyFileError>,
+    ) -> Result<(), Failure> {
+        open(volume, &real(), true, || Ok(()), fetch)
+    }
+
+    #[test]
+    fn a_copy_is_used_only_while_nothing_swaps() {
+        let (_folder, device) = volume(b"b", &[]);
+        // Swap comes up while the second passphrase is waited for.
+        let asked = Cell::new(0);
+        let keeps_copies = || {
+            asked.set(asked.get() + 1);
+            match asked.get() {
+                1 => Ok(()),
+                _ => Err(HardeningError::Swap),
+            }
+        };
+        let volume = configured(&device, &["a", "b"]);
+        let refused = open(&volume, &real(), true, keeps_copies, named);
+        let swap = HardeningError::Swap;
+        assert!(
+            matches!(refused, Err(Failure::Hardening(error)) if error.remedy() == swap.remedy())
+        );
+        assert_eq!(asked.get(), 2);
     }
 
     #[test]
     fn each_passphrase_is_tried_in_its_order() {
         let (_folder, device) = volume(b"b", &[]);
         let mut asked = Vec::new();
-        let mut fetch = |name: &str| {
-            asked.push(name.to_owned());
-            named(name)
+        let mut fetch = |name: &str, disk: &DiskExpectation| {
+            asked.push((name.to_owned(), disk.clone()));
+            named(name, disk)
         };
-        open(
-            &configured(&device, &["a", "b", "c"]),
-            &real(),
-            true,
-            &mut fetch,
-        )
-        .unwrap();
-        assert_eq!(asked, ["a", "b"]);
-        let none = open(&configured(&device, &["a", "c"]), &real(), true, named);
+        dry(&configured(&device, &["a", "b", "c"]), &mut fetch).unwrap();
+        let disk = copy_of(&device).header().is().clone();
+        let expected = ["a", "b"].map(|name| (name.to_owned(), disk.clone()));
+        assert_eq!(asked, expected);
+        let none = dry(&configured(&device, &["a", "c"]), named);
         assert!(matches!(none, Err(Failure::NoneUnlocks)));
     }
 
     #[test]
     fn a_passphrase_that_is_not_to_be_had_does_not_hide_the_next() {
         let (_folder, device) = volume(b"b", &[]);
-        let fetch = |name: &str| match name {
-            "a" => key_file::fetch(Path::new("/nonexistent"), name, Duration::ZERO),
-            name => named(name),
+        let fetch = |name: &str, disk: &DiskExpectation| match name {
+            "a" => key_file::fetch(Path::new("/nonexistent"), name, disk, Duration::ZERO),
+            name => named(name, disk),
         };
-        open(&configured(&device, &["a", "b"]), &real(), true, fetch).unwrap();
-        let refused = open(&configured(&device, &["b2", "a"]), &real(), true, fetch);
+        dry(&configured(&device, &["a", "b"]), fetch).unwrap();
+        let refused = dry(&configured(&device, &["b2", "a"]), fetch);
         assert!(matches!(refused, Err(Failure::KeyFile(_))));
     }
 
@@ -200,8 +259,8 @@ mod tests {
         let changed = rewritten(&head, r#""type":"crypt""#, r#""type":"linear""#);
         let file = OpenOptions::new().write(true).open(&device).unwrap();
         file.write_all_at(&changed, 0).unwrap();
-        let fetch = |_: &str| panic!("a passphrase was fetched");
-        let refused = open(&configured(&device, &["b"]), &real(), true, fetch);
+        let fetch = |_: &str, _: &DiskExpectation| panic!("a passphrase was fetched");
+        let refused = dry(&configured(&device, &["b"]), fetch);
         let Err(Failure::Copy(error)) = refused else {
             panic!("{refused:?}");
         };
@@ -212,13 +271,13 @@ mod tests {
     fn a_header_that_changes_while_the_passphrase_is_fetched_is_refused() {
         let (_folder, device) = volume(b"b", &[]);
         let (_other_folder, other) = volume(b"b", &[]);
-        let fetch = |name: &str| {
+        let fetch = |name: &str, disk: &DiskExpectation| {
             let head = std::fs::read(&other).unwrap();
             let file = OpenOptions::new().write(true).open(&device).unwrap();
             file.write_all_at(&head, 0).unwrap();
-            named(name)
+            named(name, disk)
         };
-        let refused = open(&configured(&device, &["b"]), &real(), true, fetch);
+        let refused = dry(&configured(&device, &["b"]), fetch);
         let Err(Failure::Copy(error)) = refused else {
             panic!("{refused:?}");
         };

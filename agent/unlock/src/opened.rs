@@ -56,21 +56,13 @@ pub(crate) struct Opened {
 impl Opened {
     /// The mapping `name`, which has just been made by a header that says `volume`.
     pub(crate) fn now(sys: &Path, name: &str, volume: &DiskExpectation) -> io::Result<Self> {
-        for entry in read_dir(sys.join("block"))? {
-            let folder = entry?.path();
-            let text = |file| read_to_string(folder.join(file));
-            // Most have no mapper.
-            if text("dm/name").unwrap_or_default().trim_end() != name {
-                continue;
-            }
-            let number = text("dev")?.trim_end().parse();
-            return Ok(Self {
-                device: number.map_err(|()| io::Error::from(ErrorKind::InvalidData))?,
-                uuid: text("dm/uuid")?.trim_end().to_owned(),
-                volume: volume.clone(),
-            });
-        }
-        Err(ErrorKind::NotFound.into())
+        let mapping = mapping(sys, name)?.ok_or(ErrorKind::NotFound)?;
+        let (device, uuid) = mapping;
+        Ok(Self {
+            device,
+            uuid,
+            volume: volume.clone(),
+        })
     }
 
     /// Leaves it in `folder`, as the note of the volume `name`.
@@ -111,6 +103,22 @@ impl Opened {
             volume: volume.parse().ok()?,
         })
     }
+}
+
+/// The mapping of this name, by the kernel's word: its number, and the device mapper's name for it.
+pub(crate) fn mapping(sys: &Path, name: &str) -> io::Result<Option<(DeviceNumber, String)>> {
+    for entry in read_dir(sys.join("block"))? {
+        let folder = entry?.path();
+        let text = |file| read_to_string(folder.join(file));
+        // Most have no mapper.
+        if text("dm/name").unwrap_or_default().trim_end() != name {
+            continue;
+        }
+        let number = text("dev")?.trim_end().parse();
+        let number = number.map_err(|()| io::Error::from(ErrorKind::InvalidData))?;
+        return Ok(Some((number, text("dm/uuid")?.trim_end().to_owned())));
+    }
+    Ok(None)
 }
 
 /// All notes in `folder`. What cannot be read is not noted.

@@ -2,14 +2,17 @@
 
 use crate::arguments::{Enroll, Rotate};
 use crate::config::{Config, Volume};
+use crate::copy::HeaderCopy;
 use crate::cryptsetup::Cryptsetup;
 use crate::enrol::{self, Disk, Finished, Task};
 use crate::failure::Failure;
 use crate::key_file;
 use crate::passphrase::{Passphrase, PassphraseError};
+use nitride_kbs::disk::DiskExpectation;
 use std::fmt::Write;
 use std::fs::File;
 use std::io::stdin;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 /// Enrols the first of the volume's passphrases, by one that unlocks it now.
@@ -19,34 +22,44 @@ pub(crate) fn enroll(config: &Config, asked: &Enroll) -> Result<String, Failure>
     let old = old.into_iter().collect::<Result<Vec<_>, _>>()?;
     // The configuration gives every volume one.
     let name = volume.passphrases.first().map_or("", String::as_str);
-    let new = key_file::fetch(&config.key_files, name, volume.timeout)?;
+    let new = key_file::fetch(&config.key_files, name, &disk(volume)?, volume.timeout)?;
     let task = Task {
         new: &new,
         old: &old,
         keep_old: asked.keep_existing,
         remove: &asked.remove_slots,
     };
-    finish(config, volume, &task)
+    Ok(told(&volume.name, &finish(config, volume, &task)?))
 }
 
 /// Enrols another of the volume's passphrases, by the others.
 ///
 /// Until it is proved a boot opens by one of those, and then by either: the names are tried in turn.
-pub(crate) fn rotate(config: &Config, asked: &Rotate) -> Result<String, Failure> {
+///
+/// The text says what was done; the failure, if there is one, what was not: a slot whose passphrase
+/// could not be fetched is still there, and so is whoever has that passphrase.
+pub(crate) fn rotate(
+    config: &Config,
+    asked: &Rotate,
+) -> Result<(String, Option<Failure>), Failure> {
     let volume = config.volume(&asked.volume)?;
     if !volume.passphrases.contains(&asked.to) {
         return Err(Failure::NoPassphrase {
             name: asked.to.clone(),
         });
     }
-    let fetch = |name: &str| key_file::fetch(&config.key_files, name, volume.timeout);
+    let disk = disk(volume)?;
+    let fetch = |name: &str| key_file::fetch(&config.key_files, name, &disk, volume.timeout);
     let new = fetch(&asked.to)?;
-    let mut old = Vec::new();
+    let (mut old, mut lost) = (Vec::new(), Vec::new());
     for name in volume.passphrases.iter().filter(|name| **name != asked.to) {
         match fetch(name) {
             Ok(passphrase) => old.push(passphrase),
             // After an enrolment that was cut off, it may be gone from the service already.
-            Err(error) => tracing::warn!(passphrase = %name, error = %error, "no passphrase"),
+            Err(error) => {
+                tracing::warn!(passphrase = %name, error = %error, "no passphrase");
+                lost.push(name.clone());
+            }
         }
     }
     let task = Task {
@@ -55,17 +68,33 @@ pub(crate) fn rotate(config: &Config, asked: &Rotate) -> Result<String, Failure>
         keep_old: false,
         remove: &asked.remove_slots,
     };
-    finish(config, volume, &task)
+    let finished = finish(config, volume, &task)?;
+    let failure = not_retired(&lost, &finished.left);
+    Ok((told(&volume.name, &finished), failure))
 }
 
-fn finish(config: &Config, volume: &Volume, task: &Task<'_>) -> Result<String, Failure> {
+/// What is left after a rotation that could not have all of the passphrases.
+fn not_retired(lost: &[String], left: &[u8]) -> Option<Failure> {
+    let is_done = lost.is_empty() || left.is_empty();
+    (!is_done).then(|| Failure::NotRetired {
+        lost: lost.join(", "),
+        left: left.to_vec(),
+    })
+}
+
+/// Which disk the volume is on, for the vault, by a copy of its header that is one it may have.
+fn disk(volume: &Volume) -> Result<DiskExpectation, Failure> {
+    let copy = HeaderCopy::take(&volume.device)?.check(&volume.wanted)?;
+    Ok(copy.header().is().clone())
+}
+
+fn finish(config: &Config, volume: &Volume, task: &Task<'_>) -> Result<Finished, Failure> {
     let mut disk = Disk {
         cryptsetup: Cryptsetup::at(&config.cryptsetup),
         device: &volume.device,
         wanted: &volume.wanted,
     };
-    let finished = enrol::run(&mut disk, task)?;
-    Ok(told(&volume.name, &finished))
+    Ok(enrol::run(&mut disk, task)?)
 }
 
 fn told(volume: &str, finished: &Finished) -> String {
@@ -92,7 +121,12 @@ fn told(volume: &str, finished: &Finished) -> String {
 /// Reads a passphrase to the end of a file, or of standard input.
 fn existing(path: &Path) -> Result<Passphrase, Failure> {
     let read = match path == Path::new("-") {
-        true => Passphrase::read(stdin().lock()),
+        // Not through the library's own buffer, which is erased by nobody.
+        true => stdin()
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(PassphraseError::Unreadable)
+            .and_then(|input| Passphrase::read(File::from(input))),
         false => File::open(path)
             .map_err(PassphraseError::Unreadable)
             .and_then(Passphrase::read),
@@ -120,5 +154,17 @@ mod tests {
         assert!(told.contains("slot 2 unlocks"));
         assert!(told.contains("slot 0 was removed"));
         assert!(told.contains("--remove-slot 1 removes it"));
+    }
+
+    #[test]
+    fn a_slot_that_a_lost_passphrase_may_have_is_a_failure() {
+        let lost = ["first".to_owned()];
+        assert!(not_retired(&lost, &[]).is_none());
+        assert!(not_retired(&[], &[1]).is_none());
+        let failure = not_retired(&lost, &[1]).unwrap().to_string();
+        assert!(
+            failure.contains("first") && failure.contains("[1]"),
+            "{failure}"
+        );
     }
 }

@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, geteuid};
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -44,7 +44,10 @@ impl World {
             spawn(move || {
                 for stream in listener.incoming() {
                     // Whoever was killed does not read it.
-                    let _ = stream.and_then(|mut stream| stream.write_all(passphrase.as_bytes()));
+                    let _ = stream.and_then(|mut stream| {
+                        stream.read_to_end(&mut Vec::new())?;
+                        stream.write_all(passphrase.as_bytes())
+                    });
                 }
             });
         }

@@ -74,7 +74,8 @@ pub struct EnvelopePolicy<'a> {
     pub lease_secs: Option<u64>,
     /// When it ends, in seconds since 1970; `None`: never.
     pub not_after_secs: Option<u64>,
-    /// The disks that it is for, by LUKS2 UUID; `None`: not a disk's.
+    /// The volumes that it is for, in the text of [`crate::disk::DiskExpectation`]: it is released to
+    /// no other volume. `None`: to whichever has the name.
     pub disk: Option<Vec<&'a str>>,
 }
 

@@ -4,7 +4,8 @@
 
 use anyhow::{Context, Result};
 use nitride_protocol::Status;
-use nitride_support::cryptsetup::{read_key_file, test_passphrase};
+use nitride_support::binaries::Binaries;
+use nitride_support::cryptsetup::{read_key_file, read_key_file_saying, test_passphrase};
 use nitride_support::http::HttpMessage;
 use nitride_support::owner::Deposit;
 use nitride_support::plan::Plan;
@@ -12,7 +13,8 @@ use nitride_support::program::wait_until;
 use nitride_support::relay::{Fate, Honest, OnRequest};
 use nitride_support::unit::is_root_or_says_so;
 use nitride_support::world::{World, outcome};
-use std::time::Duration;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 const PASSPHRASE: &[u8] = b"a passphrase of 256 bits, or so it is said";
 
@@ -116,7 +118,7 @@ fn a_foreign_user_gets_nothing_even_under_the_right_name() -> Result<()> {
          except OSError: print(0)\n",
         world.path("root.key").display().to_string()
     );
-    let output = std::process::Command::new("/usr/bin/python3")
+    let output = Command::new("/usr/bin/python3")
         .args(["-c", &script])
         .output()?;
     assert_eq!(
@@ -151,5 +153,104 @@ fn applications_do_not_get_what_is_for_a_volume() -> Result<()> {
     let world = world()?;
     let mut app = world.application()?;
     assert_eq!(outcome(app.release("disk/root", None))?, Status::Denied);
+    Ok(())
+}
+
+/// A line that says of no volume here.
+const ELSEWHERE: &str = "luks2:7dfa3aba-96d9-4de6-90e8-45d3d2d0d897:aes-xts-plain64:512:16777216:\
+    dynamic:4096:none:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
+
+/// nitride-unlock, over the volume in the world's `image`, with any header taken.
+fn unlock(world: &World, image: &str, verb: &[&str]) -> Result<(bool, String)> {
+    let folder = world.path("");
+    let folder = folder.display();
+    let configuration = world.path("unlock.toml");
+    std::fs::write(
+        &configuration,
+        format!(
+            "key-files = \"{folder}\"\n[[volume]]\nname = \"root\"\ndevice = \"{folder}/{image}\"\n\
+             danger-any-header = true\ntimeout-secs = 20\n"
+        ),
+    )?;
+    let output = Command::new(&Binaries::find()?.unlock)
+        .arg("--config")
+        .arg(&configuration)
+        .args(verb)
+        .output()?;
+    let said = [output.stdout, output.stderr].concat();
+    Ok((
+        output.status.success(),
+        String::from_utf8_lossy(&said).into_owned(),
+    ))
+}
+
+/// What `nitride-unlock status` says that a volume is.
+fn disk_of(world: &World, image: &str) -> Result<String> {
+    let (is_told, said) = unlock(world, image, &["status", "root"])?;
+    anyhow::ensure!(is_told, "{said}");
+    let line = said.lines().find_map(|line| line.strip_prefix("expect   "));
+    Ok(line.context("nothing to expect")?.to_owned())
+}
+
+#[test]
+fn a_passphrase_for_one_volume_goes_to_no_other_that_has_it_in_a_slot() -> Result<()> {
+    if !is_root_or_says_so("a_passphrase_for_one_volume_goes_to_no_other_that_has_it_in_a_slot") {
+        return Ok(());
+    }
+    let mut plan = Plan::chain(KEYS);
+    plan.vhsmd_tables = SOCKETS.to_owned();
+    let world = World::start(plan)?;
+    // Two volumes, either of which the passphrase unlocks: ours, and the host's.
+    for image in ["ours", "theirs"] {
+        let made = test_passphrase(&world.path(image), PASSPHRASE, PASSPHRASE)?;
+        if made.is_none() {
+            eprintln!("SKIPPED: cryptsetup is not installed");
+            return Ok(());
+        }
+    }
+    let ours = disk_of(&world, "ours")?;
+    world.owner().deposit(&Deposit {
+        disks: &[ELSEWHERE, &ours],
+        ..Deposit::secret("demo/disk/root", PASSPHRASE)
+    })?;
+    let (opens, said) = unlock(&world, "theirs", &["open", "root", "--dry-run"])?;
+    assert!(!opens, "{said}");
+    let (opens, said) = unlock(&world, "ours", &["open", "root", "--dry-run"])?;
+    assert!(opens, "{said}");
+    // Who says nothing, as systemd-cryptsetup does, has none of it either.
+    assert_eq!(read_key_file(&world.path("root.key"), "root")?, b"");
+    let log = world.vhsmd()?.log();
+    assert!(log.contains("the volume's is none of them"), "{log}");
+    assert!(log.contains("nothing was said of the volume's"), "{log}");
+    Ok(())
+}
+
+#[test]
+fn a_client_that_says_what_is_no_disk_gets_nothing_and_takes_no_time() -> Result<()> {
+    let world = world()?;
+    let socket = world.path("root.key");
+    let began = Instant::now();
+    for (said, is_ended) in [
+        (&b"luks2"[..], true),
+        (format!("{ELSEWHERE}\n").as_bytes(), true),
+        (&[b'a'; 256], true),
+        (&[b'a'; 100_000], false),
+        (ELSEWHERE.as_bytes(), false),
+    ] {
+        assert_eq!(
+            read_key_file_saying(&socket, "root", said, is_ended)?,
+            b"",
+            "{said:?}"
+        );
+    }
+    assert!(began.elapsed() < Duration::from_secs(15));
+    assert_eq!(world.relay()?.count("POST", "/kbs/v0/auth"), 0);
+    // Who says a disk of a passphrase that is for any gets it, and so does who says nothing for ever.
+    let any = read_key_file_saying(&socket, "root", ELSEWHERE.as_bytes(), true)?;
+    assert_eq!(any, PASSPHRASE);
+    assert_eq!(
+        read_key_file_saying(&socket, "root", b"", false)?,
+        PASSPHRASE
+    );
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! A client as systemd-cryptsetup is one, and cryptsetup itself.
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -14,11 +15,25 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, connec
 use crate::world::run;
 
 /// Reads the key of a volume as crypttab(5) describes: from an abstract name that ends in the
-/// volume's, to the end of the stream. A connection that is refused or cut reads as nothing.
+/// volume's, to the end of the stream; nothing is written, which systemd-cryptsetup says at once. A
+/// connection that is refused or cut reads as nothing.
 ///
 /// # Errors
 /// When the client's own socket cannot be made.
 pub fn read_key_file(path: &Path, volume: &str) -> Result<Vec<u8>> {
+    read_key_file_saying(path, volume, b"", true)
+}
+
+/// The same by a client that says something, and ends what it says or does not.
+///
+/// # Errors
+/// When the client's own socket cannot be made.
+pub fn read_key_file_saying(
+    path: &Path,
+    volume: &str,
+    said: &[u8],
+    is_ended: bool,
+) -> Result<Vec<u8>> {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     // systemd draws 64 bits; the test needs no two clients of one name.
     let unique =
@@ -39,6 +54,11 @@ pub fn read_key_file(path: &Path, volume: &str) -> Result<Vec<u8>> {
     stream
         .set_read_timeout(Some(Duration::from_secs(60)))
         .context("bound the read")?;
+    // A vault that has refused it already does not listen either.
+    let _ = stream.write_all(said);
+    if is_ended {
+        let _ = stream.shutdown(Shutdown::Write);
+    }
     let mut key = Vec::new();
     match stream.read_to_end(&mut key) {
         Ok(_) => Ok(key),

@@ -37,6 +37,8 @@ pub struct Deposit<'a> {
     pub operations: &'a [&'a str],
     /// To whom it may be released, such as `uid:0` and `volume:root`.
     pub release_to: Vec<String>,
+    /// The volumes that it is for; none: whichever has the name.
+    pub disks: &'a [&'a str],
     /// For how long it may be kept.
     pub lease_secs: Option<u64>,
     /// Until when it may be used.
@@ -72,6 +74,7 @@ impl<'a> Deposit<'a> {
                 _ => &["encrypt", "decrypt"],
             },
             release_to: Vec::new(),
+            disks: &[],
             lease_secs: None,
             not_after_secs: None,
             tenant: None,
@@ -91,7 +94,7 @@ impl<'a> Deposit<'a> {
                 release_to: self.release_to.iter().map(String::as_str).collect(),
                 lease_secs: self.lease_secs,
                 not_after_secs: self.not_after_secs,
-                disk: None,
+                disk: (!self.disks.is_empty()).then(|| self.disks.to_vec()),
             },
             material: self.material,
         }
@@ -121,6 +124,9 @@ impl Owner<'_> {
         ];
         if !deposit.release_to.is_empty() {
             words.push(format!("--release-to={}", deposit.release_to.join(",")));
+        }
+        if !deposit.disks.is_empty() {
+            words.push(format!("--disk={}", deposit.disks.join(",")));
         }
         if let Some(secs) = deposit.lease_secs {
             words.push(format!("--lease-secs={secs}"));

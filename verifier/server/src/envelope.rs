@@ -86,7 +86,7 @@ pub(crate) struct SealSpec {
     pub(crate) lease_secs: Option<u64>,
     /// When it ends, in seconds since 1970.
     pub(crate) not_after_secs: Option<u64>,
-    /// The LUKS2 UUIDs of the disks that it is for.
+    /// The volumes that it is for, in the text of [`nitride_kbs::disk::DiskExpectation`].
     pub(crate) disk: Option<Vec<String>>,
 }
 

@@ -61,6 +61,7 @@ fn what_cannot_be_is_refused_where_it_stands() {
         ("\"/dev/vda2\"", "\"vda2\"", 3),
         ("luks2:", "luks1:", 4),
         ("expect", "surprise = 1\nexpect", 4),
+        ("expect", "tokens = [\"luks2-keyring\"]\nexpect", 4),
         ("expect", "timeout-secs = 0\nexpect", 4),
         ("expect", "passphrases = []\nexpect", 4),
         ("expect", "passphrases = [\"a\", \"a\"]\nexpect", 4),

@@ -49,6 +49,19 @@ fn the_copy_cannot_be_changed() {
 }
 
 #[test]
+fn a_copy_that_is_not_what_was_checked_is_not_used() {
+    let (_folder, path) = device(&both(JSON));
+    let taken = || HeaderCopy::take(&path).unwrap();
+    let mut copy = taken().check(&any_volume()).unwrap();
+    copy.check_kept().unwrap();
+    // As if pages had come back from a disk of the host's: a byte of a slot, far from the header.
+    let file = OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_all_at(b"x", (16 << 20) - 1).unwrap();
+    copy.copy.memory = taken().memory;
+    assert!(matches!(copy.check_kept(), Err(CopyError::NotKept)));
+}
+
+#[test]
 fn a_header_that_changes_after_the_check_is_named_and_the_copy_stays() {
     let (_folder, path) = device(&both(JSON));
     let copy = HeaderCopy::take(&path)

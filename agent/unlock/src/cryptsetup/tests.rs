@@ -235,6 +235,10 @@ fn passphrases_stand_in_neither_arguments_nor_environment() {
     let header = seen.matches("--header /proc/self/fd/").count();
     assert_eq!(header, 2, "{seen}");
     assert!(!seen.contains("CARGO"), "{seen}");
+    // Of whatever type the device is by then, and by nobody's token.
+    for how in ["--type luks2", "--disable-external-tokens"] {
+        assert_eq!(seen.matches(how).count(), 4, "{seen}");
+    }
 }
 
 #[test]

@@ -128,13 +128,14 @@ fn round(config: &Config, volume: &Volume, copy: &CheckedCopy) -> Result<Round, 
     let mut refused = None;
     let patience = volume.timeout.min(MOST_PATIENCE);
     for name in &volume.passphrases {
-        let passphrase = match key_file::fetch(&config.key_files, name, patience) {
-            Ok(passphrase) => passphrase,
-            Err(error) => {
-                refused = Some(chain(&error));
-                continue;
-            }
-        };
+        let passphrase =
+            match key_file::fetch(&config.key_files, name, copy.header().is(), patience) {
+                Ok(passphrase) => passphrase,
+                Err(error) => {
+                    refused = Some(chain(&error));
+                    continue;
+                }
+            };
         let mut kept = Vec::with_capacity(others.len());
         for slot in others {
             let opens = cryptsetup.opens(copy, Some(slot), &passphrase);

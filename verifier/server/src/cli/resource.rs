@@ -9,6 +9,7 @@ use crate::key_file::{Key32, read_signing_key, read_up_to};
 use crate::store::{DirStore, MAX_RESOURCE_LEN};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
+use nitride_kbs::disk::{DiskExpectation, DiskExpectationError};
 use nitride_kbs::envelope::{UnverifiedEnvelope, looks_like_envelope};
 use nitride_kbs::limits::MAX_MATERIAL_LEN;
 use nitride_kbs::resource::ResourcePath;
@@ -114,14 +115,21 @@ pub(crate) struct Sealing {
     /// When it ends, in seconds since 1970.
     #[arg(long, value_name = "SECONDS", requires = "owner_key")]
     not_after_secs: Option<u64>,
-    /// The LUKS2 UUIDs of the disks that it is for.
+    /// The volumes that it is for, each as `expect` of `nitride-unlock status` says; vhsmd releases it
+    /// to no other.
     #[arg(
         long,
         value_name = "LIST",
         value_delimiter = ',',
+        value_parser = disk,
         requires = "owner_key"
     )]
     disk: Option<Vec<String>>,
+}
+
+/// In the one spelling that is compared: another would be for no volume.
+fn disk(text: &str) -> Result<String, DiskExpectationError> {
+    text.parse::<DiskExpectation>().map(|disk| disk.to_string())
 }
 
 impl Sealing {

@@ -94,6 +94,22 @@ fn what_was_sealed_offline_is_stored_as_it_is() {
 }
 
 #[test]
+fn a_disk_that_no_volume_could_be_is_refused_before_it_is_signed() {
+    const DISK: &str = "luks2:7dfa3aba-96d9-4de6-90e8-45d3d2d0d897:aes-xts-plain64:512:16777216:\
+        dynamic:4096:none:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
+    let sealed = |disk: &str| {
+        let folder = Folder::make();
+        folder.run(&format!(
+            "resource seal {SEALING} --disk {disk} --out @/envelope"
+        ))
+    };
+    sealed(DISK).unwrap();
+    for other in ["7dfa3aba-96d9-4de6-90e8-45d3d2d0d897", &format!("{DISK},x")] {
+        assert!(sealed(other).is_err(), "{other}");
+    }
+}
+
+#[test]
 fn what_is_sealed_on_the_way_verifies_under_the_owner_s_key() {
     let folder = Folder::make();
     folder

@@ -5,6 +5,7 @@ mod hostile;
 mod two_copies;
 
 use super::*;
+use nitride_kbs::disk::DiskExpectation;
 use proptest::prelude::*;
 
 /// Bytes of the device that the headers are for.
@@ -85,6 +86,11 @@ pub(crate) fn any_volume() -> Wanted {
         tokens: Vec::new(),
         flags: Vec::new(),
     }
+}
+
+/// What the sound header says.
+pub(crate) fn disk() -> DiskExpectation {
+    checked(JSON, &any_volume()).unwrap().is().clone()
 }
 
 pub(crate) fn checked(json: &str, wanted: &Wanted) -> Result<CheckedHeader, HeaderFault> {
