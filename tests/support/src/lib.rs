@@ -15,6 +15,7 @@
 pub mod asker;
 pub mod binaries;
 pub mod courier;
+pub mod credential;
 pub mod cryptsetup;
 pub mod descriptor_store;
 pub mod draw;

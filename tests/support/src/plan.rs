@@ -128,6 +128,7 @@ impl Plan {
 application = "@DIR@/vhsm.sock"
 admin = "@DIR@/admin.sock"
 agent = "@DIR@/agent.sock"
+credentials = "@DIR@/credentials.sock"
 
 [arena]
 records = "3MiB"
