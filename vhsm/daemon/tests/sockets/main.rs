@@ -10,6 +10,7 @@ mod handed_over;
 mod hostile;
 mod lingering;
 mod many;
+mod phases;
 mod rounds;
 mod serving;
 mod shared_memory;

@@ -187,6 +187,15 @@ impl Client {
         self.call(&hello(0, true)).unwrap();
     }
 
+    /// Signs, unless the connection has been ended.
+    pub(crate) fn sign_if_open(&mut self, key: &str) -> Option<Status> {
+        let mut packet = vec![0; MAX_PACKET_LEN];
+        let len = write_request(&mut packet, 9, Sign::OPERATION, &sign(key)).unwrap();
+        self.connection.send(&packet[..len]).ok()?;
+        let len = self.connection.recv(&mut packet).ok()??;
+        Some(open_reply(&packet[..len]).unwrap().0.status)
+    }
+
     pub(crate) fn sign(&mut self, key: &str) -> Result<Vec<u8>, Status> {
         self.call(&sign(key))
     }
