@@ -4,7 +4,7 @@ mod phase;
 mod seal;
 
 use crate::caller::{Admitted, NotServed};
-use crate::device::{Device, DeviceError};
+use crate::device::{Device, DeviceError, Turn};
 use nitride_evidence::phase::Phases;
 use nitride_evidence::seal::Sealer;
 use nitride_evidence::{Collector, Tee};
@@ -96,6 +96,8 @@ impl Desk {
             Some(QuoteOperation::Counter) => self.counter(asked).map(Answer::from),
             Some(QuoteOperation::Forget) => self.forget(asked).map(Answer::from),
             Some(QuoteOperation::Phase) => self.phase(asked).map(Answer::from),
+            Some(QuoteOperation::PhaseEnd) => self.phase_end(asked).map(Answer::from),
+            Some(QuoteOperation::MeasureRelease) => self.measure_release(asked).map(Answer::from),
             None => Err(Status::UnknownOperation.into()),
         };
         match written {
@@ -122,11 +124,18 @@ impl Desk {
         };
         let began = Instant::now();
         let report_data = *wanted.report_data;
-        let collected = self.ask(move |devices| {
+        // What an application has attested keeps no round waiting, nor the seal or a phase.
+        let turn = match wanted.yields {
+            true => Turn::Yields,
+            false => Turn::InOrder,
+        };
+        let collect = move |devices: &mut Devices, by| {
+            phase::check_not_between(devices)?;
             let mut collectors = devices.collectors.iter_mut();
             let collector = collectors.find(|collector| collector.tee() == tee);
-            collector.map(|collector| collector.collect(&report_data))
-        })?;
+            Ok::<_, Status>(collector.map(|collector| collector.collect_by(&report_data, by)))
+        };
+        let collected = self.ask_device(|device| device.ask_by(turn, collect))??;
         let evidence = collected
             .ok_or(Status::EvidenceUnavailable)?
             .map_err(|error| {

@@ -7,6 +7,7 @@ mod seal;
 mod source;
 #[cfg(test)]
 mod tests;
+mod timeout;
 mod tpm;
 
 use crate::caller::Caller;
@@ -147,6 +148,7 @@ impl Config {
                 azure: file.azure,
             },
         )?;
+        let has_gpus = file.gpu.is_some();
         Ok(Self {
             socket: file.socket.map(absolute).transpose()?,
             caller: caller(file.caller)?,
@@ -156,12 +158,8 @@ impl Config {
                 .phases
                 .map(|table| phases::phases(table, &source))
                 .transpose()?,
+            device_timeout: timeout::device_timeout(file.device_timeout_ms, &source, has_gpus)?,
             source,
-            device_timeout: Duration::from_millis(within(
-                file.device_timeout_ms,
-                10_000,
-                100..=120_000,
-            )?),
             idle_exit: match file.idle_exit_secs {
                 None => None,
                 some => Some(Duration::from_secs(within(some, 0, 1..=86_400)?)),

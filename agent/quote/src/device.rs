@@ -1,12 +1,16 @@
 //! The devices behind a queue: one call at a time, and nobody waits for ever.
 
-use std::sync::mpsc::{RecvTimeoutError, SendError, SyncSender, TrySendError, sync_channel};
+use std::collections::VecDeque;
+use std::sync::mpsc::{RecvTimeoutError, SendError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
-/// Requests that may wait for the device. One caller has one or two under way.
+/// Requests of each kind of turn that may wait for the device. One caller has one or two under way.
 const MAX_QUEUE_LEN: usize = 8;
+/// After how many times what a request may take, the one at hand is taken to hang for ever.
+const PATIENCE: u32 = 4;
 
 /// Why a device gave no answer.
 #[derive(Debug, Error)]
@@ -19,38 +23,155 @@ pub(crate) enum DeviceError {
     Stopped,
 }
 
+/// When a request is the next one, of those that wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// After those that came before it.
+    InOrder,
+    /// Once nothing else waits.
+    Yields,
+}
+
 /// Asks the devices `D` from a thread of its own: a call into firmware cannot be interrupted, and
 /// the interfaces (configfs-tsm, /dev/sev-guest, a TPM) do not bear two at once.
 #[derive(Debug)]
 pub(crate) struct Device<D> {
     timeout: Duration,
-    queue: SyncSender<Job<D>>,
+    line: Arc<Line<D>>,
     thread: JoinHandle<()>,
 }
 
 struct Job<D> {
     deadline: Instant,
-    call: Box<dyn FnOnce(&mut D) + Send>,
+    call: Call<D>,
+}
+
+/// Is told the deadline.
+type Call<D> = Box<dyn FnOnce(&mut D, Instant) + Send>;
+
+/// Where jobs wait.
+struct Line<D> {
+    jobs: Mutex<Jobs<D>>,
+    changed: Condvar,
+}
+
+struct Jobs<D> {
+    in_order: VecDeque<Job<D>>,
+    yielding: VecDeque<Job<D>>,
+    /// When the one that is with the device began.
+    began: Option<Instant>,
+    is_closed: bool,
+}
+
+impl<D> std::fmt::Debug for Line<D> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Line")
+    }
+}
+
+impl<D> Line<D> {
+    fn new() -> Self {
+        Self {
+            jobs: Mutex::new(Jobs {
+                in_order: VecDeque::new(),
+                yielding: VecDeque::new(),
+                began: None,
+                is_closed: false,
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// No call is made under the lock, so that none leaves it poisoned.
+    fn jobs(&self) -> MutexGuard<'_, Jobs<D>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, turn: Turn, job: Job<D>) -> Result<(), DeviceError> {
+        let mut jobs = self.jobs();
+        if jobs.is_closed {
+            return Err(DeviceError::Stopped);
+        }
+        let queue = match turn {
+            Turn::InOrder => &mut jobs.in_order,
+            Turn::Yields => &mut jobs.yielding,
+        };
+        if queue.len() >= MAX_QUEUE_LEN {
+            return Err(DeviceError::Busy);
+        }
+        queue.push_back(job);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// The next job, which has begun with this; `None` once nobody asks any more.
+    fn next(&self) -> Option<Job<D>> {
+        let mut jobs = self.jobs();
+        jobs.began = None;
+        loop {
+            let next = jobs.in_order.pop_front();
+            if let Some(job) = next.or_else(|| jobs.yielding.pop_front()) {
+                jobs.began = Some(Instant::now());
+                return Some(job);
+            }
+            if jobs.is_closed {
+                return None;
+            }
+            jobs = self
+                .changed
+                .wait(jobs)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn close(&self) {
+        let mut jobs = self.jobs();
+        jobs.is_closed = true;
+        self.changed.notify_one();
+    }
+}
+
+/// Held by the device's thread: whoever waits hears when it ends.
+struct Ending<D>(Arc<Line<D>>);
+
+impl<D> Drop for Ending<D> {
+    fn drop(&mut self) {
+        self.0.close();
+        let mut jobs = self.0.jobs();
+        let left = [
+            std::mem::take(&mut jobs.in_order),
+            std::mem::take(&mut jobs.yielding),
+        ];
+        drop(jobs);
+        drop(left);
+    }
+}
+
+impl<D> Drop for Device<D> {
+    fn drop(&mut self) {
+        self.line.close();
+    }
 }
 
 impl<D: Send + 'static> Device<D> {
     /// Calls are made on the device's thread. A request, its wait in the queue included, may take
     /// `timeout`.
     pub(crate) fn start(timeout: Duration, mut devices: D) -> std::io::Result<Self> {
-        let (queue, jobs) = sync_channel::<Job<D>>(MAX_QUEUE_LEN);
+        let line = Arc::new(Line::new());
+        let ending = Ending(Arc::clone(&line));
         let thread = std::thread::Builder::new()
             .name("device".to_owned())
             .spawn(move || {
-                for job in jobs {
+                while let Some(job) = ending.0.next() {
                     // Whoever asked has given up: the device is for those who still wait.
                     if Instant::now() < job.deadline {
-                        (job.call)(&mut devices);
+                        (job.call)(&mut devices, job.deadline);
                     }
                 }
             })?;
         Ok(Self {
             timeout,
-            queue,
+            line,
             thread,
         })
     }
@@ -61,6 +182,13 @@ impl<D: Send + 'static> Device<D> {
         self.thread.is_finished()
     }
 
+    /// For how long the call at hand has been with the device, if that is so long that nothing can be
+    /// expected of it any more, nor of any that waits behind it.
+    pub(crate) fn hangs_for(&self) -> Option<Duration> {
+        let began = self.line.jobs().began?;
+        Some(began.elapsed()).filter(|taken| *taken > self.timeout * PATIENCE)
+    }
+
     /// What `call` answers. An answer that comes too late is dropped, and erases what it holds.
     pub(crate) fn ask<R: Send + 'static>(
         &self,
@@ -69,26 +197,41 @@ impl<D: Send + 'static> Device<D> {
         self.ask_or_take_back(call, |_, late| drop(late))
     }
 
+    /// As [`Self::ask`], in its turn; `call` is told until when anybody waits for it.
+    pub(crate) fn ask_by<R: Send + 'static>(
+        &self,
+        turn: Turn,
+        call: impl FnOnce(&mut D, Instant) -> R + Send + 'static,
+    ) -> Result<R, DeviceError> {
+        self.put(turn, call, |_, late| drop(late))
+    }
+
     /// As [`Self::ask`]; an answer that comes too late goes to `take_back`, before any other call.
     pub(crate) fn ask_or_take_back<R: Send + 'static>(
         &self,
         call: impl FnOnce(&mut D) -> R + Send + 'static,
         take_back: impl FnOnce(&mut D, R) + Send + 'static,
     ) -> Result<R, DeviceError> {
+        self.put(Turn::InOrder, |devices, _| call(devices), take_back)
+    }
+
+    fn put<R: Send + 'static>(
+        &self,
+        turn: Turn,
+        call: impl FnOnce(&mut D, Instant) -> R + Send + 'static,
+        take_back: impl FnOnce(&mut D, R) + Send + 'static,
+    ) -> Result<R, DeviceError> {
         // It has no room: what was sent was received, and what was not comes back.
         let (answer, answered) = sync_channel(0);
         let job = Job {
             deadline: Instant::now() + self.timeout,
-            call: Box::new(move |devices| {
-                if let Err(SendError(late)) = answer.send(call(devices)) {
+            call: Box::new(move |devices, by| {
+                if let Err(SendError(late)) = answer.send(call(devices, by)) {
                     take_back(devices, late);
                 }
             }),
         };
-        self.queue.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => DeviceError::Busy,
-            TrySendError::Disconnected(_) => DeviceError::Stopped,
-        })?;
+        self.line.put(turn, job)?;
         match answered.recv_timeout(self.timeout) {
             Ok(answer) => Ok(answer),
             Err(RecvTimeoutError::Timeout) => Err(DeviceError::TimedOut),
@@ -99,135 +242,4 @@ impl<D: Send + 'static> Device<D> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::{Arc, Mutex};
-    use std::thread;
-
-    /// Devices that are nothing but their number of calls.
-    fn device(timeout_ms: u64) -> Device<u8> {
-        Device::start(Duration::from_millis(timeout_ms), 0).unwrap()
-    }
-
-    #[test]
-    fn a_call_reaches_the_devices_and_its_answer_comes_back() {
-        let device = device(5000);
-        for number in 1..3 {
-            let answer = device.ask(|calls| {
-                *calls += 1;
-                *calls
-            });
-            assert_eq!(answer.unwrap(), number);
-        }
-    }
-
-    #[test]
-    fn a_device_that_faults_is_seen_to_have_ended() {
-        let device = device(5000);
-        assert!(!device.has_ended());
-        assert!(device.ask(|_| panic!("of the test")).is_err());
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while !device.has_ended() {
-            assert!(Instant::now() < deadline);
-            thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    #[test]
-    fn a_device_that_hangs_times_out_its_caller() {
-        let device = device(50);
-        for _ in 0..2 {
-            let answer = device.ask(|_| thread::sleep(Duration::from_secs(3600)));
-            assert!(matches!(answer, Err(DeviceError::TimedOut)));
-        }
-    }
-
-    #[test]
-    fn an_answer_that_nobody_waits_for_is_taken_back_before_the_next_call() {
-        let device = device(300);
-        let (release, held) = sync_channel::<()>(0);
-        let late = device.ask_or_take_back(
-            move |calls| {
-                let _ = held.recv();
-                *calls += 1;
-            },
-            |calls, ()| *calls -= 1,
-        );
-        assert!(matches!(late, Err(DeviceError::TimedOut)));
-        drop(release);
-        assert_eq!(device.ask(|calls| *calls).unwrap(), 0);
-        let in_time = device.ask_or_take_back(|calls| *calls += 1, |calls, ()| *calls -= 1);
-        assert!(in_time.is_ok());
-        assert_eq!(device.ask(|calls| *calls).unwrap(), 1);
-    }
-
-    #[test]
-    fn a_request_that_was_given_up_in_the_queue_does_not_reach_the_device() {
-        let (release, held) = sync_channel::<()>(0);
-        let held = Arc::new(Mutex::new(held));
-        let seen = Arc::new(AtomicUsize::new(0));
-        let device = device(300);
-        thread::scope(|scope| {
-            for _ in 0..3 {
-                let (device, seen, held) = (&device, Arc::clone(&seen), Arc::clone(&held));
-                scope.spawn(move || {
-                    let answer = device.ask(move |_| {
-                        seen.fetch_add(1, Ordering::SeqCst);
-                        let _ = held.lock().unwrap().recv();
-                    });
-                    assert!(answer.is_err());
-                });
-            }
-        });
-        drop(release);
-        while device.ask(|_| ()).is_err() {}
-        assert_eq!(seen.load(Ordering::SeqCst), 1);
-    }
-
-    #[test]
-    fn the_queue_is_bounded() {
-        let (release, held) = sync_channel::<()>(0);
-        let held = Arc::new(Mutex::new(held));
-        let device = device(60_000);
-        let busy = AtomicUsize::new(0);
-        thread::scope(|scope| {
-            for _ in 0..MAX_QUEUE_LEN + 4 {
-                let held = Arc::clone(&held);
-                let (device, busy) = (&device, &busy);
-                scope.spawn(move || {
-                    let answer = device.ask(move |_| {
-                        let _ = held.lock().unwrap().recv();
-                    });
-                    if let Err(DeviceError::Busy) = answer {
-                        busy.fetch_add(1, Ordering::SeqCst);
-                    }
-                });
-            }
-            // One is with the device and as many as the queue takes wait for it.
-            while busy.load(Ordering::SeqCst) < 3 {
-                thread::sleep(Duration::from_millis(5));
-            }
-            drop(release);
-        });
-    }
-
-    #[test]
-    fn calls_do_not_overlap() {
-        let inside = Arc::new(AtomicUsize::new(0));
-        let device = device(5000);
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                let (device, inside) = (&device, Arc::clone(&inside));
-                scope.spawn(move || {
-                    let answer = device.ask(move |_| {
-                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
-                        thread::sleep(Duration::from_millis(10));
-                        inside.fetch_sub(1, Ordering::SeqCst);
-                    });
-                    assert!(answer.is_ok());
-                });
-            }
-        });
-    }
-}
+mod tests;

@@ -62,6 +62,37 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     process::set_not_dumpable()?;
     process::no_core()?;
     process::no_new_privs()?;
+    // Before anything that may fail: whoever waits there hears of it.
+    let handed_over = listen::handed_over()?;
+    let ready = ready(arguments).inspect_err(|_| {
+        if let Some(listener) = &handed_over {
+            listen::turn_away(listener);
+        }
+    })?;
+    let Ready {
+        config,
+        server,
+        status,
+    } = ready;
+    let is_activated = handed_over.is_some();
+    let listener = match handed_over {
+        Some(listener) => listener,
+        None => listen::bind(&config)?,
+    };
+    tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
+    let idle_exit = config.idle_exit.filter(|_| is_activated);
+    serve::run(&listener, Arc::new(server), idle_exit)
+}
+
+/// What serves, and how that is said.
+struct Ready {
+    config: Config,
+    server: serve::Server,
+    status: String,
+}
+
+/// Opens all that is configured.
+fn ready(arguments: &Arguments) -> anyhow::Result<Ready> {
     let config = Config::load(&arguments.config)?;
     let gate = caller::Gate::new(config.caller.clone())?;
     let collector = open(&config)?;
@@ -72,7 +103,6 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (tee, interface) = (collector.tee(), collector.found());
     let collectors: Vec<_> = [Some(collector), gpus].into_iter().flatten().collect();
     let tees = collectors.iter().map(Collector::tee).collect();
-    let (listener, activated) = listen::listener(&config)?;
     let phases = config.phases.clone().map(|settings| {
         let paths = KernelPaths::of_this_machine();
         Phases::new(settings.register, settings.record, &paths)
@@ -90,9 +120,11 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         platform,
     };
     tracing::info!(%tee, interface, platform, caller_uid = config.caller.uid, "{status}");
-    tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
-    let idle_exit = config.idle_exit.filter(|_| activated);
-    serve::run(&listener, Arc::new(serve::Server { gate, desk }), idle_exit)
+    Ok(Ready {
+        config,
+        server: serve::Server { gate, desk },
+        status,
+    })
 }
 
 fn serving(collector: &Collector) -> String {
@@ -129,7 +161,7 @@ fn open(config: &Config) -> anyhow::Result<Collector> {
                 _ => None,
             };
             if let Some(others) = tpm.and_then(|tpm| openers::warning(&tpm)) {
-                tracing::warn!("{others}");
+                tracing::warn!("{others}: whoever does can be this machine to every service");
             }
             Ok(Collector::open(
                 settings.clone(),

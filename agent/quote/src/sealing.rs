@@ -1,5 +1,6 @@
 //! The sealing platform, as it was configured.
 
+use crate::openers;
 use anyhow::Context;
 use nitride_evidence::seal::{Sealer, TcbVersion, TpmSettings};
 use nitride_ipc::process;
@@ -29,6 +30,9 @@ pub(crate) fn open(seal: &Seal) -> anyhow::Result<Sealer> {
                 tracing::warn!(
                     "the TPM is no device of this machine: it may be one in software, or a stranger"
                 );
+            }
+            if let Some(others) = settings.device().and_then(|tpm| openers::warning(&tpm)) {
+                tracing::warn!("{others}: whoever does can undo what is sealed, and use it up");
             }
             Ok(Sealer::tpm(settings.clone()))
         }

@@ -41,6 +41,15 @@ pub(crate) fn run(
     let watchdog = sd_notify::watchdog_enabled().map(|period| period / 2);
     let mut last_busy = Instant::now();
     loop {
+        // Whoever calls stays in the queue for the helper that is started in our place. The watchdog is
+        // told nothing any more, so that systemd ends us if a library does not let us.
+        if server.desk.device.has_ended() {
+            anyhow::bail!("the device's thread has ended by a fault");
+        }
+        if let Some(taken) = server.desk.device.hangs_for() {
+            let secs = taken.as_secs();
+            anyhow::bail!("the device has not answered for {secs} seconds: it hangs");
+        }
         if watchdog.is_some() {
             tell(&[NotifyState::Watchdog]);
         }
@@ -56,11 +65,8 @@ pub(crate) fn run(
         let sleep = [watchdog, idle_left].into_iter().flatten().min();
         let sleep = sleep.unwrap_or(MAX_SLEEP).min(MAX_SLEEP);
         let is_called = somebody_calls(listener, sleep)?;
-        // Whoever calls stays in the queue for the helper that is started in our place.
-        if server.desk.device.has_ended() {
-            anyhow::bail!("the device's thread has ended by a fault");
-        }
-        if !is_called {
+        let device = &server.desk.device;
+        if !is_called || device.has_ended() || device.hangs_for().is_some() {
             continue;
         }
         match listener.accept() {
@@ -77,7 +83,7 @@ pub(crate) fn run(
     }
 }
 
-fn somebody_calls(listener: &Listener, sleep: Duration) -> anyhow::Result<bool> {
+pub(crate) fn somebody_calls(listener: &Listener, sleep: Duration) -> anyhow::Result<bool> {
     let mut watched = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
     let timeout = PollTimeout::try_from(sleep).unwrap_or(PollTimeout::MAX);
     match poll(&mut watched, timeout) {

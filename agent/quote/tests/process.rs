@@ -6,13 +6,14 @@
     reason = "helpers of tests fail as tests do"
 )]
 
-use nitride_ipc::{Connection, Listener};
+use nitride_ipc::{Connection, Listener, RecvError};
 use nitride_protocol::quote::{EvidenceReply, EvidenceRequest, QuoteOperation};
 use nitride_protocol::{Message, Status, open_reply, write_request};
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::unistd::getuid;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -88,7 +89,11 @@ fn own_uid() -> u32 {
 fn request(id: u32, operation: u16, tee: &str) -> Vec<u8> {
     let report_data = &[0xfb; 48];
     let mut packet = vec![0; 512];
-    let params = EvidenceRequest { tee, report_data };
+    let params = EvidenceRequest {
+        tee,
+        report_data,
+        yields: false,
+    };
     let len = write_request(&mut packet, id, operation, &params).unwrap();
     packet.truncate(len);
     packet
@@ -161,7 +166,7 @@ fn evidence_of_another_tee_is_refused() {
 fn malformed_requests_get_a_named_refusal_and_change_nothing() {
     let helper = Helper::start(own_uid(), "");
     let connection = helper.connect();
-    let reply = ask(&connection, &request(6, 7, "sample"));
+    let reply = ask(&connection, &request(6, 99, "sample"));
     assert_eq!(status_of(reply), Some((6, Status::UnknownOperation)));
     let mut longer = request(7, EVIDENCE, "sample");
     longer.push(0);
@@ -238,6 +243,24 @@ fn detection_says_of_every_interface_what_is_there_and_why() {
     assert!(said.lines().all(|line| line.split(": ").count() > 2));
 }
 
+/// Starts the helper as systemd does, with a socket that listens already.
+fn activated(listener: &Listener, config: &Path) -> Child {
+    // A duplicate without close-on-exec; bash moves it to where systemd would have put it.
+    let inherited = fcntl(listener, FcntlArg::F_DUPFD(10)).unwrap();
+    let script = format!(
+        "exec 3<&{inherited} {inherited}<&-; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=quote \
+         exec \"$0\" --config \"$1\""
+    );
+    let child = Command::new("bash")
+        .args(["-c", &script, env!("CARGO_BIN_EXE_nitride-quote")])
+        .arg(config)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    nix::unistd::close(inherited).unwrap();
+    child
+}
+
 #[test]
 fn a_socket_of_systemd_is_served_and_left_when_idle() {
     let helper_folder = tempfile::tempdir().unwrap();
@@ -250,18 +273,7 @@ fn a_socket_of_systemd_is_served_and_left_when_idle() {
     );
     std::fs::write(&config, text).unwrap();
     let listener = Listener::bind(&socket, 0o600).unwrap();
-    // A duplicate without close-on-exec; bash moves it to where systemd would have put it.
-    let inherited = fcntl(&listener, FcntlArg::F_DUPFD(10)).unwrap();
-    let script = format!(
-        "exec 3<&{inherited} {inherited}<&-; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=quote \
-         exec \"$0\" --config \"$1\""
-    );
-    let mut child = Command::new("bash")
-        .args(["-c", &script, env!("CARGO_BIN_EXE_nitride-quote")])
-        .arg(&config)
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = activated(&listener, &config);
     let connection = Connection::connect(&socket).unwrap();
     assert!(ask(&connection, &request(1, EVIDENCE, "sample")).is_some());
     // Not idle while somebody is connected.
@@ -269,7 +281,32 @@ fn a_socket_of_systemd_is_served_and_left_when_idle() {
     assert!(child.try_wait().unwrap().is_none());
     drop(connection);
     assert!(wait_for(&mut child).success());
-    nix::unistd::close(inherited).unwrap();
+}
+
+#[test]
+fn who_waits_for_a_helper_that_cannot_serve_is_turned_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("activated.sock");
+    let config = folder.path().join("quote.toml");
+    let listener = Listener::bind(&socket, 0o600).unwrap();
+    let late = "tee = \"snp\"\n[snp]\ninterface = \"sev-guest\"\n[caller]\nuid = 0\n";
+    // The device is not there yet, and then the configuration has a fault.
+    for text in [late, "nonsense"] {
+        std::fs::write(&config, text).unwrap();
+        let waiting = [(); 3].map(|()| {
+            let connection = Connection::connect(&socket).unwrap();
+            let patience = Some(Duration::from_secs(20));
+            connection.set_read_timeout(patience).unwrap();
+            connection.send(&request(1, EVIDENCE, "snp")).unwrap();
+            connection
+        });
+        assert!(!wait_for(&mut activated(&listener, &config)).success());
+        for connection in waiting {
+            let heard = connection.recv(&mut [0; 512]);
+            let is_closed = matches!(heard, Ok(None) | Err(RecvError::System(Errno::ECONNRESET)));
+            assert!(is_closed, "{heard:?}");
+        }
+    }
 }
 
 fn wait_for(child: &mut Child) -> ExitStatus {

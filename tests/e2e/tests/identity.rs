@@ -257,6 +257,7 @@ fn the_evidence_helper_answers_the_vaults_user_alone() -> Result<()> {
         asker.ask(&EvidenceRequest {
             tee: "sample",
             report_data: &[1; 48],
+            yields: false,
         })
     });
     let served = asked.is_ok_and(|answer| answer.status == nitride_protocol::Status::Ok);

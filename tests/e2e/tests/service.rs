@@ -40,6 +40,7 @@ fn evidence(world: &World, nonce: &str) -> Result<BoundEvidence> {
     let answer = quote.ask(&EvidenceRequest {
         tee: "sample",
         report_data: &report_data(nonce, &key, ""),
+        yields: false,
     })?;
     let reply: EvidenceReply<'_> = answer.result()?;
     Ok(BoundEvidence {

@@ -177,7 +177,11 @@ impl Helper {
     pub fn evidence(&self, tee: &str, report_data: &[u8; 48]) -> Result<Result<Value, Status>> {
         let connection = self.connect()?;
         let mut packet = vec![0; 512];
-        let params = EvidenceRequest { tee, report_data };
+        let params = EvidenceRequest {
+            tee,
+            report_data,
+            yields: false,
+        };
         let operation = QuoteOperation::Evidence.to_wire();
         let len = write_request(&mut packet, 1, operation, &params)?;
         connection.send(packet.get(..len).unwrap_or_default())?;

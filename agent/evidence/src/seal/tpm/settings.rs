@@ -1,3 +1,5 @@
+use std::ffi::CString;
+use std::path::PathBuf;
 use std::str::FromStr;
 use thiserror::Error;
 use tss_esapi::tcti_ldr::TctiNameConf;
@@ -61,6 +63,14 @@ impl TpmSettings {
         matches!(self.tcti, TctiNameConf::Device(_))
     }
 
+    /// That device, if it is one.
+    #[must_use]
+    pub fn device(&self) -> Option<PathBuf> {
+        let tcti = CString::try_from(self.tcti.clone()).ok()?;
+        let path = tcti.to_str().ok()?.strip_prefix("device:")?;
+        Some(path.into())
+    }
+
     pub(crate) fn tcti(&self) -> &TctiNameConf {
         &self.tcti
     }
@@ -104,5 +114,8 @@ mod tests {
         let of = |tcti| TpmSettings::new(tcti, &[7], None).unwrap().is_device();
         assert!(of("device:/dev/tpmrm0"));
         assert!(!of("swtpm:host=127.0.0.1,port=2321"));
+        let device = |tcti| TpmSettings::new(tcti, &[7], None).unwrap().device();
+        assert_eq!(device("device:/dev/tpmrm0"), Some("/dev/tpmrm0".into()));
+        assert_eq!(device("swtpm:host=127.0.0.1,port=2321"), None);
     }
 }
