@@ -81,7 +81,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Verb::Doctor(asked) => {
             // It fetches passphrases, too.
             hardening::close()?;
-            return doctor::run(&config, asked, &mut stdout().lock());
+            return doctor::run(&config, &arguments.config, asked, &mut stdout().lock());
         }
     };
     say(&told)

@@ -1,12 +1,14 @@
 //! What is found out, before anything is judged. The only part of `doctor` that touches the machine.
 
-use super::initrd::{self, Listing};
+use super::initrd::Initrd;
+use super::own::{self, OwnFile};
 use crate::arguments::Doctor;
 use crate::config::{Config, Volume};
 use crate::copy::{CheckedCopy, HeaderCopy};
 use crate::cryptsetup::Cryptsetup;
-use crate::key_file;
+use crate::key_file::{self, KeyFileError};
 use crate::luks2::{Expected, Standing};
+use crate::passphrase::PassphraseError;
 use nitride_client::Client;
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -26,15 +28,18 @@ const MAX_ENDPOINTS: usize = 32;
 /// What is so of the machine, whatever the volume.
 #[derive(Debug, Clone)]
 pub(super) struct Machine {
-    pub(super) initrd: Result<Listing, String>,
+    pub(super) initrd: Result<Initrd, String>,
+    /// What should be in it.
+    pub(super) own: Vec<OwnFile>,
+    /// The program that opens.
+    pub(super) cryptsetup: PathBuf,
     pub(super) command_line: String,
     /// Modules of the network interfaces that are there.
     pub(super) drivers: BTreeSet<String>,
-    /// Modules that the kernel has built in.
+    /// Modules that the initrd's kernel has built in.
     pub(super) built_in: BTreeSet<String>,
-    /// `kernel.sysrq`.
-    pub(super) sysrq: Option<u32>,
-    pub(super) configuration: PathBuf,
+    /// /etc/crypttab of the system.
+    pub(super) crypttab: Option<String>,
     pub(super) services: Result<Vec<Service>, String>,
     pub(super) vault: Result<Vault, String>,
 }
@@ -66,11 +71,37 @@ pub(super) struct Vault {
 #[derive(Debug)]
 pub(super) struct Facts {
     pub(super) machine: Machine,
-    pub(super) is_expected: bool,
+    pub(super) name: String,
+    pub(super) device: PathBuf,
+    /// As the header has it, where it has one.
+    pub(super) uuid: Option<String>,
+    pub(super) expectation: Expectation,
+    /// Whether each sector is authentic, which takes more of the kernel.
+    pub(super) has_integrity: bool,
     /// How the header stands, or its fault.
     pub(super) header: Result<Standing, String>,
     /// The names of the passphrases that unlock, and slots that none of them unlocks.
     pub(super) round: Result<Round, String>,
+}
+
+/// Who says which volume it has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expectation {
+    /// The configuration.
+    Stated,
+    /// The passphrases' envelopes: another volume gets none of them.
+    ByVault,
+    Any,
+}
+
+impl Facts {
+    /// Whether a line of crypttab means the volume.
+    pub(super) fn is_the_volume(&self, name: &str, source: &str) -> bool {
+        let uuid = source.strip_prefix("UUID=");
+        let uuid = uuid.or_else(|| source.strip_prefix("/dev/disk/by-uuid/"));
+        let is_uuid = |uuid: &str| self.uuid.as_deref() == Some(uuid.trim_matches('"'));
+        name == self.name || Path::new(source) == self.device || uuid.is_some_and(is_uuid)
+    }
 }
 
 #[derive(Debug)]
@@ -80,23 +111,23 @@ pub(super) struct Round {
 }
 
 /// Finds out what is so of the machine.
-pub(super) fn machine(config: &Config, asked: &Doctor) -> Machine {
+pub(super) fn machine(config: &Config, unlock: &Path, asked: &Doctor) -> Machine {
     let release = read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let release = release.trim();
     let own = PathBuf::from(format!("/boot/initrd.img-{release}"));
     let command_line = asked.command_line.clone();
-    let sysrq = read_to_string("/proc/sys/kernel/sysrq");
+    let initrd = Initrd::unpack(asked.initrd.as_deref().unwrap_or(&own));
+    let agent = own::original(&config.agent);
     Machine {
-        initrd: initrd::list(asked.initrd.as_deref().unwrap_or(&own)),
+        built_in: initrd.as_ref().map(built_in).unwrap_or_default(),
+        initrd,
+        own: own::files(unlock),
+        cryptsetup: config.cryptsetup.clone(),
         command_line: command_line
             .unwrap_or_else(|| read_to_string("/proc/cmdline").unwrap_or_default()),
         drivers: drivers(Path::new("/sys/class/net")),
-        built_in: modules(
-            &read_to_string(format!("/lib/modules/{release}/modules.builtin")).unwrap_or_default(),
-        ),
-        sysrq: sysrq.ok().and_then(|text| text.trim().parse().ok()),
-        configuration: config.agent.clone(),
-        services: services(&config.agent),
+        crypttab: read_to_string("/etc/crypttab").ok(),
+        services: services(&agent),
         vault: vault(&config.vault),
     }
 }
@@ -112,9 +143,19 @@ pub(super) fn of_volume(config: &Config, volume: &Volume, machine: Machine) -> F
             (Err(chain(error)), Err(unread))
         }
     };
+    let is = copy.as_ref().ok().map(|copy| copy.header().is());
+    let expectation = match (&volume.wanted.expected, &copy, &round) {
+        (Expected::These(_), ..) => Expectation::Stated,
+        (Expected::DangerAny, Ok(copy), Ok(round)) => by_vault(config, copy, &round.unlocks),
+        (Expected::DangerAny, ..) => Expectation::Any,
+    };
     Facts {
         machine,
-        is_expected: matches!(volume.wanted.expected, Expected::These(_)),
+        name: volume.name.clone(),
+        device: volume.device.clone(),
+        uuid: is.map(|is| is.uuid.clone()),
+        expectation,
+        has_integrity: is.is_some_and(|is| is.integrity.is_some()),
         header,
         round,
     }
@@ -157,6 +198,38 @@ fn round(config: &Config, volume: &Volume, copy: &CheckedCopy) -> Result<Round, 
             other_slots: others,
         }),
     }
+}
+
+/// Whether the vault refuses to another volume what it has just given to this one.
+fn by_vault(config: &Config, copy: &CheckedCopy, names: &[String]) -> Expectation {
+    let mut other = copy.header().is().clone();
+    other.digest = other.digest.map(|byte| !byte);
+    let refuses = |name: &String| {
+        let asked = key_file::fetch(&config.key_files, name, &other, MOST_PATIENCE);
+        // At once, and not for want of a service.
+        let source = match asked {
+            Err(KeyFileError::NothingGiven { source, .. }) => Some(source),
+            _ => None,
+        };
+        matches!(source, Some(PassphraseError::Empty))
+    };
+    match !names.is_empty() && names.iter().all(refuses) {
+        true => Expectation::ByVault,
+        false => Expectation::Any,
+    }
+}
+
+/// Modules that the kernel has built in of which the initrd has others.
+fn built_in(initrd: &Initrd) -> BTreeSet<String> {
+    let list = |version: &str| {
+        let path = format!("/lib/modules/{version}/modules.builtin");
+        read_to_string(path).unwrap_or_default()
+    };
+    let kernels = initrd.kernels();
+    kernels
+        .into_iter()
+        .flat_map(|kernel| modules(&list(kernel)))
+        .collect()
 }
 
 /// An error and its sources, on one line.
@@ -242,7 +315,7 @@ fn services(configuration: &Path) -> Result<Vec<Service>, String> {
         let endpoints = table.endpoint.iter().take(MAX_ENDPOINTS);
         Service {
             endpoints: endpoints.filter_map(endpoint).collect(),
-            ca_is_there: fs::metadata(&table.ca).is_ok_and(|file| file.is_file()),
+            ca_is_there: fs::metadata(own::original(&table.ca)).is_ok_and(|file| file.is_file()),
             name: table.name,
             ca: table.ca,
         }

@@ -1,112 +1,267 @@
-//! What is in an initrd, by the listing of the tool that made it.
+//! What is in an initrd: unpacked by the tool that made it, looked at, and removed again.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, DirBuilder};
+use std::io::{self, Read};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Longest listing in bytes; one of a full dracut initrd has less than a megabyte.
-const MAX_LISTING_LEN: usize = 16 << 20;
+/// Where it is unpacked: a hundred megabytes and more.
+const SCRATCH: &str = "/var/tmp";
+/// Files of an initrd; a full one of dracut has some thousands.
+const MAX_FILES: usize = 200_000;
+/// Bytes of a file that is read.
+const MAX_TEXT_LEN: u64 = 65_536;
+/// Folders whose files are read.
+const READ: [&str; 4] = ["etc/", "usr/lib/sysctl.d/", "cryptroot/", "conf/"];
+/// What powers the machine off in the place of a unit that would open a shell.
+const CLOSED: &str = "nitride-closed.service";
 
-/// Files by their path without a leading slash, each with the target of its link, if it is one.
+/// Files by their path without a leading slash; folders are none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Listing {
-    files: BTreeMap<String, Option<String>>,
+pub(super) struct Initrd {
+    files: BTreeMap<String, File>,
 }
 
-impl Listing {
-    /// Reads lines as `ls -l` writes them, or paths alone; what else is said stands in lines without
-    /// a path, and is passed over.
-    pub(crate) fn parse(text: &str) -> Self {
-        let files = text.lines().filter_map(|line| {
-            let (line, target) = match line.split_once(" -> ") {
-                Some((line, target)) => (line, Some(target.trim().to_owned())),
-                None => (line, None),
-            };
-            let path = line.split_whitespace().next_back()?;
-            let path = path.trim_start_matches("./").trim_start_matches('/');
-            let is_path = path.contains('/') || path == "init";
-            is_path.then(|| (path.to_owned(), target))
-        });
-        Self {
-            files: files.collect(),
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum File {
+    /// With the bytes of those that are read.
+    Plain(Option<Vec<u8>>),
+    Link(String),
+}
+
+impl Initrd {
+    /// Unpacks the initrd by the first of the tools that is there and can.
+    pub(super) fn unpack(initrd: &Path) -> Result<Self, String> {
+        if !initrd.is_file() {
+            return Err(format!("there is no file {}", initrd.display()));
+        }
+        // The tools are started in another folder.
+        let initrd = initrd
+            .canonicalize()
+            .map_err(|error| format!("{} cannot be found: {error}", initrd.display()))?;
+        for tool in ["lsinitrd", "unmkinitramfs"] {
+            let scratch = Scratch::new(Path::new(SCRATCH))
+                .map_err(|error| format!("no folder can be made in {SCRATCH}: {error}"))?;
+            if !scratch.is_unpacked_by(tool, &initrd) {
+                continue;
+            }
+            let found = Self::of_folder(&scratch.root())
+                .map_err(|error| format!("what was unpacked cannot be read: {error}"))?;
+            if !found.files.is_empty() {
+                return Ok(found);
+            }
+        }
+        Err("neither lsinitrd nor unmkinitramfs could unpack it".to_owned())
+    }
+
+    /// All files in a folder that is the root of an initrd.
+    pub(super) fn of_folder(root: &Path) -> io::Result<Self> {
+        let mut files = BTreeMap::new();
+        let mut folders = vec![PathBuf::new()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(root.join(&folder))? {
+                let entry = entry?;
+                let path = folder.join(entry.file_name());
+                let kind = entry.file_type()?;
+                if kind.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let name = path.to_string_lossy().into_owned();
+                let file = match kind.is_symlink() {
+                    true => File::Link(fs::read_link(entry.path())?.to_string_lossy().into_owned()),
+                    false => File::Plain(match kind.is_file() && is_read(&name) {
+                        true => Some(read(&entry.path())?),
+                        false => None,
+                    }),
+                };
+                files.insert(name, file);
+            }
+            if files.len() > MAX_FILES {
+                return Err(io::Error::other("it has too many files"));
+            }
+        }
+        Ok(Self { files })
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_files(files: BTreeMap<String, File>) -> Self {
+        Self { files }
+    }
+
+    /// The file, under the one or the other of its names: `/bin` and `/usr/bin` are one folder, as
+    /// they are in an initrd.
+    fn file(&self, path: &str) -> Option<&File> {
+        let path = path.trim_start_matches('/');
+        let short = path.trim_start_matches("usr/");
+        self.files
+            .get(path)
+            .or_else(|| self.files.get(short))
+            .or_else(|| self.files.get(&format!("usr/{short}")))
+    }
+
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.file(path).is_some()
+    }
+
+    /// What stands in the file, where it is one that is read.
+    pub(super) fn bytes(&self, path: &str) -> Option<&[u8]> {
+        match self.file(path)? {
+            File::Plain(bytes) => bytes.as_deref(),
+            File::Link(_) => None,
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.files.is_empty()
+    /// What stands in the file, as text.
+    pub(super) fn text(&self, path: &str) -> Option<&str> {
+        std::str::from_utf8(self.bytes(path)?).ok()
     }
 
-    /// Whether the file is there; `/bin` and `/usr/bin` are one folder, as they are in an initrd.
-    pub(crate) fn has(&self, path: &str) -> bool {
-        let path = path.trim_start_matches('/');
-        let short = path.trim_start_matches("usr/");
-        self.files.contains_key(path)
-            || self.files.contains_key(short)
-            || self.files.contains_key(&format!("usr/{short}"))
+    /// Files in the folder that end in `.conf`, in their order, with what stands in them.
+    pub(super) fn settings<'i>(
+        &'i self,
+        folder: &'i str,
+    ) -> impl Iterator<Item = (&'i str, &'i str)> {
+        let paths = self.files.keys().filter_map(move |path| {
+            let name = path.strip_prefix(folder)?.strip_prefix('/')?;
+            (name.ends_with(".conf") && !name.contains('/')).then_some((name, path))
+        });
+        paths.filter_map(|(name, path)| Some((name, self.text(path)?)))
     }
 
-    /// Whether a file of just this name is anywhere.
-    pub(crate) fn has_program(&self, name: &str) -> bool {
-        let mut files = self.files.keys().map(|path| path.rsplit('/').next());
-        files.any(|file| file == Some(name))
+    /// What the files of sysctl.d(5) set the name to; a file in /etc takes the place of its namesake.
+    pub(super) fn sysctl(&self, wanted: &str) -> Option<&str> {
+        let mut files: BTreeMap<&str, &str> = self.settings("usr/lib/sysctl.d").collect();
+        files.extend(self.settings("etc/sysctl.d"));
+        let lines = files.into_values().flat_map(str::lines);
+        let values = lines.filter_map(|line| {
+            let (name, value) = line.trim().split_once('=')?;
+            let name = name.trim().trim_start_matches('-').replace('/', ".");
+            (name == wanted).then(|| value.trim())
+        });
+        values.last()
+    }
+
+    /// What dracut puts before the kernel's command line.
+    pub(super) fn command_line(&self) -> String {
+        let texts = self.settings("etc/cmdline.d").map(|(_, text)| text);
+        texts.collect::<Vec<_>>().join(" ")
     }
 
     /// Whether any version of the shared library is anywhere.
-    pub(crate) fn has_library(&self, name: &str) -> bool {
-        self.files.keys().any(|path| {
-            let file = path.rsplit('/').next().unwrap_or(path);
+    pub(super) fn has_library(&self, name: &str) -> bool {
+        self.names().any(|file| {
             let version = file.strip_prefix(name);
             version.is_some_and(|version| version.starts_with(".so"))
         })
     }
 
+    /// The kernels that it has modules of.
+    pub(super) fn kernels(&self) -> BTreeSet<&str> {
+        let versions = self.files.keys().filter_map(|path| {
+            let path = path.strip_prefix("usr/").unwrap_or(path);
+            let (version, rest) = path.strip_prefix("lib/modules/")?.split_once('/')?;
+            rest.contains(".ko").then_some(version)
+        });
+        versions.collect()
+    }
+
     /// Whether the kernel's module is there; `-` and `_` are one in such names.
-    pub(crate) fn has_module(&self, module: &str) -> bool {
+    pub(super) fn has_module(&self, module: &str) -> bool {
         let wanted = module.replace('-', "_");
-        self.files.keys().any(|path| {
-            let file = path.rsplit('/').next().unwrap_or(path);
+        self.names().any(|file| {
             let name = file.split('.').next().unwrap_or(file).replace('-', "_");
             file.contains(".ko") && name == wanted
         })
     }
 
-    /// Whether systemd is there and may start the unit: it is there and not masked.
-    pub(crate) fn may_start(&self, unit: &str) -> bool {
-        let named = self.files.iter().filter(|(path, _)| {
-            path.contains("systemd/system/") && path.rsplit('/').next() == Some(unit)
-        });
+    /// Whether systemd is there and may start the unit: it is there, is not masked, and is not what
+    /// powers the machine off.
+    pub(super) fn may_start(&self, unit: &str) -> bool {
         let mut is_there = false;
-        for (path, target) in named {
-            let is_unit = path.trim_end_matches(unit).ends_with("systemd/system/");
-            match target.as_deref() {
-                Some("/dev/null") if is_unit => return false,
-                _ => is_there |= is_unit,
+        for (path, file) in &self.files {
+            let is_unit = path
+                .strip_suffix(unit)
+                .is_some_and(|folder| folder.ends_with("systemd/system/"));
+            if !is_unit {
+                continue;
+            }
+            match file {
+                File::Link(target) if target == "/dev/null" => return false,
+                File::Link(target) if target.rsplit('/').next() == Some(CLOSED) => {
+                    return !self.has(&format!("/usr/lib/systemd/system/{CLOSED}"));
+                }
+                _ => is_there = true,
             }
         }
         is_there
     }
+
+    /// The last parts of all paths.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.files
+            .keys()
+            .map(|path| path.rsplit('/').next().unwrap_or(path))
+    }
 }
 
-/// Lists the initrd by the first of the tools that is there and can.
-pub(crate) fn list(initrd: &Path) -> Result<Listing, String> {
-    if !initrd.is_file() {
-        return Err(format!("there is no file {}", initrd.display()));
+fn is_read(path: &str) -> bool {
+    READ.iter().any(|folder| path.starts_with(folder))
+}
+
+/// At most so much of it: what is longer is no configuration.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path)?;
+    file.take(MAX_TEXT_LEN).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A folder that is removed with this.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(parent: &Path) -> io::Result<Self> {
+        let mut salt = [0; 8];
+        getrandom::fill(&mut salt).map_err(io::Error::other)?;
+        let salt = u64::from_ne_bytes(salt);
+        let folder = parent.join(format!("nitride-doctor-{salt:016x}"));
+        DirBuilder::new().mode(0o700).create(&folder)?;
+        Ok(Self(folder))
     }
-    for (tool, arguments) in [("lsinitrd", &[][..]), ("lsinitramfs", &["-l"][..])] {
-        let listed = Command::new(tool)
-            .args(arguments)
-            .arg(initrd)
+
+    fn is_unpacked_by(&self, tool: &str, initrd: &Path) -> bool {
+        let mut command = Command::new(tool);
+        match tool {
+            // Into the folder in which it is started.
+            "lsinitrd" => command.arg("--unpack").arg(initrd),
+            _ => command.arg(initrd).arg(&self.0),
+        };
+        let ended = command
+            .current_dir(&self.0)
             .env("LC_ALL", "C")
             .stdin(Stdio::null())
-            .output();
-        let Ok(output) = listed else { continue };
-        if !output.status.success() || output.stdout.len() > MAX_LISTING_LEN {
-            continue;
-        }
-        let listing = Listing::parse(&String::from_utf8_lossy(&output.stdout));
-        if !listing.is_empty() {
-            return Ok(listing);
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        ended.is_ok_and(|status| status.success())
+    }
+
+    /// unmkinitramfs puts what comes after microcode into a folder of its own.
+    fn root(&self) -> PathBuf {
+        let main = self.0.join("main");
+        match main.is_dir() {
+            true => main,
+            false => self.0.clone(),
         }
     }
-    Err("neither lsinitrd nor lsinitramfs could list it".to_owned())
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left of it is an initrd: nothing secret.
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }

@@ -11,6 +11,7 @@
 mod checks;
 mod facts;
 mod initrd;
+mod own;
 #[cfg(test)]
 mod tests;
 
@@ -19,14 +20,22 @@ use crate::config::Config;
 use crate::failure::Failure;
 use checks::{CHECKS, Check, Verdict};
 use std::io::Write;
+use std::path::Path;
 
 /// Checks one volume, or all of the configuration, and writes what was found.
-pub(crate) fn run(config: &Config, asked: &Doctor, out: &mut impl Write) -> Result<(), Failure> {
+///
+/// `path` is where the configuration was read.
+pub(crate) fn run(
+    config: &Config,
+    path: &Path,
+    asked: &Doctor,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
     let volumes: Vec<_> = match &asked.volume {
         Some(name) => vec![config.volume(name)?],
         None => config.volumes.iter().collect(),
     };
-    let machine = facts::machine(config, asked);
+    let machine = facts::machine(config, path, asked);
     let (mut asked, mut found) = (0, 0);
     for volume in volumes {
         let facts = facts::of_volume(config, volume, machine.clone());

@@ -1,29 +1,50 @@
-use super::facts::{Endpoint, Facts, Machine, Round, Service, Vault, host_and_port, modules};
-use super::initrd::Listing;
+use super::facts::{
+    Endpoint, Expectation, Facts, Machine, Round, Service, Vault, host_and_port, modules,
+};
+use super::initrd::{File, Initrd};
+use super::own::OwnFile;
 use super::*;
 use crate::luks2::{Standing, Which};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-/// As `lsinitrd` lists it, with what a closed initrd has.
+/// What a closed initrd has: files, some with what stands in them (`=`), and links (`->`).
 const INITRD: &str = "\
-Image: /boot/initrd.img: 30M
-drwxr-xr-x   3 root     root            0 Jan  1 00:00 .
--rwxr-xr-x   1 root     root       100000 Jan  1 00:00 usr/bin/vhsmd
--rwxr-xr-x   1 root     root       100000 Jan  1 00:00 usr/bin/nitride-agent
--rwxr-xr-x   1 root     root       100000 Jan  1 00:00 usr/libexec/nitride-unlock
--rwxr-xr-x   1 root     root       100000 Jan  1 00:00 usr/sbin/cryptsetup
--rw-r--r--   1 root     root          100 Jan  1 00:00 etc/vhsm/vhsmd.toml
--rw-r--r--   1 root     root          100 Jan  1 00:00 etc/nitride/agent.toml
--rw-r--r--   1 root     root          100 Jan  1 00:00 etc/nitride/unlock.toml
--rw-r--r--   1 root     root          100 Jan  1 00:00 etc/nitride/ca.pem
--rw-r--r--   1 root     root          100 Jan  1 00:00 usr/lib/modules/6.12/kernel/drivers/md/dm-crypt.ko.xz
--rw-r--r--   1 root     root          100 Jan  1 00:00 usr/lib/modules/6.12/kernel/drivers/net/virtio_net.ko.zst
--rwxr-xr-x   1 root     root       100000 Jan  1 00:00 usr/lib/systemd/systemd-resolved
--rw-r--r--   1 root     root          100 Jan  1 00:00 usr/lib/systemd/system/emergency.service
-lrwxrwxrwx   1 root     root            9 Jan  1 00:00 etc/systemd/system/emergency.service -> /dev/null
-lrwxrwxrwx   1 root     root           10 Jan  1 00:00 usr/lib/systemd/system/sysinit.target.wants/getty@.service -> ../getty@.service
+usr/bin/vhsmd
+usr/bin/nitride-agent
+usr/bin/nitride-unlock
+usr/libexec/nitride-quote
+usr/sbin/cryptsetup
+usr/lib/x86_64-linux-gnu/cryptsetup/libcryptsetup-token-systemd-tpm2.so
+etc/vhsm/vhsmd.toml = vhsmd
+etc/nitride/agent.toml = agent
+etc/nitride/unlock.toml = unlock
+etc/nitride/ca.pem = ca
+etc/sysctl.d/99-nitride.conf = kernel.sysrq = 0
+usr/lib/sysctl.d/50-default.conf = -kernel/sysrq = 438
+usr/lib/modules/6.12/kernel/drivers/md/dm-crypt.ko.xz
+usr/lib/modules/6.12/kernel/drivers/net/virtio_net.ko.zst
+usr/lib/systemd/systemd
+usr/lib/systemd/systemd-resolved
+usr/lib/systemd/system/nitride-leave.service
+usr/lib/systemd/system/nitride-closed.service
+usr/lib/systemd/system/emergency.service
+etc/systemd/system/emergency.service -> /dev/null
+etc/systemd/system/rescue.service -> /usr/lib/systemd/system/nitride-closed.service
+usr/lib/systemd/system/sysinit.target.wants/getty@.service -> ../getty@.service
 ";
+
+fn initrd(text: &str) -> Initrd {
+    let file = |line: &str| match line.split_once(" -> ") {
+        Some((path, target)) => (path.to_owned(), File::Link(target.to_owned())),
+        None => match line.split_once(" = ") {
+            Some((path, text)) => (path.to_owned(), File::Plain(Some(text.into()))),
+            None => (line.to_owned(), File::Plain(None)),
+        },
+    };
+    let files: BTreeMap<_, _> = text.lines().map(file).collect();
+    Initrd::of_files(files)
+}
 
 /// A machine that unlocks, and is closed.
 fn good() -> Facts {
@@ -32,15 +53,24 @@ fn good() -> Facts {
         resolves: true,
         answers: true,
     };
+    let own = |inside: &str, text: &str| OwnFile {
+        inside: inside.to_owned(),
+        here: Ok(text.into()),
+    };
     Facts {
         machine: Machine {
-            initrd: Ok(Listing::parse(INITRD)),
+            initrd: Ok(initrd(INITRD)),
+            own: vec![
+                own("/etc/vhsm/vhsmd.toml", "vhsmd"),
+                own("/etc/nitride/agent.toml", "agent"),
+                own("/etc/nitride/unlock.toml", "unlock"),
+            ],
+            cryptsetup: PathBuf::from("/usr/sbin/cryptsetup"),
             command_line: "root=/dev/mapper/root rd.shell=0 rd.emergency=poweroff panic=-1"
                 .to_owned(),
             drivers: BTreeSet::from(["virtio_net".to_owned()]),
             built_in: modules("kernel/drivers/md/dm-mod.ko\n"),
-            sysrq: Some(0),
-            configuration: PathBuf::from("/etc/nitride/agent.toml"),
+            crypttab: None,
             services: Ok(vec![Service {
                 name: "main".to_owned(),
                 ca: PathBuf::from("/etc/nitride/ca.pem"),
@@ -51,7 +81,11 @@ fn good() -> Facts {
                 agent_is_connected: true,
             }),
         },
-        is_expected: true,
+        name: "root".to_owned(),
+        device: PathBuf::from("/dev/vda2"),
+        uuid: Some("7dfa3aba-96d9-4de6-90e8-45d3d2d0d897".to_owned()),
+        expectation: Expectation::Stated,
+        has_integrity: false,
         header: Ok(Standing::Whole),
         round: Ok(Round {
             unlocks: vec!["root".to_owned()],
@@ -83,11 +117,24 @@ fn checks_have_names_of_their_own_and_remedies() {
 fn without(facts: &mut Facts, file: &str) {
     let lines = INITRD.lines().filter(|line| !line.contains(file));
     let text: Vec<&str> = lines.collect();
-    facts.machine.initrd = Ok(Listing::parse(&text.join("\n")));
+    facts.machine.initrd = Ok(initrd(&text.join("\n")));
 }
 
 fn with(facts: &mut Facts, line: &str) {
-    facts.machine.initrd = Ok(Listing::parse(&format!("{INITRD}{line}\n")));
+    facts.machine.initrd = Ok(initrd(&format!("{INITRD}{line}\n")));
+}
+
+fn said(facts: &mut Facts, word: &str) {
+    facts.machine.command_line.push(' ');
+    facts.machine.command_line.push_str(word);
+}
+
+fn generator(name: &str) -> String {
+    format!("usr/lib/systemd/system-generators/{name}-generator")
+}
+
+fn crypttab(facts: &mut Facts, text: &str) {
+    facts.machine.crypttab = Some(text.to_owned());
 }
 
 fn service(facts: &mut Facts) -> &mut Service {
@@ -101,10 +148,33 @@ fn each_defect_is_found_by_its_check_alone() {
         ("initrd-programs", |f| without(f, "usr/bin/vhsmd")),
         ("initrd-programs", |f| without(f, "nitride-agent")),
         ("initrd-programs", |f| without(f, "nitride-unlock")),
-        ("initrd-programs", |f| without(f, "cryptsetup")),
+        ("initrd-programs", |f| without(f, "nitride-quote")),
+        // A folder of that name is not the program.
+        ("initrd-programs", |f| without(f, "usr/sbin/cryptsetup")),
+        ("initrd-programs", |f| {
+            f.machine.cryptsetup = PathBuf::from("/opt/cryptsetup");
+        }),
         ("initrd-configuration", |f| without(f, "unlock.toml")),
         ("initrd-configuration", |f| without(f, "agent.toml")),
+        // Such as the `danger-any-header` of the first boot.
+        ("initrd-configuration", |f| {
+            with(f, "etc/nitride/unlock.toml = older");
+        }),
+        ("initrd-configuration", |f| {
+            with(f, "etc/nitride/unlock.toml -> elsewhere");
+        }),
+        ("initrd-configuration", |f| {
+            f.machine.own[0].here = Err("no file".to_owned());
+        }),
+        ("initrd-leave", |f| without(f, "nitride-leave")),
+        ("initrd-leave", |f| {
+            with(f, "etc/systemd/system/nitride-leave.service -> /dev/null");
+        }),
         ("initrd-crypt", |f| without(f, "dm-crypt")),
+        ("initrd-crypt", |f| f.has_integrity = true),
+        ("initrd-crypt", |f| {
+            with(f, "usr/lib/modules/6.11/kernel/drivers/md/dm-crypt.ko");
+        }),
         ("initrd-crypt", |f| f.machine.built_in.clear()),
         ("network-driver", |f| without(f, "virtio_net")),
         ("network-driver", |f| f.machine.drivers.clear()),
@@ -120,7 +190,22 @@ fn each_defect_is_found_by_its_check_alone() {
                 agent_is_connected: false,
             });
         }),
-        ("expectation", |f| f.is_expected = false),
+        ("expectation", |f| f.expectation = Expectation::Any),
+        ("opener", |f| said(f, "rd.luks.name=7dfa3aba=root")),
+        ("opener", |f| said(f, "rd.luks.uuid=7dfa3aba luks=1")),
+        ("opener", |f| said(f, "luks.uuid=7dfa3aba rd.luks=0")),
+        ("opener", |f| with(f, &generator("systemd-cryptsetup"))),
+        ("opener", |f| with(f, &generator("systemd-gpt-auto"))),
+        ("opener", |f| with(f, "etc/crypttab = root /dev/vda2")),
+        ("opener", |f| with(f, "etc/crypttab -> elsewhere")),
+        ("opener", |f| {
+            with(f, "cryptroot/crypttab = root UUID=x none luks")
+        }),
+        ("opener", |f| crypttab(f, "root /dev/vdb2")),
+        ("opener", |f| crypttab(f, "x /dev/vda2 none")),
+        ("opener", |f| {
+            crypttab(f, "# ours\nx UUID=7dfa3aba-96d9-4de6-90e8-45d3d2d0d897");
+        }),
         ("header", |f| f.header = Err("refused".to_owned())),
         ("header", |f| {
             let good = Which::Backup;
@@ -128,29 +213,13 @@ fn each_defect_is_found_by_its_check_alone() {
         }),
         ("round", |f| f.round.as_mut().unwrap().unlocks.clear()),
         ("slots", |f| f.round.as_mut().unwrap().other_slots.push(3)),
-        ("console-shell", |f| {
-            f.machine.command_line.push_str(" rd.break");
-        }),
-        ("console-shell", |f| {
-            f.machine.command_line.push_str(" rd.shell=1");
-        }),
-        ("console-shell", |f| {
-            f.machine.command_line.push_str(" rd.shell");
-        }),
-        ("console-shell", |f| {
-            f.machine.command_line.push_str(" init=/bin/sh");
-        }),
-        ("console-shell", |f| {
-            f.machine.command_line.push_str(" systemd.debug_shell");
-        }),
-        ("console-shell", |f| {
-            f.machine.command_line.push_str(" systemd.debug_shell=1");
-        }),
-        ("console-shell", |f| {
-            f.machine
-                .command_line
-                .push_str(" systemd.unit=rescue.target");
-        }),
+        ("console-shell", |f| said(f, "rd.break")),
+        ("console-shell", |f| said(f, "rd.shell=1")),
+        ("console-shell", |f| said(f, "rd.shell")),
+        ("console-shell", |f| said(f, "init=/bin/sh")),
+        ("console-shell", |f| said(f, "systemd.debug_shell")),
+        ("console-shell", |f| said(f, "systemd.debug_shell=1")),
+        ("console-shell", |f| said(f, "systemd.unit=rescue.target")),
         ("console-shell", |f| {
             let line = &mut f.machine.command_line;
             *line = line.replace("rd.emergency=poweroff", "");
@@ -163,11 +232,23 @@ fn each_defect_is_found_by_its_check_alone() {
         ("console-units", |f| {
             with(f, "usr/lib/systemd/system/serial-getty@.service");
         }),
-        ("sysrq", |f| f.machine.sysrq = Some(1)),
-        ("sysrq", |f| f.machine.sysrq = None),
-        ("sysrq", |f| {
-            f.machine.command_line.push_str(" sysrq_always_enabled");
+        // What should power off is not there.
+        ("console-units", |f| {
+            let files = INITRD.replace(
+                "system/nitride-closed.service\nusr",
+                "system/x.service\nusr",
+            );
+            f.machine.initrd = Ok(initrd(&files));
         }),
+        ("sysrq", |f| without(f, "99-nitride")),
+        ("sysrq", |f| {
+            with(f, "etc/sysctl.d/99-zz.conf = kernel.sysrq = 1");
+        }),
+        ("sysrq", |f| {
+            without(f, "sysctl.d");
+        }),
+        ("sysrq", |f| said(f, "sysctl.kernel.sysrq=1")),
+        ("sysrq", |f| said(f, "sysrq_always_enabled")),
     ];
     for (name, defect) in defects {
         let mut facts = good();
@@ -186,15 +267,18 @@ fn what_could_not_be_found_out_is_not_good() {
         "initrd",
         "initrd-programs",
         "initrd-configuration",
+        "initrd-leave",
         "initrd-crypt",
         "network-driver",
         "resolver",
         "dns",
         "ca",
         "service",
+        "opener",
         "round",
         "slots",
         "console-units",
+        "sysrq",
     ];
     assert_eq!(found(&facts), expected);
 }
@@ -218,15 +302,70 @@ fn a_service_that_is_named_by_address_needs_no_resolver() {
 }
 
 #[test]
-fn paths_alone_are_a_listing_too() {
-    let listing = Listing::parse(".\nusr/bin/vhsmd\n/sbin/cryptsetup\nkernel/dm-mod.ko\n");
-    assert!(listing.has("/bin/vhsmd") && listing.has("/usr/sbin/cryptsetup"));
-    assert!(!listing.has("vhsmd") && listing.has_program("vhsmd"));
-    let other = Listing::parse("etc/vhsmd.toml\nlib/libnss_dns.so.2\n");
-    assert!(!other.has_program("vhsmd") && other.has_library("libnss_dns"));
-    assert!(!other.has_library("libnss"));
-    assert!(listing.has_module("dm_mod") && !listing.has_module("dm"));
-    assert!(Listing::parse("cannot read\n\n").is_empty());
+fn what_turns_the_other_openers_off_is_enough() {
+    let mut facts = good();
+    with(
+        &mut facts,
+        &format!(
+            "{}\n{}",
+            generator("systemd-cryptsetup"),
+            generator("systemd-gpt-auto")
+        ),
+    );
+    said(
+        &mut facts,
+        "luks=0 systemd.gpt_auto=0 rd.luks.options=discard",
+    );
+    assert_eq!(found(&facts), Vec::<&str>::new());
+    crypttab(&mut facts, "home UUID=1234 none");
+    with(&mut facts, "etc/crypttab = # nothing");
+    assert_eq!(found(&facts), Vec::<&str>::new());
+}
+
+#[test]
+fn what_the_initrd_says_to_itself_counts_before_the_command_line() {
+    let mut facts = good();
+    with(
+        &mut facts,
+        "etc/cmdline.d/91-x.conf = rd.shell=0 rd.emergency=poweroff\n\
+         etc/sysctl.d/98-x.conf = kernel.panic = -1",
+    );
+    facts.machine.command_line = "root=/dev/mapper/root".to_owned();
+    assert_eq!(found(&facts), Vec::<&str>::new());
+    said(&mut facts, "rd.shell=1");
+    assert_eq!(found(&facts), ["console-shell"]);
+}
+
+#[test]
+fn a_vault_that_refuses_other_volumes_is_an_expectation() {
+    let mut facts = good();
+    facts.expectation = Expectation::ByVault;
+    assert_eq!(found(&facts), Vec::<&str>::new());
+}
+
+#[test]
+fn files_are_found_by_the_name_that_they_have_in_one_usr() {
+    let found = initrd("bin/vhsmd\nusr/sbin/cryptsetup\nkernel/dm-mod.ko\nlib/libnss_dns.so.2");
+    assert!(found.has("/usr/bin/vhsmd") && found.has("/sbin/cryptsetup"));
+    assert!(!found.has("vhsmd") && !found.has("/bin/cryptsetup"));
+    assert!(found.has_library("libnss_dns") && !found.has_library("libnss"));
+    assert!(found.has_module("dm_mod") && !found.has_module("dm"));
+    assert!(found.kernels().is_empty());
+}
+
+#[test]
+fn an_initrd_that_was_unpacked_is_read() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::create_dir_all(path("usr/lib/cryptsetup")).unwrap();
+    std::fs::create_dir_all(path("etc/nitride")).unwrap();
+    std::fs::write(path("etc/nitride/unlock.toml"), "unlock").unwrap();
+    std::fs::write(path("usr/lib/x"), "x").unwrap();
+    symlink("/dev/null", path("etc/link")).unwrap();
+    let found = Initrd::of_folder(folder.path()).unwrap();
+    let expected = initrd("etc/nitride/unlock.toml = unlock\nusr/lib/x\netc/link -> /dev/null");
+    assert_eq!(found, expected);
 }
 
 #[test]
