@@ -61,6 +61,9 @@ _vhsm() {
             vhsm,encrypt)
                 cmd="vhsm__subcmd__encrypt"
                 ;;
+            vhsm,end-phase)
+                cmd="vhsm__subcmd__end__subcmd__phase"
+                ;;
             vhsm,generate)
                 cmd="vhsm__subcmd__generate"
                 ;;
@@ -190,6 +193,9 @@ _vhsm() {
             vhsm__subcmd__help,encrypt)
                 cmd="vhsm__subcmd__help__subcmd__encrypt"
                 ;;
+            vhsm__subcmd__help,end-phase)
+                cmd="vhsm__subcmd__help__subcmd__end__subcmd__phase"
+                ;;
             vhsm__subcmd__help,generate)
                 cmd="vhsm__subcmd__help__subcmd__generate"
                 ;;
@@ -293,7 +299,7 @@ _vhsm() {
 
     case "${cmd}" in
         vhsm)
-            opts="-h -V --socket --admin-socket --admin --wait --json --help --version generate import describe list public-key sign verify encrypt decrypt mac verify-mac random release enable disable destroy status reload wrap unwrap derive agree encapsulate decapsulate rotate set-policy attest audit-head why wipe backup restore policy csr audit metrics help"
+            opts="-h -V --socket --admin-socket --admin --wait --json --help --version generate import describe list public-key sign verify encrypt decrypt mac verify-mac random release enable disable destroy status reload wrap unwrap derive agree encapsulate decapsulate rotate set-policy attest audit-head why wipe end-phase backup restore policy csr audit metrics help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -342,7 +348,7 @@ _vhsm() {
                     return 0
                     ;;
                 --operations)
-                    COMPREPLY=($(compgen -W "hello generate import describe list public-key sign verify encrypt decrypt mac verify-mac random release enable disable destroy status reload wrap unwrap derive agree encapsulate decapsulate rotate set-policy attest audit-head batch register-buffer encrypt-buffer decrypt-buffer check-policy explain why wipe backup restore" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "hello generate import describe list public-key sign verify encrypt decrypt mac verify-mac random release enable disable destroy status reload wrap unwrap derive agree encapsulate decapsulate rotate set-policy attest audit-head batch register-buffer encrypt-buffer decrypt-buffer check-policy explain why wipe backup restore end-phase" -- "${cur}"))
                     return 0
                     ;;
                 --info)
@@ -666,7 +672,7 @@ _vhsm() {
                     return 0
                     ;;
                 --operations)
-                    COMPREPLY=($(compgen -W "hello generate import describe list public-key sign verify encrypt decrypt mac verify-mac random release enable disable destroy status reload wrap unwrap derive agree encapsulate decapsulate rotate set-policy attest audit-head batch register-buffer encrypt-buffer decrypt-buffer check-policy explain why wipe backup restore" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "hello generate import describe list public-key sign verify encrypt decrypt mac verify-mac random release enable disable destroy status reload wrap unwrap derive agree encapsulate decapsulate rotate set-policy attest audit-head batch register-buffer encrypt-buffer decrypt-buffer check-policy explain why wipe backup restore end-phase" -- "${cur}"))
                     return 0
                     ;;
                 --info)
@@ -766,7 +772,7 @@ _vhsm() {
                     return 0
                     ;;
                 --operations)
-                    COMPREPLY=($(compgen -W "hello generate import describe list public-key sign verify encrypt decrypt mac verify-mac random release enable disable destroy status reload wrap unwrap derive agree encapsulate decapsulate rotate set-policy attest audit-head batch register-buffer encrypt-buffer decrypt-buffer check-policy explain why wipe backup restore" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "hello generate import describe list public-key sign verify encrypt decrypt mac verify-mac random release enable disable destroy status reload wrap unwrap derive agree encapsulate decapsulate rotate set-policy attest audit-head batch register-buffer encrypt-buffer decrypt-buffer check-policy explain why wipe backup restore end-phase" -- "${cur}"))
                     return 0
                     ;;
                 --info)
@@ -932,7 +938,7 @@ _vhsm() {
                     return 0
                     ;;
                 --operations)
-                    COMPREPLY=($(compgen -W "hello generate import describe list public-key sign verify encrypt decrypt mac verify-mac random release enable disable destroy status reload wrap unwrap derive agree encapsulate decapsulate rotate set-policy attest audit-head batch register-buffer encrypt-buffer decrypt-buffer check-policy explain why wipe backup restore" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "hello generate import describe list public-key sign verify encrypt decrypt mac verify-mac random release enable disable destroy status reload wrap unwrap derive agree encapsulate decapsulate rotate set-policy attest audit-head batch register-buffer encrypt-buffer decrypt-buffer check-policy explain why wipe backup restore end-phase" -- "${cur}"))
                     return 0
                     ;;
                 --info)
@@ -1004,6 +1010,36 @@ _vhsm() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        vhsm__subcmd__end__subcmd__phase)
+            opts="-h --protection --socket --admin-socket --admin --wait --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --protection)
+                    COMPREPLY=($(compgen -W "none integrity verity" -- "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         vhsm__subcmd__generate)
             opts="-h --type --operations --wrappable-by --socket --admin-socket --admin --wait --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1016,7 +1052,7 @@ _vhsm() {
                     return 0
                     ;;
                 --operations)
-                    COMPREPLY=($(compgen -W "hello generate import describe list public-key sign verify encrypt decrypt mac verify-mac random release enable disable destroy status reload wrap unwrap derive agree encapsulate decapsulate rotate set-policy attest audit-head batch register-buffer encrypt-buffer decrypt-buffer check-policy explain why wipe backup restore" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "hello generate import describe list public-key sign verify encrypt decrypt mac verify-mac random release enable disable destroy status reload wrap unwrap derive agree encapsulate decapsulate rotate set-policy attest audit-head batch register-buffer encrypt-buffer decrypt-buffer check-policy explain why wipe backup restore end-phase" -- "${cur}"))
                     return 0
                     ;;
                 --wrappable-by)
@@ -1043,7 +1079,7 @@ _vhsm() {
             return 0
             ;;
         vhsm__subcmd__help)
-            opts="generate import describe list public-key sign verify encrypt decrypt mac verify-mac random release enable disable destroy status reload wrap unwrap derive agree encapsulate decapsulate rotate set-policy attest audit-head why wipe backup restore policy csr audit metrics help"
+            opts="generate import describe list public-key sign verify encrypt decrypt mac verify-mac random release enable disable destroy status reload wrap unwrap derive agree encapsulate decapsulate rotate set-policy attest audit-head why wipe end-phase backup restore policy csr audit metrics help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1281,6 +1317,20 @@ _vhsm() {
             return 0
             ;;
         vhsm__subcmd__help__subcmd__encrypt)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vhsm__subcmd__help__subcmd__end__subcmd__phase)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1642,7 +1692,7 @@ _vhsm() {
                     return 0
                     ;;
                 --operations)
-                    COMPREPLY=($(compgen -W "hello generate import describe list public-key sign verify encrypt decrypt mac verify-mac random release enable disable destroy status reload wrap unwrap derive agree encapsulate decapsulate rotate set-policy attest audit-head batch register-buffer encrypt-buffer decrypt-buffer check-policy explain why wipe backup restore" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "hello generate import describe list public-key sign verify encrypt decrypt mac verify-mac random release enable disable destroy status reload wrap unwrap derive agree encapsulate decapsulate rotate set-policy attest audit-head batch register-buffer encrypt-buffer decrypt-buffer check-policy explain why wipe backup restore end-phase" -- "${cur}"))
                     return 0
                     ;;
                 --format)
@@ -1827,7 +1877,7 @@ _vhsm() {
             return 0
             ;;
         vhsm__subcmd__policy__subcmd__explain)
-            opts="-h --peer --socket --admin-socket --admin --wait --json --help hello generate import describe list public-key sign verify encrypt decrypt mac verify-mac random release enable disable destroy status reload wrap unwrap derive agree encapsulate decapsulate rotate set-policy attest audit-head batch register-buffer encrypt-buffer decrypt-buffer check-policy explain why wipe backup restore"
+            opts="-h --peer --socket --admin-socket --admin --wait --json --help hello generate import describe list public-key sign verify encrypt decrypt mac verify-mac random release enable disable destroy status reload wrap unwrap derive agree encapsulate decapsulate rotate set-policy attest audit-head batch register-buffer encrypt-buffer decrypt-buffer check-policy explain why wipe backup restore end-phase"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2104,7 +2154,7 @@ _vhsm() {
             fi
             case "${prev}" in
                 --operations)
-                    COMPREPLY=($(compgen -W "hello generate import describe list public-key sign verify encrypt decrypt mac verify-mac random release enable disable destroy status reload wrap unwrap derive agree encapsulate decapsulate rotate set-policy attest audit-head batch register-buffer encrypt-buffer decrypt-buffer check-policy explain why wipe backup restore" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "hello generate import describe list public-key sign verify encrypt decrypt mac verify-mac random release enable disable destroy status reload wrap unwrap derive agree encapsulate decapsulate rotate set-policy attest audit-head batch register-buffer encrypt-buffer decrypt-buffer check-policy explain why wipe backup restore end-phase" -- "${cur}"))
                     return 0
                     ;;
                 --max-uses)

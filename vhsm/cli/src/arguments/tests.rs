@@ -182,6 +182,7 @@ fn no_argument_takes_data() {
         "san",
         "peer",
         "metrics-socket",
+        "protection",
     ];
     let command = Arguments::command();
     let globals = command.get_arguments();
