@@ -246,37 +246,84 @@ fn no_passphrase_is_in_what_is_said() -> Result<()> {
     Ok(())
 }
 
-/// Kills the program and what it started, at moments through a whole rotation, and has the volume
-/// open by the very names that a boot tries.
-#[test]
-fn a_kill_at_any_moment_leaves_a_volume_that_a_boot_opens() -> Result<()> {
-    if !is_root_or_says_so() {
-        return Ok(());
+/// How often a program is killed: `NITRIDE_KILLS`, or few enough for every day.
+fn kills() -> Result<u64> {
+    match std::env::var("NITRIDE_KILLS") {
+        Ok(text) => text.parse().context("NITRIDE_KILLS is no number"),
+        Err(_) => Ok(24),
     }
-    const STEP_MS: u64 = 9;
-    let world = World::new()?;
-    world.enroll()?;
-    let (mut to, mut delay_ms, mut kills) = ("b", 5, 0);
-    while kills < 40 {
-        let mut command = world.command(&["rotate", "nitride-test", "--to", to]);
+}
+
+impl World {
+    /// Starts the program, and kills it and what it started after so long. `false` if it was through
+    /// before.
+    fn is_killed(&self, arguments: &[&str], after: Duration) -> Result<bool> {
+        let mut command = self.command(arguments);
         command
             .process_group(0)
             .stderr(Stdio::null())
             .stdout(Stdio::null());
         let mut child = command.spawn()?;
-        sleep(Duration::from_millis(delay_ms));
+        sleep(after);
         let group = Pid::from_raw(i32::try_from(child.id())?);
-        let ended = child.try_wait()?.is_some();
-        if !ended {
-            killpg(group, Signal::SIGKILL)?;
-            child.wait()?;
-            kills += 1;
+        if child.try_wait()?.is_some() {
+            return Ok(false);
         }
+        killpg(group, Signal::SIGKILL)?;
+        child.wait()?;
+        Ok(true)
+    }
+}
+
+/// Moments that wander through a run: each a step after the last, and by another fraction of a step
+/// in each round, so that a longer test meets other moments.
+struct Moments {
+    delay_us: u64,
+    round: u64,
+}
+
+impl Moments {
+    const STEP_US: u64 = 9_000;
+
+    fn new() -> Self {
+        Self {
+            delay_us: 5_000,
+            round: 0,
+        }
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_micros(self.delay_us)
+    }
+
+    fn next(&mut self) {
+        self.delay_us += Self::STEP_US;
+    }
+
+    fn again(&mut self) {
+        self.round += 1;
+        self.delay_us = 5_000 + self.round * 2_237 % Self::STEP_US;
+    }
+}
+
+/// Kills at moments through whole rotations, and has the volume open by the very names that a boot
+/// tries.
+#[test]
+fn a_kill_at_any_moment_leaves_a_volume_that_a_boot_opens() -> Result<()> {
+    if !is_root_or_says_so() {
+        return Ok(());
+    }
+    let world = World::new()?;
+    world.enroll()?;
+    let (mut to, mut moments, mut done) = ("b", Moments::new(), 0);
+    while done < kills()? {
+        let is_killed = world.is_killed(&["rotate", "nitride-test", "--to", to], moments.now())?;
         world.told(&["open", "nitride-test", "--dry-run"])?;
-        delay_ms += STEP_MS;
-        if ended {
+        moments.next();
+        done += u64::from(is_killed);
+        if !is_killed {
             // Through: once more, the other way round.
-            delay_ms = 5;
+            moments.again();
             to = if to == "a" { "b" } else { "a" };
         }
     }
@@ -292,6 +339,53 @@ fn a_kill_at_any_moment_leaves_a_volume_that_a_boot_opens() -> Result<()> {
     world.told(&finish)?;
     assert_eq!(world.slots()?.len(), 1);
     world.told(&["open", "nitride-test", "--dry-run"])?;
+    Ok(())
+}
+
+/// The same through whole enrolments: until the vault's passphrase opens the volume, the installer's
+/// does; and whatever was cut off, enrolling again finishes it.
+#[test]
+fn a_kill_at_any_moment_of_an_enrolment_leaves_a_way_in() -> Result<()> {
+    if !is_root_or_says_so() {
+        return Ok(());
+    }
+    let installer_opens = |world: &World| -> Result<bool> {
+        let tried = Command::new("/usr/sbin/cryptsetup")
+            .args([
+                "open",
+                "--test-passphrase",
+                "--batch-mode",
+                "--type",
+                "luks2",
+            ])
+            .arg("--key-file")
+            .arg(world.path("installer"))
+            .arg(world.path("disk"))
+            .stderr(Stdio::null())
+            .status()?;
+        Ok(tried.success())
+    };
+    let (mut moments, mut done) = (Moments::new(), 0);
+    while done < kills()? {
+        let world = World::new()?;
+        let installer = world.path("installer").display().to_string();
+        let enroll = ["enroll", "nitride-test", "--existing", &installer];
+        // Several kills of one enrolment, until it is through.
+        loop {
+            let is_killed = world.is_killed(&enroll, moments.now())?;
+            let opens = world.run(&["open", "nitride-test", "--dry-run"])?;
+            assert!(opens.status.success() || installer_opens(&world)?);
+            moments.next();
+            done += u64::from(is_killed);
+            if !is_killed {
+                break;
+            }
+        }
+        moments.again();
+        world.enroll()?;
+        world.told(&["open", "nitride-test", "--dry-run"])?;
+        assert!(!installer_opens(&world)?);
+    }
     Ok(())
 }
 
