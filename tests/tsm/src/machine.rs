@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long anything may take that a test waits for.
@@ -142,6 +142,21 @@ impl Helper {
     /// When the log cannot be read.
     pub fn log(&self) -> Result<String> {
         Ok(std::fs::read_to_string(self.folder.join("log"))?)
+    }
+
+    /// How it ended, which it has to by itself.
+    ///
+    /// # Errors
+    /// When it does not within `patience`.
+    pub fn wait_within(&mut self, patience: Duration) -> Result<ExitStatus> {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            ensure!(Instant::now() < deadline, "it does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Kills it.

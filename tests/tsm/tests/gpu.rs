@@ -15,6 +15,11 @@ use nitride_tsm::machine::{Helper, Machine};
 use nitride_tsm::nvml::{Asked, Nvml, table};
 use nitride_vectors::gpu::{DEVICE_DATA, Draft};
 use serde_json::Value;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 const SAMPLE: &str = "tee = \"sample\"\n[sample]\nsvn = \"1\"\ndanger-simulated = true\n";
 
@@ -122,6 +127,61 @@ fn a_library_that_others_may_write_is_not_loaded() -> Result<()> {
     let lines = format!("{SAMPLE}{}", nvml.lines(1));
     let said = Machine::default().refusal(&lines)?;
     assert!(said.contains("cannot be trusted"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn the_file_that_was_looked_at_is_what_is_loaded() -> Result<()> {
+    let nvml = Nvml::start(&["COUNT=1"], |_| Vec::new())?;
+    let other = Nvml::start(&["COUNT=2"], |_| Vec::new())?;
+    let file = File::open(nvml.path())?;
+    std::fs::rename(other.path(), nvml.path())?;
+    let settings = GpuSettings::new(1, Some(nvml.path()))?.loaded_from(file.as_fd());
+    let opened = Collector::open(Settings::Gpu(settings), &KernelPaths::of_this_machine())?;
+    // People are told of the path.
+    let path = nvml.path().display().to_string();
+    assert!(opened.found().starts_with(&path), "{}", opened.found());
+    assert!(open(&nvml, 1).is_err());
+    Ok(())
+}
+
+#[test]
+fn no_further_gpu_is_asked_once_nobody_waits() -> Result<()> {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let mut answer = good(Draft::good().build().evidence.chain);
+    let nvml = Nvml::start(&["COUNT=3"], move |asked| {
+        if let Asked::Report { .. } = asked {
+            count.fetch_add(1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        answer(asked)
+    })?;
+    let by = Instant::now() + Duration::from_millis(250);
+    let refused = open(&nvml, 3)?.collect_by(&DEVICE_DATA, by).unwrap_err();
+    let says = "before GPU 1 of 3 was asked";
+    assert!(refused.to_string().contains(says), "{refused}");
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    Ok(())
+}
+
+#[test]
+fn a_helper_whose_gpu_hangs_ends_for_another_to_be_started() -> Result<()> {
+    let nvml = Nvml::start(&[], |_| {
+        std::thread::sleep(Duration::from_secs(3600));
+        Vec::new()
+    })?;
+    let lines = format!("device-timeout-ms = 100\n{SAMPLE}{}", nvml.lines(1));
+    let mut helper = Helper::start(&Machine::default(), &lines)?;
+    let refused = helper.evidence("nvidia", &DEVICE_DATA)?.unwrap_err();
+    assert_eq!(refused, Status::TimedOut);
+    std::thread::sleep(Duration::from_millis(500));
+    // Whoever comes next, or the watchdog's next turn, finds it.
+    let _ = helper.evidence("sample", &[5; 48]);
+    let status = helper.wait_within(Duration::from_secs(20))?;
+    assert_eq!(status.code(), Some(1));
+    let log = helper.log()?;
+    assert!(log.contains("it hangs"), "{log}");
     Ok(())
 }
 

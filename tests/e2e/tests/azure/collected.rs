@@ -15,8 +15,9 @@ use nitride_verify::{
 };
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const REPORT_DATA: [u8; 48] = [9; 48];
 
@@ -270,6 +271,50 @@ fn a_report_that_does_not_come_to_say_it_is_not_passed_on() -> Result<()> {
         "{refused:?}"
     );
     ensure!(began.elapsed().as_secs() < 60);
+    Ok(())
+}
+
+#[test]
+fn the_paravisor_is_waited_for_no_longer_than_somebody_waits() -> Result<()> {
+    let (machine, _) = Machine::snp()?;
+    let mut collector = machine.collector()?;
+    machine.paravisor.commit(Fault::NeverRenews);
+    let began = Instant::now();
+    let refused = collector.collect_by(&REPORT_DATA, began + Duration::from_secs(1));
+    ensure!(
+        matches!(refused, Err(CollectError::OtherData { .. })),
+        "{refused:?}"
+    );
+    // It would be eight.
+    let taken = began.elapsed();
+    ensure!(taken < Duration::from_secs(6), "{taken:?}");
+    Ok(())
+}
+
+#[test]
+fn a_vcek_is_kept_only_if_it_is_the_chips() -> Result<()> {
+    let (vector, hardware) = snp_hardware();
+    let own = snp_metadata(&vector)?;
+    let mut other = snp::Draft::good();
+    let hardware_id = "1.3.6.1.4.1.3704.1.4";
+    other.chain.vek.set_extension(hardware_id, vec![0xC2; 64]);
+    let other = snp_metadata(&other.build())?;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let answers: Answers = Arc::new(move |question| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => other(question),
+        _ => own(question),
+    });
+    let machine = Machine::start(AzureHardware::Snp, hardware, Some(answers))?;
+    // Who looks whether anybody listens asks nothing.
+    let mut collector = machine.with(UserData::AsItIs)?;
+    let before = asked.load(Ordering::SeqCst);
+    let mut warned = Vec::new();
+    for _ in 0..3 {
+        warned.push(collector.collect(&REPORT_DATA)?.warnings.len());
+    }
+    ensure!(warned == [1, 0, 0], "{warned:?}");
+    ensure!(asked.load(Ordering::SeqCst) - before == 2);
     Ok(())
 }
 
