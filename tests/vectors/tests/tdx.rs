@@ -6,6 +6,7 @@ use nitride_vectors::tdx::{DEFECTS, Defect, Made, NOW_SECS, Spec};
 use nitride_vectors::unexpected;
 use nitride_verify::checks::tdx::{BY_COLLATERAL, CHECKS};
 use nitride_verify::evidence::ccel::MAX_LOG_LEN;
+use nitride_verify::x509::ChainMemo;
 use nitride_verify::{
     Allegation, Allowance, AttestationPolicy, Budget, CheckOutcome, Collateral, Refused,
     UnverifiedEvidence, Verdict, judge, judge_allegation,
@@ -445,4 +446,42 @@ fn a_log_as_long_as_any_that_is_collected_is_read_whatever_the_policy() {
     let collector = include_str!("../../../agent/evidence/src/tdx/event_log.rs");
     assert!(collector.contains("const MAX_LOG_LEN: usize = 81_920;"));
     assert_eq!(MAX_LOG_LEN, 81_920);
+}
+
+#[test]
+fn the_certificates_of_a_quote_are_remembered_once_they_are_verified_and_asked_again() {
+    let memo = ChainMemo::new();
+    let good = Spec::good().make().unwrap();
+    let policy = AttestationPolicy::parse(&good.policy, "policy.toml").unwrap();
+    let judge_at = |made: &Made, now_secs: u64| {
+        let collateral = Collateral {
+            intel: Some(&made.collateral),
+            memo: Some(&memo),
+            ..Collateral::default()
+        };
+        let judged = judge_allegation(
+            Allegation::Tdx(made.evidence.clone()),
+            &made.expected,
+            &policy,
+            &collateral,
+            now_secs,
+            &mut Budget::for_one_round(),
+        );
+        failures(&judged)
+    };
+    let mut spec = Spec::good();
+    spec.pki.pck_by_another = true;
+    let stranger = spec.make().unwrap();
+    assert_ne!(judge_at(&stranger, NOW_SECS), [""; 0]);
+    assert_eq!(
+        memo.certificates_len(),
+        0,
+        "what a stranger makes is forgotten"
+    );
+    assert_eq!(judge_at(&good, NOW_SECS), [""; 0]);
+    assert_eq!(memo.certificates_len(), 3);
+    assert_eq!(judge_at(&good, NOW_SECS), [""; 0]);
+    // Dates are compared each time.
+    let in_fifty_years = NOW_SECS + 50 * 365 * 86_400;
+    assert_eq!(judge_at(&good, in_fifty_years), ["tdx.pck-dates"]);
 }

@@ -96,11 +96,13 @@ fn snp_reports(report: &mut Report, scale: Scale) -> Result<()> {
 
 fn tdx_quotes(report: &mut Report, scale: Scale) -> Result<()> {
     let made = tdx::Spec::good().make()?;
+    let memo = ChainMemo::new();
     let bench = Bench {
         policy: AttestationPolicy::parse(&made.policy, "policy.toml")?,
         expected: &made.expected,
         collateral: Collateral {
             intel: Some(&made.collateral),
+            memo: Some(&memo),
             ..Collateral::default()
         },
         now_secs: tdx::NOW_SECS,

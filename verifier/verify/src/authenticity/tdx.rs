@@ -20,6 +20,7 @@ use crate::evidence::tdx_quote::{QuoteMalformed, TdReport, TdxQuote};
 use crate::ledger::Ledger;
 use crate::x509::{Certificate, CertificateFault, PublicKey, SignatureAlgorithm, split_pem};
 use aws_lc_rs::digest::{Context, SHA256};
+use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
@@ -110,8 +111,9 @@ pub(super) fn verify(
 ) -> Result<Found, Refusal> {
     let quote = parse(&evidence.quote, ledger)?;
     let pck_chain = ledger.check(LAYOUT, split_chain(quote.pck_chain))?;
-    let pck = check_dates(&pck_chain, bench.now_secs, budget, ledger)?;
-    check_signatures(&quote, &pck, budget, ledger)?;
+    let certificates = check_dates(&pck_chain, bench, budget, ledger)?;
+    let [pck, ..] = &certificates;
+    check_signatures(&quote, pck, budget, ledger)?;
     let report = quote.report;
     ledger.require(
         REPORT_DATA,
@@ -133,6 +135,12 @@ pub(super) fn verify(
         budget,
         ledger,
     )?;
+    if let Some(memo) = bench.collateral.memo {
+        // All three are verified now; a platform and its authority are asked about again.
+        for certificate in &certificates {
+            memo.remember(certificate);
+        }
+    }
     Ok(Found {
         anchor: tcb.anchor,
         facts: Facts::Tdx(Box::new(TdxFacts {
@@ -175,14 +183,19 @@ fn parse<'a>(quote: &'a [u8], ledger: &mut Ledger) -> Result<TdxQuote<'a>, Refus
 
 fn check_dates(
     chain: &[Vec<u8>; 3],
-    now_secs: u64,
+    bench: &Bench<'_>,
     budget: &mut Budget,
     ledger: &mut Ledger,
-) -> Result<Certificate, Refusal> {
+) -> Result<[Arc<Certificate>; 3], Refusal> {
+    let now_secs = bench.now_secs;
     let mut check = || {
-        let mut pck = None;
+        let mut certificates = Vec::with_capacity(CHAIN.len());
         for (certificate, der) in CHAIN.into_iter().zip(chain) {
-            let parsed = Certificate::parse(der, budget).map_err(ChainFault::Certificate)?;
+            let parsed = match bench.collateral.memo {
+                Some(memo) => memo.certificate(der, budget),
+                None => Certificate::parse(der, budget).map(Arc::new),
+            };
+            let parsed = parsed.map_err(ChainFault::Certificate)?;
             let (from, to) = parsed.validity_secs();
             if !parsed.is_valid_at(now_secs) {
                 return Err(TdxRefusal::Dates {
@@ -192,9 +205,11 @@ fn check_dates(
                     now: now_secs,
                 });
             }
-            pck.get_or_insert(parsed);
+            certificates.push(parsed);
         }
-        pck.ok_or(TdxRefusal::Chain(ChainFault::Count(0)))
+        let count = certificates.len();
+        <[Arc<Certificate>; 3]>::try_from(certificates)
+            .map_err(|_| TdxRefusal::Chain(ChainFault::Count(count)))
     };
     let checked = check();
     ledger.check(PCK_DATES, checked)

@@ -91,8 +91,8 @@ impl ChainMemo {
         Ok(parsed)
     }
 
-    /// Remembers a certificate whose signature is verified.
-    pub(super) fn remember(&self, certificate: &Certificate) {
+    /// Remembers a certificate whose signature is verified, here or by who judges the collateral.
+    pub(crate) fn remember(&self, certificate: &Certificate) {
         let der = certificate.as_der();
         let mut certificates = locked(&self.certificates);
         if der.len() <= MAX_ENTRY_LEN && !certificates.by_der.contains_key(der) {
