@@ -2,12 +2,15 @@
 #![forbid(unsafe_code)]
 
 use anyhow::{Context, Result};
+use nitride_support::binaries::Binaries;
+use nitride_support::folder::Folder;
 use nitride_support::owner::Deposit;
 use nitride_support::plan::{EVERYTHING, Plan};
 use nitride_support::world::World;
 use nix::unistd::getuid;
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/config");
 
@@ -53,7 +56,8 @@ fn example(world: &World, name: &str) -> Result<String> {
 #[test]
 fn the_examples_start_every_program_and_fill_a_vault() -> Result<()> {
     let mut world = World::prepare(Plan::chain(""))?;
-    let sockets = "\n[sockets]\napplication = \"@DIR@/vhsm.sock\"\nagent = \"@DIR@/agent.sock\"\n";
+    let sockets = "\n[sockets]\napplication = \"@DIR@/vhsm.sock\"\nagent = \"@DIR@/agent.sock\"\n\
+         credentials = \"@DIR@/credentials.sock\"\n";
     let vault = format!("{}{sockets}", example(&world, "guest/vhsmd.toml")?);
     // Two megabytes more than an ordinary user may lock.
     let vault = world.expand(&vault).replace("8MiB", "3MiB");
@@ -95,6 +99,88 @@ fn the_examples_start_every_program_and_fill_a_vault() -> Result<()> {
     assert_eq!(key, passphrase);
     let mut app = world.application()?;
     app.sign("web/session-signing", None, b"message")?;
+    Ok(())
+}
+
+/// What the initrd's examples say of a TPM, with the stand-in for one.
+fn simulated(text: &str) -> String {
+    let kept = |section: &str| !section.starts_with("phases]") && !section.starts_with("tpm]");
+    let sections: Vec<&str> = text.split("\n[").filter(|section| kept(section)).collect();
+    sections
+        .join("\n[")
+        .replace("\n[boot]\nphase = \"initrd\"\n", "\n")
+        .replace(
+            "tee = \"tpm\"\nquote",
+            "tee = \"sample\"\ndanger-simulated = true\nquote",
+        )
+        .replace("tee = \"tpm\"", "tee = \"sample\"")
+}
+
+#[test]
+fn the_initrds_examples_start_every_program_and_fetch_a_passphrase() -> Result<()> {
+    let mut world = World::prepare(Plan::chain(""))?;
+    let own = |name: &str| format!("initrd/{name}");
+    let reader = format!("key = \"disk/root\"\nallowed-uids = [{}]", getuid());
+    let vault = simulated(&example(&world, &own("vhsmd.toml"))?);
+    let vault = vault.replace("key = \"disk/root\"", &reader);
+    world.folder.write("vhsmd.toml", vault)?;
+    let policy = example(&world, &own("policy.d/disk.toml"))?;
+    world.folder.write("policy.d/disk.toml", policy)?;
+    let quote = simulated(&example(&world, &own("quote.toml"))?);
+    let quote = format!("{quote}[sample]\nsvn = \"1\"\ndanger-simulated = true\n");
+    world.folder.write("quote.toml", quote)?;
+
+    world.start_quote_as_configured()?;
+    world.start_vhsmd()?;
+    world.start_service()?;
+    let passphrase = b"the initrd's passphrase";
+    world.owner().deposit(&Deposit {
+        release_to: vec!["volume:root".to_owned()],
+        ..Deposit::secret("disk/secret/root", passphrase)
+    })?;
+    let agent = example(&world, &own("agent.toml"))?;
+    let url = format!("https://{}", world.relay()?.address());
+    let agent = agent.replace("https://provision.example:8443", &url);
+    world.folder.write("agent.toml", agent)?;
+    world.start_agent_as_configured()?;
+    let key = nitride_support::cryptsetup::read_key_file(&world.path("root.key"), "root")?;
+    assert_eq!(key, passphrase);
+    Ok(())
+}
+
+#[test]
+fn the_initrds_examples_are_read_as_they_stand() -> Result<()> {
+    let folder = Folder::new()?;
+    let programs = Binaries::find()?;
+    // Each is read whole before what it names is looked for, which is not here.
+    for (program, file, arguments) in [
+        (&programs.unlock, "unlock.toml", &["status", "root"][..]),
+        (&programs.quote, "quote.toml", &[]),
+    ] {
+        let text = read(&format!("initrd/{file}"))?
+            .replace("/run/nitride/", "/nonexistent/")
+            .replace("user = \"vhsm\"", "uid = 1");
+        let config = folder.write(file, text)?;
+        let output = Command::new(program)
+            .arg("--config")
+            .arg(&config)
+            .args(arguments)
+            .output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && !said.contains(&format!("{file}:")),
+            "{said}"
+        );
+    }
+    let changes: usize = ["vhsmd.toml", "agent.toml", "unlock.toml"]
+        .iter()
+        .map(|name| {
+            Ok(read(&format!("initrd/{name}"))?
+                .matches("# CHANGE (")
+                .count())
+        })
+        .sum::<Result<usize>>()?;
+    assert_eq!(changes, 3);
     Ok(())
 }
 
