@@ -15,18 +15,15 @@ use crate::sealing::Seal;
 use azure::AzureTable;
 use gpu::GpuTable;
 use nitride_evidence::gpu::GpuSettings;
-use nitride_ipc::trusted_file::{self, TrustError};
+use nitride_settings::{Fault, SettingsError, absolute, document, fault, within};
 use nix::unistd::User;
 use phases::{PhasesSettings, PhasesTable};
 use seal::SealTable;
 use serde::Deserialize;
 pub(crate) use source::Source;
 use source::{SampleTable, SnpTable, Tables, TdxTable};
-use std::io::Read;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use thiserror::Error;
 use toml::Spanned;
 use tpm::TpmTable;
 
@@ -47,26 +44,6 @@ pub(crate) struct Config {
     pub(crate) device_timeout: Duration,
     /// After how long without a connection to exit, if systemd started us by its socket.
     pub(crate) idle_exit: Option<Duration>,
-}
-
-/// Why the configuration cannot be used.
-#[derive(Debug, Error)]
-pub(crate) enum ConfigError {
-    #[error("cannot read {}", .path.display())]
-    Unreadable {
-        path: PathBuf,
-        source: std::io::Error,
-    },
-    #[error("{}: the file cannot be trusted", .path.display())]
-    Untrusted { path: PathBuf, source: TrustError },
-    #[error("{}: the file is larger than {MAX_FILE_LEN} bytes", .path.display())]
-    TooLarge { path: PathBuf },
-    #[error("{}:{line}: {fault}", .path.display())]
-    Fault {
-        path: PathBuf,
-        line: usize,
-        fault: String,
-    },
 }
 
 #[derive(Deserialize)]
@@ -95,49 +72,14 @@ struct CallerTable {
     unit: Option<Spanned<String>>,
 }
 
-/// A fault and where in the text it is.
-struct Fault {
-    at: Range<usize>,
-    fault: String,
-}
-
-fn fault<T>(at: Range<usize>, fault: impl Into<String>) -> Result<T, Fault> {
-    let fault = fault.into();
-    Err(Fault { at, fault })
-}
-
 impl Config {
     /// Reads the file at `path`.
-    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
-        let unreadable = |source| ConfigError::Unreadable {
-            path: path.to_owned(),
-            source,
-        };
-        let mut text = String::new();
-        let file = trusted_file::open(path).map_err(|source| ConfigError::Untrusted {
-            path: path.to_owned(),
-            source,
-        })?;
-        file.take(MAX_FILE_LEN + 1)
-            .read_to_string(&mut text)
-            .map_err(unreadable)?;
-        if text.len() as u64 > MAX_FILE_LEN {
-            return Err(ConfigError::TooLarge {
-                path: path.to_owned(),
-            });
-        }
-        Self::parse(&text).map_err(|Fault { at, fault }| ConfigError::Fault {
-            path: path.to_owned(),
-            line: text.bytes().take(at.start).filter(|b| *b == b'\n').count() + 1,
-            fault,
-        })
+    pub(crate) fn load(path: &Path) -> Result<Self, SettingsError> {
+        nitride_settings::load(path, MAX_FILE_LEN, Self::parse)
     }
 
     fn parse(text: &str) -> Result<Self, Fault> {
-        let file: Document = toml::from_str(text).map_err(|error| Fault {
-            at: error.span().unwrap_or(0..0),
-            fault: error.message().to_owned(),
-        })?;
+        let file: Document = document(text)?;
         let source = source::source(
             &file.tee,
             Tables {
@@ -165,32 +107,6 @@ impl Config {
                 some => Some(Duration::from_secs(within(some, 0, 1..=86_400)?)),
             },
         })
-    }
-}
-
-fn absolute(path: Spanned<PathBuf>) -> Result<PathBuf, Fault> {
-    match path.get_ref().is_absolute() {
-        true => Ok(path.into_inner()),
-        false => fault(path.span(), "the path is relative: write it from the root"),
-    }
-}
-
-fn within(
-    value: Option<Spanned<u64>>,
-    default: u64,
-    range: std::ops::RangeInclusive<u64>,
-) -> Result<u64, Fault> {
-    match value {
-        None => Ok(default),
-        Some(value) if range.contains(value.get_ref()) => Ok(value.into_inner()),
-        Some(value) => fault(
-            value.span(),
-            format!(
-                "the value is out of range: give {} to {}",
-                range.start(),
-                range.end()
-            ),
-        ),
     }
 }
 

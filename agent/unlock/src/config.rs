@@ -6,11 +6,8 @@ mod tests;
 
 use crate::luks2::{Expected, Wanted};
 use nitride_kbs::disk::DiskExpectation;
+use nitride_settings::{Fault, SettingsError, absolute, document, fault};
 use serde::Deserialize;
-use std::fs::File;
-use std::io::Read;
-use std::ops::Range;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
@@ -58,21 +55,8 @@ pub(crate) struct Volume {
 /// Why the configuration cannot be used.
 #[derive(Debug, Error)]
 pub(crate) enum ConfigError {
-    #[error("cannot read {}", .path.display())]
-    Unreadable {
-        path: PathBuf,
-        source: std::io::Error,
-    },
-    #[error("{}: the file can be written by everybody: take that right away", .path.display())]
-    EverybodyWrites { path: PathBuf },
-    #[error("{}: the file is larger than {MAX_FILE_LEN} bytes", .path.display())]
-    TooLarge { path: PathBuf },
-    #[error("{}:{line}: {fault}", .path.display())]
-    Fault {
-        path: PathBuf,
-        line: usize,
-        fault: String,
-    },
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     #[error("the volume {name:?} is not in the configuration: add a [[volume]], or name one of it")]
     NoVolume { name: String },
 }
@@ -106,46 +90,10 @@ struct VolumeTable {
     timeout_secs: Option<Spanned<u64>>,
 }
 
-/// A fault and where in the text it is.
-struct Fault {
-    at: Range<usize>,
-    fault: String,
-}
-
-fn fault<T>(at: Range<usize>, fault: impl Into<String>) -> Result<T, Fault> {
-    let fault = fault.into();
-    Err(Fault { at, fault })
-}
-
 impl Config {
     /// Reads the file at `path`.
     pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
-        let unreadable = |source| ConfigError::Unreadable {
-            path: path.to_owned(),
-            source,
-        };
-        let mut text = String::new();
-        let file = File::open(path).map_err(unreadable)?;
-        // Who can write it says which volume is the right one.
-        let mode = file.metadata().map_err(unreadable)?.permissions().mode();
-        if mode & 0o002 != 0 {
-            return Err(ConfigError::EverybodyWrites {
-                path: path.to_owned(),
-            });
-        }
-        file.take(MAX_FILE_LEN + 1)
-            .read_to_string(&mut text)
-            .map_err(unreadable)?;
-        if text.len() as u64 > MAX_FILE_LEN {
-            return Err(ConfigError::TooLarge {
-                path: path.to_owned(),
-            });
-        }
-        Self::parse(&text).map_err(|Fault { at, fault }| ConfigError::Fault {
-            path: path.to_owned(),
-            line: text.bytes().take(at.start).filter(|b| *b == b'\n').count() + 1,
-            fault,
-        })
+        Ok(nitride_settings::load(path, MAX_FILE_LEN, Self::parse)?)
     }
 
     /// The volume of this name.
@@ -157,10 +105,7 @@ impl Config {
     }
 
     fn parse(text: &str) -> Result<Self, Fault> {
-        let file: Document = toml::from_str(text).map_err(|error| Fault {
-            at: error.span().unwrap_or(0..0),
-            fault: error.message().to_owned(),
-        })?;
+        let file: Document = document(text)?;
         let mut volumes: Vec<Volume> = Vec::new();
         for table in file.volume {
             let at = table.span();
@@ -283,12 +228,5 @@ fn volume_name(name: Spanned<String>) -> Result<String, Fault> {
             name.span(),
             "this is not the name of a volume: write it as in /dev/mapper",
         ),
-    }
-}
-
-fn absolute(path: Spanned<PathBuf>) -> Result<PathBuf, Fault> {
-    match path.get_ref().is_absolute() {
-        true => Ok(path.into_inner()),
-        false => fault(path.span(), "the path is relative: write it from the root"),
     }
 }

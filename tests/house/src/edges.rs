@@ -47,9 +47,15 @@ pub const TABLE: &[(&str, &[&str])] = &[
         &["nitride-client", "nitride-protocol", "nitride-secmem"],
     ),
     ("nitride-evidence", &[]),
+    ("nitride-settings", &["nitride-ipc"]),
     (
         "nitride-quote",
-        &["nitride-evidence", "nitride-ipc", "nitride-protocol"],
+        &[
+            "nitride-evidence",
+            "nitride-ipc",
+            "nitride-protocol",
+            "nitride-settings",
+        ],
     ),
     ("nitride-courier", &["nitride-kbs", "nitride-protocol"]),
     (
@@ -59,9 +65,13 @@ pub const TABLE: &[(&str, &[&str])] = &[
             "nitride-client",
             "nitride-kbs",
             "nitride-protocol",
+            "nitride-settings",
         ],
     ),
-    ("nitride-unlock", &["nitride-client", "nitride-kbs"]),
+    (
+        "nitride-unlock",
+        &["nitride-client", "nitride-kbs", "nitride-settings"],
+    ),
     ("nitride-verify", &["nitride-kbs"]),
     ("nitride-dcap", &["nitride-verify"]),
     ("nitride-collateral", &["nitride-verify", "nitride-dcap"]),

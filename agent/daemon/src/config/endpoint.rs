@@ -1,6 +1,6 @@
-use super::file::{Fault, fault};
 use http::Uri;
 use http::uri::Scheme;
+use nitride_settings::{Fault, fault};
 use serde::Deserialize;
 use std::net::IpAddr;
 use std::ops::Range;

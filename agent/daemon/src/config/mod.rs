@@ -1,21 +1,21 @@
 //! The configuration file: strict TOML, read and checked as a whole, at start and at SIGHUP.
 
 mod endpoint;
-mod file;
 #[cfg(test)]
 mod tests;
 
 use endpoint::EndpointTable;
-use file::{Fault, fault, within};
 use nitride_courier::MAX_ENDPOINTS;
+use nitride_settings::{Fault, SettingsError, absolute, document, fault, within};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
 
 pub(crate) use endpoint::Endpoint;
-pub(crate) use file::ConfigError;
 
+/// Longest configuration file in bytes.
+const MAX_FILE_LEN: u64 = 262_144;
 /// Services that one agent knows.
 const MAX_SERVICES: usize = 64;
 
@@ -94,12 +94,12 @@ struct ServiceTable {
 
 impl Config {
     /// Reads the file at `path`.
-    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
-        file::load(path, Self::parse)
+    pub(crate) fn load(path: &Path) -> Result<Self, SettingsError> {
+        nitride_settings::load(path, MAX_FILE_LEN, Self::parse)
     }
 
     fn parse(text: &str) -> Result<Self, Fault> {
-        let document: Document = toml::from_str(text)?;
+        let document: Document = document(text)?;
         let rounds = document.limits.and_then(|limits| limits.rounds);
         let mut services: Vec<Service> = Vec::with_capacity(document.service.len());
         for table in document.service {
@@ -117,7 +117,7 @@ impl Config {
             return fault(0..0, "no service: add a table [[service]]");
         }
         Ok(Self {
-            vhsmd_socket: file::absolute(document.vhsmd.socket)?,
+            vhsmd_socket: absolute(document.vhsmd.socket)?,
             max_rounds: usize::try_from(within(rounds, 8, 1..=64)?).unwrap_or(1),
             services,
         })
@@ -138,8 +138,8 @@ fn service(table: Spanned<ServiceTable>) -> Result<Service, Fault> {
     }
     let client = match (table.client_cert, table.client_key) {
         (Some(cert), Some(key)) => Some(ClientIdentity {
-            cert: file::absolute(cert)?,
-            key: file::absolute(key)?,
+            cert: absolute(cert)?,
+            key: absolute(key)?,
         }),
         (None, None) => None,
         (Some(lone), None) => return fault(lone.span(), "give `client-key` as well"),
@@ -147,7 +147,7 @@ fn service(table: Spanned<ServiceTable>) -> Result<Service, Fault> {
     };
     let tls = match (table.ca, client) {
         (Some(ca), client) => Some(Tls {
-            ca: file::absolute(ca)?,
+            ca: absolute(ca)?,
             client,
         }),
         (None, None) => None,

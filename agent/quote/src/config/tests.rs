@@ -47,10 +47,7 @@ fn a_file_that_everybody_can_write_is_refused() {
     file.as_file().set_permissions(everybody).unwrap();
     assert!(matches!(
         Config::load(file.path()),
-        Err(ConfigError::Untrusted {
-            source: TrustError::EverybodyWrites,
-            ..
-        })
+        Err(SettingsError::Untrusted { .. })
     ));
 }
 

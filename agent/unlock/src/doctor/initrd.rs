@@ -136,12 +136,12 @@ impl Initrd {
         let mut files: BTreeMap<&str, &str> = self.settings("usr/lib/sysctl.d").collect();
         files.extend(self.settings("etc/sysctl.d"));
         let lines = files.into_values().flat_map(str::lines);
-        let values = lines.filter_map(|line| {
+        let mut values = lines.filter_map(|line| {
             let (name, value) = line.trim().split_once('=')?;
             let name = name.trim().trim_start_matches('-').replace('/', ".");
             (name == wanted).then(|| value.trim())
         });
-        values.last()
+        values.next_back()
     }
 
     /// What dracut puts before the kernel's command line.

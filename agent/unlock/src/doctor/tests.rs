@@ -199,7 +199,7 @@ fn each_defect_is_found_by_its_check_alone() {
         ("opener", |f| with(f, "etc/crypttab = root /dev/vda2")),
         ("opener", |f| with(f, "etc/crypttab -> elsewhere")),
         ("opener", |f| {
-            with(f, "cryptroot/crypttab = root UUID=x none luks")
+            with(f, "cryptroot/crypttab = root UUID=x none luks");
         }),
         ("opener", |f| crypttab(f, "root /dev/vdb2")),
         ("opener", |f| crypttab(f, "x /dev/vda2 none")),
