@@ -86,6 +86,17 @@ pub(crate) struct CheckedCopy {
     digest: [u8; 32],
 }
 
+/// A copy that is still what was checked. Only [`CheckedCopy::kept`] makes one, and a volume is mapped
+/// by nothing else.
+#[derive(Debug)]
+pub(crate) struct KeptCopy<'a>(&'a CheckedCopy);
+
+impl KeptCopy<'_> {
+    pub(crate) fn copy(&self) -> &CheckedCopy {
+        self.0
+    }
+}
+
 impl HeaderCopy {
     /// Copies the header of the volume on `device`: a block device or a file.
     pub(crate) fn take(device: &Path) -> Result<Self, CopyError> {
@@ -179,9 +190,9 @@ impl CheckedCopy {
 
     /// That the copy is still what was checked: seals keep everybody from writing it, and not whoever
     /// holds a disk from which the kernel takes memory back that it had swapped out.
-    pub(crate) fn check_kept(&self) -> Result<(), CopyError> {
+    pub(crate) fn kept(&self) -> Result<KeptCopy<'_>, CopyError> {
         match digest(&self.copy.memory).map_err(CopyError::Memory)? == self.digest {
-            true => Ok(()),
+            true => Ok(KeptCopy(self)),
             false => Err(CopyError::NotKept),
         }
     }

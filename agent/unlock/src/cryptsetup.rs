@@ -1,7 +1,7 @@
 //! Calls of cryptsetup: the one program that is started. Passphrases go to it by pipes, never by
 //! arguments, environment or files.
 
-use crate::copy::CheckedCopy;
+use crate::copy::{CheckedCopy, KeptCopy};
 use crate::passphrase::Passphrase;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use std::ffi::OsString;
@@ -110,10 +110,11 @@ impl Cryptsetup {
     /// slot.
     pub(crate) fn open(
         &self,
-        copy: &CheckedCopy,
+        kept: &KeptCopy<'_>,
         name: &str,
         passphrase: &Passphrase,
     ) -> Result<bool, CryptsetupError> {
+        let copy = kept.copy();
         let mut arguments = open_arguments(copy);
         arguments.push(copy.device().into());
         arguments.push(name.into());

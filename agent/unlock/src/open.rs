@@ -26,6 +26,7 @@ pub(crate) fn run(config: &Config, name: &str, dry_run: bool) -> Result<(), Fail
         false => hardening::check_swap(),
     };
     keeps_copies()?;
+    let is_open = |name| is_open(Path::new("/sys"), Path::new(opened::FOLDER), name);
     if !dry_run && is_open(name)? {
         tracing::info!(volume = name, "it is open already, by this program");
         return Ok(());
@@ -47,11 +48,11 @@ pub(crate) fn run(config: &Config, name: &str, dry_run: bool) -> Result<(), Fail
 }
 
 /// Whether the volume is open by our own doing.
-fn is_open(name: &str) -> Result<bool, Failure> {
-    let Ok(Some((device, uuid))) = opened::mapping(Path::new("/sys"), name) else {
+fn is_open(sys: &Path, notes: &Path, name: &str) -> Result<bool, Failure> {
+    let Ok(Some((device, uuid))) = opened::mapping(sys, name) else {
         return Ok(false);
     };
-    let notes = opened::all(Path::new(opened::FOLDER));
+    let notes = opened::all(notes);
     let is_it = |one: &Opened| one.device == device && one.uuid == uuid;
     match notes.iter().any(is_it) {
         true => Ok(true),
@@ -90,10 +91,9 @@ fn open(
         copy.check_unchanged()?;
         // Again: minutes may have passed, and swap may have come up in them.
         keeps_copies()?;
-        copy.check_kept()?;
         let opened = match dry_run {
             true => cryptsetup.opens(&copy, None, &passphrase)?,
-            false => cryptsetup.open(&copy, &volume.name, &passphrase)?,
+            false => cryptsetup.open(&copy.kept()?, &volume.name, &passphrase)?,
         };
         if opened {
             if !dry_run {
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
     use crate::cryptsetup::tests::{copy_of, passphrase, real, volume};
     use crate::luks2::HeaderFault;
-    use crate::luks2::tests::{any_volume, rewritten};
+    use crate::luks2::tests::{any_volume, disk, rewritten};
     use std::cell::Cell;
     use std::fs::OpenOptions;
     use std::os::unix::fs::FileExt;
@@ -205,6 +205,27 @@ mod tests {
             matches!(refused, Err(Failure::Hardening(error)) if error.remedy() == swap.remedy())
         );
         assert_eq!(asked.get(), 2);
+    }
+
+    #[test]
+    fn a_mapping_that_somebody_else_made_is_no_volume_of_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sys, notes) = (folder.path(), folder.path().join("notes"));
+        let mapping = sys.join("block/dm-0");
+        std::fs::create_dir_all(mapping.join("dm")).unwrap();
+        std::fs::write(mapping.join("dev"), "253:0\n").unwrap();
+        std::fs::write(mapping.join("dm/name"), "root\n").unwrap();
+        std::fs::write(mapping.join("dm/uuid"), "CRYPT-LUKS2-0a-root\n").unwrap();
+        assert!(!is_open(sys, &notes, "home").unwrap());
+        let foreign = is_open(sys, &notes, "root");
+        assert!(matches!(foreign, Err(Failure::AlreadyMapped { .. })));
+        let ours = Opened::now(sys, "root", &disk()).unwrap();
+        ours.note(&notes, "root").unwrap();
+        assert!(is_open(sys, &notes, "root").unwrap());
+        // Another one since, by the same name.
+        std::fs::write(mapping.join("dev"), "253:1\n").unwrap();
+        let foreign = is_open(sys, &notes, "root");
+        assert!(matches!(foreign, Err(Failure::AlreadyMapped { .. })));
     }
 
     #[test]

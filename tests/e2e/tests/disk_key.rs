@@ -217,6 +217,10 @@ fn a_passphrase_for_one_volume_goes_to_no_other_that_has_it_in_a_slot() -> Resul
     assert!(!opens, "{said}");
     let (opens, said) = unlock(&world, "ours", &["open", "root", "--dry-run"])?;
     assert!(opens, "{said}");
+    // Which the doctor finds out, where nothing else says which volume it has to be.
+    let doctor = ["doctor", "root", "--initrd", "/nonexistent"];
+    let (_, said) = unlock(&world, "ours", &doctor)?;
+    assert!(said.contains("ok    root expectation: the vault"), "{said}");
     // Who says nothing, as systemd-cryptsetup does, has none of it either.
     assert_eq!(read_key_file(&world.path("root.key"), "root")?, b"");
     let log = world.vhsmd()?.log();
@@ -252,5 +256,25 @@ fn a_client_that_says_what_is_no_disk_gets_nothing_and_takes_no_time() -> Result
         read_key_file_saying(&socket, "root", b"", false)?,
         PASSPHRASE
     );
+    Ok(())
+}
+
+#[test]
+fn a_passphrase_for_any_volume_is_no_expectation_to_the_doctor() -> Result<()> {
+    if !is_root_or_says_so("a_passphrase_for_any_volume_is_no_expectation_to_the_doctor") {
+        return Ok(());
+    }
+    let world = world()?;
+    if test_passphrase(&world.path("ours"), PASSPHRASE, PASSPHRASE)?.is_none() {
+        eprintln!("SKIPPED: cryptsetup is not installed");
+        return Ok(());
+    }
+    let doctor = ["doctor", "root", "--initrd", "/nonexistent"];
+    let (_, said) = unlock(&world, "ours", &doctor)?;
+    assert!(
+        said.contains("ok    root round: the volume unlocks by root"),
+        "{said}"
+    );
+    assert!(said.contains("FAIL  root expectation: any sound"), "{said}");
     Ok(())
 }

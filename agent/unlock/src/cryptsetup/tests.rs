@@ -222,7 +222,7 @@ fn passphrases_stand_in_neither_arguments_nor_environment() {
     let folder = tempfile::tempdir().unwrap();
     let recorder = recorder(folder.path());
     let (one, two) = (passphrase(b"hunter2-one"), passphrase(b"hunter2-two"));
-    assert!(recorder.open(&copy, "root", &one).unwrap());
+    assert!(recorder.open(&copy.kept().unwrap(), "root", &one).unwrap());
     assert_eq!(
         fs::read(folder.path().join("stdin")).unwrap(),
         b"hunter2-one"
@@ -246,7 +246,7 @@ fn a_program_that_is_not_there_or_fails_is_named() {
     let (_folder, device) = volume(b"first", &[]);
     let copy = copy_of(&device);
     let none = Cryptsetup::at(Path::new("/nonexistent/cryptsetup"));
-    let missing = none.open(&copy, "root", &passphrase(b"first"));
+    let missing = none.open(&copy.kept().unwrap(), "root", &passphrase(b"first"));
     assert!(matches!(missing, Err(CryptsetupError::NotStarted { .. })));
     let failed = real().add_slot(Path::new("/dev/null"), &passphrase(b"a"), &passphrase(b"b"));
     let said = failed.unwrap_err();

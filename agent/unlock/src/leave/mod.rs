@@ -78,14 +78,7 @@ pub(crate) fn run(config: &Config, root: &Path) -> Result<(), Failure> {
     let volumes = below(&mounts, root).map_err(LeaveError::from)?;
     let opened = opened::all(Path::new(opened::FOLDER));
     let found = protection::weakest(Path::new("/sys"), &volumes, &opened);
-    // A host that names another root, or has a disk with the label of ours, would have its own code
-    // go on with what was unlocked.
-    if found == Protection::Foreign && !config.volumes.is_empty() && !config.danger_any_root {
-        return Err(LeaveError::ForeignRoot {
-            root: root.to_owned(),
-        }
-        .into());
-    }
+    check_root(config, root, found)?;
     let told = found.told();
     tracing::info!(root = %root.display(), protection = told.as_str(), "leaving the initrd");
     let mut options = Options::new("nitride-unlock");
@@ -101,4 +94,16 @@ pub(crate) fn run(config: &Config, root: &Path) -> Result<(), Failure> {
         false => tracing::info!("the phase has ended, and vhsmd has destroyed its keys"),
     }
     Ok(())
+}
+
+/// A host that names another root, or has a disk with the label of ours, would have its own code go on
+/// with what was unlocked.
+fn check_root(config: &Config, root: &Path, found: Protection) -> Result<(), LeaveError> {
+    let is_taken = config.volumes.is_empty() || config.danger_any_root;
+    match found == Protection::Foreign && !is_taken {
+        false => Ok(()),
+        true => Err(LeaveError::ForeignRoot {
+            root: root.to_owned(),
+        }),
+    }
 }

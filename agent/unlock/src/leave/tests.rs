@@ -1,5 +1,7 @@
 use super::mounts::{MountsError, below, is_root_of_initrd};
 use super::protection::{Protection, weakest};
+use super::{LeaveError, check_root};
+use crate::config::Config;
 use crate::opened::{self, DeviceNumber, Opened};
 use std::fs::{self, create_dir_all};
 use std::path::Path;
@@ -193,4 +195,29 @@ fn a_note_that_others_can_write_or_of_another_form_is_none() {
     assert_eq!(opened::all(folder.path()), [ours(false)]);
     fs::set_permissions(&note, fs::Permissions::from_mode(0o666)).unwrap();
     assert!(opened::all(folder.path()).is_empty());
+}
+
+#[test]
+fn a_root_of_somebody_elses_ends_the_boot_where_volumes_are_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("unlock.toml");
+    let config = |text: &str| {
+        fs::write(&path, text).unwrap();
+        Config::load(&path).unwrap()
+    };
+    let volume =
+        format!("[[volume]]\nname = \"root\"\ndevice = \"/dev/vda2\"\nexpect = [\"{PLAIN}\"]\n");
+    let taken = |text: &str, found| check_root(&config(text), Path::new("/sysroot"), found);
+    let refused = taken(&volume, Protection::Foreign);
+    assert!(matches!(refused, Err(LeaveError::ForeignRoot { .. })));
+    for found in [
+        Protection::Opened,
+        Protection::Integrity,
+        Protection::Verity,
+    ] {
+        assert!(taken(&volume, found).is_ok());
+    }
+    let danger = format!("danger-any-root = true\n{volume}");
+    assert!(taken(&danger, Protection::Foreign).is_ok());
+    assert!(taken("", Protection::Foreign).is_ok());
 }
