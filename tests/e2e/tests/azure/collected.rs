@@ -69,8 +69,31 @@ pub(crate) fn snp_metadata(vector: &snp::Vector) -> Result<Answers> {
     }))
 }
 
+/// As TDX is on Azure: there is no event log of the registers, and the bit is clear.
+pub(crate) fn tdx_of_azure(mut spec: tdx::Spec) -> tdx::Spec {
+    spec.event_log = None;
+    spec.quote.td_attributes &= !(1 << 28);
+    spec.policy = spec
+        .policy
+        .replace("event-log = \"replayed\"", "event-log = \"any\"")
+        .replace("sept-ve-disable = true", "sept-ve-disable = false");
+    spec
+}
+
+/// The report data that a quote is wanted over, and the answer with that quote.
+pub(crate) fn tdx_metadata(
+    quote: impl Fn([u8; 64]) -> Option<Vec<u8>> + Send + Sync + 'static,
+) -> Answers {
+    Arc::new(move |asked| {
+        let report = imds::td_report(asked.strip_prefix("POST /acc/tdquote HTTP/1.1\r\n")?)?;
+        let data = report.get(128..192)?.try_into().ok()?;
+        let quote = Base64UrlUnpadded::encode_string(&quote(data)?);
+        Some(serde_json::json!({ "quote": quote }).to_string())
+    })
+}
+
 /// A TDREPORT: what of it is read here.
-fn tdx_hardware() -> Hardware {
+pub(crate) fn tdx_hardware() -> Hardware {
     Arc::new(|data| {
         let mut report = vec![0; 1024];
         report[128..192].copy_from_slice(data);
@@ -209,26 +232,16 @@ fn a_report_as_it_is_is_given_at_once_as_evidence_of_version_1() -> Result<()> {
 
 #[test]
 fn evidence_of_tdx_passes_every_check() -> Result<()> {
-    let mut spec = tdx::Spec::good();
-    // On Azure there is no event log of the registers, and the bit is clear.
-    spec.event_log = None;
-    spec.quote.td_attributes &= !(1 << 28);
-    spec.policy = spec
-        .policy
-        .replace("event-log = \"replayed\"", "event-log = \"any\"")
-        .replace("sept-ve-disable = true", "sept-ve-disable = false");
+    let spec = tdx_of_azure(tdx::Spec::good());
     let last: Arc<Mutex<Option<tdx::Made>>> = Arc::default();
     let made = Arc::clone(&last);
-    let answers: Answers = Arc::new(move |asked| {
-        let report = imds::td_report(asked.strip_prefix("POST /acc/tdquote HTTP/1.1\r\n")?)?;
+    let answers = tdx_metadata(move |data| {
         let mut spec = spec.clone();
-        spec.quote
-            .report_data
-            .copy_from_slice(report.get(128..192)?);
+        spec.quote.report_data = data;
         let quoted = spec.make().ok()?;
-        let quote = Base64UrlUnpadded::encode_string(&quoted.evidence.quote);
+        let quote = quoted.evidence.quote.clone();
         *made.lock().ok()? = Some(quoted);
-        Some(serde_json::json!({ "quote": quote }).to_string())
+        Some(quote)
     });
     let machine = Machine::start(AzureHardware::Tdx, tdx_hardware(), Some(answers))?;
     let evidence = machine.collector()?.collect(&REPORT_DATA)?;
