@@ -126,7 +126,7 @@ nitride_units() {
         nitride_drop_in nitride-quote-tpm.conf nitride-quote.service
     fi
     nitride_unit nitride-unlock@.service nitride-unlock@.service nitride-unlock.conf
-    for unit in nitride-leave.service nitride-network.service; do
+    for unit in nitride-leave.service nitride-network.service nitride-root.service; do
         inst_simple "$moddir/units/$unit" "$systemdsystemunitdir/$unit" || nitride_fails "units/$unit cannot be installed"
     done
     inst_script "$moddir/name-resolvers" /usr/lib/nitride/name-resolvers || nitride_fails "name-resolvers cannot be installed"
@@ -144,6 +144,7 @@ nitride_units() {
     for name in $names; do
         nitride_wants initrd-root-device.target.requires "nitride-unlock@$name.service" nitride-unlock@.service
     done
+    nitride_wants initrd-root-device.target.wants nitride-root.service nitride-root.service
     nitride_wants initrd.target.wants nitride-leave.service nitride-leave.service
     nitride_wants initrd-cleanup.service.requires nitride-leave.service nitride-leave.service
     nitride_wants initrd-switch-root.service.requires nitride-leave.service nitride-leave.service

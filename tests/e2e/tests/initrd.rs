@@ -163,6 +163,10 @@ fn an_initrd_has_its_own_configuration_and_starts_what_unlocks() -> Result<()> {
             "nitride-leave.service",
         ),
         (
+            "initrd-root-device.target.wants/nitride-root.service",
+            "nitride-root.service",
+        ),
+        (
             "initrd-cleanup.service.requires/nitride-leave.service",
             "nitride-leave.service",
         ),
