@@ -99,6 +99,7 @@ issuer = "tests"
 issuer-key = "@DIR@/token.pub"
 audience = "vhsmd"
 policy-id = "default"
+tees = ["sample"]
 max-age = "2s"
 danger-accept-simulated = true
 

@@ -30,6 +30,7 @@ issuer = "tests"
 issuer-key = "@DIR@/token.pub"
 audience = "vhsmd"
 policy-id = "default"
+tees = ["sample"]
 max-age = "10m"
 danger-accept-simulated = true
 "#;

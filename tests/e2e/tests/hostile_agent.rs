@@ -45,6 +45,7 @@ issuer = "tests"
 issuer-key = "@DIR@/token.pub"
 audience = "vhsmd"
 policy-id = "default"
+tees = ["sample"]
 max-age = "1s"
 danger-accept-simulated = true
 "#;

@@ -4,6 +4,7 @@ use crate::ending::Ending;
 use crate::event::Event;
 use crate::executable::ProgramReader;
 use crate::log_budget::LogBudget;
+use crate::phase;
 use crate::refusals::RecentRefusals;
 use crate::rounds::Waiting;
 use crate::seal::{NotSealed, Seal, Stake, credentials_folder};
@@ -142,6 +143,9 @@ impl Daemon {
         let watch = Arc::new(Watch::open(&config)?);
         watch.began(FIRST_GENERATION, &policy.digest, Self::now());
         let (vault, recovery) = Vault::new(policy, limits.of_vault(), recovered)?;
+        if let Some(measure) = phase::measure(&config) {
+            vault.set_measure(measure);
+        }
         Ok(Arc::new(Self {
             vault,
             keeping,

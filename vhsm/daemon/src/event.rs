@@ -32,6 +32,8 @@ pub(crate) enum Event<'a> {
         protection: &'a str,
         keys_kept: bool,
     },
+    /// A key is not released, since that could not be measured.
+    ReleaseNotMeasured { key: &'a str, error: &'a dyn Error },
     /// Everything has ended; so many connections had to be cut.
     Stopped { cut: usize },
     /// A new policy is in force.
@@ -180,6 +182,7 @@ impl Event<'_> {
             | Self::Stopping
             | Self::Wiped
             | Self::PhaseEnded { .. }
+            | Self::ReleaseNotMeasured { .. }
             | Self::Stopped { .. }
             | Self::Reloaded { .. }
             | Self::ReloadRefused { .. }
@@ -264,6 +267,9 @@ impl Event<'_> {
                 protection,
                 keys_kept,
             } => info!(phase, protection, keys_kept, "phase ended, serving nobody"),
+            Self::ReleaseNotMeasured { key, error } => {
+                error!(key, error = %Chain(*error), "release not measured, and so not done");
+            }
             Self::Stopped { cut } => info!(cut, "stopped"),
             Self::Reloaded { generation, digest } => {
                 info!(generation, digest = %Hex(*digest), "policy reloaded");

@@ -89,6 +89,7 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let wanted = 2 * config.limits.connections as u64 + OTHER_DESCRIPTORS;
     let descriptors = process::raise_descriptor_limit(wanted)?;
     let sockets = OpenSockets::open(&config, handed.sockets)?;
+    let held = handed.readers;
     let mut places = Places::of(&config, &arguments.config);
     let metrics = config.metrics.as_ref();
     let audit = config.audit.as_ref().map(|audit| audit.folder.as_path());
@@ -127,7 +128,7 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
         generation: daemon.generation(),
     }
     .emit();
-    let served = run::run(&daemon, sockets);
+    let served = run::run(&daemon, sockets, held);
     // And from here on again it is one for the next process.
     if daemon.ending.is_wiped() {
         // What was still being made meanwhile goes as well, and all of it is zeroed on the way out.

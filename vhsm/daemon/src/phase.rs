@@ -1,9 +1,14 @@
 //! The phase of the boot that this process belongs to.
 
 use crate::config::{Config, Evidence};
+use crate::event::Event;
 use crate::quote::{self, QuoteFault};
-use nitride_protocol::Message;
-use nitride_protocol::quote::{PhaseEndReply, PhaseEndRequest, PhaseReply, PhaseRequest};
+use nitride_protocol::quote::{
+    MeasureReleaseReply, MeasureReleaseRequest, PhaseEndReply, PhaseEndRequest, PhaseReply,
+    PhaseRequest,
+};
+use nitride_protocol::{KeyName, Message};
+use nitride_vault::Measure;
 
 /// Room for an answer of one flag.
 const ROOM_LEN: usize = 256;
@@ -32,6 +37,25 @@ pub(crate) fn end(config: &Config) -> Result<Option<PhaseEndReply>, QuoteFault> 
     let mut room = [0; ROOM_LEN];
     let result = quote::ask(from, &PhaseEndRequest { name }, &mut room)?;
     Ok(Some(PhaseEndReply::decode_last(result)?))
+}
+
+/// How a release is measured, where there is somebody who can.
+pub(crate) fn measure(config: &Config) -> Option<Measure> {
+    let from = config.evidence.clone()?;
+    Some(Box::new(move |key| {
+        let measured = release(&from, key);
+        if let Err(error) = &measured {
+            let key = key.as_str();
+            Event::ReleaseNotMeasured { key, error }.emit();
+        }
+        measured.is_ok()
+    }))
+}
+
+fn release(from: &Evidence, key: KeyName<'_>) -> Result<MeasureReleaseReply, QuoteFault> {
+    let mut room = [0; ROOM_LEN];
+    let result = quote::ask(from, &MeasureReleaseRequest { key }, &mut room)?;
+    Ok(MeasureReleaseReply::decode_last(result)?)
 }
 
 fn configured(config: &Config) -> Option<(&str, &Evidence)> {

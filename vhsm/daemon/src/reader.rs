@@ -38,22 +38,23 @@ const MAX_AT_ONCE: u8 = 4;
 
 const NOBODY_WAITS: &str = "nobody waits for it any more";
 
-/// Accepts readers until `stop`, and gives each a thread, `seats` at a time. Who finds none waits
-/// unaccepted; who has one when vhsmd stops is told so.
+/// Accepts readers until `stop`, those of `earlier` first, and gives each a thread, `seats` at a time.
+/// Who finds none waits unaccepted; who has one when vhsmd stops is told so.
 pub(crate) fn accept_readers(
-    listener: &UnixListener,
+    (listener, mut earlier): (&UnixListener, Vec<(UnixStream, SocketAddr)>),
     (socket, seats): (&'static str, usize),
     stop: &StopSignal,
     serve: impl Fn(UnixStream, &SocketAddr) + Clone + Send + 'static,
 ) {
     let seat = Arc::new(());
     let taken = || Arc::strong_count(&seat) - 1;
-    while stop.wait_for(listener.as_fd()) == Wait::Ready {
+    while !earlier.is_empty() || stop.wait_for(listener.as_fd()) == Wait::Ready {
         if taken() >= seats {
             thread::sleep(ACCEPT_PAUSE);
             continue;
         }
-        let accepted = listener.accept().and_then(|(stream, address)| {
+        let next = earlier.pop().map_or_else(|| listener.accept(), Ok);
+        let accepted = next.and_then(|(stream, address)| {
             let (serve, held) = (serve.clone(), Arc::clone(&seat));
             thread::Builder::new()
                 .name(format!("{socket}-reader"))
@@ -185,7 +186,10 @@ impl<'a> Reader<'a> {
                 Err(error) => return Try::Later(error.to_string()),
             },
             Err(VolumeRefusal::Want(want)) => want,
-            Err(VolumeRefusal::Refused(refusal @ Refusal::ArenaFull)) => {
+            // The helper may not be there yet.
+            Err(VolumeRefusal::Refused(
+                refusal @ (Refusal::ArenaFull | Refusal::ReleaseNotMeasured),
+            )) => {
                 return Try::Later(refusal.to_string());
             }
             Err(VolumeRefusal::Refused(refusal)) => return Try::Never(refusal.to_string()),

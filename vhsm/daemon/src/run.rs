@@ -14,6 +14,7 @@ use nitride_ipc::Listener;
 use nitride_vault::Socket;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::{SocketAddr, UnixStream};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -50,8 +51,12 @@ impl Signals {
     }
 }
 
-/// Serves until told to stop.
-pub(crate) fn run(daemon: &Arc<Daemon>, mut sockets: OpenSockets) -> anyhow::Result<()> {
+/// Serves until told to stop; first the readers that an earlier process has `held`.
+pub(crate) fn run(
+    daemon: &Arc<Daemon>,
+    mut sockets: OpenSockets,
+    held: Vec<(UnixStream, SocketAddr)>,
+) -> anyhow::Result<()> {
     let made = sockets.take_made();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -64,7 +69,7 @@ pub(crate) fn run(daemon: &Arc<Daemon>, mut sockets: OpenSockets) -> anyhow::Res
         Signals::listen()?
     };
     let agent = sockets.agent.take();
-    let machinery = start(daemon, sockets)?;
+    let machinery = start(daemon, sockets, held)?;
     let served = runtime.block_on(attend(daemon, agent, &mut signals, &machinery));
     let has_left = served.is_ok() && daemon.ending.has_left();
     if !has_left {
@@ -82,7 +87,11 @@ pub(crate) fn run(daemon: &Arc<Daemon>, mut sockets: OpenSockets) -> anyhow::Res
     served
 }
 
-fn start(daemon: &Arc<Daemon>, sockets: OpenSockets) -> anyhow::Result<Machinery> {
+fn start(
+    daemon: &Arc<Daemon>,
+    sockets: OpenSockets,
+    held: Vec<(UnixStream, SocketAddr)>,
+) -> anyhow::Result<Machinery> {
     let (stopper, signal) = stopper().context("make the signal to stop")?;
     let mut threads = Vec::new();
     for number in 0..RESUMING_THREADS {
@@ -129,7 +138,7 @@ fn start(daemon: &Arc<Daemon>, sockets: OpenSockets) -> anyhow::Result<Machinery
     if let Some(listener) = sockets.credentials {
         let (daemon, signal) = (Arc::clone(daemon), copy(&signal)?);
         threads.push(spawn("credentials".to_owned(), move || {
-            serve_credentials(&daemon, &listener, &signal);
+            serve_credentials(&daemon, &listener, held, &signal);
         })?);
     }
     Ok(Machinery { threads, stopper })

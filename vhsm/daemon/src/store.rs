@@ -20,13 +20,17 @@ use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 
 /// The name under which every segment is stored.
 const NAME: &str = "vhsm-records";
-/// How long the service manager may take to store a segment, in milliseconds.
+/// The name under which connections are stored, of readers who wait.
+const READER_NAME: &str = "vhsm-reader";
+/// How long the service manager may take to store a descriptor, in milliseconds.
 const ANSWER_MS: u16 = 5000;
 
 /// What the service manager handed over, sorted.
 pub(crate) struct Handed {
     /// Segments of an earlier process.
     pub(crate) records: Vec<OwnedFd>,
+    /// Connections of readers who waited for an earlier process that did not come to its end.
+    pub(crate) readers: Vec<(UnixStream, SocketAddr)>,
     /// Everything else, which has to be sockets.
     pub(crate) sockets: Vec<(String, OwnedFd)>,
 }
@@ -34,11 +38,23 @@ pub(crate) struct Handed {
 impl Handed {
     /// Takes all of it, once.
     pub(crate) fn take() -> Result<Self, ListenFdsError> {
-        let (records, sockets): (Vec<_>, Vec<_>) = listen_fds::take()?
-            .into_iter()
-            .partition(|(name, _)| name == NAME);
+        let (mut records, mut readers, mut sockets) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, descriptor) in listen_fds::take()? {
+            match name.as_str() {
+                NAME => records.push(descriptor),
+                READER_NAME => {
+                    let stream = UnixStream::from(descriptor);
+                    // Asked before we are confined, as accept tells it. What has none is no reader.
+                    if let Ok(address) = stream.peer_addr() {
+                        readers.push((stream, address));
+                    }
+                }
+                _ => sockets.push((name, descriptor)),
+            }
+        }
         Ok(Self {
-            records: records.into_iter().map(|(_, segment)| segment).collect(),
+            records,
+            readers,
             sockets,
         })
     }
@@ -153,12 +169,12 @@ impl Store {
         if index >= self.capacity {
             return Err(io::ErrorKind::StorageFull.into());
         }
+        self.put(&format!("FDSTORE=1\nFDNAME={NAME}\nFDPOLL=0\n"), segment)
+    }
+
+    fn put(&self, message: &str, descriptor: BorrowedFd<'_>) -> io::Result<()> {
         let manager = self.connect()?;
-        tell(
-            &manager,
-            &format!("FDSTORE=1\nFDNAME={NAME}\nFDPOLL=0\n"),
-            segment,
-        )?;
+        tell(&manager, message, descriptor)?;
         // It closes this end when it has dealt with everything before.
         let (ours, theirs) = UnixStream::pair()?;
         tell(&manager, "BARRIER=1", theirs.as_fd())?;
@@ -178,6 +194,44 @@ impl Store {
         let manager = UnixDatagram::unbound()?;
         manager.connect_addr(&address)?;
         Ok(manager)
+    }
+}
+
+/// Where connections of readers are kept while they wait, so that a crash does not end them: the end
+/// of the stream would be a credential, and an empty one.
+#[derive(Debug)]
+pub(crate) struct HeldReaders(Option<Store>);
+
+impl HeldReaders {
+    /// The service manager's store, where it has room for `most` at a time beside all the segments
+    /// that records may grow to: what is beyond its capacity it drops, and that may be a segment.
+    pub(crate) fn find(sizes: ArenaSizes, most: usize) -> Self {
+        Self::of(sizes, most, |name| std::env::var_os(name))
+    }
+
+    fn of(sizes: ArenaSizes, most: usize, variable: impl Fn(&str) -> Option<OsString>) -> Self {
+        let segments = sizes.records_max_len.div_ceil(sizes.records_len.max(1));
+        // One that has ended may be there until the service manager has looked.
+        let needed = segments.max(1) + 2 * most;
+        let store = keeping(true, variable).ok();
+        Self(store.filter(|store| store.capacity as usize >= needed))
+    }
+
+    /// Has a connection kept until both of its ends are closed, and comes back when it is; `false`
+    /// where there is nobody who would.
+    ///
+    /// # Errors
+    /// Where the service manager did not take it in time.
+    pub(crate) fn hold(&self, connection: BorrowedFd<'_>) -> io::Result<bool> {
+        let Some(store) = &self.0 else {
+            return Ok(false);
+        };
+        // FDPOLL=1: the service manager lets go by itself once the reader has what it came for.
+        store.put(
+            &format!("FDSTORE=1\nFDNAME={READER_NAME}\nFDPOLL=1\n"),
+            connection,
+        )?;
+        Ok(true)
     }
 }
 
@@ -221,6 +275,26 @@ mod tests {
             let told = reason(persists, variables).unwrap_err();
             assert!(told.contains(part), "{told}");
         }
+    }
+
+    #[test]
+    fn readers_take_no_segments_place() {
+        let sizes = ArenaSizes {
+            records_len: 1 << 20,
+            records_max_len: 8 << 20,
+            heap_len: 2 << 20,
+        };
+        let is_found = |capacity: &str| {
+            let find = |name: &str| match name {
+                "NOTIFY_SOCKET" => Some("/n".into()),
+                "FDSTORE" => Some(capacity.into()),
+                _ => None,
+            };
+            HeldReaders::of(sizes, 4, find).0.is_some()
+        };
+        assert!(is_found("16"));
+        assert!(!is_found("15"));
+        assert!(!is_found("0"));
     }
 
     #[test]

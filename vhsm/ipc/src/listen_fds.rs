@@ -3,8 +3,9 @@
 use crate::sys;
 use std::os::fd::OwnedFd;
 
-/// More than any unit of ours hands over: two dozen volumes and four sockets.
-const MAX_DESCRIPTORS: u32 = 64;
+/// More than any unit of ours hands over: two dozen volumes, six sockets, and all that the descriptor
+/// store takes (`FileDescriptorStoreMax=64`).
+const MAX_DESCRIPTORS: u32 = 128;
 
 /// Why the descriptors could not be taken.
 #[derive(Debug, thiserror::Error)]

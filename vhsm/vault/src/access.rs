@@ -353,8 +353,17 @@ impl<'s> Grant<'s> {
     ) -> Result<R, Stop> {
         // Asked again, so that no use depends on where its key came from.
         self.rule_allows(now)?;
-        let body = key.read()?;
-        match self.body_allows(vault, &body, wanted, now) {
+        let mut body = key.read()?;
+        let mut allowed = self.body_allows(vault, &body, wanted, now);
+        // Not while the key is held: it may take a while. So it is asked again after that.
+        if allowed.is_ok() && self.is_to_be_measured(vault) {
+            drop(allowed);
+            drop(body);
+            vault.releases.measure(self.name)?;
+            body = key.read()?;
+            allowed = self.body_allows(vault, &body, wanted, now);
+        }
+        match allowed {
             Ok(access) => {
                 let rule = self.rule.map(|rule| &**rule);
                 if let Some(note) = self.used {

@@ -1,7 +1,7 @@
 //! Gates: whether the VM counts as approved. An approval is a value that only [`judge`] makes.
 
 use crate::Now;
-use crate::policy::GateRule;
+use crate::policy::{GateRule, SIMULATED, TEES};
 use nitride_kbs::tee_key::TeePublicKey;
 use nitride_kbs::token::{
     EAR_PROFILE, EarClaims, EarStatus, PRIMARY_SUBMOD, TokenError, UnverifiedToken,
@@ -85,6 +85,15 @@ pub enum GateFault {
     /// The evidence is simulated, and the gate does not say that this may be.
     #[error("the evidence is simulated")]
     Simulated,
+    /// The evidence is of a TEE that the gate does not name.
+    #[error("the evidence is of another TEE than the gate names: {tee}")]
+    OtherTee {
+        /// What it is of.
+        tee: String,
+    },
+    /// The token does not say of which TEE the evidence is.
+    #[error("the token does not say of which TEE the evidence is")]
+    NoTee,
     /// The TEE can be debugged.
     #[error("the TEE can be debugged")]
     Debug,
@@ -104,7 +113,7 @@ impl GateFault {
     pub(crate) fn is_a_verdict(&self) -> bool {
         matches!(
             self,
-            Self::NotAffirming { .. } | Self::Simulated | Self::Debug
+            Self::NotAffirming { .. } | Self::Simulated | Self::OtherTee { .. } | Self::Debug
         )
     }
 }
@@ -169,6 +178,7 @@ pub(crate) fn judge(
     judge_verdicts(rule, claims)?;
     judge_simulation(rule, claims)?;
     judge_binding(claims, binding)?;
+    judge_tee(rule, claims)?;
     Ok(Approval {
         rule: rule.clone(),
         since_boot_ms: binding.made_boot_ms,
@@ -222,7 +232,7 @@ fn judge_simulation(rule: &GateRule, claims: &EarClaims) -> Result<(), GateFault
     // says of itself.
     let has_sample = claims.submods.values().any(|submod| {
         submod.annotated_evidence.as_ref().is_some_and(|evidence| {
-            ["sample", "sampledevice"]
+            SIMULATED
                 .iter()
                 .any(|tee| evidence.tee_claims.contains_key(*tee))
         })
@@ -232,6 +242,24 @@ fn judge_simulation(rule: &GateRule, claims: &EarClaims) -> Result<(), GateFault
         return Err(GateFault::Simulated);
     }
     Ok(())
+}
+
+/// Every TEE whose claims the token has of the machine counts: what is affirmed of a TPM alone says
+/// nothing of SEV-SNP. Devices beside it are none of this.
+fn judge_tee(rule: &GateRule, claims: &EarClaims) -> Result<(), GateFault> {
+    let machine = claims.submods.get(PRIMARY_SUBMOD);
+    let evidence = machine.and_then(|submod| submod.annotated_evidence.as_ref());
+    let claimed = |tee: &&&str| evidence.is_some_and(|all| all.tee_claims.contains_key(**tee));
+    let mut found = TEES.iter().filter(claimed).peekable();
+    if found.peek().is_none() {
+        return Err(GateFault::NoTee);
+    }
+    match found.find(|tee| !rule.tees.iter().any(|named| named == **tee)) {
+        Some(tee) => Err(GateFault::OtherTee {
+            tee: (*tee).to_owned(),
+        }),
+        None => Ok(()),
+    }
 }
 
 fn judge_binding(claims: &EarClaims, binding: Binding<'_>) -> Result<(), GateFault> {

@@ -47,6 +47,7 @@ mod explain;
 mod figures;
 mod gate;
 mod keys;
+mod measured;
 mod operations;
 mod outcome;
 mod peer;
@@ -66,6 +67,7 @@ mod tests;
 pub use explain::Explanation;
 pub use figures::Figures;
 pub use keys::record::record_written_again;
+pub use measured::Measure;
 pub use operations::{
     BULK_CHUNK_LEN, BULK_PREFIX_LEN, Bulk, BulkRequest, refuse_bulk, typed_key_written_again,
 };

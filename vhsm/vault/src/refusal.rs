@@ -55,6 +55,9 @@ pub enum Refusal {
     /// `release-to` does not name the peer.
     #[error("release-to does not name the peer")]
     NotReleasedToPeer,
+    /// The key's rule has its release measured first, and it was not.
+    #[error("the release has to be measured first, and was not: see the log of nitride-quote")]
+    ReleaseNotMeasured,
     /// The key is for certain disks, and whoever asks for the volume says of none that it is on.
     #[error(
         "the key is for certain disks, and nothing was said of the volume's: nitride-unlock does"
@@ -240,6 +243,7 @@ impl Refusal {
             | Self::NotReleasedToPeer
             | Self::DiskNotStated
             | Self::OtherDisk => Status::Denied,
+            Self::ReleaseNotMeasured => Status::EvidenceUnavailable,
             Self::KeyNotFound => Status::KeyNotFound,
             Self::KeyExists => Status::KeyExists,
             Self::VersionNotFound => Status::VersionNotFound,

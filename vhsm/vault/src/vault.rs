@@ -1,5 +1,6 @@
 use crate::gate::Gates;
 use crate::keys::Keys;
+use crate::measured::{Measure, Releases};
 use crate::operations::{self, Call, Form};
 use crate::policy::{ActivePolicy, PolicyFault, PolicySet};
 use crate::refusal::Stop;
@@ -40,6 +41,7 @@ pub struct Vault {
     epoch: AtomicU64,
     pub(crate) keys: Keys,
     pub(crate) gates: Gates,
+    pub(crate) releases: Releases,
     pub(crate) rounds: Rounds,
 }
 
@@ -67,6 +69,7 @@ impl Vault {
             epoch: AtomicU64::new(0),
             keys,
             gates: Gates::default(),
+            releases: Releases::default(),
             rounds: Rounds::default(),
         };
         Ok((vault, recovery))
@@ -149,6 +152,11 @@ impl Vault {
     /// [`Refusal::Internal`] where a key cannot be reached; it can then not be used either.
     pub fn end_leases(&self, now: Now) -> Result<(), Refusal> {
         self.keys.sweep(&self.policy(), now)
+    }
+
+    /// How the release of a key is measured whose rule wants that. Without it none is released.
+    pub fn set_measure(&self, measure: Measure) {
+        self.releases.set_measure(measure);
     }
 
     /// Erases every key at once, names and all, and whatever was found and not understood: only while

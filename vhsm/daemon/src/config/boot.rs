@@ -1,11 +1,15 @@
 use super::document::{ConfigError, Document};
 use nitride_kbs::messages::InitData;
 use nitride_protocol::admin::Protection;
-use nitride_protocol::limits::{MAX_EVIDENCE_LEN, MAX_LABEL_LEN};
+use nitride_protocol::limits::MAX_LABEL_LEN;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
+
+/// The longest init-data: they travel in one packet with evidence of a machine and its devices, for
+/// which enough has to be left.
+const MAX_INIT_DATA_LEN: usize = 32 << 10;
 
 /// What evidence says of this boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,10 +126,12 @@ fn read_init_data(path: &Path) -> Result<String, ConfigError> {
         body: document.text().to_owned(),
     };
     let json = init_data.to_json();
-    if json.len() > MAX_EVIDENCE_LEN {
+    if json.len() > MAX_INIT_DATA_LEN {
         return Err(ConfigError::of_file(
             path,
-            format_args!("is longer than the {MAX_EVIDENCE_LEN} bytes that are sent of it"),
+            format_args!(
+                "is longer than the {MAX_INIT_DATA_LEN} bytes that go out beside evidence"
+            ),
             "leave out what need not be measured",
         ));
     }
@@ -195,7 +201,7 @@ mod tests {
             assert!(error.contains(&place), "{error}");
         }
         assert!(read(&BODY.replace("[data]", "[date]")).is_err());
-        let long = BODY.replace("x\"", &"x".repeat(MAX_EVIDENCE_LEN));
+        let long = BODY.replace("x\"", &"x".repeat(MAX_INIT_DATA_LEN));
         assert!(read(&long).unwrap_err().contains("longer than"));
         let missing = read_init_data(Path::new("/nonexistent/init-data.toml"));
         assert!(missing.is_err());

@@ -16,6 +16,7 @@ pub(super) struct RawGate {
     issuer_key: PathBuf,
     audience: Spanned<String>,
     policy_id: Spanned<String>,
+    tees: Vec<String>,
     max_age: Spanned<String>,
     #[serde(default)]
     danger_accept_simulated: bool,
@@ -43,6 +44,7 @@ impl RawGate {
             issuer_key: public_key::read(&self.issuer_key)?,
             audience: self.audience.into_inner(),
             policy_id: self.policy_id.into_inner(),
+            tees: self.tees,
             max_age_ms: duration(document, &self.max_age)?,
             danger_accept_simulated: self.danger_accept_simulated,
         })

@@ -40,6 +40,8 @@ pub(super) struct RawKey {
     tenant: Option<String>,
     #[serde(default)]
     seal: bool,
+    #[serde(default)]
+    measure_release: bool,
 }
 
 /// `rate = { uses = 100, per = "1m" }`.
@@ -129,6 +131,7 @@ impl RawKey {
             prefetch: self.prefetch,
             tenant: self.tenant,
             seal: self.seal,
+            measure_release: self.measure_release,
         })
     }
 }

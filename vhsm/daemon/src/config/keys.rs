@@ -174,6 +174,7 @@ pub(crate) const KEYS: &[ConfigKey] = &[
     key(KEY, "operations", "uses that it allows; required"),
     key(KEY, "gate", "the gate that has to be approved before any use"),
     key(KEY, "release-to", "to whom a secret is released; to nobody if left out; at most 64"),
+    key(KEY, "measure-release", "true has the release of the secret measured first, into the register of nitride-quote's [phases], once a boot: evidence then says that it was released, and where it cannot be measured it is not released"),
     key(KEY, "lease", "for how long a provisioned key stays, as \"12h\""),
     key(KEY, "not-before", "no use before this time, as 2027-01-31T00:00:00Z"),
     key(KEY, "not-after", "no use after this time"),
@@ -198,6 +199,7 @@ pub(crate) const KEYS: &[ConfigKey] = &[
     key(GATE, "issuer-key", "PEM file of the issuer's P-256 public key; required"),
     key(GATE, "audience", "the `aud` that the token must have; required"),
     key(GATE, "policy-id", "the `ear.appraisal-policy-id` that every submodule must have; required"),
+    key(GATE, "tees", "the TEEs whose evidence opens it, as [\"snp\", \"tdx\"]: every TEE whose claims the token has of the machine (`cpu0`) has to be named; required"),
     key(GATE, "max-age", "for how long an approval counts, as \"10m\"; required"),
     key(GATE, "danger-accept-simulated", "true counts a verdict on simulated evidence, which proves nothing"),
 ];

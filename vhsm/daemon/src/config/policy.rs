@@ -228,21 +228,32 @@ pub(super) fn operations(
 
 /// What a service brings takes a round, and a round takes evidence.
 fn check_evidence(config: &Config, set: &PolicySet) -> Result<(), ConfigError> {
-    let provisioned = |rule: &&KeyRule| matches!(rule.source, Source::Kbs { .. });
-    let key = set.keys.iter().find(provisioned);
-    let who = match (key, set.gates.first()) {
-        (Some(rule), _) => format!("key {}", rule.name),
-        (None, Some(gate)) => format!("gate {}", gate.name),
-        (None, None) => return Ok(()),
-    };
     if config.evidence.is_some() {
         return Ok(());
     }
-    Err(ConfigError::of_file(
-        &config.policy_dir,
-        format_args!("{who} takes a service, to which nothing could be proven"),
-        "state where evidence comes from in [evidence] of vhsmd.toml",
-    ))
+    let remedy = "state where evidence comes from in [evidence] of vhsmd.toml";
+    let provisioned = |rule: &&KeyRule| matches!(rule.source, Source::Kbs { .. });
+    let key = set.keys.iter().find(provisioned);
+    let who = match (key, set.gates.first()) {
+        (Some(rule), _) => Some(format!("key {}", rule.name)),
+        (None, Some(gate)) => Some(format!("gate {}", gate.name)),
+        (None, None) => None,
+    };
+    if let Some(who) = who {
+        let fault = format_args!("{who} takes a service, to which nothing could be proven");
+        return Err(ConfigError::of_file(&config.policy_dir, fault, remedy));
+    }
+    match set.keys.iter().find(|rule| rule.measure_release) {
+        None => Ok(()),
+        Some(rule) => Err(ConfigError::of_file(
+            &config.policy_dir,
+            format_args!(
+                "key {} says measure-release, and nobody measures",
+                rule.name
+            ),
+            remedy,
+        )),
+    }
 }
 
 /// Each volume that is served is released to by the key that `vhsmd.toml` names for it.

@@ -27,7 +27,10 @@ pub(super) fn part(fault: &PolicyFault) -> String {
         | PolicyFault::OnlyAHint { by }
         | PolicyFault::AnyPeer { by }
         | PolicyFault::RelativeCgroup { by } => by.clone(),
-        PolicyFault::NeverOpen { gate } => format!("gate {gate}"),
+        PolicyFault::NeverOpen { gate }
+        | PolicyFault::NoTee { gate }
+        | PolicyFault::UnknownTee { gate, .. }
+        | PolicyFault::SimulatedTee { gate } => format!("gate {gate}"),
     }
 }
 
@@ -39,7 +42,9 @@ pub(super) fn remedy(fault: &PolicyFault) -> &'static str {
             "state it (services and signers in vhsmd.toml, gates in the policy) or correct the name"
         }
         PolicyFault::NotOfType { .. } => "remove the operation or correct the type",
-        PolicyFault::NeverReleased { .. } => "remove release-to or correct the type",
+        PolicyFault::NeverReleased { .. } => {
+            "remove release-to and measure-release, or correct the type"
+        }
         PolicyFault::NotProvisioned { .. } => "remove it or state a kbs:/// source",
         PolicyFault::NoSigner { .. } => {
             "name a signer, or state unsigned = \"accept\" and read what that means"
@@ -66,6 +71,11 @@ pub(super) fn remedy(fault: &PolicyFault) -> &'static str {
         PolicyFault::SealsItself { .. } => "remove seal: its service brings it again",
         PolicyFault::UnfitSealPart { .. } => {
             "state such a [[key]], or correct provisioned under [seal]"
+        }
+        PolicyFault::NoTee { .. } => "name those that may open it, as in tees = [\"snp\", \"tdx\"]",
+        PolicyFault::UnknownTee { .. } => "write it as the KBS protocol does, as in \"snp\"",
+        PolicyFault::SimulatedTee { .. } => {
+            "name the TEE that there is, or for a trial add danger-accept-simulated = true"
         }
         PolicyFault::NeverOpen { .. } => "state how old an approval may be",
     }

@@ -283,7 +283,7 @@ fn whole_policy_is_read() {
              release-to = [{ volume = \"root\" }, { uid = 5 }]\nlease = \"12h\"\n\
              not-before = 2027-01-31T00:00:00Z\nprefetch = true\ntenant = \"t\"\n\
              [[gate]]\nname = \"g\"\nservice = \"main\"\nissuer = \"i\"\n\
-             issuer-key = \"DIR/owner.pub\"\naudience = \"a\"\npolicy-id = \"p\"\nmax-age = \"10m\"\n",
+             issuer-key = \"DIR/owner.pub\"\naudience = \"a\"\npolicy-id = \"p\"\ntees = [\"snp\"]\nmax-age = \"10m\"\n",
         ),
         ("ignored.txt", "not = [toml"),
         (".hidden.toml", "not = [toml"),
@@ -374,8 +374,8 @@ fn faults_of_the_policy_name_file_line_reason_and_remedy() {
         (rule("keys = [\"a*\"]\npeers = []\noperations = []"), 3, "matches no key", "folder/*"),
         (rule("keys = []\npeers = [{ uid = 1, shell = \"sh\" }]\noperations = []"), 4, "unknown field", "remove it"),
         (rule("keys = []\noperations = []"), 1, "missing field `peers`", "add it"),
-        ("[[gate]]\nname = \"g\"\nservice = \"main\"\nissuer = \"\"\nissuer-key = \"DIR/owner.pub\"\naudience = \"a\"\npolicy-id = \"p\"\nmax-age = \"10m\"\n".to_owned(), 4, "issuer is empty", "tokens"),
-        ("[[gate]]\nname = \"g\"\nservice = \"main\"\nissuer = \"i\"\nissuer-key = \"DIR/owner.pub\"\naudience = \"a\"\npolicy-id = \"p\"\nmax-age = \"0s\"\n".to_owned(), 8, "not a duration", "above zero"),
+        ("[[gate]]\nname = \"g\"\nservice = \"main\"\nissuer = \"\"\nissuer-key = \"DIR/owner.pub\"\naudience = \"a\"\npolicy-id = \"p\"\ntees = [\"snp\"]\nmax-age = \"10m\"\n".to_owned(), 4, "issuer is empty", "tokens"),
+        ("[[gate]]\nname = \"g\"\nservice = \"main\"\nissuer = \"i\"\nissuer-key = \"DIR/owner.pub\"\naudience = \"a\"\npolicy-id = \"p\"\ntees = [\"snp\"]\nmax-age = \"0s\"\n".to_owned(), 9, "not a duration", "above zero"),
     ] {
         let folder = Folder::new(&[("00-empty.toml", ""), ("10-test.toml", &text)]);
         let error = folder.load().expect_err(&text);

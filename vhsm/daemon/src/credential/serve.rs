@@ -6,14 +6,16 @@ use crate::daemon::Daemon;
 use crate::event::Event;
 use crate::reader::{Reader, Unread, accept_readers};
 use crate::stop::StopSignal;
+use crate::store::HeldReaders;
 use nitride_ipc::peer::{PeerIdentity, resolve};
+use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::sync::Arc;
 
 /// Credentials that are loaded at a time: a boot starts many units at once, and who comes later
 /// waits.
-const MAX_CONNECTIONS: usize = 64;
+const MAX_CONNECTIONS: usize = 16;
 
 /// Why somebody is not let in.
 #[derive(Debug, thiserror::Error)]
@@ -32,17 +34,33 @@ enum NotAdmitted {
     Unknown,
 }
 
-/// Serves credentials until `stop`.
-pub(crate) fn serve_credentials(daemon: &Arc<Daemon>, listener: &UnixListener, stop: &StopSignal) {
+/// Serves credentials until `stop`, first to who has waited for an earlier process, which crashed.
+pub(crate) fn serve_credentials(
+    daemon: &Arc<Daemon>,
+    listener: &UnixListener,
+    earlier: Vec<(UnixStream, SocketAddr)>,
+    stop: &StopSignal,
+) {
     let daemon = Arc::clone(daemon);
+    let held = HeldReaders::find(daemon.config.arena_sizes, MAX_CONNECTIONS);
+    let held = Arc::new(held);
     let limits = ("credentials", MAX_CONNECTIONS);
-    accept_readers(listener, limits, stop, move |stream, address| {
-        serve(&daemon, &stream, address);
+    accept_readers((listener, earlier), limits, stop, move |stream, address| {
+        serve((&daemon, &held), &stream, address);
     });
 }
 
 /// A connection from its first byte, of which there is none, to its last.
-fn serve(daemon: &Daemon, stream: &UnixStream, address: &SocketAddr) {
+fn serve((daemon, held): (&Daemon, &HeldReaders), stream: &UnixStream, address: &SocketAddr) {
+    // What a process sets before it writes stays with the socket: nobody knows how much was read.
+    let has_begun = !matches!(stream.write_timeout(), Ok(None));
+    if has_begun {
+        return refuse(stream, None, "an earlier process was at writing it");
+    }
+    if let Err(error) = held.hold(stream.as_fd()) {
+        let reason = format!("the service manager does not hold the connection: {error}");
+        return refuse(stream, None, &reason);
+    }
     let peer = match resolve(stream, daemon.cgroups.as_ref()) {
         Ok(peer) => peer,
         Err(error) => {

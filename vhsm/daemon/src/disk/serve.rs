@@ -23,11 +23,16 @@ pub(crate) fn serve_volume(
 ) {
     let (daemon, disk_key) = (Arc::clone(daemon), Arc::clone(disk_key));
     let limits = ("disk-key", MAX_CONNECTIONS);
-    accept_readers(listener, limits, stop, move |stream, address| {
-        if let Some(peer) = admit(&daemon, &disk_key, &stream, address) {
-            hand_out(&daemon, &disk_key, &stream, &peer);
-        }
-    });
+    accept_readers(
+        (listener, Vec::new()),
+        limits,
+        stop,
+        move |stream, address| {
+            if let Some(peer) = admit(&daemon, &disk_key, &stream, address) {
+                hand_out(&daemon, &disk_key, &stream, &peer);
+            }
+        },
+    );
 }
 
 /// Who asks, if it may: the kernel's word authenticates, the address selects the volume.

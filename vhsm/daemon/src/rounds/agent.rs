@@ -297,16 +297,23 @@ impl AgentSession {
 
     async fn answer_challenge(&mut self, made: Made) -> Result<(), Ended> {
         self.evidence_under_way = self.evidence_under_way.saturating_sub(1);
-        match made.made {
-            Ok(evidence) => {
-                let evidence = Evidence {
-                    tee_pubkey: &made.tee_pubkey_jwk,
-                    primary_evidence: &evidence.primary,
-                    additional_evidence: &evidence.additional,
-                    init_data: self.daemon.init_data.as_deref(),
-                };
-                self.send(&reply(made.id, &evidence)).await
-            }
+        let init_data = self.daemon.init_data.as_deref();
+        let packet = made.made.and_then(|evidence| {
+            let evidence = Evidence {
+                tee_pubkey: &made.tee_pubkey_jwk,
+                primary_evidence: &evidence.primary,
+                additional_evidence: &evidence.additional,
+                init_data,
+            };
+            // Each part fits, and all of them need not.
+            whole(made.id, &evidence).ok_or(NoEvidence::TooLarge {
+                primary_len: evidence.primary_evidence.len(),
+                additional_len: evidence.additional_evidence.len(),
+                init_data_len: init_data.map_or(0, str::len),
+            })
+        });
+        match packet {
+            Ok(packet) => self.send(&packet).await,
             Err(error) => {
                 Event::NoEvidence {
                     round: &made.round,
@@ -377,16 +384,17 @@ impl AgentSession {
     }
 }
 
+/// A whole reply, if it fits a packet.
+fn whole<'a, M: Message<'a>>(id: u32, result: &M) -> Option<Vec<u8>> {
+    let mut packet = vec![0; MAX_PACKET_LEN];
+    let len = write_reply(&mut packet, id, Status::Ok, result).ok()?;
+    packet.truncate(len);
+    Some(packet)
+}
+
 /// A whole reply; [`Status::Internal`] for one that does not fit a packet.
 fn reply<'a, M: Message<'a>>(id: u32, result: &M) -> Vec<u8> {
-    let mut packet = vec![0; MAX_PACKET_LEN];
-    match write_reply(&mut packet, id, Status::Ok, result) {
-        Ok(len) => {
-            packet.truncate(len);
-            packet
-        }
-        Err(_) => refusal(id, Status::Internal),
-    }
+    whole(id, result).unwrap_or_else(|| refusal(id, Status::Internal))
 }
 
 fn refusal(id: u32, status: Status) -> Vec<u8> {

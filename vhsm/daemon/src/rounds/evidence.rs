@@ -40,6 +40,20 @@ pub(crate) enum NoEvidence {
         /// What was asked for.
         devices: String,
     },
+    /// Each part of it fits, and all of them do not.
+    #[error(
+        "evidence of {primary_len} bytes, {additional_len} of devices and {init_data_len} of init-data do \
+         not fit the {MAX_PACKET_LEN} of a packet: leave out of the init-data what need not be measured, \
+         or have nitride-quote leave out the event log"
+    )]
+    TooLarge {
+        /// Of the machine.
+        primary_len: usize,
+        /// Of devices.
+        additional_len: usize,
+        /// Of what it was started with.
+        init_data_len: usize,
+    },
     /// The thread that asked has died.
     #[error("the thread that asked nitride-quote has died")]
     ThreadDied,

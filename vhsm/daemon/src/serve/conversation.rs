@@ -10,8 +10,9 @@ use crate::daemon::Daemon;
 use crate::event::Event;
 use crate::rounds::Moment;
 use nitride_ipc::{NextPacket, Patience, RecvError};
+use nitride_protocol::application::Hello;
 use nitride_protocol::limits::MAX_PACKET_LEN;
-use nitride_protocol::{Operation, Status, open_request, refusal_of};
+use nitride_protocol::{Message, Operation, Status, open_request, refusal_of};
 use nitride_vault::Want;
 use std::error::Error;
 use std::sync::Arc;
@@ -208,7 +209,6 @@ impl Conversation {
     /// What is looked at before the first packet, and takes too long for the thread that accepts.
     fn begin(&mut self) {
         self.has_begun = true;
-        self.link.take_descriptors();
         if self.link.look_closer(&self.daemon) {
             self.seat.session = self
                 .daemon
@@ -316,12 +316,20 @@ impl Conversation {
             return refuse(head.id, status, &send);
         }
         self.seat.buffers.attach(attached);
+        if is_hello {
+            // Before the answer: whoever has it may send the first one.
+            let hello = Hello::decode_last(request.params.clone());
+            link.take_descriptors(hello.is_ok_and(|hello| hello.attaches));
+        }
         let performed = perform(&self.daemon, &link, &mut self.seat, &request, &send);
         match performed {
             Performed::Answered => {
                 if is_hello && self.seat.session.refusal().is_none() {
                     self.is_greeted = true;
                     link.set_attaches(self.seat.session.attaches());
+                } else if is_hello {
+                    // What was refused announces nothing.
+                    link.take_descriptors(link.attaches());
                 }
                 Performed::Answered
             }

@@ -62,10 +62,11 @@ impl Link {
         }
     }
 
-    /// Takes descriptors from now on, of a peer for which there is room.
-    pub(super) fn take_descriptors(&self) {
+    /// Takes descriptors from now on, or none any more: the kernel keeps them from a connection that
+    /// has not announced any, so that nobody has to close what it does not want.
+    pub(super) fn take_descriptors(&self, takes: bool) {
         // Where that fails, the peer is told so when it sends one.
-        let _ = take_descriptors(&self.connection, true);
+        let _ = take_descriptors(&self.connection, takes);
     }
 
     /// The packets.
@@ -138,7 +139,7 @@ impl Link {
 
     /// Whether the peer has said that its packets may carry descriptors. That it would be granted
     /// a request that needs one says nothing: rules come and go, and it would lose the first.
-    fn attaches(&self) -> bool {
+    pub(super) fn attaches(&self) -> bool {
         self.attaches.load(Ordering::Acquire)
     }
 

@@ -7,7 +7,7 @@ use std::io::Read;
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What systemd takes at most, and fails a unit for if there is more.
 const MOST_THAT_SYSTEMD_TAKES: usize = 1 << 20;
@@ -46,7 +46,12 @@ fn start(tables: &str) -> Vhsmd {
 /// What a client that calls itself `address`, which is made unique, reads until systemd would have
 /// failed the unit.
 fn read(vhsmd: &Vhsmd, address: &str) -> Vec<u8> {
-    vhsmd.connect("vhsm.sock");
+    let path = vhsmd.path("credentials.sock");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !path.exists() {
+        assert!(Instant::now() < deadline, "{}", vhsmd.log());
+        std::thread::sleep(Duration::from_millis(5));
+    }
     let flags = SockFlag::SOCK_CLOEXEC;
     let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None).unwrap();
     if !address.is_empty() {
@@ -54,7 +59,6 @@ fn read(vhsmd: &Vhsmd, address: &str) -> Vec<u8> {
         let own = UnixAddr::new_abstract(format!("{salt}/{address}").as_bytes()).unwrap();
         bind(socket.as_raw_fd(), &own).unwrap();
     }
-    let path = vhsmd.path("credentials.sock");
     connect(socket.as_raw_fd(), &UnixAddr::new(&path).unwrap()).unwrap();
     let stream = UnixStream::from(socket);
     stream

@@ -230,3 +230,57 @@ fn missing_evidence_is_told_to_agent_and_to_who_waits() {
     assert_eq!(client.receive().1, Status::EvidenceUnavailable);
     assert!(vhsmd.log().contains("nitride-quote cannot be reached"));
 }
+
+#[test]
+fn evidence_whose_parts_fit_and_whose_whole_does_not_fails_its_round_by_name() {
+    const PART_LEN: usize = 120_000;
+    // Its devices are asked for in a packet of their own.
+    let vhsmd = Vhsmd::start_by(POLICY, AGENT, |dir| {
+        let path = dir.join("vhsmd.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let with_devices =
+            text.replace("tee = \"sample\"", "tee = \"sample\"\ndevices = \"nvidia\"");
+        std::fs::write(&path, with_devices).unwrap();
+        std::process::Command::new(crate::world::BINARY)
+    });
+    let quote = Listener::bind(&vhsmd.path("quote.sock"), 0o600).unwrap();
+    let helper = thread::spawn(move || {
+        for _ in 0..2 {
+            let connection = quote.accept().unwrap();
+            let mut packet = vec![0; 4096];
+            let len = connection.recv(&mut packet).unwrap().unwrap();
+            let (head, params) = open_request(&packet[..len]).unwrap();
+            let tee = EvidenceRequest::decode_last(params).unwrap().tee;
+            let long = "a".repeat(PART_LEN);
+            let (primary_evidence, additional_evidence) = match tee {
+                "nvidia" => ("", long.as_str()),
+                _ => (long.as_str(), ""),
+            };
+            let made = EvidenceReply {
+                tee,
+                primary_evidence,
+                additional_evidence,
+            };
+            let mut reply = vec![0; PART_LEN + 4096];
+            let len = write_reply(&mut reply, head.id, Status::Ok, &made).unwrap();
+            connection.send(&reply[..len]).unwrap();
+        }
+    });
+    let mut agent = vhsmd.greeted("agent.sock", 0);
+    let asked = agent.send(&NextRound);
+    let client = waiting(&vhsmd);
+    let round = order(&agent, asked);
+    let challenge = Challenge {
+        round,
+        nonce: "bm9uY2U",
+        hash: None,
+    };
+    assert_eq!(agent.call(&challenge), Err(Status::EvidenceUnavailable));
+    assert_eq!(client.receive().1, Status::EvidenceUnavailable);
+    helper.join().unwrap();
+    let log = vhsmd.log();
+    assert!(
+        log.contains("evidence of 120000 bytes, 120000 of devices"),
+        "{log}"
+    );
+}

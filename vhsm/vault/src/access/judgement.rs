@@ -212,6 +212,12 @@ impl Grant<'_> {
         }
     }
 
+    /// Whether this is a release that its rule has measured first, and nobody has measured yet.
+    pub(super) fn is_to_be_measured(&self, vault: &Vault) -> bool {
+        let wants = self.rule.is_some_and(|rule| rule.measure_release);
+        self.operation == Operation::Release && wants && !vault.releases.has(self.name)
+    }
+
     pub(super) fn want_key(&self) -> Want {
         Want::Key {
             name: self.name.to_owned(),

@@ -170,6 +170,26 @@ pub enum PolicyFault {
         /// The key.
         key: KeyNameBuf,
     },
+    /// A gate that no evidence opens.
+    #[error("gate {gate} names no TEE, and no evidence would open it")]
+    NoTee {
+        /// The gate.
+        gate: String,
+    },
+    /// A TEE that there is not.
+    #[error("gate {gate} names {tee:?}, which is no TEE")]
+    UnknownTee {
+        /// The gate.
+        gate: String,
+        /// What it names.
+        tee: String,
+    },
+    /// Simulated evidence that is asked for and not accepted.
+    #[error("gate {gate} names a simulated TEE, whose evidence proves nothing")]
+    SimulatedTee {
+        /// The gate.
+        gate: String,
+    },
     /// A gate that no approval could keep open.
     #[error("gate {gate} has a max-age of zero: no approval would ever count")]
     NeverOpen {
@@ -210,6 +230,7 @@ impl PolicySet {
         unique("volume", volumes)?;
         for gate in &self.gates {
             self.knows_service(&gate.service, || format!("gate {}", gate.name))?;
+            gate.check_tees()?;
             if gate.max_age_ms == 0 {
                 let gate = gate.name.clone();
                 return Err(PolicyFault::NeverOpen { gate });
@@ -279,7 +300,8 @@ impl PolicySet {
                 });
             }
         }
-        if !rule.release_to.is_empty() && key_type != KeyType::Secret {
+        let is_for_release = !rule.release_to.is_empty() || rule.measure_release;
+        if is_for_release && key_type != KeyType::Secret {
             return Err(PolicyFault::NeverReleased {
                 key: key(),
                 key_type,

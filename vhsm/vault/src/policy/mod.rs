@@ -9,12 +9,15 @@ pub mod limits;
 mod pattern;
 mod peers;
 mod release_to;
+mod tees;
 
 pub(crate) use active::ActivePolicy;
 pub use fault::PolicyFault;
 pub use pattern::{NamePattern, PatternError};
 pub use peers::{Asked, PeerMatch};
 pub use release_to::{ReleaseTo, ReleaseToError};
+pub(crate) use tees::SIMULATED;
+pub use tees::TEES;
 
 use crate::Peer;
 use nitride_kbs::resource::ResourcePath;
@@ -98,6 +101,8 @@ pub struct KeyRule {
     pub gate: Option<String>,
     /// To whom a `secret` is released. Empty: to nobody.
     pub release_to: Vec<ReleaseTo>,
+    /// Whether the release is measured first, so that evidence says that there was one.
+    pub measure_release: bool,
     /// For how long a provisioned key stays, in seconds since it arrived.
     pub lease_secs: Option<u64>,
     /// No use before this second of the wall clock.
@@ -197,6 +202,8 @@ pub struct GateRule {
     pub audience: String,
     /// The `ear.appraisal-policy-id` that every submodule must have.
     pub policy_id: String,
+    /// The TEEs whose evidence opens it, by their names in [`TEES`].
+    pub tees: Vec<String>,
     /// For how long an approval counts, in milliseconds of CLOCK_BOOTTIME since the round's key
     /// was made.
     pub max_age_ms: u64,

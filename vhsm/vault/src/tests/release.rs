@@ -6,6 +6,7 @@ use crate::{Refusal, VolumeRefusal, Want};
 use nitride_protocol::admin::Import;
 use nitride_protocol::application::{Generate, Release};
 use nitride_protocol::{KeyType, MaterialFormat, Operation, OperationSet, Status};
+use std::sync::{Arc, Mutex};
 
 const DENIED: Not = Not::Done(Status::Denied);
 
@@ -43,6 +44,44 @@ fn a_secret_goes_to_whom_release_to_names_and_to_nobody_else() {
         assert_eq!(world.ask(&mut two, &release("s")).unwrap_err(), DENIED);
         assert_eq!(two.refusal(), Some(Refusal::NotReleasedToPeer));
     }
+}
+
+#[test]
+fn a_release_that_is_to_be_measured_is_or_is_not_done() {
+    let measured = || {
+        let mut rule = secret_for("s", kbs("r/t/s"), ReleaseTo::Uid(1));
+        rule.measure_release = true;
+        rule.max_uses = Some(2);
+        let mut world = World::new(policy(everything(), vec![rule]));
+        world.deliver("s", b"passphrase");
+        world
+    };
+    // Nobody can measure it.
+    let mut world = measured();
+    let mut app = world.application(1);
+    let refused = world.ask(&mut app, &release("s")).unwrap_err();
+    assert_eq!(refused, Not::Done(Status::EvidenceUnavailable));
+    assert_eq!(app.refusal(), Some(Refusal::ReleaseNotMeasured));
+    let (mut world, asked) = (measured(), Arc::new(Mutex::new(Vec::new())));
+    let note = Arc::clone(&asked);
+    world.vault.set_measure(Box::new(move |key| {
+        let mut asked = note.lock().unwrap();
+        asked.push(key.as_str().to_owned());
+        asked.len() > 1
+    }));
+    let (mut app, mut two) = (world.application(1), world.application(2));
+    // Who may not have it has nothing measured.
+    assert_eq!(world.ask(&mut two, &release("s")).unwrap_err(), DENIED);
+    assert!(asked.lock().unwrap().is_empty());
+    let refused = world.ask(&mut app, &release("s")).unwrap_err();
+    assert_eq!(refused, Not::Done(Status::EvidenceUnavailable));
+    // Measured once, and what was refused counts as no use.
+    for _ in 0..2 {
+        world.ask(&mut app, &release("s")).unwrap();
+    }
+    assert_eq!(*asked.lock().unwrap(), ["s", "s"]);
+    let refused = world.ask(&mut app, &release("s")).unwrap_err();
+    assert_eq!(refused, Not::Done(Status::KeyExhausted));
 }
 
 #[test]

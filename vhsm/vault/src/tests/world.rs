@@ -262,6 +262,7 @@ pub(crate) fn key(name: &str, key_type: KeyType, source: Source) -> KeyRule {
         operations: key_type.operations(),
         gate: None,
         release_to: vec![],
+        measure_release: false,
         lease_secs: None,
         not_before: None,
         not_after: None,
@@ -300,6 +301,7 @@ pub(crate) fn gate(name: &str, max_age_ms: u64) -> GateRule {
         issuer_key: [4; 65],
         audience: "nitride".into(),
         policy_id: "policy".into(),
+        tees: vec!["snp".into()],
         max_age_ms,
         danger_accept_simulated: false,
     }

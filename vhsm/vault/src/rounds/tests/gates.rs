@@ -37,6 +37,7 @@ fn simulate(claims: &mut EarClaims) {
     let cpu = claims.submods.get_mut(PRIMARY_SUBMOD).unwrap();
     let evidence = cpu.annotated_evidence.as_mut().unwrap();
     let claims = "{}".parse().unwrap();
+    evidence.tee_claims.clear();
     evidence.tee_claims.insert("sample".into(), claims);
 }
 
@@ -121,6 +122,10 @@ fn an_approval_under_another_rule_does_not_count() {
         },
         GateRule {
             issuer_key: point(STRANGER),
+            ..rule.clone()
+        },
+        GateRule {
+            tees: vec!["snp".into()],
             ..rule.clone()
         },
         GateRule {
@@ -265,6 +270,7 @@ fn simulated_evidence_is_refused_unless_the_gate_says_otherwise() {
     assert_eq!(status, Status::DeniedByVerifier);
     let mut lenient = policy();
     lenient.gates[0].danger_accept_simulated = true;
+    lenient.gates[0].tees = vec!["sample".into()];
     let world = World::under(lenient.clone());
     let round = world.challenged(&gate());
     let mut claims = claims(&round.evidence.tee_pubkey_jwk, NONCE);
@@ -285,6 +291,44 @@ fn sample_claims_are_simulated_whatever_the_token_says_of_them() {
         claims.simulated = Some(false);
     });
     assert!(matches!(fault, GateFault::Simulated));
+}
+
+/// Of what is judged as these TEEs.
+fn of_tees(claims: &mut EarClaims, tees: &[&str]) {
+    let cpu = claims.submods.get_mut(PRIMARY_SUBMOD).unwrap();
+    let evidence = cpu.annotated_evidence.as_mut().unwrap();
+    let nothing = "{}".parse().unwrap();
+    evidence.tee_claims = tees
+        .iter()
+        .map(|tee| ((*tee).into(), Clone::clone(&nothing)))
+        .collect();
+}
+
+#[test]
+fn evidence_of_a_tee_that_the_gate_does_not_name_opens_nothing() {
+    for tees in [&["tpm"][..], &["snp", "tpm"], &["az-snp-vtpm"]] {
+        let (fault, status) = fault(|claims| of_tees(claims, tees));
+        assert!(matches!(fault, GateFault::OtherTee { .. }), "{fault:?}");
+        assert_eq!(status, Status::DeniedByVerifier);
+    }
+    // Nor does a token that does not say of which it is, or says it of a device alone.
+    for tees in [&[][..], &["init_data"], &["SNP"]] {
+        let (fault, _) = fault(|claims| {
+            of_tees(claims, tees);
+            claims.submods.insert("gpu0".into(), submod(None));
+        });
+        assert!(matches!(fault, GateFault::NoTee), "{fault:?}");
+    }
+    let world = World::new();
+    let round = world.challenged(&gate());
+    let mut claims = claims(&round.evidence.tee_pubkey_jwk, NONCE);
+    of_tees(&mut claims, &["tdx"]);
+    let round = &round.order.round;
+    world
+        .vault
+        .accept_result(round, &token(&claims), world.now())
+        .unwrap();
+    assert!(world.is_approved());
 }
 
 #[test]

@@ -113,7 +113,7 @@ pub(super) fn claims(tee_pubkey_jwk: &str, nonce: &str) -> EarClaims {
             tee_pubkey: Some(TeePublicKey::parse(tee_pubkey_jwk).unwrap()),
             nonce: Some(nonce.to_owned()),
         }),
-        tee_claims: BTreeMap::new(),
+        tee_claims: BTreeMap::from([("snp".to_owned(), "{}".parse().unwrap())]),
     };
     EarClaims {
         eat_profile: EAR_PROFILE.into(),
