@@ -5,6 +5,7 @@
 use anyhow::{Context, Result};
 use nitride_protocol::Status;
 use nitride_support::credential::{Loaded, Loading};
+use nitride_support::descriptor_store::DescriptorStore;
 use nitride_support::http::HttpMessage;
 use nitride_support::owner::Deposit;
 use nitride_support::plan::Plan;
@@ -14,6 +15,7 @@ use nitride_support::unit::{Unit, is_root_or_says_so};
 use nitride_support::world::{World, outcome};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const PASSWORD: &[u8] = b"a password that only the database is to have";
@@ -33,18 +35,36 @@ release-to = [{{ unit = "{unit}" }}]
     )
 }
 
-/// A world whose vault has a credential for `unit`, and the owner's secret for `release_to`.
-fn world(unit: &Unit, release_to: &str, timeout: &str) -> Result<World> {
+/// A world whose vault is to have a credential for `unit`.
+fn prepared(unit: &Unit, timeout: &str) -> Result<World> {
     let name = unit.name();
     let mut plan = Plan::chain(&policy(name));
     plan.vhsmd_tables = format!(
         "[[credential]]\nunit = \"{name}\"\nname = \"db-password\"\nkey = \"app/db\"\n\
          timeout = \"{timeout}\"\n"
     );
-    let world = World::start(plan)?;
+    World::prepare(plan)
+}
+
+fn start(world: &mut World) -> Result<()> {
+    world.start_quote()?;
+    world.start_vhsmd()?;
+    world.start_service()?;
+    world.start_agent()
+}
+
+/// The owner's secret, for `release_to`.
+fn deposit(world: &World, release_to: &str) -> Result<()> {
     let mut deposit = Deposit::secret("demo/app/db", PASSWORD);
     deposit.release_to = vec![release_to.to_owned()];
-    world.owner().deposit(&deposit)?;
+    world.owner().deposit(&deposit)
+}
+
+/// A world whose vault has a credential for `unit`, and the owner's secret for `release_to`.
+fn world(unit: &Unit, release_to: &str, timeout: &str) -> Result<World> {
+    let mut world = prepared(unit, timeout)?;
+    start(&mut world)?;
+    deposit(&world, release_to)?;
     Ok(world)
 }
 
@@ -219,6 +239,33 @@ fn a_vault_that_stops_fails_the_units_that_wait() -> Result<()> {
     for loading in waiting {
         assert_eq!(loading.end()?, Loaded::UnitFails);
     }
+    Ok(())
+}
+
+#[test]
+fn a_vault_that_crashes_serves_who_waited_once_it_is_back() -> Result<()> {
+    if !is_root_or_says_so("a_vault_that_crashes_serves_who_waited_once_it_is_back") {
+        return Ok(());
+    }
+    let unit = Unit::create("nitride-e2e-crash.service")?;
+    let mut world = prepared(&unit, "60s")?;
+    world.store = Some(Arc::new(DescriptorStore::new(64)));
+    start(&mut world)?;
+    deposit(&world, "unit:nitride-e2e-crash.service")?;
+    world
+        .relay()?
+        .meddle(OnRequest(|_: &mut HttpMessage| Fate::Drop));
+    let (run_as, path) = (inside(unit.folder()), world.path("credentials.sock"));
+    let mut loading = Loading::start(&run_as, &path, (unit.name(), "db-password"))?;
+    wait_until("the agent has tried", Duration::from_secs(20), || {
+        Ok(world.agent()?.log().contains("no answer"))
+    })?;
+    world.vhsmd()?.kill()?;
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(loading.waits()?, "an end of the stream is a credential");
+    world.relay()?.meddle(Honest);
+    world.start_vhsmd()?;
+    assert_eq!(loading.end()?, got());
     Ok(())
 }
 
