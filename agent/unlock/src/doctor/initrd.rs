@@ -14,7 +14,7 @@ const MAX_FILES: usize = 200_000;
 /// Bytes of a file that is read.
 const MAX_TEXT_LEN: u64 = 65_536;
 /// Folders whose files are read.
-const READ: [&str; 4] = ["etc/", "usr/lib/sysctl.d/", "cryptroot/", "conf/"];
+const READ: [&str; 4] = ["etc/", "usr/lib/sysctl.d/", "cryptroot/", "scripts/"];
 /// What powers the machine off in the place of a unit that would open a shell.
 const CLOSED: &str = "nitride-closed.service";
 
@@ -32,7 +32,8 @@ pub(super) enum File {
 }
 
 impl Initrd {
-    /// Unpacks the initrd by the first of the tools that is there and can.
+    /// Unpacks the initrd by the tools that are there, and takes what most of it came out of: one may
+    /// know a part of the other's archives alone.
     pub(super) fn unpack(initrd: &Path) -> Result<Self, String> {
         if !initrd.is_file() {
             return Err(format!("there is no file {}", initrd.display()));
@@ -41,19 +42,27 @@ impl Initrd {
         let initrd = initrd
             .canonicalize()
             .map_err(|error| format!("{} cannot be found: {error}", initrd.display()))?;
+        let mut best = Self::default();
         for tool in ["lsinitrd", "unmkinitramfs"] {
             let scratch = Scratch::new(Path::new(SCRATCH))
                 .map_err(|error| format!("no folder can be made in {SCRATCH}: {error}"))?;
             if !scratch.is_unpacked_by(tool, &initrd) {
                 continue;
             }
-            let found = Self::of_folder(&scratch.root())
-                .map_err(|error| format!("what was unpacked cannot be read: {error}"))?;
-            if !found.files.is_empty() {
-                return Ok(found);
+            let mut found = Self::default();
+            for root in scratch.roots() {
+                let part = Self::of_folder(&root)
+                    .map_err(|error| format!("what was unpacked cannot be read: {error}"))?;
+                found.files.extend(part.files);
+            }
+            if found.files.len() > best.files.len() {
+                best = found;
             }
         }
-        Err("neither lsinitrd nor unmkinitramfs could unpack it".to_owned())
+        match best.files.is_empty() {
+            false => Ok(best),
+            true => Err("neither lsinitrd nor unmkinitramfs could unpack it".to_owned()),
+        }
     }
 
     /// All files in a folder that is the root of an initrd.
@@ -131,8 +140,31 @@ impl Initrd {
         paths.filter_map(|(name, path)| Some((name, self.text(path)?)))
     }
 
-    /// What the files of sysctl.d(5) set the name to; a file in /etc takes the place of its namesake.
+    /// Whether it is one of initramfs-tools, in which no systemd is.
+    pub(super) fn is_of_scripts(&self) -> bool {
+        self.has("/scripts/functions")
+    }
+
+    /// What the initrd sets the name to.
     pub(super) fn sysctl(&self, wanted: &str) -> Option<&str> {
+        match self.is_of_scripts() {
+            true => self.sysctl_of_script(wanted),
+            false => self.sysctl_of_files(wanted),
+        }
+    }
+
+    /// Our script's lines `echo VALUE >/proc/sys/NAME`.
+    fn sysctl_of_script(&self, wanted: &str) -> Option<&str> {
+        let file = format!("/proc/sys/{}", wanted.replace('.', "/"));
+        let mut lines = self.text("scripts/init-top/nitride")?.lines();
+        lines.find_map(|line| {
+            let (value, to) = line.trim().strip_prefix("echo ")?.split_once('>')?;
+            (to.trim() == file).then(|| value.trim())
+        })
+    }
+
+    /// By sysctl.d(5); a file in /etc takes the place of its namesake.
+    fn sysctl_of_files(&self, wanted: &str) -> Option<&str> {
         let mut files: BTreeMap<&str, &str> = self.settings("usr/lib/sysctl.d").collect();
         files.extend(self.settings("etc/sysctl.d"));
         let lines = files.into_values().flat_map(str::lines);
@@ -249,13 +281,19 @@ impl Scratch {
         ended.is_ok_and(|status| status.success())
     }
 
-    /// unmkinitramfs puts what comes after microcode into a folder of its own.
-    fn root(&self) -> PathBuf {
+    /// unmkinitramfs gives each archive a folder of its own, where there are several: `early`, `early2`
+    /// and so on, and `main`, which the kernel unpacks over them.
+    fn roots(&self) -> Vec<PathBuf> {
         let main = self.0.join("main");
-        match main.is_dir() {
-            true => main,
-            false => self.0.clone(),
+        if !main.is_dir() {
+            return vec![self.0.clone()];
         }
+        let early = (1..10).map(|number| match number {
+            1 => self.0.join("early"),
+            number => self.0.join(format!("early{number}")),
+        });
+        let early = early.filter(|folder| folder.is_dir());
+        early.chain([main]).collect()
     }
 }
 
@@ -263,5 +301,34 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         // What is left of it is an initrd: nothing secret.
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn archives_that_the_kernel_unpacks_one_over_the_other_are_one_initrd() {
+        let parent = tempfile::tempdir().unwrap();
+        let scratch = Scratch::new(parent.path()).unwrap();
+        assert_eq!(scratch.roots(), std::slice::from_ref(&scratch.0));
+        for folder in ["early", "early2", "main"] {
+            fs::create_dir(scratch.0.join(folder)).unwrap();
+        }
+        let expected = ["early", "early2", "main"].map(|folder| scratch.0.join(folder));
+        assert_eq!(scratch.roots(), expected);
+        drop(scratch);
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_no_initrd_is_named() {
+        let none = Initrd::unpack(Path::new("/nonexistent/initrd"));
+        assert_eq!(none, Err("there is no file /nonexistent/initrd".to_owned()));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("initrd");
+        fs::write(&path, "no archive").unwrap();
+        assert!(Initrd::unpack(&path).is_err());
     }
 }

@@ -35,6 +35,10 @@ usr/lib/systemd/system/sysinit.target.wants/getty@.service -> ../getty@.service
 ";
 
 fn initrd(text: &str) -> Initrd {
+    Initrd::of_files(text_files(text))
+}
+
+fn text_files(text: &str) -> BTreeMap<String, File> {
     let file = |line: &str| match line.split_once(" -> ") {
         Some((path, target)) => (path.to_owned(), File::Link(target.to_owned())),
         None => match line.split_once(" = ") {
@@ -42,8 +46,7 @@ fn initrd(text: &str) -> Initrd {
             None => (line.to_owned(), File::Plain(None)),
         },
     };
-    let files: BTreeMap<_, _> = text.lines().map(file).collect();
-    Initrd::of_files(files)
+    text.lines().map(file).collect()
 }
 
 /// A machine that unlocks, and is closed.
@@ -333,6 +336,44 @@ fn what_the_initrd_says_to_itself_counts_before_the_command_line() {
     facts.machine.command_line = "root=/dev/mapper/root".to_owned();
     assert_eq!(found(&facts), Vec::<&str>::new());
     said(&mut facts, "rd.shell=1");
+    assert_eq!(found(&facts), ["console-shell"]);
+}
+
+/// What differs in an initrd of initramfs-tools.
+fn of_scripts(facts: &mut Facts, functions: &str) {
+    let lines = INITRD.lines();
+    let kept: Vec<_> = lines
+        .filter(|line| !line.contains("systemd") && !line.contains("sysctl.d"))
+        .collect();
+    let text = format!(
+        "{}\nusr/lib/libnss_dns.so.2\netc/resolv.conf\nscripts/local-bottom/nitride",
+        kept.join("\n")
+    );
+    let mut files = text_files(&text);
+    let mut file = |path: &str, text: &str| {
+        files.insert(path.to_owned(), File::Plain(Some(text.into())));
+    };
+    file("scripts/functions", functions);
+    file(
+        "scripts/init-top/nitride",
+        "#!/bin/sh\necho 0 >/proc/sys/kernel/sysrq\necho -1 >/proc/sys/kernel/panic\n",
+    );
+    file("etc/vhsm/vhsmd.toml", "a = 1\nb = 2\n");
+    facts.machine.own[0].here = Ok(b"a = 1\nunit = \"nitride-agent.service\"\nb = 2\n".into());
+    facts.machine.initrd = Ok(Initrd::of_files(files));
+    facts.machine.command_line = "root=/dev/mapper/root".to_owned();
+}
+
+#[test]
+fn an_initrd_of_scripts_is_closed_and_left_by_scripts() {
+    const CLOSED: &str = "panic() { sh; }\n\n# nitride: closed\npanic() { poweroff -f; }\n";
+    let mut facts = good();
+    of_scripts(&mut facts, CLOSED);
+    assert_eq!(found(&facts), Vec::<&str>::new());
+    facts.machine.own[0].here = Ok(b"a = 1\nunit = \"other.service\"\nb = 2\n".into());
+    assert_eq!(found(&facts), ["initrd-configuration"]);
+    let mut facts = good();
+    of_scripts(&mut facts, "panic() { sh; }\n");
     assert_eq!(found(&facts), ["console-shell"]);
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Verdict, of_initrd, verdict};
 use crate::doctor::facts::{Facts, Service};
+use crate::doctor::initrd::Initrd;
 use std::net::IpAddr;
 
 fn lacking(wanted: &[&str], has: impl Fn(&str) -> bool) -> Vec<String> {
@@ -42,7 +43,7 @@ pub(super) fn initrd_has_configuration(facts: &Facts) -> Verdict {
                 (_, Err(said)) => Some(said.clone()),
                 (None, _) if initrd.has(inside) => Some(format!("{inside} in it is not known")),
                 (None, _) => Some(format!("{inside} is not in it")),
-                (Some(there), Ok(here)) if there == here => None,
+                (Some(there), Ok(here)) if is_same(initrd, inside, there, here) => None,
                 (Some(_), Ok(_)) => Some(format!("{inside} in it says something else")),
             };
         let own = facts.machine.own.iter();
@@ -51,14 +52,42 @@ pub(super) fn initrd_has_configuration(facts: &Facts) -> Verdict {
     })
 }
 
+/// Whether the file is its original, or what initramfs-tools makes of it: without systemd there are no
+/// units, and the lines that ask for them are left out.
+fn is_same(initrd: &Initrd, inside: &str, there: &[u8], here: &[u8]) -> bool {
+    const UNITS: [&[u8]; 2] = [
+        b"unit = \"nitride-agent.service\"",
+        b"unit = \"vhsmd.service\"",
+    ];
+    let has_units = inside == "/etc/vhsm/vhsmd.toml" || inside == "/etc/nitride/quote.toml";
+    let is_left_out = |line: &&[u8]| UNITS.contains(line);
+    match initrd.is_of_scripts() && has_units {
+        false => there == here,
+        true => {
+            let lines = |text| <[u8]>::split(text, |byte| *byte == b'\n');
+            let kept = lines(here).filter(|line| !is_left_out(line));
+            kept.eq(lines(there))
+        }
+    }
+}
+
 /// Whoever leaves an initrd without that leaves its keys, and its place in the evidence, to whatever
 /// comes next.
 pub(super) fn initrd_is_left(facts: &Facts) -> Verdict {
     of_initrd(facts, |initrd| {
-        let has_systemd = initrd.has("/usr/lib/systemd/systemd");
-        match !has_systemd || initrd.may_start("nitride-leave.service") {
+        let (is_left, by) = match initrd.is_of_scripts() {
+            true => (
+                initrd.has("/scripts/local-bottom/nitride"),
+                "scripts/local-bottom/nitride",
+            ),
+            false => (
+                initrd.may_start("nitride-leave.service"),
+                "nitride-leave.service",
+            ),
+        };
+        match is_left {
             true => Verdict::Good("it ends its phase before the system begins".to_owned()),
-            false => Verdict::Bad("nitride-leave.service is not in it".to_owned()),
+            false => Verdict::Bad(format!("{by} is not in it")),
         }
     })
 }
