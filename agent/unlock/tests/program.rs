@@ -160,6 +160,37 @@ fn a_volume_is_enrolled_opened_by_what_it_then_expects_and_rotated() -> Result<(
 }
 
 #[test]
+fn a_rotation_that_left_what_a_lost_passphrase_may_open_has_failed() -> Result<()> {
+    if !is_root_or_says_so() {
+        return Ok(());
+    }
+    let world = World::new()?;
+    // The slot of the installer stands for that of a passphrase which the service has lost.
+    let installer = world.path("installer").display().to_string();
+    let keep = [
+        "enroll",
+        "nitride-test",
+        "--existing",
+        &installer,
+        "--keep-existing",
+    ];
+    world.told(&keep)?;
+    let text = fs::read_to_string(world.path("unlock.toml"))?;
+    let text = text.replace("\"b\"]", "\"b\", \"lost\"]");
+    let text = text.replace("timeout-secs = 20", "timeout-secs = 1");
+    fs::write(world.path("unlock.toml"), text)?;
+    let output = world.run(&["rotate", "nitride-test", "--to", "b"])?;
+    let (told, log) = (
+        String::from_utf8(output.stdout)?,
+        String::from_utf8(output.stderr)?,
+    );
+    assert!(!output.status.success(), "{told}");
+    assert!(told.contains("slot 1 was removed"), "{told}");
+    assert!(log.contains("lost could not be had"), "{log}");
+    Ok(())
+}
+
+#[test]
 fn another_volume_in_its_place_is_refused_by_name() -> Result<()> {
     if !is_root_or_says_so() {
         return Ok(());
