@@ -4,6 +4,7 @@
 
 mod kills;
 mod layouts;
+mod phases;
 mod segments;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -32,13 +33,19 @@ operations = ["rotate", "set-policy"]
 
 /// A vault whose records are kept in segments of a quarter MiB, so many at most.
 fn world(capacity: usize) -> Result<World> {
+    world_with(capacity, "")
+}
+
+/// The same, with more in its configuration.
+fn world_with(capacity: usize, tables: &str) -> Result<World> {
     let mut world = World::prepare(Plan::vault(POLICY))?;
     let path = world.path("vhsmd.toml");
     let text = std::fs::read_to_string(&path)?;
     let small = "records = \"256KiB\"\nrecords-max = \"4MiB\"";
-    world
-        .folder
-        .write("vhsmd.toml", text.replace("records = \"3MiB\"", small))?;
+    world.folder.write(
+        "vhsmd.toml",
+        text.replace("records = \"3MiB\"", small) + tables,
+    )?;
     world.store = Some(Arc::new(DescriptorStore::new(capacity)));
     world.start_quote()?;
     world.start_vhsmd()?;

@@ -1,6 +1,8 @@
 //! A TPM alone, from its enrolment to a secret, with the real programs and a TPM in software.
 #![forbid(unsafe_code)]
 
+mod phases;
+
 use anyhow::{Context, Result, ensure};
 use aws_lc_rs::digest::{SHA256, digest};
 use nitride_protocol::Status;
@@ -205,55 +207,6 @@ fn restarted(world: &mut World, from: &str, to: &str) -> Result<()> {
     let config = config.replace(from, to);
     world.folder.write("vhsmd.toml", config)?;
     world.start_vhsmd()
-}
-
-#[test]
-fn a_phase_is_measured_once_and_evidence_says_which_it_is() -> Result<()> {
-    let boot = "[boot]\nphase = \"system\"\n";
-    let (mut world, _tpm) = prepared("ec-p256", boot, Some("pcr-12"))?;
-    world.start_quote()?;
-    let pins = enrolled(&world)?;
-    let phase = sha256(&[b"nitride-phase:", b"system"]);
-    let value = base16ct::lower::encode_string(&sha256(&[&[0; 32], &phase]));
-    let wanted = Wanted {
-        init_data: "any",
-        pcrs: format!(", {PHASES_PCR} = \"{value}\""),
-    };
-    start(&mut world, &pins, &wanted)?;
-    let released = world.application()?.release("app/secret", None)?;
-    ensure!(&**released.secret == b"correct horse");
-    // A vault that is started again is in its phase as before.
-    restarted(&mut world, "system", "system")?;
-    let released = world.application()?.release("app/second", None)?;
-    ensure!(&**released.secret == b"battery staple");
-    // What is for one phase is not for the next.
-    restarted(&mut world, "\"system\"", "\"later\"")?;
-    let refused = outcome(world.application()?.release("app/second", None))?;
-    ensure!(refused != Status::Ok, "{refused:?}");
-    // And there is no way back.
-    let refused = restarted(&mut world, "\"later\"", "\"system\"");
-    let refused = format!("{:#}", refused.err().context("it starts")?);
-    ensure!(refused.contains("begin the phase"), "{refused}");
-    Ok(())
-}
-
-#[test]
-fn a_phase_that_is_not_measured_does_not_begin() -> Result<()> {
-    let boot = "[boot]\nphase = \"system\"\n";
-    // Without a register, and with one that something else extends.
-    for register in [None, Some("pcr-12")] {
-        let (mut world, tpm) = prepared("ec-p256", boot, register)?;
-        world.start_quote()?;
-        if register.is_some() {
-            world.start_vhsmd()?;
-            drop(world.vhsmd.take());
-            tpm.extend_by(PHASES_PCR, &[7; 32])?;
-        }
-        let refused = world.start_vhsmd().err().context("it starts")?;
-        let refused = format!("{refused:#}");
-        ensure!(refused.contains("begin the phase"), "{refused}");
-    }
-    Ok(())
 }
 
 #[test]
