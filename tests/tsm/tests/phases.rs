@@ -14,7 +14,11 @@ fn sha384(parts: &[&[u8]]) -> [u8; 48] {
 }
 
 fn extended(held: &[u8; 48], name: &str) -> [u8; 48] {
-    sha384(&[held, &sha384(&[b"nitride-phase:", name.as_bytes()])])
+    extended_by(held, "nitride-phase:", name)
+}
+
+fn extended_by(held: &[u8; 48], label: &str, name: &str) -> [u8; 48] {
+    sha384(&[held, &sha384(&[label.as_bytes(), name.as_bytes()])])
 }
 
 struct Scene {
@@ -52,14 +56,24 @@ fn a_phase_extends_its_rtmr_once_and_the_next_follows_it() -> Result<()> {
     // Of a helper that was started again.
     assert!(!scene.phases()?.begin("initrd")?.is_new);
     assert_eq!(scene.registers.held(3), after);
+    assert!(scene.phases()?.release("disk/root")?.is_new);
+    assert!(!scene.phases()?.release("disk/root")?.is_new);
+    let refused = scene.phases()?.begin("system");
+    assert!(
+        matches!(refused, Err(PhaseError::Open { .. })),
+        "{refused:?}"
+    );
+    assert!(!scene.phases()?.is_between()?);
+    assert!(scene.phases()?.end("initrd")?.is_new);
+    assert!(scene.phases()?.is_between()?);
+    assert!(!scene.phases()?.end("initrd")?.is_new);
+    let after = extended_by(&after, "nitride-release:", "disk/root");
+    let after = extended_by(&after, "nitride-phase-end:", "initrd");
     assert!(scene.phases()?.begin("system")?.is_new);
     let after = extended(&after, "system");
     assert_eq!(scene.registers.held(3), after);
     let refused = scene.phases()?.begin("initrd");
-    assert!(
-        matches!(refused, Err(PhaseError::Ended { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(PhaseError::Ended(_))), "{refused:?}");
     assert_eq!(scene.registers.held(3), after);
     assert_eq!(scene.registers.held(2), [0; 48]);
     Ok(())
@@ -76,7 +90,16 @@ fn a_phase_whose_extension_was_cut_off_is_extended_then() -> Result<()> {
     let refused = scene.phases()?.begin("system");
     assert!(matches!(refused, Err(PhaseError::Overtaken { .. })));
     assert!(scene.phases()?.begin("initrd")?.is_new);
-    assert_eq!(scene.registers.held(3), extended(&[0; 48], "initrd"));
+    let after = extended(&[0; 48], "initrd");
+    assert_eq!(scene.registers.held(3), after);
+    // A release that was to be measured is, before the end is.
+    let held: String = after.iter().map(|byte| format!("{byte:02x}")).collect();
+    let record = format!("nitride-phases 1 rtmr-3\n{zeros} initrd\n{held} release a\n");
+    std::fs::write(scene.folder.path().join("phases"), record)?;
+    assert!(scene.phases()?.end("initrd")?.is_new);
+    let after = extended_by(&after, "nitride-release:", "a");
+    let after = extended_by(&after, "nitride-phase-end:", "initrd");
+    assert_eq!(scene.registers.held(3), after);
     Ok(())
 }
 
@@ -95,6 +118,8 @@ fn what_cannot_be_measured_does_not_begin() -> Result<()> {
     assert!(matches!(refused, Err(PhaseError::Record { .. })));
     let folder = scene.registers.path().to_owned();
     drop(scene);
+    let elsewhere = tempfile::tempdir()?;
+    let record = elsewhere.path().join("phases");
     let register = PhaseRegister::named("rtmr-3", "device:/dev/tpmrm0")?;
     let paths = KernelPaths {
         tdx_measurements: folder,
