@@ -120,7 +120,7 @@ pub(crate) const KEYS: &[ConfigKey] = &[
     key(METRICS, "mode", "its permission bits in octal; \"0600\" if left out"),
     key(METRICS, "allowed-uids", "who may ask; root alone if left out"),
     key(METRICS, "key-names", "true counts uses by the names of keys, too, which tells whoever reads the figures what keys there are"),
-    table(Top, "disk-key", "a volume whose passphrase systemd-cryptsetup is given"),
+    table(Top, "disk-key", "a volume whose passphrase nitride-unlock is given"),
     key(DISK_KEY, "volume", "the volume's name as in crypttab; required"),
     key(DISK_KEY, "socket", "where to listen; left out where systemd hands the socket over"),
     key(DISK_KEY, "key", "the secret that the policy releases to the volume; required"),
