@@ -65,7 +65,8 @@ start_machine() {
   rm -f "$TPM/socket"
   began=$(date +%s%N)
   with_tools "
-    swtpm socket --tpm2 --tpmstate dir=/mnt/tpm/state --ctrl type=unixio,path=/mnt/tpm/socket --daemon --terminate
+    swtpm socket --tpm2 --tpmstate dir=/mnt/tpm/state --ctrl type=unixio,path=/mnt/tpm/socket \
+      --pid file=/mnt/tpm/pid --daemon --terminate
     exec qemu-system-x86_64 -machine q35 -accel $ACCEL -cpu max -smp 2 -m 1536 -nodefaults \
       -drive if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd \
       -drive if=pflash,format=raw,unit=1,file=boots/$name/variables \
@@ -111,4 +112,10 @@ stop_machine() {
   fi
   [ -z "$machine" ] || wait "$machine" 2>/dev/null || true
   machine=""
+  # It ends with an orderly machine; the next one wants its state.
+  if [ -s "$TPM/pid" ]; then
+    kill "$(cat "$TPM/pid")" 2>/dev/null || true
+    rm -f "$TPM/pid"
+    sleep 0.5
+  fi
 }
