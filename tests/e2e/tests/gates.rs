@@ -33,6 +33,13 @@ max-age = "10m"
 danger-accept-simulated = true
 "#;
 
+/// The policy for evidence that is not simulated.
+fn for_real_ones(policy: &str) -> String {
+    policy
+        .replace("danger-accept-simulated = true", "")
+        .replace("\"sample\"", "\"snp\"")
+}
+
 fn gated(policy: &str) -> Result<World> {
     let world = World::start(Plan::chain(policy))?;
     world
@@ -99,9 +106,21 @@ fn one_round_opens_the_gate_for_every_key_that_names_it() -> Result<()> {
 
 #[test]
 fn simulated_evidence_opens_no_gate_that_does_not_say_so() -> Result<()> {
-    let world = gated(&GATED.replace("danger-accept-simulated = true", ""))?;
+    let world = gated(&for_real_ones(GATED))?;
     assert_eq!(used(&world)?, Status::DeniedByVerifier);
     assert_eq!(age_ms(&world)?, None);
+    Ok(())
+}
+
+#[test]
+fn evidence_of_a_tee_that_the_gate_does_not_name_opens_none() -> Result<()> {
+    let world = gated(&GATED.replace("[\"sample\"]", "[\"snp\", \"tdx\"]"))?;
+    assert_eq!(used(&world)?, Status::DeniedByVerifier);
+    assert_eq!(age_ms(&world)?, None);
+    // Nor does a gate that names none, which is a fault of the policy.
+    let mut world = world;
+    let none = GATED.replace("tees = [\"sample\"]\n", "");
+    assert!(world.set_policy(&none).is_err());
     Ok(())
 }
 
@@ -302,10 +321,7 @@ fn a_token_of_an_earlier_round_opens_no_gate() -> Result<()> {
 fn an_approval_does_not_outlive_the_rule_that_it_was_given_under() -> Result<()> {
     let mut world = gated(GATED)?;
     assert_eq!(used(&world)?, Status::Ok);
-    let stricter = world
-        .plan
-        .policy
-        .replace("danger-accept-simulated = true", "");
+    let stricter = for_real_ones(&world.plan.policy);
     world.set_policy(&stricter)?;
     let mut hasty = world.application_waiting(Duration::ZERO)?;
     assert_ne!(outcome(hasty.mac("app/gated", b"d"))?, Status::Ok);
@@ -323,7 +339,7 @@ fn a_gated_key_that_is_also_missing_needs_both() -> Result<()> {
         nitride_support::owner::Deposit::key("demo/key/mac", KeyType::HmacSha256, &[3; 32]);
     world.owner().deposit(&deposit)?;
     assert_eq!(used(&world)?, Status::Ok);
-    let locked = GATED.replace("danger-accept-simulated = true", "").replace(
+    let locked = for_real_ones(GATED).replace(
         "source = \"local\"",
         "source = \"kbs:///demo/key/mac\"\nservice = \"main\"\nsigner = \"owner\"",
     );
