@@ -7,8 +7,9 @@ use nitride_protocol::agent::{
 };
 use nitride_protocol::application::*;
 use nitride_protocol::quote::{
-    CounterReply, CounterRequest, EvidenceReply, EvidenceRequest, ForgetRequest, PlatformKeyReply,
-    PlatformKeyRequest,
+    CounterReply, CounterRequest, EvidenceReply, EvidenceRequest, ForgetRequest,
+    MeasureReleaseReply, MeasureReleaseRequest, PhaseEndReply, PhaseEndRequest, PhaseReply,
+    PhaseRequest, PlatformKeyReply, PlatformKeyRequest,
 };
 use nitride_protocol::{
     Empty, Message, Operation, Reader, open_reply, open_request, write_reply, write_request,
@@ -87,6 +88,7 @@ pub fn vhsm_request(packet: &[u8]) {
         Operation::Wipe => request::<Wipe>(packet, id, number, params),
         Operation::Backup => request::<Backup>(packet, id, number, params),
         Operation::Restore => request::<Restore>(packet, id, number, params),
+        Operation::EndPhase => request::<EndPhase>(packet, id, number, params),
     }
 }
 
@@ -122,6 +124,7 @@ pub fn vhsm_reply(packet: &[u8]) {
     reply::<Reasons>(packet);
     reply::<BackedUp>(packet);
     reply::<Restored>(packet);
+    reply::<PhaseEnded>(packet);
 }
 
 /// Every message of the agent's and the quote helper's sockets, in both directions.
@@ -131,6 +134,9 @@ pub fn agent_message(packet: &[u8]) {
     reply::<EvidenceReply>(packet);
     reply::<PlatformKeyReply>(packet);
     reply::<CounterReply>(packet);
+    reply::<PhaseReply>(packet);
+    reply::<PhaseEndReply>(packet);
+    reply::<MeasureReleaseReply>(packet);
     let Ok((head, params)) = open_request(packet) else {
         return;
     };
@@ -139,6 +145,9 @@ pub fn agent_message(packet: &[u8]) {
     request::<PlatformKeyRequest>(packet, id, number, params.clone());
     request::<CounterRequest>(packet, id, number, params.clone());
     request::<ForgetRequest>(packet, id, number, params.clone());
+    request::<PhaseRequest>(packet, id, number, params.clone());
+    request::<PhaseEndRequest>(packet, id, number, params.clone());
+    request::<MeasureReleaseRequest>(packet, id, number, params.clone());
     let Some(operation) = AgentOperation::from_wire(number) else {
         return;
     };
