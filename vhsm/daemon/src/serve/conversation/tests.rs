@@ -288,7 +288,7 @@ fn keeps_out() -> bool {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s");
     let _listener = nitride_ipc::Listener::bind(&path, 0o600).unwrap();
-    let theirs = nitride_ipc::Connection::connect(&path).unwrap();
+    let theirs = Connection::connect(&path).unwrap();
     theirs.send_with(b"x", &[theirs.as_fd()]).is_err()
 }
 
