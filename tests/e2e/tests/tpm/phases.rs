@@ -100,7 +100,10 @@ fn after_the_end_of_a_phase_nothing_is_attested_as_it() -> Result<()> {
     let refused = restarted(&mut world, "\"initrd\"", "\"system\"");
     ensure!(refused.is_err());
     let logs = world.logs();
-    ensure!(logs.contains("initrd\\\" has not ended: the vault of that phase"), "{logs}");
+    ensure!(
+        logs.contains("initrd\\\" has not ended: the vault of that phase"),
+        "{logs}"
+    );
     restarted(&mut world, "\"system\"", "\"initrd\"")?;
     ensure!(!world.admin()?.end_phase(Protection::Verity)?);
     // A system that leaves its phase out is no initrd: it has no evidence at all ...
