@@ -19,22 +19,47 @@ NITRIDE_MASKED=(
     systemd-ask-password-wall.path systemd-ask-password-wall.service
     systemd-ask-password-plymouth.path systemd-ask-password-plymouth.service
     systemd-firstboot.service kbrequest.target
+    systemd-hibernate-resume.service systemd-hibernate-clear.service systemd-sysext.service systemd-confext.service
 )
 
-# Who opens a volume by the header that the host wrote; who makes units of the command line or of
-# credentials; who logs in or asks.
+# The generators that stay, and no others: they run before any unit, with the host's credentials. The one for
+# fstab has `fstab.extra.initrd` of them, and so runs without.
+NITRIDE_GENERATORS=(
+    dracut-rootfs-generator
+    systemd-fstab-generator
+    systemd-veritysetup-generator
+)
+
+# Who opens a volume by the header that the host wrote; who logs in or asks; who takes the memory of another kernel
+# from a disk.
 NITRIDE_REMOVED=(
-    /usr/lib/systemd/system-generators/systemd-cryptsetup-generator
-    /usr/lib/systemd/system-generators/systemd-gpt-auto-generator
-    /usr/lib/systemd/system-generators/systemd-debug-generator
-    /usr/lib/systemd/system-generators/systemd-getty-generator
-    /usr/lib/systemd/system-generators/systemd-run-generator
     /usr/lib/systemd/systemd-cryptsetup /usr/bin/systemd-cryptsetup
     /usr/lib/systemd/systemd-sulogin-shell /usr/lib/systemd/systemd-reply-password
     /usr/bin/dracut-emergency /usr/bin/systemd-run /usr/bin/systemd-tty-ask-password-agent
     /usr/sbin/sulogin /usr/bin/sulogin /sbin/sulogin /usr/sbin/agetty /sbin/agetty /usr/bin/login
     /usr/sbin/cryptroot-ask /sbin/cryptroot-ask
+    /usr/lib/systemd/systemd-hibernate-resume /lib/dracut/parse-resume.sh /usr/lib/dracut/parse-resume.sh
+    /usr/sbin/resume /usr/bin/resume /usr/lib/systemd/system/sysinit.target.wants/systemd-hibernate-resume.service
+    /usr/bin/systemd-sysext /usr/bin/systemd-confext /usr/lib/systemd/systemd-importd
 )
+
+nitride_generators() {
+    local file name real=/usr/lib/nitride/systemd-fstab-generator
+    for file in "$initdir"/{usr/lib,etc,usr/local/lib,run}/systemd/system{,-environment}-generators/*; do
+        name=${file##*/}
+        [[ " ${NITRIDE_GENERATORS[*]} " == *" $name "* ]] || rm -f "$file"
+    done
+    name=/usr/lib/systemd/system-generators/systemd-fstab-generator
+    [[ -e $initdir$name ]] || return 0
+    mkdir -p -m 0755 "$initdir/usr/lib/nitride"
+    mv "$initdir$name" "$initdir$real" || return 1
+    inst_script "$moddir/fstab-generator" "$name" || return 1
+    # The same program by another name, which it goes by.
+    if [[ -L $initdir/usr/lib/systemd/systemd-sysroot-fstab-check ]]; then
+        ln -sf ../nitride/systemd-fstab-generator "$initdir/usr/lib/systemd/systemd-sysroot-fstab-check"
+    fi
+    grep -q "^exec $real" "$initdir$name"
+}
 
 install() {
     local name module unit=$systemdsystemunitdir/nitride-closed.service
@@ -48,6 +73,7 @@ install() {
     for name in "${NITRIDE_REMOVED[@]}"; do
         rm -f "$initdir$name"
     done
+    nitride_generators || { dfatal "nitride: the generators cannot be closed"; exit 1; }
     for name in "${NITRIDE_MASKED[@]}"; do
         ln -sf /dev/null "$initdir/etc/systemd/system/$name"
     done

@@ -82,6 +82,11 @@ impl Image {
             "usr/lib/systemd/system/emergency.service",
             "usr/lib/systemd/system-generators/systemd-cryptsetup-generator",
             "usr/lib/systemd/system-generators/systemd-debug-generator",
+            "usr/lib/systemd/system-generators/systemd-hibernate-resume-generator",
+            "usr/lib/systemd/system-generators/systemd-fstab-generator",
+            "usr/lib/systemd/system-generators/dracut-rootfs-generator",
+            "etc/systemd/system-environment-generators/of-tomorrow",
+            "usr/lib/systemd/systemd-hibernate-resume",
         ] {
             let path = initrd.join(path);
             fs::create_dir_all(path.parent().context("it has one")?)?;
@@ -213,9 +218,32 @@ fn a_closed_initrd_has_neither_shell_nor_prompt_nor_another_opener() -> Result<(
         "usr/sbin/sulogin",
         "usr/lib/systemd/system-generators/systemd-cryptsetup-generator",
         "usr/lib/systemd/system-generators/systemd-debug-generator",
+        "usr/lib/systemd/system-generators/systemd-hibernate-resume-generator",
+        "usr/lib/systemd/systemd-hibernate-resume",
+        "etc/systemd/system-environment-generators/of-tomorrow",
     ] {
         assert!(!image.initrd().join(gone).exists(), "{gone}");
     }
+    let generators = "usr/lib/systemd/system-generators";
+    assert!(
+        image
+            .initrd()
+            .join(generators)
+            .join("dracut-rootfs-generator")
+            .exists()
+    );
+    let wrapped = image.text(&format!("{generators}/systemd-fstab-generator"))?;
+    assert!(wrapped.contains("\nunset CREDENTIALS_DIRECTORY ENCRYPTED_CREDENTIALS_DIRECTORY\n"));
+    assert!(
+        image
+            .initrd()
+            .join("usr/lib/nitride/systemd-fstab-generator")
+            .exists()
+    );
+    assert_eq!(
+        image.link("etc/systemd/system/systemd-hibernate-resume.service")?,
+        "/dev/null"
+    );
     let closed = image.text("usr/lib/systemd/system/nitride-closed.service")?;
     assert!(closed.contains("SuccessAction=poweroff-force"));
     assert!(closed.contains("FailureAction=poweroff-force"));
