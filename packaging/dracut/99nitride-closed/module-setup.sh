@@ -22,8 +22,8 @@ NITRIDE_MASKED=(
     systemd-hibernate-resume.service systemd-hibernate-clear.service systemd-sysext.service systemd-confext.service
 )
 
-# The generators that stay, and no others: they run before any unit, with the host's credentials. The one for
-# fstab has `fstab.extra.initrd` of them, and so runs without.
+# The generators that stay, and no others: they run before any unit, with the host's credentials and by its
+# variables of the firmware. systemd's, which would make units of both, run without.
 NITRIDE_GENERATORS=(
     dracut-rootfs-generator
     systemd-fstab-generator
@@ -44,21 +44,23 @@ NITRIDE_REMOVED=(
 )
 
 nitride_generators() {
-    local file name real=/usr/lib/nitride/systemd-fstab-generator
+    local file name folder=/usr/lib/systemd/system-generators real=/usr/lib/nitride
     for file in "$initdir"/{usr/lib,etc,usr/local/lib,run}/systemd/system{,-environment}-generators/*; do
         name=${file##*/}
         [[ " ${NITRIDE_GENERATORS[*]} " == *" $name "* ]] || rm -f "$file"
     done
-    name=/usr/lib/systemd/system-generators/systemd-fstab-generator
-    [[ -e $initdir$name ]] || return 0
-    mkdir -p -m 0755 "$initdir/usr/lib/nitride"
-    mv "$initdir$name" "$initdir$real" || return 1
-    inst_script "$moddir/fstab-generator" "$name" || return 1
+    mkdir -p -m 0755 "$initdir$real"
+    for name in systemd-fstab-generator systemd-veritysetup-generator; do
+        [[ -e $initdir$folder/$name ]] || continue
+        mv "$initdir$folder/$name" "$initdir$real/$name" || return 1
+        inst_script "$moddir/fstab-generator" "$folder/$name" || return 1
+        grep -q "^exec $real/" "$initdir$folder/$name" || return 1
+    done
     # The same program by another name, which it goes by.
     if [[ -L $initdir/usr/lib/systemd/systemd-sysroot-fstab-check ]]; then
         ln -sf ../nitride/systemd-fstab-generator "$initdir/usr/lib/systemd/systemd-sysroot-fstab-check"
     fi
-    grep -q "^exec $real" "$initdir$name"
+    return 0
 }
 
 install() {

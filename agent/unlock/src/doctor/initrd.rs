@@ -14,7 +14,22 @@ const MAX_FILES: usize = 200_000;
 /// Bytes of a file that is read.
 const MAX_TEXT_LEN: u64 = 65_536;
 /// Folders whose files are read.
-const READ: [&str; 4] = ["etc/", "usr/lib/sysctl.d/", "cryptroot/", "scripts/"];
+const READ: [&str; 6] = [
+    "etc/",
+    "usr/lib/sysctl.d/",
+    "usr/lib/systemd/system-generators/",
+    "cryptroot/",
+    "scripts/",
+    "conf/",
+];
+/// Where systemd looks for generators, and where it did once.
+const GENERATORS: [&str; 5] = [
+    "usr/lib/systemd/",
+    "usr/local/lib/systemd/",
+    "etc/systemd/",
+    "run/systemd/",
+    "lib/systemd/",
+];
 /// What powers the machine off in the place of a unit that would open a shell.
 const CLOSED: &str = "nitride-closed.service";
 
@@ -138,6 +153,30 @@ impl Initrd {
             (name.ends_with(".conf") && !name.contains('/')).then_some((name, path))
         });
         paths.filter_map(|(name, path)| Some((name, self.text(path)?)))
+    }
+
+    /// What stands in the folder's files, in their order, and in those of its folders.
+    pub(super) fn texts<'i>(&'i self, folder: &'i str) -> impl Iterator<Item = &'i str> {
+        let paths = self
+            .files
+            .keys()
+            .filter(move |path| path.starts_with(folder));
+        paths.filter_map(|path| self.text(path))
+    }
+
+    /// Names of systemd's generators, of units and of variables, with what stands in them where they are
+    /// read; those that are masked are none.
+    pub(super) fn generators(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        let all = self.files.iter().filter(|(_, file)| match file {
+            File::Link(target) => target != "/dev/null",
+            File::Plain(_) => true,
+        });
+        all.filter_map(|(path, _)| {
+            let (folder, name) = path.rsplit_once('/')?;
+            let kind = GENERATORS.iter().find_map(|of| folder.strip_prefix(of))?;
+            let is_one = matches!(kind, "system-generators" | "system-environment-generators");
+            is_one.then(|| (name, self.text(path)))
+        })
     }
 
     /// Whether it is one of initramfs-tools, in which no systemd is.

@@ -8,6 +8,8 @@ use crate::luks2::{Standing, Which};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+mod foreign;
+
 /// What a closed initrd has: files, some with what stands in them (`=`), and links (`->`).
 const INITRD: &str = "\
 usr/bin/vhsmd
@@ -26,6 +28,7 @@ usr/lib/modules/6.12/kernel/drivers/md/dm-crypt.ko.xz
 usr/lib/modules/6.12/kernel/drivers/net/virtio_net.ko.zst
 usr/lib/systemd/systemd
 usr/lib/systemd/systemd-resolved
+usr/lib/systemd/system-generators/dracut-rootfs-generator
 usr/lib/systemd/system/nitride-leave.service
 usr/lib/systemd/system/nitride-closed.service
 usr/lib/systemd/system/emergency.service
@@ -33,6 +36,9 @@ etc/systemd/system/emergency.service -> /dev/null
 etc/systemd/system/rescue.service -> /usr/lib/systemd/system/nitride-closed.service
 usr/lib/systemd/system/sysinit.target.wants/getty@.service -> ../getty@.service
 ";
+
+/// What no initrd can say for the kernel and PID 1.
+const WORDS: &str = "nohibernate systemd.import_credentials=no";
 
 fn initrd(text: &str) -> Initrd {
     Initrd::of_files(text_files(text))
@@ -69,8 +75,9 @@ fn good() -> Facts {
                 own("/etc/nitride/unlock.toml", "unlock"),
             ],
             cryptsetup: PathBuf::from("/usr/sbin/cryptsetup"),
-            command_line: "root=/dev/mapper/root rd.shell=0 rd.emergency=poweroff panic=-1"
-                .to_owned(),
+            command_line: format!(
+                "root=/dev/mapper/root rd.shell=0 rd.emergency=poweroff panic=-1 {WORDS}"
+            ),
             drivers: BTreeSet::from(["virtio_net".to_owned()]),
             built_in: modules("kernel/drivers/md/dm-mod.ko\n"),
             crypttab: None,
@@ -282,6 +289,8 @@ fn what_could_not_be_found_out_is_not_good() {
         "slots",
         "console-units",
         "sysrq",
+        "resume",
+        "generators",
     ];
     assert_eq!(found(&facts), expected);
 }
@@ -333,7 +342,7 @@ fn what_the_initrd_says_to_itself_counts_before_the_command_line() {
         "etc/cmdline.d/91-x.conf = rd.shell=0 rd.emergency=poweroff\n\
          etc/sysctl.d/98-x.conf = kernel.panic = -1",
     );
-    facts.machine.command_line = "root=/dev/mapper/root".to_owned();
+    facts.machine.command_line = format!("root=/dev/mapper/root {WORDS}");
     assert_eq!(found(&facts), Vec::<&str>::new());
     said(&mut facts, "rd.shell=1");
     assert_eq!(found(&facts), ["console-shell"]);
@@ -361,7 +370,7 @@ fn of_scripts(facts: &mut Facts, functions: &str) {
     file("etc/vhsm/vhsmd.toml", "a = 1\nb = 2\n");
     facts.machine.own[0].here = Ok(b"a = 1\nunit = \"nitride-agent.service\"\nb = 2\n".into());
     facts.machine.initrd = Ok(Initrd::of_files(files));
-    facts.machine.command_line = "root=/dev/mapper/root".to_owned();
+    facts.machine.command_line = format!("root=/dev/mapper/root {WORDS}");
 }
 
 #[test]

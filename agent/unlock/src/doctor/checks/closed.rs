@@ -5,7 +5,7 @@ use crate::doctor::facts::Facts;
 use crate::doctor::initrd::Initrd;
 
 /// What is said to the initrd: dracut takes the kernel's command line last.
-fn command_line(facts: &Facts) -> String {
+pub(super) fn command_line(facts: &Facts) -> String {
     let own = facts.machine.initrd.as_ref();
     let own = own.map_or_else(|_| String::new(), Initrd::command_line);
     format!("{own} {}", facts.machine.command_line)

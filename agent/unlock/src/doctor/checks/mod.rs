@@ -1,6 +1,7 @@
 //! The checks, as a table: each judges facts, and has a remedy for when it finds something.
 
 mod closed;
+mod foreign;
 mod initrd;
 mod service;
 mod volume;
@@ -8,6 +9,9 @@ mod volume;
 use super::facts::Facts;
 use super::initrd::Initrd;
 use closed::{no_shell, panics_end, sysrq_is_off, units_are_masked};
+#[cfg(test)]
+pub(super) use foreign::GENERATORS;
+use foreign::{credentials_are_not_imported, generators_are_known, nothing_is_resumed};
 use initrd::{
     initrd_has_configuration, initrd_has_crypt, initrd_has_drivers, initrd_has_programs,
     initrd_is_left, initrd_is_read, initrd_resolves,
@@ -151,6 +155,22 @@ pub(super) const CHECKS: &[Check] = &[
         "sysrq",
         sysrq_is_off,
         "set kernel.sysrq = 0 in the initrd's sysctl.d, or boot with sysctl.kernel.sysrq=0",
+    ),
+    check(
+        "resume",
+        nothing_is_resumed,
+        "boot with nohibernate and without resume=, and make the initrd anew with nitride-dracut or \
+         nitride-initramfs, which take out what resumes",
+    ),
+    check(
+        "credentials",
+        credentials_are_not_imported,
+        "boot with systemd.import_credentials=no",
+    ),
+    check(
+        "generators",
+        generators_are_known,
+        "make the initrd anew with nitride-dracut, which takes out what the host could speak to",
     ),
 ];
 
