@@ -116,7 +116,7 @@ pub(super) fn machine(config: &Config, unlock: &Path, asked: &Doctor) -> Machine
     let release = release.trim();
     let own = PathBuf::from(format!("/boot/initrd.img-{release}"));
     let command_line = asked.command_line.clone();
-    let initrd = Initrd::unpack(asked.initrd.as_deref().unwrap_or(&own));
+    let initrd = Initrd::read(asked.initrd.as_deref().unwrap_or(&own));
     let agent = own::original(&config.agent);
     Machine {
         built_in: initrd.as_ref().map(built_in).unwrap_or_default(),

@@ -1,18 +1,11 @@
-//! What is in an initrd: unpacked by the tool that made it, looked at, and removed again.
+//! What is in an initrd.
 
+use super::archive;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, DirBuilder};
-use std::io::{self, Read};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 
-/// Where it is unpacked: a hundred megabytes and more.
-const SCRATCH: &str = "/var/tmp";
-/// Files of an initrd; a full one of dracut has some thousands.
-const MAX_FILES: usize = 200_000;
 /// Bytes of a file that is read.
-const MAX_TEXT_LEN: u64 = 65_536;
+pub(super) const MAX_TEXT_LEN: u32 = 65_536;
 /// Folders whose files are read.
 const READ: [&str; 6] = [
     "etc/",
@@ -47,67 +40,16 @@ pub(super) enum File {
 }
 
 impl Initrd {
-    /// Unpacks the initrd by the tools that are there, and takes what most of it came out of: one may
-    /// know a part of the other's archives alone.
-    pub(super) fn unpack(initrd: &Path) -> Result<Self, String> {
+    /// Reads it, and writes nothing.
+    pub(super) fn read(initrd: &Path) -> Result<Self, String> {
         if !initrd.is_file() {
             return Err(format!("there is no file {}", initrd.display()));
         }
-        // The tools are started in another folder.
-        let initrd = initrd
-            .canonicalize()
-            .map_err(|error| format!("{} cannot be found: {error}", initrd.display()))?;
-        let mut best = Self::default();
-        for tool in ["lsinitrd", "unmkinitramfs"] {
-            let scratch = Scratch::new(Path::new(SCRATCH))
-                .map_err(|error| format!("no folder can be made in {SCRATCH}: {error}"))?;
-            if !scratch.is_unpacked_by(tool, &initrd) {
-                continue;
-            }
-            let mut found = Self::default();
-            for root in scratch.roots() {
-                let part = Self::of_folder(&root)
-                    .map_err(|error| format!("what was unpacked cannot be read: {error}"))?;
-                found.files.extend(part.files);
-            }
-            if found.files.len() > best.files.len() {
-                best = found;
-            }
+        match archive::read(initrd) {
+            Ok(files) if files.is_empty() => Err(format!("{} is empty", initrd.display())),
+            Ok(files) => Ok(Self { files }),
+            Err(error) => Err(format!("{}: {error}", initrd.display())),
         }
-        match best.files.is_empty() {
-            false => Ok(best),
-            true => Err("neither lsinitrd nor unmkinitramfs could unpack it".to_owned()),
-        }
-    }
-
-    /// All files in a folder that is the root of an initrd.
-    pub(super) fn of_folder(root: &Path) -> io::Result<Self> {
-        let mut files = BTreeMap::new();
-        let mut folders = vec![PathBuf::new()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(root.join(&folder))? {
-                let entry = entry?;
-                let path = folder.join(entry.file_name());
-                let kind = entry.file_type()?;
-                if kind.is_dir() {
-                    folders.push(path);
-                    continue;
-                }
-                let name = path.to_string_lossy().into_owned();
-                let file = match kind.is_symlink() {
-                    true => File::Link(fs::read_link(entry.path())?.to_string_lossy().into_owned()),
-                    false => File::Plain(match kind.is_file() && is_read(&name) {
-                        true => Some(read(&entry.path())?),
-                        false => None,
-                    }),
-                };
-                files.insert(name, file);
-            }
-            if files.len() > MAX_FILES {
-                return Err(io::Error::other("it has too many files"));
-            }
-        }
-        Ok(Self { files })
     }
 
     #[cfg(test)]
@@ -278,96 +220,7 @@ impl Initrd {
     }
 }
 
-fn is_read(path: &str) -> bool {
+/// Whether what stands in the file is looked at.
+pub(super) fn is_read(path: &str) -> bool {
     READ.iter().any(|folder| path.starts_with(folder))
-}
-
-/// At most so much of it: what is longer is no configuration.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path)?;
-    file.take(MAX_TEXT_LEN).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// A folder that is removed with this.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(parent: &Path) -> io::Result<Self> {
-        let mut salt = [0; 8];
-        getrandom::fill(&mut salt).map_err(io::Error::other)?;
-        let salt = u64::from_ne_bytes(salt);
-        let folder = parent.join(format!("nitride-doctor-{salt:016x}"));
-        DirBuilder::new().mode(0o700).create(&folder)?;
-        Ok(Self(folder))
-    }
-
-    fn is_unpacked_by(&self, tool: &str, initrd: &Path) -> bool {
-        let mut command = Command::new(tool);
-        match tool {
-            // Into the folder in which it is started.
-            "lsinitrd" => command.arg("--unpack").arg(initrd),
-            _ => command.arg(initrd).arg(&self.0),
-        };
-        let ended = command
-            .current_dir(&self.0)
-            .env("LC_ALL", "C")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        ended.is_ok_and(|status| status.success())
-    }
-
-    /// unmkinitramfs gives each archive a folder of its own, where there are several: `early`, `early2`
-    /// and so on, and `main`, which the kernel unpacks over them.
-    fn roots(&self) -> Vec<PathBuf> {
-        let main = self.0.join("main");
-        if !main.is_dir() {
-            return vec![self.0.clone()];
-        }
-        let early = (1..10).map(|number| match number {
-            1 => self.0.join("early"),
-            number => self.0.join(format!("early{number}")),
-        });
-        let early = early.filter(|folder| folder.is_dir());
-        early.chain([main]).collect()
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What is left of it is an initrd: nothing secret.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn archives_that_the_kernel_unpacks_one_over_the_other_are_one_initrd() {
-        let parent = tempfile::tempdir().unwrap();
-        let scratch = Scratch::new(parent.path()).unwrap();
-        assert_eq!(scratch.roots(), std::slice::from_ref(&scratch.0));
-        for folder in ["early", "early2", "main"] {
-            fs::create_dir(scratch.0.join(folder)).unwrap();
-        }
-        let expected = ["early", "early2", "main"].map(|folder| scratch.0.join(folder));
-        assert_eq!(scratch.roots(), expected);
-        drop(scratch);
-        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn what_is_no_initrd_is_named() {
-        let none = Initrd::unpack(Path::new("/nonexistent/initrd"));
-        assert_eq!(none, Err("there is no file /nonexistent/initrd".to_owned()));
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("initrd");
-        fs::write(&path, "no archive").unwrap();
-        assert!(Initrd::unpack(&path).is_err());
-    }
 }

@@ -8,6 +8,7 @@
 //! The checks are a table; a check has a name, says what it found, and has a remedy. What could not
 //! be found out is not good.
 
+mod archive;
 mod checks;
 mod facts;
 mod initrd;

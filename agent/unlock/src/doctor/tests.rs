@@ -404,21 +404,6 @@ fn files_are_found_by_the_name_that_they_have_in_one_usr() {
 }
 
 #[test]
-fn an_initrd_that_was_unpacked_is_read() {
-    use std::os::unix::fs::symlink;
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name);
-    std::fs::create_dir_all(path("usr/lib/cryptsetup")).unwrap();
-    std::fs::create_dir_all(path("etc/nitride")).unwrap();
-    std::fs::write(path("etc/nitride/unlock.toml"), "unlock").unwrap();
-    std::fs::write(path("usr/lib/x"), "x").unwrap();
-    symlink("/dev/null", path("etc/link")).unwrap();
-    let found = Initrd::of_folder(folder.path()).unwrap();
-    let expected = initrd("etc/nitride/unlock.toml = unlock\nusr/lib/x\netc/link -> /dev/null");
-    assert_eq!(found, expected);
-}
-
-#[test]
 fn hosts_and_ports_come_out_of_urls() {
     let of = |url: &str| host_and_port(url).map(|(host, port)| format!("{host} {port}"));
     assert_eq!(

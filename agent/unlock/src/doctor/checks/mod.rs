@@ -55,7 +55,7 @@ pub(super) const CHECKS: &[Check] = &[
     check(
         "initrd",
         initrd_is_read,
-        "name the initrd of the next boot: --initrd; and install dracut-core or initramfs-tools-core",
+        "name the initrd of the next boot: --initrd; and install what decompresses it: zstd, xz-utils, lz4",
     ),
     check(
         "initrd-programs",
