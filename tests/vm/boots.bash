@@ -21,10 +21,11 @@ check() {
     note "$name" "FAILED: ${failed:-$(tail -n 2 "$boot/said" | tr '\n|' '  ')}"
   fi
 }
-says() { console | grep -qE -- "$1" || { failed="the console does not say \"$1\""; return 1; }; }
+# Not by a pipe: grep ends at the first line that fits, and what writes into the pipe fails by that.
+says() { grep -qE -- "$1" <(console) || { failed="the console does not say \"$1\""; return 1; }; }
 is_closed() {
   local found
-  found=$(console | grep -aE -m1 -- "$OPEN") || return 0
+  found=$(grep -aE -m1 -- "$OPEN" <(console)) || return 0
   failed="somebody could type at \"$found\""
   return 1
 }
@@ -59,14 +60,14 @@ moment() {
   sed -n "s/^journal|\[ *\([0-9.]*\)\] [^ ]* $1.*$2.*/\1/p" "$boot/results" | head -n 1
 }
 between() { awk -v from="${1:-0}" -v to="${2:-0}" 'BEGIN { printf "%.1f s", to - from }'; }
-# Our share of a boot, by the guest's own clock.
+# VOLUME: our share of a boot, by the guest's own clock.
 share() {
-  note "initrd's vhsmd started, to the volume's passphrase" \
-    "$(between "$(moment vhsmd 'phase begun')" "$(moment vhsmd 'passphrase released to volume volume="root"')")"
+  note "nitride-unlock asking, to the passphrase" \
+    "$(between "$(moment nitride-unlock "asking the vault volume=$1")" "$(moment vhsmd "passphrase released to volume volume=\"$1\"")")"
   note "of that, round ordered to secret delivered" \
     "$(between "$(moment vhsmd 'round ordered')" "$(moment vhsmd 'round brought')")"
   note "passphrase to open volume" \
-    "$(between "$(moment vhsmd 'passphrase released to volume volume="root"')" "$(moment nitride-unlock 'opened by the vault.s passphrase volume="root"')")"
+    "$(between "$(moment vhsmd "passphrase released to volume volume=\"$1\"")" "$(moment nitride-unlock "opened by the vault.s passphrase volume=\"$1\"")")"
   note "leaving the initrd" \
     "$(between "$(moment nitride-unlock 'leaving the initrd')" "$(moment nitride-unlock 'the phase has ended')")"
 }
@@ -88,7 +89,7 @@ boot_short() {
   check "it boots, is looked into and powers off" await_end "$PATIENCE_SECS"
   check "the second volume took no second fetch" released disk/secret/root 1
   check "nothing on the console takes input" is_closed
-  share
+  share root
 }
 
 boot_whole() {
@@ -102,7 +103,7 @@ boot_whole() {
   check "the second volume took no second fetch" released disk/secret/root 1
   check "the service denied the system what is the initrd's" denied disk/secret/root
   check "nothing on the console takes input" is_closed
-  share
+  share root
 }
 
 # Another initrd than the one that is wanted, as the owner sees it.
@@ -117,7 +118,7 @@ boot_refused() {
   check "nothing was opened" not_said "opened by the vault"
   check "nothing on the console takes input" is_closed
 }
-not_said() { ! console | grep -qE -- "$1" || { failed="the console says \"$1\""; return 1; }; }
+not_said() { ! grep -qE -- "$1" <(console) || { failed="the console says \"$1\""; return 1; }; }
 await_rounds() {
   while [ "$(grep -c 'decision="refused"' "$boot/provisiond")" -lt "$1" ]; do
     [ "$(seconds)" -lt "$PATIENCE_SECS" ] && runs || { failed="there were no $1 rounds"; return 1; }

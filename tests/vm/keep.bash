@@ -39,6 +39,7 @@ make_kept_image() {
   mkdir "$extra/usr/lib/systemd/system/vhsmd.service.wants"
   ln -s ../nitride-vm-chip.service "$extra/usr/lib/systemd/system/vhsmd.service.wants/"
   cp -a "$extra/." "$GUEST/"
+  cp -a "$extra" "$GUEST/srv/extra"
   for own in "$INITRD" "$GUEST/etc/nitride"; do
     sed -i -e '/^\[tpm\]/,$d' -e 's/^tee = .*/tee = "snp"/' "$own/quote.toml"
     printf '[snp]\ninterface = "configfs-tsm"\n' >>"$own/quote.toml"
@@ -61,7 +62,7 @@ make_kept_image() {
   cp "$DISKS/data" "$DISKS/more"
   truncate -s 700M "$DISKS/verity"
   mkfs.ext4 -q -F -L verity -m 0 -O ^has_journal -d "$GUEST" "$DISKS/verity"
-  make_initrd kept.initrd --add systemd-veritysetup --include "$extra" / --install "dd modprobe insmod sleep"
+  make_initrd kept.initrd --add systemd-veritysetup --include /srv/extra / --install "dd modprobe insmod sleep"
 }
 volume_toml() { # NAME PASSPHRASE
   printf '[[volume]]\nname = "%s"\ndevice = "/dev/disk/by-id/virtio-%s"\nexpect = ["%s"]\npassphrases = ["%s"]\n' \
@@ -88,7 +89,7 @@ boot_kept() {
   check "the initrd's key was fetched once, and kept" released disk/secret/root 1
   check "vhsmd kept its keys because of dm-verity" says 'protection="verity" keys_kept=true'
   check "nothing on the console takes input" is_closed
-  share
+  share data
   stop_chip
 }
 attested() { # TEE

@@ -90,7 +90,7 @@ runs() { kill -0 "$machine" 2>/dev/null; }
 
 # PATTERN SECONDS: waits until the console or the results have it.
 await() {
-  while ! { console; cat "$boot/results"; } | grep -qE -- "$1"; do
+  while ! grep -qE -- "$1" <(console) "$boot/results"; do
     [ "$(seconds)" -lt "$2" ] || { failed="after $2 s nothing says \"$1\""; return 1; }
     runs || { failed="the machine ended and nothing said \"$1\""; return 1; }
     sleep 0.5
@@ -103,7 +103,7 @@ await_end() {
     sleep 0.5
   done
   wait "$machine" || { failed="QEMU failed: $(tail -n 3 "$boot/qemu")"; return 1; }
-  console | grep -q 'reboot: Power down' || { failed="the machine ended without powering off"; return 1; }
+  grep -q 'reboot: Power down' <(console) || { failed="the machine ended without powering off"; return 1; }
 }
 stop_machine() {
   if [ -n "$machine" ] && runs; then
