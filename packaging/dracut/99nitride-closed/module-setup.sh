@@ -19,7 +19,8 @@ NITRIDE_MASKED=(
     systemd-ask-password-wall.path systemd-ask-password-wall.service
     systemd-ask-password-plymouth.path systemd-ask-password-plymouth.service
     systemd-firstboot.service kbrequest.target
-    systemd-hibernate-resume.service systemd-hibernate-clear.service systemd-sysext.service systemd-confext.service
+    systemd-hibernate-resume.service systemd-hibernate-clear.service
+    systemd-sysext.service systemd-confext.service systemd-sysext-sysroot.service systemd-confext-sysroot.service
 )
 
 # The generators that stay, and no others: they run before any unit, with the host's credentials and by its

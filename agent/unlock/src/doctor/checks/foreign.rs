@@ -12,6 +12,13 @@ pub(in crate::doctor) const GENERATORS: [&str; 3] = [
     "systemd-fstab-generator",
     "systemd-veritysetup-generator",
 ];
+/// Units that lay images over the file system: systemd-stub finds some beside a unified image.
+const EXTENDING: [&str; 4] = [
+    "systemd-sysext.service",
+    "systemd-confext.service",
+    "systemd-sysext-sysroot.service",
+    "systemd-confext-sysroot.service",
+];
 /// Lines of what stands before the others.
 const WRAPPER: [&str; 2] = [
     "\nunset CREDENTIALS_DIRECTORY ENCRYPTED_CREDENTIALS_DIRECTORY\n",
@@ -102,6 +109,11 @@ pub(super) fn generators_are_known(facts: &Facts) -> Verdict {
                 faults.push(format!("{name} is in the initrd"));
             } else if !text.is_some_and(is_wrapped) {
                 faults.push(format!("{name} mounts what the host says"));
+            }
+        }
+        for unit in EXTENDING {
+            if initrd.may_start(unit) {
+                faults.push(format!("{unit} may start"));
             }
         }
         verdict(faults, "nothing makes units of what the host says")

@@ -101,6 +101,8 @@ fn a_generator_that_is_not_on_the_list_is_found() {
         // That it is on the list does not make the host's words its own.
         &generator("systemd-fstab"),
         &generator("systemd-veritysetup"),
+        "usr/lib/systemd/system/systemd-sysext.service",
+        "usr/lib/systemd/system/systemd-confext-sysroot.service",
         "usr/lib/systemd/system-generators/systemd-fstab-generator -> ../x",
     ] {
         let mut facts = good();
@@ -119,14 +121,17 @@ fn a_generator_that_is_not_on_the_list_is_found() {
 fn a_generator_of_systemds_has_what_stands_before_it() {
     const FSTAB: &str = "usr/lib/systemd/system-generators/systemd-fstab-generator";
     let whole = read_to_string(format!("{CLOSED}/fstab-generator")).unwrap();
-    let judge = |text: &str| {
+    let judge_as = |name: &str, text: &str| {
         let mut files = text_files(INITRD);
-        files.insert(FSTAB.to_owned(), File::Plain(Some(text.into())));
+        files.insert(name.to_owned(), File::Plain(Some(text.into())));
         let mut facts = good();
         facts.machine.initrd = Ok(Initrd::of_files(files));
         found(&facts)
     };
+    let judge = |text: &str| judge_as(FSTAB, text);
     assert_eq!(judge(&whole), Vec::<&str>::new());
+    // Which makes no other one known.
+    assert_eq!(judge_as(&generator("x"), &whole), ["generators"]);
     for line in ["unset CREDENTIALS_DIRECTORY", "export SYSTEMD_EFI_OPTIONS"] {
         let kept = whole.lines().filter(|other| !other.starts_with(line));
         let text: String = kept.map(|line| format!("{line}\n")).collect();
