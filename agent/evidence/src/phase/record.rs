@@ -16,6 +16,9 @@ pub const MAX_NAME_LEN: usize = 64;
 const MAX_KEY_LEN: usize = 255;
 /// More than a boot has. A record of so many of the longest is still no longer than one may be.
 const MAX_ENTRIES: usize = 128;
+/// What releases leave to ends and beginnings: who has many keys released must not keep a phase from
+/// ending, and the next from beginning.
+const KEPT_FOR_PHASES: usize = 8;
 const VERSION: &str = "nitride-phases 1";
 const END: &str = "end";
 const RELEASE: &str = "release";
@@ -158,7 +161,11 @@ impl Record {
         if self.has(wanted)? {
             return Ok(Step::Nothing);
         }
-        if self.entries.len() >= MAX_ENTRIES {
+        let room = match wanted {
+            Measured::Released(_) => MAX_ENTRIES - KEPT_FOR_PHASES,
+            Measured::Begun(_) | Measured::Ended(_) => MAX_ENTRIES,
+        };
+        if self.entries.len() >= room {
             return Err(PhaseError::TooMany);
         }
         Ok(Step::Record { digest })
@@ -418,12 +425,23 @@ mod tests {
             let refused = released(key).check();
             assert!(matches!(refused, Err(PhaseError::Key(_))), "{key:?}");
         }
+    }
+
+    #[test]
+    fn releases_leave_room_for_the_end_and_the_next_beginning() {
         let (mut full, mut held) = (record(), vec![0; 32]);
-        for number in 0..MAX_ENTRIES {
+        measure(&mut full, &mut held, &begun("a"));
+        for number in 0..MAX_ENTRIES - KEPT_FOR_PHASES - 1 {
             measure(&mut full, &mut held, &released(&format!("a{number}")));
         }
-        let refused = refused(&full, &held, &released("more"));
-        assert!(matches!(refused, PhaseError::TooMany), "{refused:?}");
+        let refusal = refused(&full, &held, &released("more"));
+        assert!(matches!(refusal, PhaseError::TooMany), "{refusal:?}");
+        for (end, next) in [("a", "b"), ("b", "c"), ("c", "d"), ("d", "e")] {
+            measure(&mut full, &mut held, &ended(end));
+            measure(&mut full, &mut held, &begun(next));
+        }
+        let refusal = refused(&full, &held, &ended("e"));
+        assert!(matches!(refusal, PhaseError::TooMany), "{refusal:?}");
     }
 
     #[test]
