@@ -2,7 +2,7 @@
 
 use nix::fcntl::OFlag;
 use nix::unistd::{getegid, geteuid};
-use std::fs::{File, Metadata, OpenOptions, metadata, read_link};
+use std::fs::{File, Metadata, OpenOptions, metadata, read_link, symlink_metadata};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -53,7 +53,8 @@ pub enum TrustError {
 
 /// Opens the regular file at `path` for reading, if nobody but root and we can write it, or replace it
 /// in its folder. A link is followed: its folder is looked at as well as that of the file it leads to,
-/// and those above and between are not.
+/// and those above and between are not. Where others may add files, as in /tmp, a link has to be root's
+/// or ours.
 ///
 /// # Errors
 /// [`TrustError`] says what is wrong with it. A pipe is [`TrustError::NotAFile`] at once, whether or
@@ -92,6 +93,17 @@ fn check_place(path: &Path) -> Result<(), TrustError> {
     }
     match foreign_group(&found) {
         Some(gid) if found.mode() & STICKY == 0 => Err(TrustError::GroupReplaces { gid }),
+        // Others may add files there. What is theirs they may replace, and a link of theirs says which
+        // of our files is read; what is ours stays.
+        group if group.is_some() || found.mode() & 0o002 != 0 => {
+            let uid = symlink_metadata(path)
+                .map_err(TrustError::Unreadable)?
+                .uid();
+            match is_foreign(uid) {
+                true => Err(TrustError::ForeignOwner { uid }),
+                false => Ok(()),
+            }
+        }
         _ => Ok(()),
     }
 }
@@ -140,7 +152,7 @@ mod tests {
     use nix::sys::stat::Mode;
     use nix::unistd::{getuid, mkfifo};
     use std::fs::{self, Permissions};
-    use std::os::unix::fs::{PermissionsExt, chown};
+    use std::os::unix::fs::{PermissionsExt, chown, lchown};
     use std::path::PathBuf;
 
     fn file() -> (tempfile::TempDir, PathBuf) {
@@ -232,6 +244,30 @@ mod tests {
         chown(links.path(), Some(61_234), None).unwrap();
         assert!(matches!(open(&link), Err(TrustError::ForeignFolder { .. })));
         assert!(open(&path).is_ok());
+    }
+
+    #[test]
+    fn a_link_of_another_user_in_a_folder_for_all_leads_nowhere() {
+        if !getuid().is_root() {
+            return;
+        }
+        let (_folder, path) = file();
+        let links = tempfile::tempdir().unwrap();
+        let link = links.path().join("link.toml");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        for (group, folder) in [(0, 0o1777), (61_235, 0o1770)] {
+            chown(links.path(), Some(0), Some(group)).unwrap();
+            mode(links.path(), folder);
+            lchown(&link, Some(0), None).unwrap();
+            assert!(open(&link).is_ok());
+            lchown(&link, Some(61_234), None).unwrap();
+            let refused = open(&link);
+            let is_named = matches!(refused, Err(TrustError::ForeignOwner { uid: 61_234 }));
+            assert!(is_named, "{refused:?}");
+        }
+        // Nobody but root could have put it here, whoever it belongs to.
+        mode(links.path(), 0o755);
+        assert!(open(&link).is_ok());
     }
 
     #[test]
