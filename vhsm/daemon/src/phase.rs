@@ -1,6 +1,7 @@
 //! The phase of the boot that this process belongs to.
 
 use crate::config::{Config, Evidence};
+use crate::daemon::Daemon;
 use crate::event::Event;
 use crate::quote::{self, QuoteFault};
 use nitride_protocol::quote::{
@@ -48,7 +49,7 @@ pub(crate) fn measure(config: &Config) -> Option<Measure> {
             let key = key.as_str();
             Event::ReleaseNotMeasured { key, error }.emit();
         }
-        measured.is_ok()
+        measured.is_ok().then(Daemon::now)
     }))
 }
 

@@ -353,13 +353,15 @@ impl<'s> Grant<'s> {
     ) -> Result<R, Stop> {
         // Asked again, so that no use depends on where its key came from.
         self.rule_allows(now)?;
+        let mut now = now;
         let mut body = key.read()?;
         let mut allowed = self.body_allows(vault, &body, wanted, now);
         // Not while the key is held: it may take a while. So it is asked again after that.
         if allowed.is_ok() && self.is_to_be_measured(vault) {
             drop(allowed);
             drop(body);
-            vault.releases.measure(self.name)?;
+            now = vault.releases.measure(self.name)?;
+            self.rule_allows(now)?;
             body = key.read()?;
             allowed = self.body_allows(vault, &body, wanted, now);
         }

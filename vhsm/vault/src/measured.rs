@@ -1,13 +1,14 @@
 //! Releases that are measured first. The daemon knows how; a use knows when.
 
-use crate::Refusal;
+use crate::{Now, Refusal};
 use nitride_protocol::{KeyName, KeyNameBuf};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// Has the release of a key measured, and says whether it was. It may take a while.
-pub type Measure = Box<dyn Fn(KeyName<'_>) -> bool + Send + Sync>;
+/// Has the release of a key measured, and says what time it was then, if it was. It may take a while,
+/// so that a lease or a gate's approval may have ended meanwhile.
+pub type Measure = Box<dyn Fn(KeyName<'_>) -> Option<Now> + Send + Sync>;
 
 /// What was measured, and how more is.
 #[derive(Default)]
@@ -28,15 +29,16 @@ impl Releases {
         measured.contains(key.as_str())
     }
 
-    /// Has it measured; without anybody who could, it is not.
-    pub(crate) fn measure(&self, key: KeyName<'_>) -> Result<(), Refusal> {
-        if !self.measure.get().is_some_and(|measure| measure(key)) {
-            return Err(Refusal::ReleaseNotMeasured);
-        }
+    /// Has it measured, and says what time it is after that; without anybody who could, it is not.
+    pub(crate) fn measure(&self, key: KeyName<'_>) -> Result<Now, Refusal> {
+        let measure = self.measure.get();
+        let now = measure
+            .and_then(|measure| measure(key))
+            .ok_or(Refusal::ReleaseNotMeasured)?;
         let measured = self.measured.lock();
         let mut measured = measured.unwrap_or_else(PoisonError::into_inner);
         measured.insert(key.to_owned());
-        Ok(())
+        Ok(now)
     }
 }
 

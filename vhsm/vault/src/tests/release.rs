@@ -1,7 +1,7 @@
 //! The only way out: `release` of a secret, to peers and to volumes.
 
 use super::world::{EVERYTHING, Not, World, kbs, key, name, policy, rule, secret_for};
-use crate::policy::{ReleaseTo, Source};
+use crate::policy::{KeyRule, ReleaseTo, Source};
 use crate::{Refusal, VolumeRefusal, Want};
 use nitride_protocol::admin::Import;
 use nitride_protocol::application::{Generate, Release};
@@ -64,10 +64,11 @@ fn a_release_that_is_to_be_measured_is_or_is_not_done() {
     assert_eq!(app.refusal(), Some(Refusal::ReleaseNotMeasured));
     let (mut world, asked) = (measured(), Arc::new(Mutex::new(Vec::new())));
     let note = Arc::clone(&asked);
+    let now = world.now;
     world.vault.set_measure(Box::new(move |key| {
         let mut asked = note.lock().unwrap();
         asked.push(key.as_str().to_owned());
-        asked.len() > 1
+        (asked.len() > 1).then_some(now)
     }));
     let (mut app, mut two) = (world.application(1), world.application(2));
     // Who may not have it has nothing measured.
@@ -82,6 +83,32 @@ fn a_release_that_is_to_be_measured_is_or_is_not_done() {
     assert_eq!(*asked.lock().unwrap(), ["s", "s"]);
     let refused = world.ask(&mut app, &release("s")).unwrap_err();
     assert_eq!(refused, Not::Done(Status::KeyExhausted));
+}
+
+#[test]
+fn what_ends_while_a_release_is_measured_is_released_no_more() {
+    let ends: [fn(&mut KeyRule); 3] = [
+        |rule| rule.lease_secs = Some(60),
+        |rule| rule.not_after = Some(1_800_000_059),
+        |rule| rule.gate = Some("vm".into()),
+    ];
+    for end in ends {
+        for takes_secs in [0, 60] {
+            let mut stated = secret_for("s", kbs("r/t/s"), ReleaseTo::Uid(1));
+            stated.measure_release = true;
+            end(&mut stated);
+            let mut world = World::new(policy(everything(), vec![stated]));
+            world.approve("vm", 1);
+            world.deliver("s", b"passphrase");
+            let mut later = world.now;
+            later.boot_ms += takes_secs * 1000;
+            later.wall_secs += takes_secs;
+            world.vault.set_measure(Box::new(move |_| Some(later)));
+            let mut app = world.application(1);
+            let released = world.ask(&mut app, &release("s"));
+            assert_eq!(released.is_ok(), takes_secs == 0, "{released:?}");
+        }
+    }
 }
 
 #[test]
