@@ -1,5 +1,6 @@
 use crate::audit::{FolderError, Unaudited};
 use crate::config::{Boot, Config, ConfigError, load_policy};
+use crate::credential;
 use crate::ending::Ending;
 use crate::event::Event;
 use crate::executable::ProgramReader;
@@ -430,6 +431,7 @@ impl Daemon {
         }
         warnings.extend(self.not_recovered.iter().cloned());
         warnings.extend(self.growth_warning.clone());
+        warnings.extend(credential::crash_warning(&self.config).map(str::to_owned));
         if self.backing == Backing::Locked {
             warnings.push(
                 "the arenas are locked memory, which root and the kernel can read".to_owned(),

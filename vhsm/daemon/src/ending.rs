@@ -59,6 +59,15 @@ impl Daemon {
         sealed
     }
 
+    /// Ends what a request has still brought to its end after all keys had ended. To be called once
+    /// nothing is served any more, and before the process may be killed.
+    pub(crate) fn end_late_keys(&self) {
+        if self.ending.is_wiped() {
+            nitride_secmem::wipe_all();
+            self.vault.forget_keys();
+        }
+    }
+
     /// Leaves the phase that this process belongs to. Its end is measured first: until then nothing
     /// has changed, and it can be asked again. Then nobody is served any more, and unless the
     /// configuration and `protection` keep them, every key ends: the root that comes next may have

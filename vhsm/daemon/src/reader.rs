@@ -38,14 +38,50 @@ const MAX_AT_ONCE: u8 = 4;
 
 const NOBODY_WAITS: &str = "nobody waits for it any more";
 
-/// Accepts readers until `stop`, those of `earlier` first, and gives each a thread, `seats` at a time.
-/// Who finds none waits unaccepted; who has one when vhsmd stops is told so.
+/// What a reader's thread does.
+type Work = Box<dyn FnOnce() + Send>;
+
+/// How readers of one kind are served.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Service<S, T> {
+    /// What the log calls their socket.
+    pub(crate) socket: &'static str,
+    /// How many at a time.
+    pub(crate) seats: usize,
+    /// Serves one.
+    pub(crate) serve: S,
+    /// Turns one away for whom there is no thread, before the connection is closed.
+    pub(crate) turn_away: T,
+}
+
+/// Accepts readers until `stop`, those of `earlier` first, and gives each a thread, as many at a time
+/// as there are seats. Who finds none waits unaccepted; who has one when vhsmd stops is told so.
 pub(crate) fn accept_readers(
-    (listener, mut earlier): (&UnixListener, Vec<(UnixStream, SocketAddr)>),
-    (socket, seats): (&'static str, usize),
+    accepting: (&UnixListener, Vec<(UnixStream, SocketAddr)>),
     stop: &StopSignal,
-    serve: impl Fn(UnixStream, &SocketAddr) + Clone + Send + 'static,
+    service: &Service<
+        impl Fn(&UnixStream, &SocketAddr) + Clone + Send + 'static,
+        impl Fn(&UnixStream),
+    >,
 ) {
+    let socket = service.socket;
+    accept_with(accepting, stop, service, &|work| {
+        let thread = thread::Builder::new().name(format!("{socket}-reader"));
+        thread.stack_size(STACK_LEN).spawn(work).map(|_| ())
+    });
+}
+
+/// The same, with threads that `start` starts.
+pub(crate) fn accept_with(
+    (listener, mut earlier): (&UnixListener, Vec<(UnixStream, SocketAddr)>),
+    stop: &StopSignal,
+    service: &Service<
+        impl Fn(&UnixStream, &SocketAddr) + Clone + Send + 'static,
+        impl Fn(&UnixStream),
+    >,
+    start: &dyn Fn(Work) -> io::Result<()>,
+) {
+    let (socket, seats) = (service.socket, service.seats);
     let seat = Arc::new(());
     let taken = || Arc::strong_count(&seat) - 1;
     while !earlier.is_empty() || stop.wait_for(listener.as_fd()) == Wait::Ready {
@@ -55,15 +91,17 @@ pub(crate) fn accept_readers(
         }
         let next = earlier.pop().map_or_else(|| listener.accept(), Ok);
         let accepted = next.and_then(|(stream, address)| {
-            let (serve, held) = (serve.clone(), Arc::clone(&seat));
-            thread::Builder::new()
-                .name(format!("{socket}-reader"))
-                .stack_size(STACK_LEN)
-                .spawn(move || {
-                    nitride_secmem::block_signals_on_this_thread();
-                    serve(stream, &address);
-                    drop(held);
-                })
+            let (serve, held) = (service.serve.clone(), Arc::clone(&seat));
+            let stream = Arc::new(stream);
+            let theirs = Arc::clone(&stream);
+            let started = start(Box::new(move || {
+                nitride_secmem::block_signals_on_this_thread();
+                serve(&theirs, &address);
+                drop((theirs, held));
+            }));
+            // What the thread was to own is gone, and this is the last of the connection: its end
+            // alone would be an answer.
+            started.inspect_err(|_| (service.turn_away)(&stream))
         });
         if let Err(error) = accepted {
             let error = &error;

@@ -27,6 +27,8 @@ const RESUMING_THREADS: usize = 4;
 const STACK_LEN: usize = 256 * 1024;
 /// How long a request that has begun may take to end when vhsmd stops.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+/// How often what is still made after all keys have ended is ended too.
+const LATE_PERIOD: Duration = Duration::from_millis(100);
 
 /// The threads that never end before the process does; while one has ended, something is broken.
 struct Machinery {
@@ -78,8 +80,9 @@ pub(crate) fn run(
     Event::Stopping.emit();
     drop(made);
     stop(daemon, machinery);
+    daemon.end_late_keys();
     if has_left {
-        runtime.block_on(linger(&mut signals));
+        runtime.block_on(linger(daemon, &mut signals));
         manager::stopping();
     }
     // The agent's session and whatever blocks on the evidence helper end here.
@@ -190,14 +193,17 @@ async fn attend(
 }
 
 /// Waits to be told to stop, with nothing left to serve: the phase has ended.
-async fn linger(signals: &mut Signals) {
+async fn linger(daemon: &Daemon, signals: &mut Signals) {
     manager::status("the phase has ended");
     let mut watchdog = watchdog();
+    let mut late = tokio::time::interval(LATE_PERIOD);
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => return,
             _ = signals.interrupt.recv() => return,
             _ = watchdog.tick() => manager::alive(),
+            // What was begun before the end may take longer than the grace.
+            _ = late.tick() => daemon.end_late_keys(),
         }
     }
 }

@@ -217,6 +217,11 @@ impl HeldReaders {
         Self(store.filter(|store| store.capacity as usize >= needed))
     }
 
+    /// Whether there is somebody who keeps them.
+    pub(crate) fn is_there(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Has a connection kept until both of its ends are closed, and comes back when it is; `false`
     /// where there is nobody who would.
     ///
@@ -290,7 +295,7 @@ mod tests {
                 "FDSTORE" => Some(capacity.into()),
                 _ => None,
             };
-            HeldReaders::of(sizes, 4, find).0.is_some()
+            HeldReaders::of(sizes, 4, find).is_there()
         };
         assert!(is_found("16"));
         assert!(!is_found("15"));

@@ -6,4 +6,4 @@ mod refusing;
 mod serve;
 
 pub(crate) use address::Asked;
-pub(crate) use serve::serve_credentials;
+pub(crate) use serve::{crash_warning, serve_credentials};

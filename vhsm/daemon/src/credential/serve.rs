@@ -1,21 +1,24 @@
 use super::address::Asked;
 use super::refusing::overfill;
 use crate::audit;
-use crate::config::Credential;
+use crate::config::{Config, Credential};
 use crate::daemon::Daemon;
 use crate::event::Event;
-use crate::reader::{Reader, Unread, accept_readers};
+use crate::reader::{Reader, Service, Unread, accept_readers};
 use crate::stop::StopSignal;
 use crate::store::HeldReaders;
 use nitride_ipc::peer::{PeerIdentity, resolve};
+use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Credentials that are loaded at a time: a boot starts many units at once, and who comes later
-/// waits.
-const MAX_CONNECTIONS: usize = 16;
+/// Credentials of one unit that are loaded at a time: it loads one after the other, and one that is
+/// started anew may come before its last reader is seen to have gone.
+const SEATS_OF_A_UNIT: usize = 2;
+/// Seats besides one for each unit: for second ones, and for whoever is told no.
+const OTHER_SEATS: usize = 4;
 
 /// Why somebody is not let in.
 #[derive(Debug, thiserror::Error)]
@@ -29,9 +32,65 @@ enum NotAdmitted {
     /// It lives elsewhere than in the unit that it asks for.
     #[error("it is asked for from {0}, and not from the unit itself")]
     Foreign(String),
+    /// So many of the unit's wait already.
+    #[error("other credentials of its unit are being waited for")]
+    NoSeat,
     /// The configuration has none of this name for the unit.
     #[error("no [[credential]] of vhsmd.toml names it")]
     Unknown,
+}
+
+/// Where readers find a place: each unit its own, so that none whose key does not come keeps another
+/// from starting.
+#[derive(Debug, Default)]
+struct Seats(Mutex<Vec<String>>);
+
+/// A reader's place.
+#[derive(Debug)]
+struct Seat<'s> {
+    seats: &'s Seats,
+    unit: &'s str,
+}
+
+impl Seats {
+    fn of<'s>(&'s self, unit: &'s str) -> Result<Seat<'s>, NotAdmitted> {
+        let mut taken = self.taken();
+        if taken.iter().filter(|taken| *taken == unit).count() >= SEATS_OF_A_UNIT {
+            return Err(NotAdmitted::NoSeat);
+        }
+        taken.push(unit.to_owned());
+        Ok(Seat { seats: self, unit })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Vec<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        let mut taken = self.seats.taken();
+        if let Some(index) = taken.iter().position(|taken| taken == self.unit) {
+            taken.swap_remove(index);
+        }
+    }
+}
+
+/// How many readers are served at a time: one of each unit, and besides those who come anew.
+fn seats(known: &[Credential]) -> usize {
+    let units: BTreeSet<_> = known.iter().map(|known| &known.unit).collect();
+    units.len() + OTHER_SEATS
+}
+
+/// What to say where a crash would end the connections of units that wait.
+pub(crate) fn crash_warning(config: &Config) -> Option<&'static str> {
+    let known = &config.credentials;
+    let holds = || HeldReaders::find(config.arena_sizes, seats(known)).is_there();
+    (!known.is_empty() && !holds()).then_some(
+        "a crash of vhsmd would be an empty credential for each unit that waits: the service manager \
+         holds no connections; run vhsmd by its unit on systemd 254 or later, and raise its \
+         FileDescriptorStoreMax=",
+    )
 }
 
 /// Serves credentials until `stop`, first to who has waited for an earlier process, which crashed.
@@ -42,16 +101,31 @@ pub(crate) fn serve_credentials(
     stop: &StopSignal,
 ) {
     let daemon = Arc::clone(daemon);
-    let held = HeldReaders::find(daemon.config.arena_sizes, MAX_CONNECTIONS);
-    let held = Arc::new(held);
-    let limits = ("credentials", MAX_CONNECTIONS);
-    accept_readers((listener, earlier), limits, stop, move |stream, address| {
-        serve((&daemon, &held), &stream, address);
-    });
+    let most = seats(&daemon.config.credentials);
+    let held = Arc::new(HeldReaders::find(daemon.config.arena_sizes, most));
+    let taken = Arc::new(Seats::default());
+    let service = Service {
+        socket: "credentials",
+        seats: most,
+        serve: move |stream: &UnixStream, address: &SocketAddr| {
+            serve((&daemon, &held, &taken), stream, address);
+        },
+        turn_away,
+    };
+    accept_readers((listener, earlier), stop, &service);
+}
+
+/// Has the unit fail: the end of the connection alone would be an empty credential.
+fn turn_away(stream: &UnixStream) {
+    refuse(stream, None, "no thread could be started to serve it");
 }
 
 /// A connection from its first byte, of which there is none, to its last.
-fn serve((daemon, held): (&Daemon, &HeldReaders), stream: &UnixStream, address: &SocketAddr) {
+fn serve(
+    (daemon, held, seats): (&Daemon, &HeldReaders, &Seats),
+    stream: &UnixStream,
+    address: &SocketAddr,
+) {
     // What a process sets before it writes stays with the socket: nobody knows how much was read.
     let has_begun = !matches!(stream.write_timeout(), Ok(None));
     if has_begun {
@@ -71,8 +145,13 @@ fn serve((daemon, held): (&Daemon, &HeldReaders), stream: &UnixStream, address: 
     };
     let asked = address.as_abstract_name().and_then(Asked::of);
     let known = &daemon.config.credentials;
-    match admit(known, &peer, asked) {
-        Ok((asked, credential)) => hand_out(daemon, (asked, credential), stream, &peer),
+    let admitted = admit(known, &peer, asked)
+        .and_then(|(asked, credential)| Ok((asked, credential, seats.of(&credential.unit)?)));
+    match admitted {
+        Ok((asked, credential, seat)) => {
+            hand_out(daemon, (asked, credential), stream, &peer);
+            drop(seat);
+        }
         Err(refusal) => {
             let (reason, who) = (refusal.to_string(), audit::peer(&peer));
             let to = asked.map_or("a credential".to_owned(), |asked| asked.to_string());
@@ -147,5 +226,64 @@ fn refuse(stream: &UnixStream, asked: Option<&Asked<'_>>, reason: &str) {
         let reason = format!("the unit may not have failed, for it reads on: {error}");
         let reason = &reason;
         Event::CredentialRefused { asked, reason }.emit();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reader::accept_with;
+    use crate::stop::stopper;
+    use nitride_protocol::KeyName;
+    use std::io::{self, Read};
+    use std::time::Duration;
+
+    #[test]
+    fn a_unit_whose_reader_gets_no_thread_reads_more_than_a_credential_may_have() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("credentials.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let (stopper, stop) = stopper().unwrap();
+        let reading = std::thread::spawn(move || {
+            let most = (1 << 20) + 1;
+            let mut read = Vec::new();
+            let stream = UnixStream::connect(path).unwrap();
+            stream.take(most).read_to_end(&mut read).unwrap();
+            drop(stopper);
+            read.len() as u64 == most
+        });
+        let service = Service {
+            socket: "credentials",
+            seats: 1,
+            serve: |_: &UnixStream, _: &SocketAddr| (),
+            turn_away,
+        };
+        accept_with((&listener, Vec::new()), &stop, &service, &|_| {
+            Err(io::ErrorKind::WouldBlock.into())
+        });
+        assert!(reading.join().unwrap(), "an end is an empty credential");
+    }
+
+    #[test]
+    fn a_unit_takes_no_seat_of_another() {
+        let known: Vec<_> = ["a.service", "b.service", "b.service"]
+            .map(|unit| Credential {
+                unit: unit.to_owned(),
+                name: "c".to_owned(),
+                key: KeyName::parse("k").unwrap().to_owned(),
+                timeout: Duration::ZERO,
+            })
+            .into();
+        assert_eq!(seats(&known), 2 + OTHER_SEATS);
+        let seats = Seats::default();
+        let taken = [(); SEATS_OF_A_UNIT].map(|()| seats.of("a.service").unwrap());
+        let refused = seats.of("a.service").unwrap_err();
+        assert!(matches!(refused, NotAdmitted::NoSeat), "{refused:?}");
+        let other = seats.of("b.service").unwrap();
+        drop(taken);
+        let again = seats.of("a.service").unwrap();
+        assert_eq!(seats.taken().len(), 2);
+        drop((other, again));
+        assert!(seats.taken().is_empty());
     }
 }

@@ -3,7 +3,7 @@ use crate::audit;
 use crate::config::DiskKey;
 use crate::daemon::Daemon;
 use crate::event::Event;
-use crate::reader::{Reader, Unread, accept_readers};
+use crate::reader::{Reader, Service, Unread, accept_readers};
 use crate::stop::StopSignal;
 use nitride_ipc::peer::{PeerIdentity, resolve};
 use std::fmt;
@@ -22,17 +22,18 @@ pub(crate) fn serve_volume(
     stop: &StopSignal,
 ) {
     let (daemon, disk_key) = (Arc::clone(daemon), Arc::clone(disk_key));
-    let limits = ("disk-key", MAX_CONNECTIONS);
-    accept_readers(
-        (listener, Vec::new()),
-        limits,
-        stop,
-        move |stream, address| {
-            if let Some(peer) = admit(&daemon, &disk_key, &stream, address) {
-                hand_out(&daemon, &disk_key, &stream, &peer);
+    let service = Service {
+        socket: "disk-key",
+        seats: MAX_CONNECTIONS,
+        serve: move |stream: &UnixStream, address: &SocketAddr| {
+            if let Some(peer) = admit(&daemon, &disk_key, stream, address) {
+                hand_out(&daemon, &disk_key, stream, &peer);
             }
         },
-    );
+        // The end of the stream is the end of the attempt, and no volume opens by nothing.
+        turn_away: |_: &UnixStream| (),
+    };
+    accept_readers((listener, Vec::new()), stop, &service);
 }
 
 /// Who asks, if it may: the kernel's word authenticates, the address selects the volume.
