@@ -222,7 +222,7 @@ fn a_vault_that_stops_fails_the_units_that_wait() -> Result<()> {
         .meddle(OnRequest(|_: &mut HttpMessage| Fate::Drop));
     let (run_as, path) = (inside(unit.folder()), world.path("credentials.sock"));
     let mut waiting = Vec::new();
-    for _ in 0..5 {
+    for _ in 0..4 {
         waiting.push(Loading::start(
             &run_as,
             &path,

@@ -14,9 +14,9 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Credentials of one unit that are loaded at a time: it loads one after the other, and one that is
+/// Credentials of one unit that are loaded at a time: each of its commands loads them, and one that is
 /// started anew may come before its last reader is seen to have gone.
-const SEATS_OF_A_UNIT: usize = 2;
+const SEATS_OF_A_UNIT: usize = 4;
 /// Seats besides one for each unit: for second ones, and for whoever is told no.
 const OTHER_SEATS: usize = 4;
 
