@@ -49,6 +49,11 @@ struct Seen {
 struct Draw(u64);
 
 impl Draw {
+    /// Small seeds have to reach all bits: what is drawn are the highest.
+    fn seeded(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
     fn below(&mut self, bound: u32) -> u32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -114,7 +119,7 @@ fn child(seed: u64) {
     say("@r\n");
     std::thread::scope(|scope| {
         for (number, records) in (0_u8..).zip(halves) {
-            let draw = Draw(seed.wrapping_mul(2) + u64::from(number) + 0x9e37_79b9);
+            let draw = Draw::seeded(seed.wrapping_mul(2) + u64::from(number) + 0x9e37_79b9);
             scope.spawn(move || change(records, number * IDS_PER_THREAD, draw));
         }
     });
@@ -267,7 +272,7 @@ fn run_and_kill(segment: &OwnedFd, seed: u64, known: &mut Known) -> usize {
         lines.read_to_end(&mut rest).unwrap();
         String::from_utf8(rest).unwrap()
     });
-    let patience = Duration::from_micros(u64::from(Draw(seed * 77 + 1).below(8000)));
+    let patience = Duration::from_micros(u64::from(Draw::seeded(seed).below(8000)));
     let until = Instant::now() + patience;
     while Instant::now() < until {}
     child.kill().unwrap();
