@@ -322,14 +322,14 @@ fn a_process_of_the_same_user_can_neither_trace_nor_read_the_vault_and_it_leaves
     if !is_root_or_says_so("a_process_of_the_same_user_can_neither_trace_nor_read_the_vault") {
         return Ok(());
     }
-    // Everything runs as one ordinary user here.
+    // The vault runs as an ordinary user here.
     let mut plan = Plan::vault("");
     plan.vhsmd_as = as_user(STRANGER);
-    let world = World::prepare(plan)?;
+    let mut world = World::prepare(plan)?;
+    // The helper, which is root, reads nothing out of a folder of somebody else's.
+    world.start_quote()?;
     let folder = world.folder.path().to_owned();
     std::os::unix::fs::chown(&folder, Some(STRANGER), Some(STRANGER))?;
-    let mut world = world;
-    world.start_quote()?;
     world.start_vhsmd()?;
     let pid = world.vhsmd()?.pid();
     let same_user = as_user(STRANGER);
