@@ -5,10 +5,10 @@
 pub struct Draw(u64);
 
 impl Draw {
-    /// From a seed that is not 0.
+    /// From any seed: a small one, too, has to reach the bits that are drawn.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
     /// One below `bound`.
