@@ -34,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) agent: PathBuf,
     /// Whether `leave` goes on with a root file system that is on none of the volumes.
     pub(crate) danger_any_root: bool,
+    /// Root hashes by which dm-verity counts; any if there are none.
+    pub(crate) root_hashes: Vec<String>,
     pub(crate) volumes: Vec<Volume>,
 }
 
@@ -71,6 +73,8 @@ struct Document {
     agent: Option<Spanned<PathBuf>>,
     #[serde(default)]
     danger_any_root: bool,
+    #[serde(default)]
+    root_hash: Vec<Spanned<String>>,
     #[serde(default)]
     volume: Vec<Spanned<VolumeTable>>,
 }
@@ -123,7 +127,15 @@ impl Config {
             None => Ok(PathBuf::from(default)),
             Some(path) => absolute(path),
         };
+        if file.root_hash.len() > MAX_ENTRIES {
+            return fault(
+                0..0,
+                format!("there are more than {MAX_ENTRIES} root hashes"),
+            );
+        }
+        let root_hashes = file.root_hash.into_iter().map(root_hash);
         Ok(Self {
+            root_hashes: root_hashes.collect::<Result<_, _>>()?,
             cryptsetup: path(file.cryptsetup, "/usr/sbin/cryptsetup")?,
             key_files: path(file.key_files, "/run/cryptsetup-keys.d")?,
             vault: path(file.vault, "/run/vhsm/vhsm.sock")?,
@@ -132,6 +144,19 @@ impl Config {
             danger_any_root: file.danger_any_root,
             volumes,
         })
+    }
+}
+
+/// As `veritysetup format` prints it: of SHA-256, or of a longer one.
+fn root_hash(text: Spanned<String>) -> Result<String, Fault> {
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    let hash = text.get_ref();
+    match matches!(hash.len(), 64..=128) && hash.bytes().all(is_digit) {
+        true => Ok(text.into_inner()),
+        false => fault(
+            text.span(),
+            "this is not a root hash: write the 64 digits or more that `veritysetup format` prints",
+        ),
     }
 }
 

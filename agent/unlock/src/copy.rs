@@ -49,7 +49,9 @@ impl CopyError {
     /// What to do about it, as a sentence without its stop.
     pub(crate) fn remedy(&self) -> &'static str {
         match self {
-            Self::Unreadable { .. } => "check the volume's `device`, and that this runs as root",
+            Self::Unreadable { .. } => {
+                "check the volume's `device`, and that this runs as root or in the group of disks"
+            }
             Self::Refused { source, .. } => source.remedy(),
             Self::Memory(_) => "free memory: a header has 16 MiB by default",
             Self::NotKept => "turn swap off: the copy was in memory that nobody else can write",

@@ -20,7 +20,9 @@ impl HardeningError {
     /// What to do about it, as a sentence without its stop.
     pub(crate) fn remedy(&self) -> &'static str {
         match self {
-            Self::Refused { .. } => "run it as root, with LimitMEMLOCK=infinity",
+            Self::Refused { .. } => {
+                "give it LimitMEMLOCK=infinity, as its unit does, or run it as root"
+            }
             Self::Swap => "turn swap on after the volume is open, or give the unit MemorySwapMax=0",
         }
     }

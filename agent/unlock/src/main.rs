@@ -8,16 +8,17 @@
 //! status, doctor    what there is, and what would keep the next boot from unlocking
 //! ```
 //!
-//! It runs as root, at boot, and so it has little: no network, no key but a passphrase for as long
-//! as it takes to hand it on, in locked memory. LUKS2 authenticates nothing of its header, and the
-//! host holds the disk: so a header is believed in what is named in [`luks2`] alone, and a volume is
-//! opened by the very copy that was checked.
-#![forbid(unsafe_code)]
+//! It runs at boot, with disks and the device mapper, and so it has little else: no network, no key but
+//! a passphrase for as long as it takes to hand it on, in locked memory. LUKS2 authenticates nothing of
+//! its header, and the host holds the disk: so a header is believed in what is named in [`luks2`] alone,
+//! and a volume is opened by the very copy that was checked. Unsafe code has `device_mapper/sys.rs`
+//! alone, for the one ioctl that says what a mapping does.
 
 mod arguments;
 mod config;
 mod copy;
 mod cryptsetup;
+mod device_mapper;
 mod doctor;
 mod enrol;
 mod failure;

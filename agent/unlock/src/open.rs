@@ -122,8 +122,12 @@ fn wait_for(device: &Path, patience: Duration) -> Result<HeaderCopy, CopyError> 
     let mut is_told = false;
     loop {
         match HeaderCopy::take(device) {
+            // The kernel makes a node that is root's, and then udev gives it to its group.
             Err(CopyError::Unreadable { source, .. })
-                if source.kind() == ErrorKind::NotFound && Instant::now() < deadline =>
+                if matches!(
+                    source.kind(),
+                    ErrorKind::NotFound | ErrorKind::PermissionDenied
+                ) && Instant::now() < deadline =>
             {
                 if !is_told {
                     tracing::info!(device = %device.display(), "waiting for the device");

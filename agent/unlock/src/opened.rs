@@ -1,12 +1,13 @@
 //! What `open` has opened, for `leave`: which mapping it made, by which header. It lies in memory
-//! (/run), where root alone writes, and the host does not.
+//! (/run), in a folder of whoever opens, where root and they alone write, and the host does not. There is
+//! nothing secret in it, and `leave`, which is another user, reads it.
 
 use nitride_kbs::disk::DiskExpectation;
-use nix::unistd::geteuid;
+use nix::fcntl::OFlag;
 use std::fmt;
-use std::fs::{DirBuilder, File, OpenOptions, read_dir, read_to_string};
+use std::fs::{DirBuilder, OpenOptions, Permissions, read_dir, read_to_string, symlink_metadata};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -20,8 +21,8 @@ const MAX_NOTES: usize = 64;
 /// A device as the kernel numbers it: `major:minor`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DeviceNumber {
-    major: u32,
-    minor: u32,
+    pub(crate) major: u32,
+    pub(crate) minor: u32,
 }
 
 impl FromStr for DeviceNumber {
@@ -67,7 +68,7 @@ impl Opened {
 
     /// Leaves it in `folder`, as the note of the volume `name`.
     pub(crate) fn note(&self, folder: &Path, name: &str) -> io::Result<()> {
-        match DirBuilder::new().mode(0o700).create(folder) {
+        match DirBuilder::new().mode(0o755).create(folder) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
@@ -77,6 +78,8 @@ impl Opened {
             .truncate(true)
             .mode(0o600)
             .open(folder.join(name))?;
+        // Whatever the umask: `leave` may read nothing that is another user's alone.
+        file.set_permissions(Permissions::from_mode(0o644))?;
         let Self {
             device,
             uuid,
@@ -85,10 +88,14 @@ impl Opened {
         writeln!(file, "{device} {uuid} {volume}")
     }
 
-    fn read(path: &Path) -> Option<Self> {
-        let file = File::open(path).ok()?;
+    /// The note at `path`, if it is root's or the opener's.
+    fn read(path: &Path, opener: u32) -> Option<Self> {
+        let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let mut options = OpenOptions::new();
+        let file = options.read(true).custom_flags(flags.bits());
+        let file = file.open(path).ok()?;
         let metadata = file.metadata().ok()?;
-        let is_ours = metadata.uid() == geteuid().as_raw() && metadata.mode() & 0o022 == 0;
+        let is_ours = [0, opener].contains(&metadata.uid()) && metadata.mode() & 0o022 == 0;
         if !is_ours || !metadata.is_file() {
             return None;
         }
@@ -121,13 +128,17 @@ pub(crate) fn mapping(sys: &Path, name: &str) -> io::Result<Option<(DeviceNumber
     Ok(None)
 }
 
-/// All notes in `folder`. What cannot be read is not noted.
+/// All notes in `folder`, whose owner is the opener: root made it, or gave it to them. What cannot be read
+/// is not noted.
 pub(crate) fn all(folder: &Path) -> Vec<Opened> {
-    let Ok(notes) = read_dir(folder) else {
+    let (Ok(about), Ok(notes)) = (symlink_metadata(folder), read_dir(folder)) else {
         return Vec::new();
     };
+    if !about.is_dir() || about.mode() & 0o022 != 0 {
+        return Vec::new();
+    }
     let notes = notes.flatten().take(MAX_NOTES);
     notes
-        .filter_map(|note| Opened::read(&note.path()))
+        .filter_map(|note| Opened::read(&note.path(), about.uid()))
         .collect()
 }

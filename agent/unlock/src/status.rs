@@ -84,6 +84,7 @@ mod tests {
             admin: PathBuf::from("/nonexistent"),
             agent: PathBuf::from("/nonexistent"),
             danger_any_root: false,
+            root_hashes: Vec::new(),
             volumes: vec![Volume {
                 name: "root".to_owned(),
                 device: device.to_owned(),

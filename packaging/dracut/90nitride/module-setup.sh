@@ -62,11 +62,11 @@ nitride_programs() {
 # switch.
 nitride_users() {
     local name line
-    for name in vhsm nitride; do
+    for name in vhsm nitride nitride-unlock; do
         line=$(grep "^$name:" "${dracutsysrootdir-}/etc/passwd") || nitride_fails "there is no user $name: systemd-sysusers"
         echo "$line" >>"$initdir/etc/passwd"
     done
-    for name in vhsm nitride vhsm-clients tss; do
+    for name in vhsm nitride nitride-unlock vhsm-clients tss disk; do
         line=$(grep "^$name:" "${dracutsysrootdir-}/etc/group") || nitride_fails "there is no group $name: systemd-sysusers"
         grep -q "^$name:" "$initdir/etc/group" 2>/dev/null || echo "$line" >>"$initdir/etc/group"
     done
@@ -126,6 +126,7 @@ nitride_units() {
         nitride_drop_in nitride-quote-tpm.conf nitride-quote.service
     fi
     nitride_unit nitride-unlock@.service nitride-unlock@.service nitride-unlock.conf
+    inst_simple /usr/lib/tmpfiles.d/nitride-unlock.conf || nitride_fails "tmpfiles.d/nitride-unlock.conf is missing"
     for unit in nitride-leave.service nitride-network.service nitride-root.service; do
         inst_simple "$moddir/units/$unit" "$systemdsystemunitdir/$unit" || nitride_fails "units/$unit cannot be installed"
     done

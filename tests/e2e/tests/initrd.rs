@@ -25,6 +25,7 @@ inst_simple() {
     local from=$1
     is_there "${1##*/}" || return 1
     [[ $from == "$systemdsystemunitdir"/* ]] && from=$SOURCE/systemd/system/${from##*/}
+    [[ $from == /usr/lib/tmpfiles.d/* ]] && from=$SOURCE/systemd/tmpfiles.d/${from##*/}
     [[ -e $from ]] && put "$from" "${2:-$1}"
 }
 inst_script() { inst_simple "$@"; }
@@ -67,9 +68,11 @@ impl Image {
         let image = Self { folder };
         image.write("etc/nitride/initrd/owner.pub", "")?;
         image.write("etc/nitride/initrd/ca.pem", "")?;
-        let users = "vhsm:x:987:987::/:/bin/false\nnitride:x:986:986::/:/bin/false\n";
+        let users = "vhsm:x:987:987::/:/bin/false\nnitride:x:986:986::/:/bin/false\n\
+             nitride-unlock:x:983:983::/:/bin/false\n";
         image.write("etc/passwd", users)?;
-        let groups = "vhsm:x:987:\nnitride:x:986:\nvhsm-clients:x:985:\ntss:x:984:\n";
+        let groups = "vhsm:x:987:\nnitride:x:986:\nvhsm-clients:x:985:\ntss:x:984:\n\
+             nitride-unlock:x:983:\ndisk:x:6:\n";
         image.write("etc/group", groups)?;
         let initrd = image.initrd();
         // What dracut's own modules have put there before ours come.
@@ -183,6 +186,14 @@ fn an_initrd_has_its_own_configuration_and_starts_what_unlocks() -> Result<()> {
         assert!(image.initrd().join(units).join(unit).is_file(), "{unit}");
     }
     assert!(image.text("etc/passwd")?.contains("vhsm:x:987:987:"));
+    // Who opens volumes is a user of its own, and has disks and the device mapper by groups.
+    assert!(image.text("etc/passwd")?.contains("nitride-unlock:x:983:983:"));
+    assert!(image.text("etc/group")?.contains("disk:x:6:"));
+    assert!(
+        image
+            .text("usr/lib/tmpfiles.d/nitride-unlock.conf")?
+            .contains("/dev/mapper/control")
+    );
     assert!(
         image
             .text("etc/vhsm/vhsmd.toml")?

@@ -78,6 +78,20 @@ fn what_cannot_be_is_refused_where_it_stands() {
 }
 
 #[test]
+fn a_root_hash_is_one() {
+    let hash = "0a".repeat(32);
+    let stated = |hashes: &str| Config::parse(&format!("root-hash = [{hashes}]\n{}", least()));
+    let read = stated(&format!("\"{hash}\"")).ok().unwrap();
+    assert_eq!(read.root_hashes, [hash.as_str()]);
+    let none = Config::parse(&least()).ok().unwrap();
+    assert!(none.root_hashes.is_empty());
+    for other in [&hash[..40], &hash.to_uppercase(), &format!("{hash} ")] {
+        let fault = stated(&format!("\"{other}\"")).err().unwrap();
+        assert!(fault.fault.contains("not a root hash"), "{other}");
+    }
+}
+
+#[test]
 fn a_file_that_everybody_can_write_is_refused() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();

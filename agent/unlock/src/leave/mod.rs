@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! /proc/self/mountinfo ──devices──> protection ──the weakest──> vhsmd: end-phase
-//! /sys/dev/block, what `open` left ──┘
+//! /sys/dev/block, what `open` left ──┘  │
+//!                     device_mapper ──> verity
 //! ```
 //!
 //! vhsmd keeps keys for the system only where that was told to it, so nothing is told that was not
@@ -12,17 +13,20 @@ mod mounts;
 mod protection;
 #[cfg(test)]
 mod tests;
+mod verity;
 
 use crate::config::Config;
+use crate::device_mapper;
 use crate::failure::Failure;
-use crate::opened;
+use crate::opened::{self, DeviceNumber};
 use mounts::{MountsError, below, is_root_of_initrd};
 use nitride_client::{Client, ClientError, Options};
-use protection::Protection;
+use protection::{Grounds, Protection};
 use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
+use verity::VerityFault;
 
 /// What a systemd initrd has and a system has not.
 const INITRD_RELEASE: &str = "/etc/initrd-release";
@@ -60,7 +64,8 @@ impl LeaveError {
             Self::Mounts(_) => "name where the root file system is mounted: --root",
             Self::ForeignRoot { .. } => {
                 "name the root file system by its mapping (root=/dev/mapper/NAME), or say \
-                 `danger-any-root = true` in the initrd's unlock.toml"
+                 `danger-any-root = true` in the initrd's unlock.toml; the log says what is wrong with \
+                 a mapping of dm-verity"
             }
             Self::NotEnded { .. } => {
                 "vhsmd's log says why; a machine that cannot end the phase must not go on"
@@ -77,7 +82,12 @@ pub(crate) fn run(config: &Config, root: &Path) -> Result<(), Failure> {
     }
     let volumes = below(&mounts, root).map_err(LeaveError::from)?;
     let opened = opened::all(Path::new(opened::FOLDER));
-    let found = protection::weakest(Path::new("/sys"), &volumes, &opened);
+    let grounds = Grounds {
+        sys: Path::new("/sys"),
+        opened: &opened,
+        is_verity: &|device| is_verity(device, &config.root_hashes),
+    };
+    let found = protection::weakest(&grounds, &volumes);
     check_root(config, root, found)?;
     let told = found.told();
     tracing::info!(root = %root.display(), protection = told.as_str(), "leaving the initrd");
@@ -94,6 +104,21 @@ pub(crate) fn run(config: &Config, root: &Path) -> Result<(), Failure> {
         false => tracing::info!("the phase has ended, and vhsmd has destroyed its keys"),
     }
     Ok(())
+}
+
+/// Whether the kernel says that the mapping is dm-verity's, by one of these root hashes if there are any.
+fn is_verity(device: DeviceNumber, root_hashes: &[String]) -> bool {
+    let fault = match device_mapper::table(device) {
+        Ok(table) => match verity::check(&table, root_hashes) {
+            Ok(()) => return true,
+            // A volume that was opened is one.
+            Err(VerityFault::Other) => return false,
+            Err(fault) => fault.to_string(),
+        },
+        Err(error) => format!("{:#}", anyhow::Error::from(error)),
+    };
+    tracing::warn!(%device, fault, "this mapping is not taken for dm-verity");
+    false
 }
 
 /// A host that names another root, or has a disk with the label of ours, would have its own code go on

@@ -9,9 +9,6 @@ use std::path::Path;
 const MAX_DEPTH: usize = 8;
 /// Devices that one is made of.
 const MAX_SLAVES: usize = 64;
-/// How cryptsetup begins the name of every mapping of dm-verity, which it makes by a root hash: of
-/// the command line or of the initrd, both of which are measured.
-const VERITY: &str = "CRYPT-VERITY-";
 
 /// In the order of what they are worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,7 +19,8 @@ pub(super) enum Protection {
     Opened,
     /// Each sector is authentic under the volume's key.
     Integrity,
-    /// Every block is what the root hash says.
+    /// Every block is what a root hash says: of `root-hash`, of the command line or of the initrd, all of
+    /// which are measured.
     Verity,
 }
 
@@ -37,24 +35,35 @@ impl Protection {
     }
 }
 
+/// By what a device is judged.
+pub(super) struct Grounds<'a> {
+    /// The kernel's devices.
+    pub(super) sys: &'a Path,
+    /// What was opened here.
+    pub(super) opened: &'a [Opened],
+    /// Whether the table of this mapping is dm-verity's, by a root hash that is wanted.
+    pub(super) is_verity: &'a dyn Fn(DeviceNumber) -> bool,
+}
+
 /// What protects the weakest of the devices.
-pub(super) fn weakest(sys: &Path, devices: &[DeviceNumber], opened: &[Opened]) -> Protection {
-    let each = devices.iter().map(|device| of(sys, *device, opened, 0));
+pub(super) fn weakest(grounds: &Grounds<'_>, devices: &[DeviceNumber]) -> Protection {
+    let each = devices.iter().map(|device| of(grounds, *device, 0));
     each.min().unwrap_or(Protection::Foreign)
 }
 
 /// A mapping protects by itself, or is worth what the weakest of its parts is.
-fn of(sys: &Path, device: DeviceNumber, opened: &[Opened], depth: usize) -> Protection {
-    let folder = sys.join(format!("dev/block/{device}"));
-    let uuid = read_to_string(folder.join("dm/uuid")).unwrap_or_default();
-    let uuid = uuid.trim_end();
-    if uuid.starts_with(VERITY) {
+fn of(grounds: &Grounds<'_>, device: DeviceNumber, depth: usize) -> Protection {
+    let folder = grounds.sys.join(format!("dev/block/{device}"));
+    // Its name says nothing: `dm-mod.create=` on a command line gives any.
+    if folder.join("dm").exists() && (grounds.is_verity)(device) {
         return Protection::Verity;
     }
+    let uuid = read_to_string(folder.join("dm/uuid")).unwrap_or_default();
+    let uuid = uuid.trim_end();
     // The name of a mapping says nothing of its key: the host's own header makes one of that name.
     // It is ours where `open` made it, by the header that it had checked.
     let is_it = |one: &&Opened| one.device == device && one.uuid == uuid;
-    if let Some(ours) = opened.iter().find(is_it) {
+    if let Some(ours) = grounds.opened.iter().find(is_it) {
         return match ours.volume.integrity {
             Some(_) => Protection::Integrity,
             None => Protection::Opened,
@@ -70,7 +79,7 @@ fn of(sys: &Path, device: DeviceNumber, opened: &[Opened], depth: usize) -> Prot
     let of_slave = |slave: std::io::Result<std::fs::DirEntry>| {
         let number = read_to_string(slave.ok()?.path().join("dev")).ok()?;
         let device = number.trim_end().parse().ok()?;
-        Some(of(sys, device, opened, depth + 1))
+        Some(of(grounds, device, depth + 1))
     };
     let each = slaves
         .into_iter()

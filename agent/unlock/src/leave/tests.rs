@@ -1,9 +1,10 @@
 use super::mounts::{MountsError, below, is_root_of_initrd};
-use super::protection::{Protection, weakest};
+use super::protection::{Grounds, Protection, weakest};
 use super::{LeaveError, check_root};
 use crate::config::Config;
 use crate::opened::{self, DeviceNumber, Opened};
 use std::fs::{self, create_dir_all};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 const MOUNTS: &str = "\
@@ -48,8 +49,18 @@ impl Sys {
     }
 
     fn of(&self, devices: &[&str], opened: &[Opened]) -> Protection {
+        self.of_these(devices, opened, &[])
+    }
+
+    /// With mappings whose table is dm-verity's.
+    fn of_these(&self, devices: &[&str], opened: &[Opened], verity: &[&str]) -> Protection {
         let devices: Vec<_> = devices.iter().map(|device| number(device)).collect();
-        weakest(self.path(), &devices, opened)
+        let grounds = Grounds {
+            sys: self.path(),
+            opened,
+            is_verity: &|device| verity.contains(&device.to_string().as_str()),
+        };
+        weakest(&grounds, &devices)
     }
 }
 
@@ -113,13 +124,17 @@ fn verity_is_the_kernels_word_and_the_weakest_counts() {
         .device("8:2", None, &[])
         .device("253:3", Some("LVM-abc"), &["253:0", "8:2"])
         .device("253:4", Some("LVM-abd"), &["253:0"]);
-    assert_eq!(sys.of(&["253:0"], &[]), Protection::Verity);
-    assert_eq!(sys.of(&["8:2"], &[]), Protection::Foreign);
-    assert_eq!(sys.of(&["253:0", "8:2"], &[]), Protection::Foreign);
-    assert_eq!(sys.of(&["253:3"], &[]), Protection::Foreign);
-    assert_eq!(sys.of(&["253:4"], &[]), Protection::Verity);
-    assert_eq!(sys.of(&["0:40"], &[]), Protection::Foreign);
-    assert_eq!(sys.of(&[], &[]), Protection::Foreign);
+    // 8:2 is no mapping, and the device mapper is not asked of it.
+    let of = |devices: &[&str]| sys.of_these(devices, &[], &["253:0", "8:2"]);
+    assert_eq!(of(&["253:0"]), Protection::Verity);
+    assert_eq!(of(&["8:2"]), Protection::Foreign);
+    assert_eq!(of(&["253:0", "8:2"]), Protection::Foreign);
+    assert_eq!(of(&["253:3"]), Protection::Foreign);
+    assert_eq!(of(&["253:4"]), Protection::Verity);
+    assert_eq!(of(&["0:40"]), Protection::Foreign);
+    assert_eq!(of(&[]), Protection::Foreign);
+    // The name alone, which anybody can give to any mapping.
+    assert_eq!(sys.of(&["253:0"], &[]), Protection::Foreign);
 }
 
 #[test]
@@ -171,12 +186,15 @@ fn what_was_opened_is_found_noted_and_read_back() {
     // And again, as after a second try.
     found.note(&folder, "root").unwrap();
     assert_eq!(opened::all(&folder), [ours(true)]);
+    // `leave` is another user, with no right to pass by a mode.
+    let mode = fs::metadata(folder.join("root")).unwrap().mode();
+    assert_eq!(mode & 0o777, 0o644);
     assert!(opened::all(&sys.path().join("none")).is_empty());
 }
 
 #[test]
 fn a_note_that_others_can_write_or_of_another_form_is_none() {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{PermissionsExt, symlink};
     let folder = tempfile::tempdir().unwrap();
     let good = format!("253:0 {UUID} {PLAIN}\n");
     let note = folder.path().join("root");
@@ -191,10 +209,22 @@ fn a_note_that_others_can_write_or_of_another_form_is_none() {
         fs::write(&note, text).unwrap();
         assert!(opened::all(folder.path()).is_empty());
     }
+    let chmod = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        opened::all(folder.path())
+    };
     fs::write(&note, &good).unwrap();
     assert_eq!(opened::all(folder.path()), [ours(false)]);
-    fs::set_permissions(&note, fs::Permissions::from_mode(0o666)).unwrap();
+    assert!(chmod(&note, 0o666).is_empty());
+    assert_eq!(chmod(&note, 0o644), [ours(false)]);
+    assert!(chmod(folder.path(), 0o777).is_empty());
+    assert_eq!(chmod(folder.path(), 0o755), [ours(false)]);
+    // A link of the opener's to what only root can read.
+    let elsewhere = folder.path().with_extension("elsewhere");
+    fs::rename(&note, &elsewhere).unwrap();
+    symlink(&elsewhere, &note).unwrap();
     assert!(opened::all(folder.path()).is_empty());
+    fs::remove_file(elsewhere).unwrap();
 }
 
 #[test]

@@ -1,5 +1,6 @@
 use super::{ConfigError, Document, quantity};
 use nitride_protocol::{KeyName, KeyNameBuf};
+use nix::unistd::User;
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +17,7 @@ pub(crate) struct DiskKey {
     pub(crate) key: KeyNameBuf,
     /// For how long a connection is held open while the key is fetched.
     pub(crate) timeout: Duration,
-    /// Users that may ask: root, unless a test says otherwise.
+    /// Users that may ask: root and [`OPENER`], unless a test says otherwise.
     pub(crate) allowed_uids: Vec<u32>,
 }
 
@@ -30,6 +31,8 @@ pub(super) struct RawDiskKey {
     allowed_uids: Option<Spanned<Vec<u32>>>,
 }
 
+/// The user of nitride-unlock@.service.
+const OPENER: &str = "nitride-unlock";
 /// What systemd waits for a device by default is shorter; its unit is restarted then and asks again.
 const DEFAULT_TIMEOUT_MS: u64 = 300_000;
 
@@ -57,12 +60,12 @@ impl RawDiskKey {
             Some(text) => duration(document, text)?,
         };
         let allowed_uids = match self.allowed_uids {
-            None => vec![0],
+            None => openers(|name| Ok(User::from_name(name)?.map(|user| user.uid.as_raw()))),
             Some(uids) if uids.get_ref().is_empty() => {
                 return Err(document.fault(
                     uids.span(),
                     "nobody is allowed to ask",
-                    "leave it out for root alone, or name a uid",
+                    format_args!("leave it out for root and {OPENER}, or name a uid"),
                 ));
             }
             Some(uids) => uids.into_inner(),
@@ -77,6 +80,13 @@ impl RawDiskKey {
     }
 }
 
+/// Who opens volumes: root, and the user of nitride-unlock@.service where there is one. Without an answer
+/// from the account database it is root alone, and the other is refused by its number.
+fn openers(uid_of: impl FnOnce(&str) -> nix::Result<Option<u32>>) -> Vec<u32> {
+    let opener = uid_of(OPENER).ok().flatten();
+    [0].into_iter().chain(opener).collect()
+}
+
 /// A duration of at least a millisecond, in milliseconds.
 pub(super) fn duration(document: &Document, text: &Spanned<String>) -> Result<u64, ConfigError> {
     quantity::duration_ms(text.get_ref())
@@ -88,4 +98,18 @@ pub(super) fn duration(document: &Document, text: &Spanned<String>) -> Result<u6
                 "write a number above zero with ms, s, m, h or d, as in \"10m\"",
             )
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::errno::Errno;
+
+    #[test]
+    fn root_and_the_opener_of_volumes_may_ask() {
+        let known = |name: &str| Ok((name == "nitride-unlock").then_some(990));
+        assert_eq!(openers(known), [0, 990]);
+        assert_eq!(openers(|_| Ok(None)), [0]);
+        assert_eq!(openers(|_| Err(Errno::EIO)), [0]);
+    }
 }

@@ -125,7 +125,7 @@ pub(crate) const KEYS: &[ConfigKey] = &[
     key(DISK_KEY, "socket", "where to listen; left out where systemd hands the socket over"),
     key(DISK_KEY, "key", "the secret that the policy releases to the volume; required"),
     key(DISK_KEY, "timeout", "for how long a connection is held open; \"5m\" if left out"),
-    key(DISK_KEY, "allowed-uids", "who may ask; root alone if left out"),
+    key(DISK_KEY, "allowed-uids", "who may ask; root and the user nitride-unlock if left out"),
     table(Top, "credential", "a unit's credential, which the service manager loads by LoadCredential=NAME:/run/vhsm/credentials.sock"),
     key(CREDENTIAL, "unit", "the system unit, as \"db.service\"; required"),
     key(CREDENTIAL, "name", "the credential's name as in LoadCredential=; required"),
