@@ -4,8 +4,8 @@ use crate::blame::{self, check_of, is_about_attributes};
 use crate::collateral::{IntelCollateral, PlatformCollateral};
 use crate::crypto::AwsLc;
 use crate::levels::{self, NotReached, Reached};
+use crate::platform::PlatformFacts;
 use base64ct::{Base64, Encoding};
-use dcap_qvl::intel::{PckExtension, parse_pck_extension_with};
 use dcap_qvl::verify::QuoteVerifier;
 use dcap_qvl::{QuoteClaims, QuotePolicy, TcbStatus};
 use nitride_verify::checks::tdx::{
@@ -36,8 +36,10 @@ const BROKEN_CHAIN: Allowance = Allowance {
     signatures: 2,
     events: 0,
 };
+/// The end of a certificate in PEM.
+const END: &str = "-----END CERTIFICATE-----";
 /// Of the PCK certificate's extension: standard, scalable, and scalable with integrity.
-const SGX_TYPES: std::ops::RangeInclusive<u64> = 0..=2;
+const SGX_TYPES: std::ops::RangeInclusive<u8> = 0..=2;
 
 impl TdxCollateral for IntelCollateral {
     fn judge(
@@ -54,9 +56,9 @@ impl TdxCollateral for IntelCollateral {
         for _ in 0..CERTIFICATES {
             ledger.before(COLLATERAL, budget.spend_certificate())?;
         }
-        let [pck, _, root] = evidence.pck_chain;
-        let said = parse_pck_extension_with::<AwsLc>(pck);
-        let said = said.or_else(|error| refuse(ledger, PCK_CHAIN, format!("{error:#}")))?;
+        let [_, _, root] = evidence.pck_chain;
+        let said = PlatformFacts::of(evidence.pck);
+        let said = said.or_else(|fault| refuse(ledger, PCK_CHAIN, fault.to_string()))?;
         let Some(platform) = self.of(&said.fmspc) else {
             let fmspc = base16ct::lower::encode_string(&said.fmspc);
             let reason = format!("Intel's collateral for the FMSPC {fmspc} is not at hand");
@@ -144,6 +146,15 @@ fn verify(
 ) -> Result<Option<QuoteClaims>, (CheckName, String)> {
     let [pck, authority, root] = evidence.pck_chain;
     let mut collateral = platform.signed.clone();
+    // Whoever signs is the root's own, and the root is the pinned one: its copies are not read again.
+    for chain in [
+        &mut collateral.tcb_info_issuer_chain,
+        &mut collateral.qe_identity_issuer_chain,
+    ] {
+        if let Some(at) = chain.find(END) {
+            chain.truncate(at + END.len());
+        }
+    }
     // The chain as the verifier has read it, so that no second reading of the quote's PEM differs.
     collateral.pck_certificate_chain = Some([pem(pck), pem(authority)].concat());
     let verified = QuoteVerifier::<AwsLc>::new_with_config(root.clone())
@@ -190,7 +201,7 @@ fn is_signer(
     let text = chain
         .trim_ascii()
         .strip_prefix("-----BEGIN CERTIFICATE-----")?;
-    let (text, _) = text.split_once("-----END CERTIFICATE-----")?;
+    let (text, _) = text.split_once(END)?;
     let text: String = text.split_ascii_whitespace().collect();
     let signer = Certificate::parse(&Base64::decode_vec(&text).ok()?, budget).ok()?;
     let root = Certificate::parse(root, budget).ok()?;
@@ -204,7 +215,7 @@ fn is_signer(
 fn reach(
     evidence: &TdxEvidence<'_>,
     platform: &PlatformCollateral,
-    said: &PckExtension,
+    said: &PlatformFacts,
 ) -> Result<Reached, (CheckName, String)> {
     let PlatformCollateral {
         tcb_info,
@@ -236,7 +247,7 @@ fn reach(
 }
 
 /// Whether library and verifier have read the same.
-fn agree(claims: &QuoteClaims, reached: &Reached, said: &PckExtension, report: &TdReport) -> bool {
+fn agree(claims: &QuoteClaims, reached: &Reached, said: &PlatformFacts, report: &TdReport) -> bool {
     let Some(read) = claims.report.as_td10() else {
         return false;
     };
@@ -245,14 +256,13 @@ fn agree(claims: &QuoteClaims, reached: &Reached, said: &PckExtension, report: &
         && read.td_attributes == report.td_attributes.to_le_bytes()
         && [read.rt_mr0, read.rt_mr1, read.rt_mr2, read.rt_mr3] == report.rtmr
         && claims.report.as_td15().is_some() == report.v15.is_some()
-        && claims.platform.pck.fmspc == said.fmspc
-        && claims.platform.pck.pce_id == said.pce_id
+        && said.agree_with(&claims.platform.pck)
         && claims.tcb.status == reached.status
         && claims.tcb.advisory_ids == reached.advisories
         && claims.tcb.eval_data_number == reached.evaluation_number
 }
 
-fn facts(anchor: Anchor, said: PckExtension, reached: Reached) -> Result<TcbFacts, String> {
+fn facts(anchor: Anchor, said: PlatformFacts, reached: Reached) -> Result<TcbFacts, String> {
     let revoked = || NotReached::Revoked.to_string();
     let current_status = match reached.current_status {
         Some(status) => Some(told(status).ok_or_else(revoked)?),
@@ -267,8 +277,8 @@ fn facts(anchor: Anchor, said: PckExtension, reached: Reached) -> Result<TcbFact
         evaluation_number: reached.evaluation_number,
         level_date: reached.level_date,
         fmspc: said.fmspc,
-        platform_instance: said.platform_instance_id.and_then(|id| id.try_into().ok()),
-        smt: said.smt_enabled,
+        platform_instance: said.instance,
+        smt: said.smt,
         dynamic_platform: said.dynamic_platform,
         cached_keys: said.cached_keys,
     })

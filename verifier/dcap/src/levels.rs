@@ -1,7 +1,7 @@
 //! Matching of TCB levels, by the rules of Intel's "TDX enabling guide" and its quote verification
 //! library: the first level, from the highest down, that the platform reaches in every component.
 
-use dcap_qvl::intel::PckExtension;
+use crate::platform::PlatformFacts;
 use dcap_qvl::{QeIdentity, TcbInfo, TcbLevel, TcbStatus};
 use nitride_verify::evidence::tdx_quote::TdReport;
 use thiserror::Error;
@@ -37,7 +37,7 @@ pub(crate) enum NotReached {
 pub(crate) fn reach(
     tcb_info: &TcbInfo,
     qe_identity: &QeIdentity,
-    pck: &PckExtension,
+    pck: &PlatformFacts,
     qe_isv_svn: u16,
     report: &TdReport,
 ) -> Result<Reached, NotReached> {
@@ -89,7 +89,7 @@ pub(crate) fn reach(
 /// The platform's level, with the TDX module's status, advisories and date where they are worse.
 fn platform(
     tcb_info: &TcbInfo,
-    pck: &PckExtension,
+    pck: &PlatformFacts,
     tee_tcb_svn: &[u8; 16],
 ) -> Result<TcbLevel, NotReached> {
     let mut levels: Vec<&TcbLevel> = tcb_info.tcb_levels.iter().collect();

@@ -26,6 +26,7 @@ mod collateral;
 pub mod crypto;
 mod judge;
 mod levels;
+mod platform;
 mod signed;
 
 pub use collateral::{CollateralFault, IntelCollateral, PcsAnswers, PlatformCollateral};

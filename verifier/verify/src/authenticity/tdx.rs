@@ -129,6 +129,7 @@ pub(super) fn verify(
             raw: &evidence.quote,
             quote: &quote,
             pck_chain: &pck_chain,
+            pck,
         },
         &TdxTrust::new(&bench.policy.danger_test_anchors().value),
         bench.now_secs,

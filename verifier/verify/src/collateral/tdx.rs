@@ -6,6 +6,7 @@ use crate::budget::Budget;
 use crate::evidence::tdx_quote::TdxQuote;
 use crate::ledger::Ledger;
 use crate::verdict::Anchor;
+use crate::x509::Certificate;
 use aws_lc_rs::digest::{SHA256, digest};
 use std::fmt;
 
@@ -42,6 +43,8 @@ pub struct TdxEvidence<'a> {
     pub quote: &'a TdxQuote<'a>,
     /// The PCK certificate, its CA and the root, in DER, as the quote has them.
     pub pck_chain: &'a [Vec<u8>; 3],
+    /// The first of these.
+    pub pck: &'a Certificate,
 }
 
 /// Which roots are trusted.
