@@ -1,13 +1,15 @@
 //! Who may import whom. An edge that is not in the table is a failure, and so is a package
 //! without a row: a new room states its imports here before it has any.
 
-/// Binaries of ours: programs, not libraries, so nothing imports them.
+/// Binaries of ours: programs, not libraries, so nothing imports them but `nitride-initrd`, whose row
+/// names those that it is.
 pub const BINARIES: &[&str] = &[
     "vhsmd",
     "vhsm",
     "nitride-quote",
     "nitride-unlock",
     "nitride-agent",
+    "nitride-initrd",
     "nitride-provisiond",
     "nitride-verify-cli",
 ];
@@ -72,6 +74,10 @@ pub const TABLE: &[(&str, &[&str])] = &[
         "nitride-unlock",
         &["nitride-client", "nitride-kbs", "nitride-settings"],
     ),
+    (
+        "nitride-initrd",
+        &["vhsmd", "nitride-agent", "nitride-quote", "nitride-unlock"],
+    ),
     ("nitride-verify", &["nitride-kbs"]),
     ("nitride-dcap", &["nitride-verify"]),
     ("nitride-collateral", &["nitride-verify", "nitride-dcap"]),
@@ -117,7 +123,8 @@ pub fn findings(packages: &[Package]) -> Vec<String> {
         for to in &package.imports {
             let to_ours = packages.iter().find(|other| other.name == *to);
             let Some(target) = to_ours else { continue };
-            if BINARIES.contains(&to.as_str()) {
+            let is_named = row.is_some_and(|(_, allowed)| allowed.contains(&to.as_str()));
+            if BINARIES.contains(&to.as_str()) && !is_named {
                 found.push(format!("{from} imports the binary {to}"));
             } else if !crosses && target.folder.starts_with("tests/") {
                 found.push(format!("{from} imports {to}, which is for tests alone"));
@@ -200,6 +207,23 @@ mod tests {
         assert_eq!(
             findings(&packages),
             ["nitride-e2e imports the binary vhsmd"]
+        );
+    }
+
+    #[test]
+    fn one_program_alone_is_made_of_programs_and_nothing_is_made_of_it() {
+        let packages = workspace(&[
+            ("vhsmd", "vhsm/daemon", &[]),
+            ("nitride-initrd", "initrd", &["vhsmd", "vhsm"]),
+            ("vhsm", "vhsm/cli", &["vhsmd", "nitride-initrd"]),
+        ]);
+        assert_eq!(
+            findings(&packages),
+            [
+                "nitride-initrd imports the binary vhsm",
+                "vhsm imports the binary vhsmd",
+                "vhsm imports the binary nitride-initrd",
+            ]
         );
     }
 
