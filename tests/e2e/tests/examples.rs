@@ -4,6 +4,7 @@
 use anyhow::{Context, Result};
 use nitride_support::binaries::Binaries;
 use nitride_support::folder::Folder;
+use nitride_support::initrd;
 use nitride_support::owner::Deposit;
 use nitride_support::plan::{EVERYTHING, Plan};
 use nitride_support::world::World;
@@ -102,34 +103,10 @@ fn the_examples_start_every_program_and_fill_a_vault() -> Result<()> {
     Ok(())
 }
 
-/// What the initrd's examples say of a TPM, with the stand-in for one.
-fn simulated(text: &str) -> String {
-    let kept = |section: &str| !section.starts_with("phases]") && !section.starts_with("tpm]");
-    let sections: Vec<&str> = text.split("\n[").filter(|section| kept(section)).collect();
-    sections
-        .join("\n[")
-        .replace("\n[boot]\nphase = \"initrd\"\n", "\n")
-        .replace(
-            "tee = \"tpm\"\nquote",
-            "tee = \"sample\"\ndanger-simulated = true\nquote",
-        )
-        .replace("tee = \"tpm\"", "tee = \"sample\"")
-}
-
 #[test]
 fn the_initrds_examples_start_every_program_and_fetch_a_passphrase() -> Result<()> {
     let mut world = World::prepare(Plan::chain(""))?;
-    let own = |name: &str| format!("initrd/{name}");
-    let reader = format!("key = \"disk/root\"\nallowed-uids = [{}]", getuid());
-    let vault = simulated(&example(&world, &own("vhsmd.toml"))?);
-    let vault = vault.replace("key = \"disk/root\"", &reader);
-    world.folder.write("vhsmd.toml", vault)?;
-    let policy = example(&world, &own("policy.d/disk.toml"))?;
-    world.folder.write("policy.d/disk.toml", policy)?;
-    let quote = simulated(&example(&world, &own("quote.toml"))?);
-    let quote = format!("{quote}[sample]\nsvn = \"1\"\ndanger-simulated = true\n");
-    world.folder.write("quote.toml", quote)?;
-
+    initrd::configure(&world)?;
     world.start_quote_as_configured()?;
     world.start_vhsmd()?;
     world.start_service()?;
@@ -138,10 +115,7 @@ fn the_initrds_examples_start_every_program_and_fetch_a_passphrase() -> Result<(
         release_to: vec!["volume:root".to_owned()],
         ..Deposit::secret("disk/secret/root", passphrase)
     })?;
-    let agent = example(&world, &own("agent.toml"))?;
-    let url = format!("https://{}", world.relay()?.address());
-    let agent = agent.replace("https://provision.example:8443", &url);
-    world.folder.write("agent.toml", agent)?;
+    initrd::configure_agent(&world)?;
     world.start_agent_as_configured()?;
     let key = nitride_support::cryptsetup::read_key_file(&world.path("root.key"), "root")?;
     assert_eq!(key, passphrase);

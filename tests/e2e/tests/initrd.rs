@@ -5,6 +5,7 @@
 use anyhow::{Context, Result};
 use nitride_support::folder::Folder;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -18,7 +19,7 @@ systemdsystemunitdir=/usr/lib/systemd/system systemdutildir=/usr/lib/systemd ker
 is_there() { [[ " $MISSING " != *" $1 "* ]]; }
 put() { mkdir -p "$initdir$(dirname "$2")" && cp -P "$1" "$initdir$2"; }
 dfatal() { echo "$*" >&2; }
-inst_binary() { is_there "$1" || return 1; mkdir -p "$initdir$(dirname "$1")" && : >"$initdir$1"; }
+inst_binary() { is_there "$1" || return 1; mkdir -p "$initdir$(dirname "${2:-$1}")" && : >"$initdir${2:-$1}"; }
 inst_multiple() { local name; for name in "$@"; do inst_binary "/usr/bin/$name"; done; }
 inst_libdir_file() { is_there libtss2-tcti-device.so.0 || return 0; inst_binary /usr/lib/x86_64-linux-gnu/libtss2-tcti-device.so.0; }
 inst_simple() {
@@ -187,7 +188,11 @@ fn an_initrd_has_its_own_configuration_and_starts_what_unlocks() -> Result<()> {
     }
     assert!(image.text("etc/passwd")?.contains("vhsm:x:987:987:"));
     // Who opens volumes is a user of its own, and has disks and the device mapper by groups.
-    assert!(image.text("etc/passwd")?.contains("nitride-unlock:x:983:983:"));
+    assert!(
+        image
+            .text("etc/passwd")?
+            .contains("nitride-unlock:x:983:983:")
+    );
     assert!(image.text("etc/group")?.contains("disk:x:6:"));
     assert!(
         image
@@ -202,6 +207,28 @@ fn an_initrd_has_its_own_configuration_and_starts_what_unlocks() -> Result<()> {
     assert!(image.initrd().join("etc/vhsm/policy.d/disk.toml").is_file());
     let tpm = "nitride-quote.service.d/90-nitride-nitride-quote-tpm.conf";
     assert!(image.initrd().join(units).join(tpm).is_file());
+    Ok(())
+}
+
+#[test]
+fn the_four_programs_of_an_initrd_are_one_file_by_four_names() -> Result<()> {
+    let image = Image::new()?;
+    assert!(image.build("", "")?.status.success());
+    let inode = |path: &str| -> Result<u64> {
+        let path = image.initrd().join(path);
+        // A symbolic link would be another name for whoever looks at a process.
+        let file = fs::symlink_metadata(&path).with_context(|| path.display().to_string())?;
+        assert!(file.is_file() && file.nlink() == 4, "{}", path.display());
+        Ok(file.ino())
+    };
+    let vhsmd = inode("usr/bin/vhsmd")?;
+    for path in [
+        "usr/bin/nitride-agent",
+        "usr/bin/nitride-unlock",
+        "usr/libexec/nitride-quote",
+    ] {
+        assert_eq!(inode(path)?, vhsmd, "{path}");
+    }
     Ok(())
 }
 
@@ -269,10 +296,7 @@ fn a_closed_initrd_has_neither_shell_nor_prompt_nor_another_opener() -> Result<(
 #[test]
 fn what_is_missing_ends_the_build_by_its_name() -> Result<()> {
     for missing in [
-        "/usr/bin/vhsmd",
-        "/usr/bin/nitride-agent",
-        "/usr/bin/nitride-unlock",
-        "/usr/libexec/nitride-quote",
+        "/usr/libexec/nitride-initrd",
         "/usr/sbin/cryptsetup",
         "libtss2-tcti-device.so.0",
         "nitride-unlock@.service",

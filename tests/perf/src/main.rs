@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod drive;
+mod elsewhere;
 mod floor;
 mod measure;
 mod openbao;

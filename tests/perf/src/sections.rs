@@ -1,6 +1,7 @@
 //! What can be measured: one file a section.
 
 mod batch;
+mod boot;
 mod bulk;
 mod connections;
 mod costs;
@@ -27,7 +28,7 @@ pub(crate) struct Section {
     pub(crate) run: fn(&mut Report, Scale) -> Result<()>,
 }
 
-pub(crate) const SECTIONS: [Section; 13] = [
+pub(crate) const SECTIONS: [Section; 14] = [
     Section {
         name: "floor",
         about: "P-256, AES-256-GCM and HMAC against bare operation and round trip",
@@ -81,6 +82,12 @@ pub(crate) const SECTIONS: [Section; 13] = [
         about: "start to READY with 10,000 stored keys",
         starts_programs: true,
         run: start::run,
+    },
+    Section {
+        name: "boot",
+        about: "the initrd's daemons, from start to passphrase",
+        starts_programs: true,
+        run: boot::run,
     },
     Section {
         name: "round",

@@ -22,6 +22,7 @@ pub mod draw;
 pub mod folder;
 pub mod forge;
 pub mod http;
+pub mod initrd;
 pub mod notify;
 pub mod owner;
 pub mod pki;

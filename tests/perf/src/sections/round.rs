@@ -1,37 +1,15 @@
+use crate::elsewhere::Elsewhere;
 use crate::report::{Bound, Report};
 use crate::scale::Scale;
 use anyhow::{Context, Result};
 use nitride_protocol::KeyType;
-use nitride_support::http::HttpMessage;
 use nitride_support::owner::Deposit;
 use nitride_support::plan::Plan;
-use nitride_support::relay::{Fate, Meddler};
 use nitride_support::world::World;
 use std::fmt::Write;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 const ROUNDS: u32 = 40;
-
-/// How long the service, and the network behind the relay, have had requests.
-#[derive(Default)]
-struct Elsewhere {
-    since: Option<Instant>,
-    spent: Arc<Mutex<Duration>>,
-}
-
-impl Meddler for Elsewhere {
-    fn request(&mut self, _request: &mut HttpMessage) -> Fate {
-        self.since = Some(Instant::now());
-        Fate::Forward
-    }
-
-    fn response(&mut self, _request: &HttpMessage, _response: &mut HttpMessage) {
-        if let Some(since) = self.since.take() {
-            *self.spent.lock().unwrap_or_else(PoisonError::into_inner) += since.elapsed();
-        }
-    }
-}
 
 pub(super) fn run(report: &mut Report, scale: Scale) -> Result<()> {
     report.placement("all four programs, the relay and the client on every CPU".to_owned());
@@ -52,21 +30,18 @@ pub(super) fn run(report: &mut Report, scale: Scale) -> Result<()> {
         let deposit = Deposit::key(&path, KeyType::HmacSha256, &[6; 32]);
         world.owner().deposit(&deposit)?;
     }
-    let elsewhere = Elsewhere::default();
-    let spent = Arc::clone(&elsewhere.spent);
-    world.relay()?.meddle(elsewhere);
+    let elsewhere = Elsewhere::behind(world.relay()?);
     let mut client = world.application()?;
     // The first connects the agent with the service.
     client.mac("perf/k0", b"m")?;
     let (mut whole, mut own) = (Vec::new(), Vec::new());
     for number in 1..=rounds {
-        let taken = || std::mem::take(&mut *spent.lock().unwrap_or_else(PoisonError::into_inner));
-        taken();
+        elsewhere.taken();
         let begun = Instant::now();
         client.mac(&format!("perf/k{number}"), b"m")?;
         let took = begun.elapsed();
         whole.push(took.as_secs_f64() * 1e3);
-        own.push(took.saturating_sub(taken()).as_secs_f64() * 1e3);
+        own.push(took.saturating_sub(elsewhere.taken()).as_secs_f64() * 1e3);
     }
     let middle = |values: &mut Vec<f64>| {
         values.sort_by(f64::total_cmp);
