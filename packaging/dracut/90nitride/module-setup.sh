@@ -46,10 +46,16 @@ installkernel() {
 }
 
 nitride_programs() {
-    local program
-    for program in /usr/bin/vhsmd /usr/bin/nitride-agent /usr/bin/nitride-unlock /usr/libexec/nitride-quote /usr/sbin/cryptsetup; do
-        inst_binary "$program" || nitride_fails "$program is missing"
+    local name program=/usr/libexec/nitride-initrd
+    # One file by its four names, with what it is linked to. Each is a name of its own and no symbolic link: it
+    # is what a process is found by, and what units say who may start.
+    inst_binary "$program" /usr/bin/vhsmd || nitride_fails "$program is missing"
+    mkdir -p -m 0755 "$initdir/usr/libexec"
+    for name in /usr/bin/nitride-agent /usr/bin/nitride-unlock /usr/libexec/nitride-quote; do
+        ln -f "$initdir/usr/bin/vhsmd" "$initdir$name" || nitride_fails "$name cannot be made"
     done
+    program=/usr/sbin/cryptsetup
+    inst_binary "$program" || nitride_fails "$program is missing"
     # What is loaded by name, and not in the list of libraries: how the TPM's library reaches a device.
     # (libtss2-tctildr looks for the other ways as well, and goes without them.)
     inst_libdir_file 'libtss2-tcti-device.so*'
@@ -112,6 +118,18 @@ nitride_wants() {
     ln -sf "../$3" "$initdir$systemdsystemunitdir/$1/$2"
 }
 
+# Of a unified kernel image systemd measures phases of its own into PCR 11. It says nothing and measures
+# nothing where the TPM's driver or one of the TPM's libraries is not there yet; and the service's value for
+# PCR 11 is computed for one of the two.
+nitride_phases_of_systemd() {
+    [[ -e $initdir$systemdsystemunitdir/systemd-pcrphase-initrd.service ]] || return 0
+    nitride_drop_in nitride-quote-tpm.conf systemd-pcrphase-initrd.service
+    inst_libdir_file 'libtss2-rc.so*'
+    compgen -G "$initdir/usr/lib*/libtss2-rc.so.0" >/dev/null \
+        || compgen -G "$initdir/usr/lib/*/libtss2-rc.so.0" >/dev/null \
+        || dwarn "nitride: libtss2-rc.so.0 is missing: systemd measures no enter-initrd into PCR 11 (nitride-verify measure uki --phases '')"
+}
+
 nitride_units() {
     local unit name names
     for unit in vhsm.socket vhsm-admin.socket vhsm-agent.socket nitride-quote.socket; do
@@ -124,6 +142,7 @@ nitride_units() {
     nitride_unit nitride-quote.service nitride-quote.service before-switch-root.conf nitride-quote.conf
     if grep -qE '^[^#]*"[^"]*tpmrm0|^[[:space:]]*(tee|platform|register)[[:space:]]*=[[:space:]]*"(tpm|az-|pcr-)' "$initdir/etc/nitride/quote.toml"; then
         nitride_drop_in nitride-quote-tpm.conf nitride-quote.service
+        nitride_phases_of_systemd
     fi
     nitride_unit nitride-unlock@.service nitride-unlock@.service nitride-unlock.conf
     inst_simple /usr/lib/tmpfiles.d/nitride-unlock.conf || nitride_fails "tmpfiles.d/nitride-unlock.conf is missing"
