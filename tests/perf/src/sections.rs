@@ -6,6 +6,7 @@ mod bulk;
 mod connections;
 mod costs;
 mod evidence;
+mod fleet;
 mod floor;
 mod keys;
 mod others;
@@ -28,7 +29,7 @@ pub(crate) struct Section {
     pub(crate) run: fn(&mut Report, Scale) -> Result<()>,
 }
 
-pub(crate) const SECTIONS: [Section; 14] = [
+pub(crate) const SECTIONS: [Section; 15] = [
     Section {
         name: "floor",
         about: "P-256, AES-256-GCM and HMAC against bare operation and round trip",
@@ -106,6 +107,12 @@ pub(crate) const SECTIONS: [Section; 14] = [
         about: "SNP reports and TDX quotes against the signatures that they take",
         starts_programs: false,
         run: evidence::run,
+    },
+    Section {
+        name: "fleet",
+        about: "the provisioning service, for 64 clients and 10,000 machines",
+        starts_programs: true,
+        run: fleet::run,
     },
     Section {
         name: "others",

@@ -61,13 +61,7 @@ fn snp_reports(report: &mut Report, scale: Scale) -> Result<()> {
     let allegation = Allegation::Snp(Box::new(vector.allegation.clone()));
     let form = vector.allegation.to_kbs_form();
     let form = form.context("a good report has a KBS form")?;
-    let signed = vector.allegation.report.get(..SIGNED_LEN);
-    let signed = signed.context("a report is longer than what is signed of it")?;
-    let raw = Raw::of(
-        EcKey::p384(),
-        SignatureAlgorithm::EcdsaP384Fixed,
-        signed.to_vec(),
-    );
+    let raw = Raw::over(&vector)?;
     let steps: &mut [Step<'_>] = &mut [
         &mut || raw.verify(1),
         &mut || bench.judges(&allegation),
@@ -193,7 +187,7 @@ fn accepted(verdict: Verdict) -> Result<()> {
 }
 
 /// One signature by the library that the verifier uses, through the same door.
-struct Raw {
+pub(super) struct Raw {
     spki: Vec<u8>,
     algorithm: SignatureAlgorithm,
     message: Vec<u8>,
@@ -210,7 +204,22 @@ impl Raw {
         }
     }
 
-    fn verify(&self, times: u32) -> Result<()> {
+    /// What is signed of a good report.
+    pub(super) fn of_report() -> Result<Self> {
+        Self::over(&snp::Draft::good().build())
+    }
+
+    fn over(vector: &snp::Vector) -> Result<Self> {
+        let signed = vector.allegation.report.get(..SIGNED_LEN);
+        let signed = signed.context("a report is longer than what is signed of it")?;
+        Ok(Self::of(
+            EcKey::p384(),
+            SignatureAlgorithm::EcdsaP384Fixed,
+            signed.to_vec(),
+        ))
+    }
+
+    pub(super) fn verify(&self, times: u32) -> Result<()> {
         for _ in 0..times {
             PublicKey::of_spki(&self.spki).verify(
                 self.algorithm,
