@@ -7,8 +7,14 @@ readonly MAX_ADDED=$((8 << 20))
 
 # INITRD: `BYTES PATH` of each file. Of a file's names the last alone has its bytes: so each counts once.
 unpacked_files() {
-  in_guest zstd -dcq <"$WORK/$1" | with_tools "cpio --quiet -tv" |
-    awk '/^-/ { path = $9; for (i = 10; i <= NF; i++) path = path " " $i; print $5, path }' | sort -k 2
+  list_initrd "$1" | awk '/^-/ { path = $9; for (i = 10; i <= NF; i++) path = path " " $i; print $5, path }' | sort -k 2
+}
+# Those of initramfs-tools are several archives one after the other, which it can tell itself.
+list_initrd() {
+  case $(head -c 4 "$WORK/$1" | xxd -p) in
+    28b52ffd) in_guest zstd -dcq <"$WORK/$1" | with_tools "cpio --quiet -tv" ;;
+    *) in_guest sh -ec 'cat >/srv/listed; lsinitramfs -l /srv/listed; rm /srv/listed' <"$WORK/$1" ;;
+  esac
 }
 
 # INITRD: that what has four names in it is one program.
