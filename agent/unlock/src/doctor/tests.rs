@@ -38,7 +38,7 @@ usr/lib/systemd/system/sysinit.target.wants/getty@.service -> ../getty@.service
 ";
 
 /// What no initrd can say for the kernel and PID 1.
-const WORDS: &str = "nohibernate systemd.import_credentials=no";
+const WORDS: &str = "nohibernate systemd.import_credentials=no efi=noruntime";
 
 fn initrd(text: &str) -> Initrd {
     Initrd::of_files(text_files(text))

@@ -95,6 +95,21 @@ pub(super) fn credentials_are_not_imported(facts: &Facts) -> Verdict {
     }
 }
 
+/// PID 1, generators and what asks for root's password take words for PID 1 from a variable of the
+/// firmware's, SystemdOptions, as they take the kernel's own. Only the kernel keeps all of them from it.
+pub(super) fn firmware_says_nothing(facts: &Facts) -> Verdict {
+    let line = &facts.machine.command_line;
+    let said = values(line, "efi").into_iter();
+    // The kernel's own order: whichever is said last.
+    let last = said
+        .flat_map(|value| value.split(','))
+        .rfind(|word| ["runtime", "noruntime"].contains(word));
+    match last {
+        Some("noruntime") => Verdict::Good("no variable of the firmware's is read".to_owned()),
+        _ => Verdict::Bad("efi=noruntime is not said".to_owned()),
+    }
+}
+
 /// Generators are no units: they run before any, with what PID 1 took from the host, and make units of
 /// it.
 pub(super) fn generators_are_known(facts: &Facts) -> Verdict {

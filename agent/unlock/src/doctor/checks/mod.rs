@@ -11,7 +11,9 @@ use super::initrd::Initrd;
 use closed::{no_shell, panics_end, sysrq_is_off, units_are_masked};
 #[cfg(test)]
 pub(super) use foreign::GENERATORS;
-use foreign::{credentials_are_not_imported, generators_are_known, nothing_is_resumed};
+use foreign::{
+    credentials_are_not_imported, firmware_says_nothing, generators_are_known, nothing_is_resumed,
+};
 use initrd::{
     initrd_has_configuration, initrd_has_crypt, initrd_has_drivers, initrd_has_programs,
     initrd_is_left, initrd_is_read, initrd_resolves,
@@ -166,6 +168,12 @@ pub(super) const CHECKS: &[Check] = &[
         "credentials",
         credentials_are_not_imported,
         "boot with systemd.import_credentials=no",
+    ),
+    check(
+        "firmware-variables",
+        firmware_says_nothing,
+        "boot with efi=noruntime: systemd before 258 takes the firmware's SystemdOptions for its command \
+         line",
     ),
     check(
         "generators",

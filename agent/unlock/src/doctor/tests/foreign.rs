@@ -87,6 +87,33 @@ fn credentials_are_refused_where_pid_1_looks() {
 }
 
 #[test]
+fn variables_of_the_firmware_are_kept_from_everybody() {
+    const WORD: &str = "efi=noruntime";
+    for (other, is_good) in [
+        ("", false),
+        ("noruntime", false),
+        ("efi=runtime", false),
+        ("efi=nosoftreserve", false),
+        ("efi=noruntime efi=runtime", false),
+        ("efi=noruntime,runtime", false),
+        ("efi=debug,noruntime", true),
+        ("efi=runtime efi=noruntime", true),
+        ("efi=noruntime efi=debug", true),
+    ] {
+        let mut facts = good();
+        says_instead(&mut facts, WORD, other);
+        // Which the kernel does not read.
+        with(&mut facts, &format!("etc/cmdline.d/91-x.conf = {WORD}"));
+        let expected: &[&str] = if is_good {
+            &[]
+        } else {
+            &["firmware-variables"]
+        };
+        assert_eq!(found(&facts), expected, "{other}");
+    }
+}
+
+#[test]
 fn a_generator_that_is_not_on_the_list_is_found() {
     for line in [
         &generator("systemd-hibernate-resume"),
