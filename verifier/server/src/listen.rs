@@ -3,7 +3,8 @@
 //! A slow client holds one of the connections and nothing else: the handshake and each request's
 //! head have a time-out (which also ends idle connections), the body has its own, and the whole
 //! connection has a lifetime, so that one that does not read its answers ends, too. A source that
-//! opens ever new ones has its share of the slots, and the rest stay for others.
+//! opens ever new ones has its share of the slots, and the rest stay for others. Where others wait
+//! for a slot, who has its answer and asks nothing gives its own up.
 
 use crate::http::Source;
 use crate::service::Service;
@@ -16,10 +17,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -29,8 +30,27 @@ use tower_service::Service as _;
 /// The head of a request: a token as a header is its largest part.
 const MAX_HEAD_LEN: usize = 32 * 1024;
 const MAX_HEADERS: usize = 64;
+/// Where all slots are taken, a connection may be idle for this part of what it may be else. A fleet
+/// that boots keeps connections in case it needs more, and those behind it have deadlines.
+const CROWDED: u32 = 20;
 /// After a failed accept (out of descriptors, mostly), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// So many wait for a slot before the kernel drops them, which costs each of them seconds; it takes
+/// no more than net.core.somaxconn, 4096 by default.
+const BACKLOG: u32 = 4096;
+
+/// Listens.
+pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A restart does not wait for connections that have ended.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Serves connections until `stopping` turns true, then lets open requests end for as long as the
 /// limits say.
@@ -104,11 +124,11 @@ async fn connection(
     // The certificate that holds now; a reload is for new connections.
     let tls = service.current().tls.clone();
     match tls {
-        None => speak(stream, peer, &service, router, stopping).await,
+        None => speak(stream, peer, &slot, &service, router, stopping).await,
         Some(tls) => {
             let handshake = TlsAcceptor::from(tls).accept(stream);
             match timeout(service.limits.header_timeout, handshake).await {
-                Ok(Ok(stream)) => speak(stream, peer, &service, router, stopping).await,
+                Ok(Ok(stream)) => speak(stream, peer, &slot, &service, router, stopping).await,
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "tls handshake"),
                 Err(_) => tracing::debug!(%peer, "tls handshake timed out"),
             }
@@ -120,15 +140,24 @@ async fn connection(
 async fn speak(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: SocketAddr,
+    slot: &Slot,
     service: &Service,
     router: Router,
     mut stopping: watch::Receiver<bool>,
 ) {
     let source = Source(peer.ip());
-    let answer = service_fn(move |mut request: hyper::Request<Incoming>| {
+    let idle = Idle::default();
+    let answer = service_fn(|mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(source);
         // A router is always ready.
-        router.clone().call(request.map(Body::new))
+        let answer = router.clone().call(request.map(Body::new));
+        let idle = &idle;
+        async move {
+            idle.ends();
+            let answer = answer.await;
+            idle.begins();
+            answer
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -141,6 +170,7 @@ async fn speak(
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
         () = sleep_until(end) => None,
+        () = gives_way(&idle, slot, service.limits.header_timeout / CROWDED) => None,
         _ = stopping.wait_for(|stopping| *stopping) => None,
     };
     let ended = match ended {
@@ -155,5 +185,40 @@ async fn speak(
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%peer, %error, "connection"),
         Err(_) => tracing::debug!(%peer, "connection was cut off"),
+    }
+}
+
+/// Since when a connection has asked nothing; `None` while it is answered.
+struct Idle(Mutex<Option<Instant>>);
+
+impl Default for Idle {
+    fn default() -> Self {
+        Self(Mutex::new(Some(Instant::now())))
+    }
+}
+
+impl Idle {
+    fn begins(&self) {
+        self.set(Some(Instant::now()));
+    }
+
+    fn ends(&self) {
+        self.set(None);
+    }
+
+    fn set(&self, since: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+
+    fn lasts(&self, at_least: Duration) -> bool {
+        let since = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        since.is_some_and(|since| since.elapsed() >= at_least)
+    }
+}
+
+/// Until the connection has been idle for so long, and others wait for its slot.
+async fn gives_way(idle: &Idle, slot: &Slot, patience: Duration) {
+    while !(slot.is_wanted() && idle.lasts(patience)) {
+        sleep(patience / 2).await;
     }
 }

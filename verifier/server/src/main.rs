@@ -39,6 +39,7 @@ mod store;
 mod throttle;
 mod tls;
 mod token;
+mod token_key;
 
 use clap::Parser;
 use cli::Cli;

@@ -13,9 +13,12 @@ use sd_notify::NotifyState;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+
+/// For judgements, which take turns anyway, and for reads of files, which are short: each thread has
+/// memory of its own, and a fleet that boots would start hundreds.
+const BLOCKING_THREADS: usize = 16;
 
 /// Runs the service until SIGTERM or SIGINT.
 pub(crate) fn serve(config_path: &Path) -> Result<()> {
@@ -24,6 +27,7 @@ pub(crate) fn serve(config_path: &Path) -> Result<()> {
     let service = Arc::new(Service::open(&config, Clock::system()).context("set up the service")?);
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .context("start the runtime")?
         .block_on(run(config_path.to_owned(), config, service))
@@ -41,9 +45,7 @@ async fn run(config_path: PathBuf, config: Config, service: Arc<Service>) -> Res
     let mut signals = Signals::new().context("wait for signals")?;
     let config = Arc::new(config);
     let listen = config.fixed.listen;
-    let listener = TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("listen on {listen}"))?;
+    let listener = listen::bind(listen).with_context(|| format!("listen on {listen}"))?;
     let bound = listener.local_addr().context("read the bound address")?;
     if let Some(path) = &config.fixed.port_file {
         atomic_file::replace(path, format!("{bound}\n").as_bytes(), 0o644)

@@ -60,6 +60,13 @@ impl Slots {
     }
 }
 
+impl Slot {
+    /// Whether no other is free.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.slots.free.available_permits() == 0
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut held = self

@@ -1,6 +1,7 @@
 //! Attestation results: issued as EAR tokens under the configured key, and taken back under that
 //! key alone. What a token's header says about keys is never looked at.
 
+use crate::token_key::TokenKey;
 use nitride_kbs::resource::ResourcePath;
 use nitride_kbs::tee_key::TeePublicKey;
 use nitride_kbs::token::{
@@ -8,8 +9,7 @@ use nitride_kbs::token::{
     VerifierId, assemble, to_be_signed,
 };
 use nitride_verify::Composite;
-use p256::ecdsa::signature::{Signer, Verifier};
-use p256::ecdsa::{Signature, SigningKey};
+use p256::ecdsa::SigningKey;
 use std::fmt;
 use thiserror::Error;
 
@@ -20,7 +20,7 @@ const MAX_SKEW_SECS: u64 = 5;
 
 /// The issuer's key and what stands in every token of its.
 pub(crate) struct Issuer {
-    key: SigningKey,
+    key: TokenKey,
     name: String,
     audience: String,
     policy_id: String,
@@ -60,7 +60,7 @@ pub(crate) enum TokenRefusal {
 impl Issuer {
     pub(crate) fn new(key: SigningKey, name: &str, audience: &str, policy_id: &str) -> Self {
         Self {
-            key,
+            key: TokenKey::new(key),
             name: name.to_owned(),
             audience: audience.to_owned(),
             policy_id: policy_id.to_owned(),
@@ -95,18 +95,13 @@ impl Issuer {
             resources: None,
         };
         let signed = to_be_signed(&claims);
-        // RFC 6979: the nonce is derived, so that a bad generator cannot leak the key.
-        let signature: Signature = self.key.sign(signed.as_bytes());
-        assemble(&signed, &signature.to_bytes().into())
+        assemble(&signed, &self.key.sign(signed.as_bytes()))
     }
 
     /// Takes a token back: this key, this issuer, this audience, now.
     pub(crate) fn accept(&self, token: &str, now_secs: u64) -> Result<AcceptedToken, TokenRefusal> {
-        let verified = UnverifiedToken::parse(token)?.verified_by(|signed, signature| {
-            Signature::from_slice(signature)
-                .and_then(|signature| self.key.verifying_key().verify(signed, &signature))
-                .is_ok()
-        })?;
+        let verified = UnverifiedToken::parse(token)?
+            .verified_by(|signed, signature| self.key.has_signed(signed, signature))?;
         let claims = verified.claims().clone();
         if claims.eat_profile != EAR_PROFILE {
             return Err(TokenRefusal::OtherProfile);
@@ -238,8 +233,7 @@ pub(crate) mod tests {
         let mut claims = issuer.accept(&token, NOW_SECS).unwrap().claims;
         change(&mut claims);
         let signed = to_be_signed(&claims);
-        let signature: Signature = issuer.key.sign(signed.as_bytes());
-        assemble(&signed, &signature.to_bytes().into())
+        assemble(&signed, &issuer.key.sign(signed.as_bytes()))
     }
 
     #[test]
@@ -269,7 +263,7 @@ pub(crate) mod tests {
         let theirs = issuer();
         let token = theirs.issue(&verdict("1"), &runtime(), NOW_SECS);
         let payload = token.split('.').nth(1).unwrap();
-        let point = theirs.key.verifying_key().to_sec1_bytes();
+        let point = theirs.key.point();
         let header = serde_json::json!({ "alg": "ES256", "jwk": {
             "kty": "EC", "crv": "P-256",
             "x": Base64UrlUnpadded::encode_string(&point[1..33]),
@@ -279,8 +273,7 @@ pub(crate) mod tests {
             "{}.{payload}",
             Base64UrlUnpadded::encode_string(header.to_string().as_bytes())
         );
-        let signature: Signature = theirs.key.sign(signed.as_bytes());
-        let forged = assemble(&signed, &signature.to_bytes().into());
+        let forged = assemble(&signed, &theirs.key.sign(signed.as_bytes()));
         for token in [token, forged] {
             assert!(matches!(
                 ours.accept(&token, NOW_SECS),

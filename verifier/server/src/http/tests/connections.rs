@@ -134,7 +134,11 @@ fn a_connection_ends_with_its_lifetime_however_busy() {
 
 #[test]
 fn above_the_bound_clients_wait_for_a_slot() {
-    let world = world(|limits| limits.connections = 2);
+    let world = world(|limits| {
+        limits.connections = 2;
+        // A twentieth of it is longer than the third waits here.
+        limits.header_timeout = 20 * LONG;
+    });
     let held = [keep_alive(&world), keep_alive(&world)];
     let mut third = world.connect();
     third.set_read_timeout(Some(SHORT)).unwrap();
@@ -143,6 +147,28 @@ fn above_the_bound_clients_wait_for_a_slot() {
     drop(held);
     third.set_read_timeout(Some(LONG)).unwrap();
     assert_eq!(Answer::parse(&read_to_end(&mut third)).status, 200);
+}
+
+#[test]
+fn who_asks_nothing_gives_its_slot_to_who_waits() {
+    let world = world(|limits| {
+        limits.connections = 2;
+        limits.header_timeout = 4 * SOON;
+    });
+    let _held = [keep_alive(&world), keep_alive(&world)];
+    let start = Instant::now();
+    assert_eq!(world.ask(&HEALTH).status, 200);
+    assert!(start.elapsed() < 2 * SOON, "not by a time-out");
+}
+
+#[test]
+fn who_asks_nothing_stays_while_there_are_slots() {
+    let world = world(|limits| limits.header_timeout = 4 * SHORT);
+    let mut held = keep_alive(&world);
+    held.set_read_timeout(Some(SHORT)).unwrap();
+    let mut rest = Vec::new();
+    let ended = held.read_to_end(&mut rest);
+    assert!(ended.is_err(), "it waits, and is not closed");
 }
 
 #[test]
