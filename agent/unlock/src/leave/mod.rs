@@ -16,12 +16,12 @@ mod tests;
 mod verity;
 
 use crate::config::Config;
-use crate::device_mapper;
+use crate::device_mapper::{self, Target};
 use crate::failure::Failure;
 use crate::opened::{self, DeviceNumber};
 use mounts::{MountsError, below, is_root_of_initrd};
 use nitride_client::{Client, ClientError, Options};
-use protection::{Grounds, Protection};
+use protection::{Grounds, Protection, Table};
 use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -85,7 +85,7 @@ pub(crate) fn run(config: &Config, root: &Path) -> Result<(), Failure> {
     let grounds = Grounds {
         sys: Path::new("/sys"),
         opened: &opened,
-        is_verity: &|device| is_verity(device, &config.root_hashes),
+        table: &|device| table_of(device, &config.root_hashes),
     };
     let found = protection::weakest(&grounds, &volumes);
     check_root(config, root, found)?;
@@ -106,19 +106,29 @@ pub(crate) fn run(config: &Config, root: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether the kernel says that the mapping is dm-verity's, by one of these root hashes if there are any.
-fn is_verity(device: DeviceNumber, root_hashes: &[String]) -> bool {
+/// What the kernel says that the mapping does; dm-verity is by one of these root hashes if there are any.
+fn table_of(device: DeviceNumber, root_hashes: &[String]) -> Table {
     let fault = match device_mapper::table(device) {
         Ok(table) => match verity::check(&table, root_hashes) {
-            Ok(()) => return true,
+            Ok(()) => return Table::Verity,
             // A volume that was opened is one.
-            Err(VerityFault::Other) => return false,
+            Err(VerityFault::Other) if is_same(&table) => return Table::Same,
+            Err(VerityFault::Other) => return Table::Other,
             Err(fault) => fault.to_string(),
         },
         Err(error) => format!("{:#}", anyhow::Error::from(error)),
     };
     tracing::warn!(%device, fault, "this mapping is not taken for dm-verity");
-    false
+    Table::Other
+}
+
+/// One device from its beginning (Linux Documentation/admin-guide/device-mapper/linear.rst).
+fn is_same(table: &[Target]) -> bool {
+    let [target] = table else {
+        return false;
+    };
+    let from = target.parameters.split_once(' ').map(|(_, from)| from);
+    target.kind == "linear" && target.start == 0 && from == Some("0")
 }
 
 /// A host that names another root, or has a disk with the label of ours, would have its own code go on

@@ -41,8 +41,19 @@ pub(super) struct Grounds<'a> {
     pub(super) sys: &'a Path,
     /// What was opened here.
     pub(super) opened: &'a [Opened],
-    /// Whether the table of this mapping is dm-verity's, by a root hash that is wanted.
-    pub(super) is_verity: &'a dyn Fn(DeviceNumber) -> bool,
+    /// What the table of this mapping does.
+    pub(super) table: &'a dyn Fn(DeviceNumber) -> Table,
+}
+
+/// What a mapping makes of the devices below it, by the kernel's own word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Table {
+    /// Every block is what a root hash says that is wanted.
+    Verity,
+    /// Each block is the one of the same number below.
+    Same,
+    /// Anything else, and what is not known.
+    Other,
 }
 
 /// What protects the weakest of the devices.
@@ -55,7 +66,12 @@ pub(super) fn weakest(grounds: &Grounds<'_>, devices: &[DeviceNumber]) -> Protec
 fn of(grounds: &Grounds<'_>, device: DeviceNumber, depth: usize) -> Protection {
     let folder = grounds.sys.join(format!("dev/block/{device}"));
     // Its name says nothing: `dm-mod.create=` on a command line gives any.
-    if folder.join("dm").exists() && (grounds.is_verity)(device) {
+    let is_mapping = folder.join("dm").exists();
+    let table = match is_mapping {
+        true => (grounds.table)(device),
+        false => Table::Same,
+    };
+    if table == Table::Verity {
         return Protection::Verity;
     }
     let uuid = read_to_string(folder.join("dm/uuid")).unwrap_or_default();
@@ -84,5 +100,10 @@ fn of(grounds: &Grounds<'_>, device: DeviceNumber, depth: usize) -> Protection {
     let each = slaves
         .into_iter()
         .map(|slave| of_slave(slave).unwrap_or(Protection::Foreign));
-    each.min().unwrap_or(Protection::Foreign)
+    let weakest = each.min().unwrap_or(Protection::Foreign);
+    match table {
+        Table::Verity | Table::Same => weakest,
+        // Blocks that are authentic, put in another order, are another file system.
+        Table::Other => weakest.min(Protection::Opened),
+    }
 }

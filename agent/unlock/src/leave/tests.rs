@@ -1,7 +1,8 @@
 use super::mounts::{MountsError, below, is_root_of_initrd};
-use super::protection::{Grounds, Protection, weakest};
-use super::{LeaveError, check_root};
+use super::protection::{Grounds, Protection, Table, weakest};
+use super::{LeaveError, check_root, is_same};
 use crate::config::Config;
+use crate::device_mapper::Target;
 use crate::opened::{self, DeviceNumber, Opened};
 use std::fs::{self, create_dir_all};
 use std::os::unix::fs::MetadataExt;
@@ -52,13 +53,27 @@ impl Sys {
         self.of_these(devices, opened, &[])
     }
 
-    /// With mappings whose table is dm-verity's.
+    /// With mappings whose table is dm-verity's, and such that change no block's number.
     fn of_these(&self, devices: &[&str], opened: &[Opened], verity: &[&str]) -> Protection {
+        self.by_tables(devices, opened, verity, &["253:4"])
+    }
+
+    fn by_tables(
+        &self,
+        devices: &[&str],
+        opened: &[Opened],
+        verity: &[&str],
+        same: &[&str],
+    ) -> Protection {
         let devices: Vec<_> = devices.iter().map(|device| number(device)).collect();
         let grounds = Grounds {
             sys: self.path(),
             opened,
-            is_verity: &|device| verity.contains(&device.to_string().as_str()),
+            table: &|device| match device.to_string().as_str() {
+                number if verity.contains(&number) => Table::Verity,
+                number if same.contains(&number) => Table::Same,
+                _ => Table::Other,
+            },
         };
         weakest(&grounds, &devices)
     }
@@ -135,6 +150,45 @@ fn verity_is_the_kernels_word_and_the_weakest_counts() {
     assert_eq!(of(&[]), Protection::Foreign);
     // The name alone, which anybody can give to any mapping.
     assert_eq!(sys.of(&["253:0"], &[]), Protection::Foreign);
+}
+
+#[test]
+fn blocks_in_another_order_are_worth_no_more_than_what_the_host_can_change() {
+    let sys = Sys::new()
+        .device("253:0", Some(UUID), &["8:2"])
+        .device("253:1", Some("CRYPT-VERITY-0a-root"), &["8:3"])
+        .device("253:5", Some("LVM-abc"), &["253:1"])
+        .device("253:6", Some("LVM-abd"), &["253:0"]);
+    let of =
+        |device: &str, same: &[&str]| sys.by_tables(&[device], &[ours(true)], &["253:1"], same);
+    for (device, below) in [
+        ("253:5", Protection::Verity),
+        ("253:6", Protection::Integrity),
+    ] {
+        assert_eq!(of(device, &[device]), below);
+        assert_eq!(of(device, &[]), Protection::Opened);
+    }
+}
+
+#[test]
+fn a_mapping_is_the_device_below_it_if_it_is_one_from_its_beginning() {
+    let target = |kind: &str, start, parameters: &str| Target {
+        start,
+        kind: kind.to_owned(),
+        parameters: parameters.to_owned(),
+    };
+    let linear = target("linear", 0, "8:2 0");
+    assert!(is_same(std::slice::from_ref(&linear)));
+    for other in [
+        target("linear", 0, "8:2 2048"),
+        target("linear", 8, "8:2 0"),
+        target("striped", 0, "8:2 0"),
+        target("linear", 0, "8:2"),
+    ] {
+        assert!(!is_same(&[other]));
+    }
+    assert!(!is_same(&[linear.clone(), linear]));
+    assert!(!is_same(&[]));
 }
 
 #[test]

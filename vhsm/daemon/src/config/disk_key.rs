@@ -1,7 +1,8 @@
 use super::{ConfigError, Document, quantity};
 use nitride_protocol::{KeyName, KeyNameBuf};
-use nix::unistd::User;
 use serde::Deserialize;
+use std::fs::File;
+use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
@@ -33,6 +34,9 @@ pub(super) struct RawDiskKey {
 
 /// The user of nitride-unlock@.service.
 const OPENER: &str = "nitride-unlock";
+const ACCOUNTS: &str = "/etc/passwd";
+/// Thousands of accounts.
+const MAX_ACCOUNTS_LEN: u64 = 1 << 20;
 /// What systemd waits for a device by default is shorter; its unit is restarted then and asks again.
 const DEFAULT_TIMEOUT_MS: u64 = 300_000;
 
@@ -60,7 +64,7 @@ impl RawDiskKey {
             Some(text) => duration(document, text)?,
         };
         let allowed_uids = match self.allowed_uids {
-            None => openers(|name| Ok(User::from_name(name)?.map(|user| user.uid.as_raw()))),
+            None => openers(&accounts()),
             Some(uids) if uids.get_ref().is_empty() => {
                 return Err(document.fault(
                     uids.span(),
@@ -80,10 +84,24 @@ impl RawDiskKey {
     }
 }
 
-/// Who opens volumes: root, and the user of nitride-unlock@.service where there is one. Without an answer
-/// from the account database it is root alone, and the other is refused by its number.
-fn openers(uid_of: impl FnOnce(&str) -> nix::Result<Option<u32>>) -> Vec<u32> {
-    let opener = uid_of(OPENER).ok().flatten();
+/// The machine's own accounts (passwd(5)), and none of a directory's: a name says nothing of who has it
+/// there. Empty where they cannot be read, so that it is root alone, and others are refused by number.
+fn accounts() -> String {
+    let mut text = String::new();
+    let file = File::open(ACCOUNTS).map(|file| file.take(MAX_ACCOUNTS_LEN));
+    match file.and_then(|mut file| file.read_to_string(&mut text)) {
+        Ok(_) => text,
+        Err(_) => String::new(),
+    }
+}
+
+/// Who opens volumes: root, and the user of nitride-unlock@.service where there is one.
+fn openers(accounts: &str) -> Vec<u32> {
+    let opener = accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let is_it = fields.next() == Some(OPENER);
+        is_it.then(|| fields.nth(1)?.parse().ok()).flatten()
+    });
     [0].into_iter().chain(opener).collect()
 }
 
@@ -103,13 +121,19 @@ pub(super) fn duration(document: &Document, text: &Spanned<String>) -> Result<u6
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::errno::Errno;
 
     #[test]
     fn root_and_the_opener_of_volumes_may_ask() {
-        let known = |name: &str| Ok((name == "nitride-unlock").then_some(990));
-        assert_eq!(openers(known), [0, 990]);
-        assert_eq!(openers(|_| Ok(None)), [0]);
-        assert_eq!(openers(|_| Err(Errno::EIO)), [0]);
+        let line = "nitride-unlock:x:990:988:Nitride opener of volumes:/:/usr/sbin/nologin\n";
+        let others = "root:x:0:0:root:/root:/bin/sh\nnitride-unlocker:x:1000:1000::/:/bin/sh\n";
+        assert_eq!(openers(&format!("{others}{line}")), [0, 990]);
+        for none in [
+            "",
+            others,
+            "nitride-unlock:x:\n",
+            "nitride-unlock:x:-1:0::/:\n",
+        ] {
+            assert_eq!(openers(none), [0], "{none}");
+        }
     }
 }
