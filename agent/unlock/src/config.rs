@@ -26,9 +26,7 @@ pub(crate) struct Config {
     pub(crate) cryptsetup: PathBuf,
     /// The folder of key-file sockets.
     pub(crate) key_files: PathBuf,
-    /// vhsmd's socket for applications, for `doctor`.
-    pub(crate) vault: PathBuf,
-    /// vhsmd's socket for administrators, for `leave`.
+    /// vhsmd's socket for administrators, for `leave` and `doctor`.
     pub(crate) admin: PathBuf,
     /// The courier's configuration, for `doctor`.
     pub(crate) agent: PathBuf,
@@ -68,7 +66,6 @@ pub(crate) enum ConfigError {
 struct Document {
     cryptsetup: Option<Spanned<PathBuf>>,
     key_files: Option<Spanned<PathBuf>>,
-    vault: Option<Spanned<PathBuf>>,
     admin: Option<Spanned<PathBuf>>,
     agent: Option<Spanned<PathBuf>>,
     #[serde(default)]
@@ -138,7 +135,6 @@ impl Config {
             root_hashes: root_hashes.collect::<Result<_, _>>()?,
             cryptsetup: path(file.cryptsetup, "/usr/sbin/cryptsetup")?,
             key_files: path(file.key_files, "/run/cryptsetup-keys.d")?,
-            vault: path(file.vault, "/run/vhsm/vhsm.sock")?,
             admin: path(file.admin, "/run/vhsm/admin.sock")?,
             agent: path(file.agent, "/etc/nitride/agent.toml")?,
             danger_any_root: file.danger_any_root,

@@ -80,7 +80,6 @@ mod tests {
         Config {
             cryptsetup: PathBuf::from("/usr/sbin/cryptsetup"),
             key_files: PathBuf::from("/nonexistent"),
-            vault: PathBuf::from("/nonexistent"),
             admin: PathBuf::from("/nonexistent"),
             agent: PathBuf::from("/nonexistent"),
             danger_any_root: false,

@@ -62,7 +62,7 @@ impl World {
     fn configure(&self, expected: &str) -> Result<()> {
         let folder = self.folder.path().display();
         let text = format!(
-            "key-files = \"{folder}\"\nvault = \"{folder}/none\"\nagent = \"{folder}/none\"\n\
+            "key-files = \"{folder}\"\nadmin = \"{folder}/none\"\nagent = \"{folder}/none\"\n\
              [[volume]]\nname = \"nitride-test\"\ndevice = \"{folder}/disk\"\n\
              passphrases = [\"a\", \"b\"]\ntimeout-secs = 20\n{expected}\n"
         );
