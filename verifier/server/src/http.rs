@@ -34,6 +34,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use tracing::Instrument;
 
+/// Where a challenge is had.
+pub(crate) const AUTH: &str = "/kbs/v0/auth";
 const HEALTHZ: &str = "/healthz";
 /// Ties an answer to what the log says about it.
 const REQUEST_ID: &str = "nitride-request-id";
@@ -45,7 +47,7 @@ pub(crate) struct Source(pub(crate) IpAddr);
 /// The whole service as one router. A request without a [`Source`] is refused.
 pub(crate) fn router(service: Arc<Service>) -> Router {
     Router::new()
-        .route("/kbs/v0/auth", post(auth::auth))
+        .route(AUTH, post(auth::auth))
         .route("/kbs/v0/attest", post(attest::attest))
         .route(
             resource::ROUTE,

@@ -6,7 +6,7 @@
 //! opens ever new ones has its share of the slots, and the rest stay for others. Where others wait
 //! for a slot, who has its answer and asks nothing gives its own up.
 
-use crate::http::Source;
+use crate::http::{AUTH, Source};
 use crate::service::Service;
 use crate::slots::{FreeSlot, Slot, Slots};
 use crate::source::Network;
@@ -149,13 +149,15 @@ async fn speak(
     let idle = Idle::default();
     let answer = service_fn(|mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(source);
+        // A guest that has a challenge makes evidence, which may take it seconds.
+        let is_last = request.uri().path() != AUTH;
         // A router is always ready.
         let answer = router.clone().call(request.map(Body::new));
         let idle = &idle;
         async move {
-            idle.ends();
+            idle.set(None);
             let answer = answer.await;
-            idle.begins();
+            idle.set(is_last.then(Instant::now));
             answer
         }
     });
@@ -188,24 +190,11 @@ async fn speak(
     }
 }
 
-/// Since when a connection has asked nothing; `None` while it is answered.
+/// Since when a connection has had its answer and asked nothing; `None` while more is to come.
+#[derive(Default)]
 struct Idle(Mutex<Option<Instant>>);
 
-impl Default for Idle {
-    fn default() -> Self {
-        Self(Mutex::new(Some(Instant::now())))
-    }
-}
-
 impl Idle {
-    fn begins(&self) {
-        self.set(Some(Instant::now()));
-    }
-
-    fn ends(&self) {
-        self.set(None);
-    }
-
     fn set(&self, since: Option<Instant>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
     }

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 /// For judgements, which take turns anyway, and for reads of files, which are short: each thread has
 /// memory of its own, and a fleet that boots would start hundreds.
-const BLOCKING_THREADS: usize = 16;
+const BLOCKING_THREADS: usize = 8;
 
 /// Runs the service until SIGTERM or SIGINT.
 pub(crate) fn serve(config_path: &Path) -> Result<()> {

@@ -15,6 +15,8 @@ const WARM_UP: Duration = Duration::from_millis(500);
 const LOOK_MS: u16 = 20;
 /// What nitride-agent gives a request, its connection included, by default.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long it keeps a connection that it needs no more.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// What vhsmd gives a round.
 pub(super) const ROUND_TIMEOUT: Duration = Duration::from_secs(30);
 /// How many faults are told in words.
@@ -27,7 +29,7 @@ pub(super) enum Errand {
     Handshakes,
     /// A handshake, then the resource again and again.
     Reads,
-    /// A handshake, the resource, and away.
+    /// A handshake and the resource; the connection is kept as an agent does, in case there is more.
     Boot,
 }
 
@@ -134,66 +136,66 @@ impl Crowd<'_> {
             own: Vec::new(),
             busy: before,
         };
-        let mut faults = 0;
-        let mut open = 0;
-        let mut looked = begun;
+        let (mut faults, mut open, mut looked) = (0, 0, begun);
         let mut events = [EpollEvent::empty(); 256];
-        loop {
+        while booted.own.len() + faults < self.identities.len() {
             while open < at_once
                 && let Some((number, identity)) = waiting.next()
             {
                 guests.push(Some(Box::new(self.guest(&epoll, number, identity)?)));
                 open += 1;
             }
-            if open == 0 {
-                booted.busy = Busy::of(self.service_pid)?.since(before);
-                return Ok(booted);
-            }
-            let mut fail = |number: usize, error: &anyhow::Error| {
-                faults += 1;
-                if faults <= FAULTS_TOLD {
-                    eprintln!("machine {number}: {error:#}");
+            let mut end = |guests: &mut [Option<Box<Guest<'_>>>], number: usize, why: &str| {
+                let Some(guest) = guests.get_mut(number).and_then(Option::take) else {
+                    return;
+                };
+                open -= 1;
+                if guest.step != Step::Keep {
+                    faults += 1;
+                    if faults <= FAULTS_TOLD {
+                        eprintln!("machine {number}, at {:?}: {why}", guest.step);
+                    }
                 }
+                guest.wire.close();
             };
             let count = epoll.wait(&mut events, LOOK_MS)?;
             for event in events.iter().take(count) {
                 let number = usize::try_from(event.data())?;
-                let Some(place) = guests.get_mut(number) else {
+                let Some(Some(guest)) = guests.get_mut(number) else {
                     continue;
                 };
-                let Some(guest) = place else { continue };
                 match guest.turn(self.kind, Errand::Boot) {
-                    Ok(Done { read: None, .. }) => continue,
+                    Ok(Done { read: None, .. }) => {}
                     Ok(Done { read: Some(_), .. }) => {
                         booted.own.push(guest.begun.elapsed());
                         booted.ended[number] = Some(begun.elapsed());
                     }
-                    Err(error) => fail(number, &error),
-                }
-                open -= 1;
-                if let Some(guest) = place.take() {
-                    guest.wire.close();
+                    Err(error) => end(&mut guests, number, &format!("{error:#}")),
                 }
             }
-            if looked.elapsed() > Duration::from_millis(u64::from(LOOK_MS)) {
-                looked = Instant::now();
-                let is_late = begun.elapsed() > ROUND_TIMEOUT;
-                for (number, place) in guests.iter_mut().enumerate() {
-                    let late = place
-                        .as_ref()
-                        .filter(|guest| is_late || guest.asked.elapsed() > REQUEST_TIMEOUT);
-                    if let Some(guest) = late {
-                        let step = guest.step;
-                        fail(
-                            number,
-                            &anyhow::anyhow!("{step:?} was not answered in time"),
-                        );
-                        open -= 1;
-                        *place = None;
+            if looked.elapsed() < Duration::from_millis(u64::from(LOOK_MS)) {
+                continue;
+            }
+            looked = Instant::now();
+            let is_late = begun.elapsed() > ROUND_TIMEOUT;
+            for number in 0..guests.len() {
+                let ends = guests[number].as_ref().is_some_and(|guest| {
+                    let since = guest.asked.elapsed();
+                    match guest.step {
+                        Step::Keep => since > KEEP_ALIVE,
+                        _ => is_late || since > REQUEST_TIMEOUT,
                     }
+                });
+                if ends {
+                    end(&mut guests, number, "no answer in time");
                 }
+            }
+            if is_late {
+                break;
             }
         }
+        booted.busy = Busy::of(self.service_pid)?.since(before);
+        Ok(booted)
     }
 
     fn guest<'a>(
@@ -236,11 +238,13 @@ impl Crowd<'_> {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Auth,
     Attest,
     Get,
+    /// It has what it wanted.
+    Keep,
 }
 
 struct Guest<'a> {
@@ -268,7 +272,8 @@ impl Guest<'_> {
     /// Takes what has come, and asks the next when an answer is whole.
     fn turn(&mut self, kind: &Kind, errand: Errand) -> Result<Done> {
         self.wire.advance()?;
-        let Some(answer) = self.wire.answer()? else {
+        let answer = self.wire.answer()?;
+        let Some(answer) = answer.filter(|_| self.step != Step::Keep) else {
             return Ok(Done::default());
         };
         let answer = answer.accepted()?;
@@ -297,8 +302,11 @@ impl Guest<'_> {
                     let request = std::mem::take(&mut self.read);
                     self.ask(Step::Get, &request)?;
                     self.read = request;
+                } else {
+                    (self.step, self.asked) = (Step::Keep, Instant::now());
                 }
             }
+            Step::Keep => {}
         }
         Ok(done)
     }

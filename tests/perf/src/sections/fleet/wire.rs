@@ -67,7 +67,7 @@ impl Wire {
     pub(super) fn connect(source: Ipv4Addr, service: &Service) -> Result<Self> {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let tcp = socket(AddressFamily::Inet, SockType::Stream, flags, None)
-            .context("open a socket; 1,100 open files are needed")?;
+            .context("open a socket; 4,100 open files are needed")?;
         bind(
             tcp.as_raw_fd(),
             &SockaddrIn::from(SocketAddrV4::new(source, 0)),

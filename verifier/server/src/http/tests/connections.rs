@@ -162,6 +162,28 @@ fn who_asks_nothing_gives_its_slot_to_who_waits() {
 }
 
 #[test]
+fn who_makes_evidence_or_has_not_asked_yet_keeps_its_slot() {
+    let world = world(|limits| {
+        limits.connections = 2;
+        limits.header_timeout = 4 * SHORT;
+    });
+    let silent = world.connect();
+    let mut challenged = world.connect();
+    let body = r#"{"version":"0.4.0","tee":"sample","extra-params":""}"#;
+    let len = body.len();
+    let head = format!("POST /kbs/v0/auth HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len}");
+    challenged
+        .write_all(format!("{head}\r\n\r\n{body}").as_bytes())
+        .unwrap();
+    challenged.read_exact(&mut [0; 15]).unwrap();
+    for mut held in [silent, challenged] {
+        held.set_read_timeout(Some(SHORT)).unwrap();
+        let ended = held.read_to_end(&mut Vec::new());
+        assert!(ended.is_err(), "it waits, and is not closed");
+    }
+}
+
+#[test]
 fn who_asks_nothing_stays_while_there_are_slots() {
     let world = world(|limits| limits.header_timeout = 4 * SHORT);
     let mut held = keep_alive(&world);
