@@ -77,7 +77,6 @@ fn an_answer_of_another_form_is_refused() {
     for (at, value) in [
         (DATA_START_AT, 0),
         (DATA_START_AT, u32::MAX),
-        (TARGET_COUNT_AT, 65),
         // Back to itself, and past the end.
         (HEADER_LEN + 20, 0),
         (HEADER_LEN + 20, u32::MAX),
@@ -87,6 +86,13 @@ fn an_answer_of_another_form_is_refused() {
             "{at} {value}"
         );
     }
+    let many = [(0, "a", ""); MAX_TARGETS + 1];
+    let read = |count: usize| parse(&answer(device, HAS_TABLE, &many[..count]), device);
+    assert_eq!(
+        read(MAX_TARGETS).map(|targets| targets.len()).ok(),
+        Some(64)
+    );
+    assert!(matches!(read(MAX_TARGETS + 1), Err(TableError::Form)));
     for len in [0, HEADER_LEN - 1, HEADER_LEN + 30, HEADER_LEN + SPEC_LEN] {
         assert!(parse(&good[..len], device).is_err(), "{len}");
     }
