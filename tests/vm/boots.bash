@@ -2,11 +2,13 @@
 # end; what was found goes into the table. Sourced by tests/vm/run.
 # shellcheck shell=bash disable=SC2154
 
-readonly LINE="console=ttyS0 root=/dev/mapper/root rw rootfstype=ext4 panic=-1 systemd.show_status=1"
+# What refuses a host by the command line (docs/operations.md, words for the kernel).
+readonly CLOSED="efi=noruntime nohibernate systemd.import_credentials=no"
+readonly LINE="console=ttyS0 root=/dev/mapper/root rw rootfstype=ext4 panic=-1 systemd.show_status=1 $CLOSED"
 # Longest that a boot may take: ninety seconds where nothing else runs.
 readonly PATIENCE_SECS=${NITRIDE_VM_PATIENCE_SECS:-420}
 # What somebody could type at: a shell, a prompt, a login.
-readonly OPEN='sh-[0-9.]+[#$]|^[^ ]*[#$] *$|login:|[Pp]assphrase for|Give root password|Press Enter|emergency mode|\(initramfs\)|BusyBox'
+readonly OPEN='sh-[0-9.]+[#$]|^[^ ]*[#$] *$|login:|[Pp]assphrase for|Give root password|Press Enter|emergency mode|\(initramfs\)|BusyBox|Execute .*\? \['
 
 # CHECK OUTCOME: a line of the table.
 note() { printf '%s|%s|%s\n' "$(basename "$boot")" "$1" "$2" >>"$table"; }
@@ -40,11 +42,15 @@ denied() { # RESOURCE
 
 # What is at the service: the volumes' passphrase, and the system's secrets.
 fill_service() {
+  local expected
+  expected="$(expectation root "$DISKS/root"),$(expectation data "$DISKS/data")"
+  [ ! -e "$DISKS/integrity" ] || expected+=",$(expectation data "$DISKS/integrity")"
   rm -rf "$SERVICE/store"
-  deposit disk/secret/root "$SERVICE/passphrase" volume:root,volume:data,volume:more \
-    --disk "$(expectation root "$DISKS/root"),$(expectation data "$DISKS/data")"
+  deposit disk/secret/root "$SERVICE/passphrase" volume:root,volume:data,volume:more --disk "$expected"
   deposit app/secret/one "$SERVICE/secret" unit:app.service
   deposit app/secret/two "$SERVICE/credential" unit:loads.service
+  # For the doctor in the system, which is no initrd.
+  deposit app/secret/disk "$SERVICE/passphrase" volume:root,volume:data --disk "$expected"
 }
 
 # What a boot left behind: the guest's own checks, and how long it took.
@@ -72,14 +78,14 @@ share() {
     "$(between "$(moment nitride-unlock 'leaving the initrd')" "$(moment nitride-unlock 'the phase has ended')")"
 }
 
-# BOOT CHECKS DISK...: a machine with these disks, by the initrd of dracut.
+# BOOT CHECKS DISK...: a machine with these disks, by the initrd of dracut; `hardware` may be more of it.
 dracut_machine() { machine_by initrd "$LINE" "$@"; }
 machine_by() { # INITRD LINE BOOT CHECKS DISK...
   local initrd=$1 line="$2 nitride.checks=$4" name=$3 disk disks=()
   shift 4
   for disk in "$@"; do disks+=("$(disk "$disk")"); done
   want_tpm "$WORK/$initrd" "$line"
-  start_machine "$name" "$line" -kernel vmlinuz -initrd "$initrd" "${disks[@]}"
+  start_machine "$name" "$line" -kernel vmlinuz -initrd "$initrd" "${disks[@]}" "${hardware-}"
   fill_service
 }
 
@@ -94,7 +100,11 @@ boot_short() {
 
 boot_whole() {
   hostile_disks
-  dracut_machine whole booted,keys_after_the_switch,whole root data null-cipher extra-segment reencrypt-flag other-uuid
+  make_boot_disk
+  # What would have PID 1 ask on the console before it starts anything, and then open a shell there.
+  host_variables "systemd.confirm_spawn=yes systemd.unit=rescue.target SYSTEMD_SULOGIN_FORCE=1 systemd.setenv=OF_THE_HOST=1"
+  hardware=$(host_credentials) variables=$WORK/variables dracut_machine whole booted,keys_after_the_switch,whole,silent,doctored root data boot \
+    null-cipher extra-segment reencrypt-flag other-uuid
   # Nobody is there yet.
   check "a passphrase that is waited for is told of on the console" await 'the vault has no passphrase yet' "$PATIENCE_SECS"
   check "and why" await 'passphrase of volume is waited for volume="root" reason=' "$PATIENCE_SECS"
@@ -164,10 +174,15 @@ with_root() {
 # By initramfs-tools, which has no systemd: its system fetches its own keys.
 boot_initramfs() {
   make_initramfs
-  machine_by initramfs.initrd "$LINE ip=dhcp" initramfs booted,keys_after_the_switch root data
+  check_one_program initramfs.initrd
+  make_host_disks
+  # Of what a host can say there is only this where no systemd is.
+  local line="${LINE/nohibernate /} ip=dhcp resume=/dev/disk/by-id/virtio-host-image"
+  hardware=$(lasting_disk host-image) machine_by initramfs.initrd "$line" initramfs booted,keys_after_the_switch root data
   start_service
   check "it boots, is looked into and powers off" await_end "$PATIENCE_SECS"
   check "the second volume took no second fetch" released disk/secret/root 1
+  check "an image on the disk of resume= is not resumed" unread host-image
   check "nothing on the console takes input" is_closed
 }
 

@@ -3,10 +3,12 @@
 
 readonly TOOLS_PACKAGES=linux-image-cloud-amd64,linux-headers-cloud-amd64,qemu-system-x86,gcc,make,kmod,cpio,xz-utils,ovmf,swtpm
 readonly GUEST_PACKAGES=systemd,systemd-sysv,systemd-cryptsetup,udev,dbus,cryptsetup-bin,dracut,dracut-network,kmod,iproute2,procps,e2fsprogs,zstd,libtss2-esys-3.0.2-0t64,libtss2-tctildr0t64,libtss2-tcti-device0t64
-readonly GUEST=$WORK/guest
+GUEST=$WORK/guest
+INITRD=$GUEST/etc/nitride/initrd
 readonly DISKS=$WORK/disks
-readonly INITRD=$GUEST/etc/nitride/initrd
 readonly ROOT_UUID=6e697472-6964-4e65-8000-000000000001
+# Twice what is in it.
+readonly ROOT_MIB=400
 readonly DATA_UUID=6e697472-6964-4e65-8000-000000000002
 kernel=""
 building=""
@@ -124,7 +126,8 @@ configure_guest() {
   cp tests/vm/guest/policy.toml "$GUEST/etc/vhsm/policy.d/vm.toml"
   install -m 755 tests/vm/guest/check "$GUEST/usr/local/bin/nitride-vm-check"
   install -m 644 tests/vm/guest/check.service "$GUEST/etc/systemd/system/nitride-vm-check.service"
-  in_guest systemctl enable -q vhsmd nitride-agent nitride-vm-check
+  # For the doctor, who has the vault give a passphrase as a boot would.
+  in_guest systemctl enable -q vhsmd nitride-agent nitride-vm-check vhsm-disk@root.socket vhsm-disk@data.socket
 }
 
 # The example's set with its three lines changed, and a second volume by the same fetch.
@@ -159,12 +162,27 @@ make_disks() {
   mkdir "$WORK/data"
   echo "what is on the second volume" >"$WORK/data/file"
   encrypt data $DATA_UUID "$WORK/data" 16
+  configure_initrd
   # What the system tries of headers that a host has changed.
   for defect in null-cipher extra-segment reencrypt-flag other-uuid; do
     printf '[[volume]]\nname = "%s"\ndevice = "/dev/disk/by-id/virtio-%s"\nexpect = ["%s"]\npassphrases = ["data"]\n' \
       $defect $defect "$(expectation data "$DISKS/data")"
   done >"$GUEST/etc/nitride/hostile.toml"
-  encrypt root $ROOT_UUID "$GUEST" 700
+  encrypt root $ROOT_UUID "$GUEST" "$ROOT_MIB"
+}
+
+# What a machine has below /boot: its next initrd, and the same with what a host might put before it.
+make_boot_disk() {
+  local folder=$WORK/boot added=$WORK/added generators=usr/lib/systemd/system-generators
+  rm -rf "$folder" "$added" "$DISKS/boot"
+  mkdir -p "$folder" "$added/$generators"
+  printf '#!/bin/sh\n' >"$added/$generators/systemd-debug-generator"
+  with_tools "cd added && find usr | cpio --quiet -o -H newc >../boot/changed"
+  cat "$WORK/initrd" >>"$folder/changed"
+  cp "$WORK/initrd" "$folder/initrd"
+  truncate -s 100M "$DISKS/boot"
+  mkfs.ext4 -q -F -L boot -O ^has_journal -d "$folder" "$DISKS/boot"
+  rm -r "$folder" "$added"
 }
 
 make_initrd() { # NAME [OPTIONS of dracut...]

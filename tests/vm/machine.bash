@@ -51,8 +51,8 @@ enrol_tpm() {
   [ $status = 0 ] || { cat "$TPM/log" >&2; echo "vm: the TPM is not enrolled" >&2; return 1; }
 }
 
-# NAME LINE [ARGUMENTS...]: starts a machine. Disks are those of ARGUMENTS, by names in the work folder;
-# nothing of what it writes outlives it.
+# NAME LINE [ARGUMENTS...]: starts a machine, by its disk's own loader where LINE is empty. Disks are those of ARGUMENTS, by names in the work folder;
+# nothing of what it writes outlives it. `variables` may name the firmware's.
 start_machine() {
   local name=$1 line=$2
   shift 2
@@ -61,7 +61,7 @@ start_machine() {
   mkdir -p "$boot"
   : >"$boot/results"
   : >"$boot/console"
-  cp "$TOOLS/usr/share/OVMF/OVMF_VARS_4M.fd" "$boot/variables"
+  cp "${variables:-$TOOLS/usr/share/OVMF/OVMF_VARS_4M.fd}" "$boot/variables"
   rm -f "$TPM/socket"
   began=$(date +%s%N)
   with_tools "
@@ -74,13 +74,17 @@ start_machine() {
       -netdev user,id=net -device virtio-net-pci,netdev=net,romfile= -device virtio-rng-pci \
       -device virtio-serial-pci -chardev file,id=results,path=boots/$name/results \
       -device virtserialport,chardev=results,name=results \
-      -display none -serial file:boots/$name/console -no-reboot $* -append \"$line\"
+      -display none -serial file:boots/$name/console -no-reboot $* ${line:+-append \"$line\"}
   " >"$boot/qemu" 2>&1 </dev/null &
   machine=$!
 }
 # FILE [SERIAL]: the arguments for a disk of the work folder, which the guest finds by its serial number.
 disk() {
   echo "-drive if=none,id=$1,format=raw,file=disks/$1,cache=unsafe,snapshot=on -device virtio-blk-pci,drive=$1,serial=${2-$1}"
+}
+# FILE [SERIAL]: one to which what is written outlives the machine.
+lasting_disk() {
+  echo "-drive if=none,id=$1,format=raw,file=disks/$1,cache=unsafe -device virtio-blk-pci,drive=$1,serial=${2-$1}"
 }
 
 seconds() { echo $((($(date +%s%N) - began) / 1000000000)); }
@@ -107,8 +111,9 @@ await_end() {
 }
 stop_machine() {
   if [ -n "$machine" ] && runs; then
-    # unshare, and with it QEMU (--kill-child).
-    kill -KILL "$machine" 2>/dev/null || true
+    # unshare below the subshell, and with it QEMU (--kill-child).
+    # shellcheck disable=SC2046
+    kill -KILL $(pgrep -P "$machine") "$machine" 2>/dev/null || true
   fi
   [ -z "$machine" ] || wait "$machine" 2>/dev/null || true
   machine=""
