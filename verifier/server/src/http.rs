@@ -36,6 +36,8 @@ use tracing::Instrument;
 
 /// Where a challenge is had.
 pub(crate) const AUTH: &str = "/kbs/v0/auth";
+/// Where evidence is judged.
+pub(crate) const ATTEST: &str = "/kbs/v0/attest";
 const HEALTHZ: &str = "/healthz";
 /// Ties an answer to what the log says about it.
 const REQUEST_ID: &str = "nitride-request-id";
@@ -48,7 +50,7 @@ pub(crate) struct Source(pub(crate) IpAddr);
 pub(crate) fn router(service: Arc<Service>) -> Router {
     Router::new()
         .route(AUTH, post(auth::auth))
-        .route("/kbs/v0/attest", post(attest::attest))
+        .route(ATTEST, post(attest::attest))
         .route(
             resource::ROUTE,
             get(resource::read).post(admin::write).delete(admin::delete),

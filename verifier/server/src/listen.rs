@@ -6,7 +6,7 @@
 //! opens ever new ones has its share of the slots, and the rest stay for others. Where others wait
 //! for a slot, who has its answer and asks nothing gives its own up.
 
-use crate::http::{AUTH, Source};
+use crate::http::{ATTEST, AUTH, Source};
 use crate::service::Service;
 use crate::slots::{FreeSlot, Slot, Slots};
 use crate::source::Network;
@@ -149,8 +149,9 @@ async fn speak(
     let idle = Idle::default();
     let answer = service_fn(|mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(source);
-        // A guest that has a challenge makes evidence, which may take it seconds.
-        let is_last = request.uri().path() != AUTH;
+        // A guest that has a challenge makes evidence, which may take it seconds, and one that has
+        // attested asks for what it came for.
+        let is_last = ![AUTH, ATTEST].contains(&request.uri().path());
         // A router is always ready.
         let answer = router.clone().call(request.map(Body::new));
         let idle = &idle;

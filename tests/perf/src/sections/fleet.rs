@@ -272,7 +272,8 @@ fn overtaken(booted: &Booted) -> Result<u32> {
     let ended = &booted.ended;
     let by_later = |(place, own): (usize, &Option<Duration>)| {
         let later = ended.get(place + 1..).unwrap_or_default();
-        let own = own.unwrap_or(Duration::MAX);
+        // Whom something failed is counted elsewhere.
+        let own = own.unwrap_or_default();
         later.iter().flatten().filter(|ended| **ended < own).count()
     };
     let most = ended.iter().enumerate().map(by_later).max();
