@@ -1,6 +1,7 @@
 //! The command line. Secrets never stand in an argument: they come from files or standard input.
 
 pub(crate) mod keys;
+mod opened_store;
 pub(crate) mod policy;
 pub(crate) mod resource;
 

@@ -1,12 +1,12 @@
 //! `resource seal|put|list|delete`.
 
 use super::ConfigPath;
+use super::opened_store::{IfThere, OpenedStore};
 use crate::atomic_file;
 use crate::clock::Clock;
-use crate::config::Config;
 use crate::envelope::{SealSpec, seal};
-use crate::key_file::{Key32, read_signing_key, read_up_to};
-use crate::store::{DirStore, MAX_RESOURCE_LEN};
+use crate::key_file::{read_signing_key, read_up_to};
+use crate::store::{MAX_RESOURCE_LEN, Place, Under};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use nitride_kbs::disk::{DiskExpectation, DiskExpectationError};
@@ -44,17 +44,24 @@ pub(crate) enum Command {
         #[arg(long, value_name = "PATH", conflicts_with = "owner_key")]
         raw: Option<PathBuf>,
         #[command(flatten)]
+        if_there: IfThere,
+        #[command(flatten)]
         sealing: Sealing,
     },
     /// Print the names of all resources, one a line.
     List {
         #[command(flatten)]
         config: ConfigPath,
+        /// Also each one's version in the store, which is read for that.
+        #[arg(long)]
+        versions: bool,
     },
     /// Delete a resource.
     Delete {
         #[command(flatten)]
         config: ConfigPath,
+        #[command(flatten)]
+        if_there: IfThere,
         /// repo/type/tag, or kbs:///repo/type/tag.
         path: ResourcePath,
     },
@@ -176,11 +183,25 @@ impl Command {
                 config,
                 envelope,
                 raw,
+                if_there,
                 sealing,
-            } => put(&config, envelope.as_deref(), raw.as_deref(), sealing),
-            Self::List { config } => list(&config),
-            Self::Delete { config, path } => {
-                if !open_store(&config)?.delete_now(&path)? {
+            } => {
+                let place = Place::from(&sealing.path);
+                let resource = to_store(envelope.as_deref(), raw.as_deref(), sealing)?;
+                let expected = if_there.expected()?;
+                let store = OpenedStore::open(&config)?;
+                store.ask(|store| store.write(&place, resource, expected))?;
+                Ok(())
+            }
+            Self::List { config, versions } => list(&config, versions),
+            Self::Delete {
+                config,
+                if_there,
+                path,
+            } => {
+                let (place, expected) = (Place::from(&path), if_there.expected()?);
+                let store = OpenedStore::open(&config)?;
+                if !store.ask(|store| store.delete(&place, expected))? {
                     bail!("there is no resource {path}");
                 }
                 Ok(())
@@ -189,13 +210,12 @@ impl Command {
     }
 }
 
-fn put(
-    config: &ConfigPath,
+/// What `put` is to store.
+fn to_store(
     envelope: Option<&Path>,
     raw: Option<&Path>,
     sealing: Sealing,
-) -> Result<()> {
-    let path = sealing.path.clone();
+) -> Result<Zeroizing<Vec<u8>>> {
     let resource = match (envelope, raw, sealing.sign()?) {
         (Some(file), None, None) => {
             let bytes = read_input(file, MAX_RESOURCE_LEN)?;
@@ -219,28 +239,30 @@ fn put(
         (None, None, Some(envelope)) => envelope,
         _ => bail!("say what to store: --envelope, --raw, or --owner-key to sign on the way"),
     };
-    open_store(config)?.write_now(&path, &resource)?;
-    Ok(())
+    Ok(resource)
 }
 
-fn list(config: &ConfigPath) -> Result<()> {
-    let listing = open_store(config)?.list_now()?;
+fn list(config: &ConfigPath, versions: bool) -> Result<()> {
+    let store = OpenedStore::open(config)?;
+    let listing = store.ask(|store| store.list(Under::Resources))?;
     let mut out = stdout().lock();
-    for path in &listing.resources {
-        writeln!(out, "{path}").context("print")?;
+    for place in &listing.places {
+        let Place::Resource(path) = place else {
+            continue;
+        };
+        if versions {
+            // One that was deleted meanwhile is not there.
+            if let Some(stored) = store.ask(|store| store.read(place))? {
+                writeln!(out, "{path} {}", stored.version).context("print")?;
+            }
+        } else {
+            writeln!(out, "{path}").context("print")?;
+        }
     }
     for stranger in &listing.strangers {
-        tracing::warn!(path = ?stranger, "this is in the store's folder and no resource");
+        tracing::warn!(path = stranger, "this is in the store and no resource");
     }
     Ok(())
-}
-
-fn open_store(config: &ConfigPath) -> Result<DirStore> {
-    let fixed = Config::load(&config.config)?.fixed;
-    Ok(DirStore::open(
-        &fixed.store,
-        Key32::read(&fixed.store_key)?,
-    )?)
 }
 
 /// Reads secret input of at most `max_len` bytes into one buffer that never grows.

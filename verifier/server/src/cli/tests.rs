@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::Config;
 use crate::key_file::{Key32, key_id, read_signing_key};
-use crate::store::DirStore;
+use crate::store::{DirStore, Place, Store};
 use clap::CommandFactory;
 use nitride_kbs::envelope::UnverifiedEnvelope;
 use nitride_kbs::resource::ResourcePath;
@@ -64,8 +64,10 @@ impl Folder {
         let fixed = Config::load(&self.at("provisiond.toml")).unwrap().fixed;
         let key = Key32::read(&fixed.store_key).unwrap();
         let store = DirStore::open(&fixed.store, key).unwrap();
-        let resource = store.read_now(&ResourcePath::parse(path).unwrap()).unwrap();
-        resource.map(|resource| resource.to_vec())
+        let place = Place::from(&ResourcePath::parse(path).unwrap());
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let stored = runtime.block_on(store.read(&place)).unwrap();
+        stored.map(|stored| stored.bytes.to_vec())
     }
 }
 
@@ -224,4 +226,24 @@ fn the_admin_s_token_is_written_and_its_digest_is_what_the_service_compares() {
     assert_eq!(token.len(), 43);
     assert!(folder.run("admin-token generate --out @/admin").is_err());
     assert_eq!(fs::read_to_string(folder.at("admin")).unwrap(), token);
+}
+
+#[test]
+fn a_change_that_somebody_else_made_meanwhile_is_not_overwritten() {
+    let folder = Folder::make();
+    let put = |more: &str| {
+        folder.run(&format!(
+            "resource put {CONFIG} --path demo/raw/one --raw @/material {more}"
+        ))
+    };
+    put("--if-absent").unwrap();
+    assert!(put("--if-absent").is_err());
+    put("--if-version 1").unwrap();
+    for stale in ["--if-version 1", "--if-version 0"] {
+        assert!(put(stale).is_err());
+        let delete = format!("resource delete {CONFIG} demo/raw/one {stale}");
+        assert!(folder.run(&delete).is_err());
+    }
+    let delete = format!("resource delete {CONFIG} demo/raw/one --if-version 2");
+    folder.run(&delete).unwrap();
 }

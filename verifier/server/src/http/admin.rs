@@ -7,7 +7,7 @@ use super::fault::{Fault, FaultKind};
 use super::resource::{path_of, store_fault};
 use super::session::bearer;
 use crate::service::Service;
-use crate::store::{MAX_RESOURCE_LEN, Resource};
+use crate::store::{Expected, MAX_RESOURCE_LEN, Place, Resource};
 use axum::body::Body;
 use axum::extract::State;
 use http::{HeaderMap, StatusCode, Uri};
@@ -27,7 +27,10 @@ pub(super) async fn write(
     let body = read_body(body, MAX_RESOURCE_LEN, service.limits.body_timeout).await?;
     let is_envelope = looks_like_envelope(&body);
     let resource = Resource::new(body.to_vec());
-    let written = service.store.write(&path, resource).await;
+    let written = service
+        .store
+        .write(&Place::from(&path), resource, Expected::Any)
+        .await;
     written.map_err(|error| store_fault(&error))?;
     log_admin("stored", path.as_str(), Some(is_envelope));
     Ok(StatusCode::OK)
@@ -40,7 +43,10 @@ pub(super) async fn delete(
 ) -> Result<StatusCode, Fault> {
     check_admin(&service, &headers)?;
     let path = path_of(&uri)?;
-    let deleted = service.store.delete(&path).await;
+    let deleted = service
+        .store
+        .delete(&Place::from(&path), Expected::Any)
+        .await;
     if !deleted.map_err(|error| store_fault(&error))? {
         return Err(Fault::new(
             FaultKind::ResourceNotFound,

@@ -7,7 +7,7 @@ use crate::entropy::KernelEntropy;
 use crate::jwe;
 use crate::resource_policy::{Allowed, Denied};
 use crate::service::Service;
-use crate::store::StoreError;
+use crate::store::{Place, StoreError};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -49,11 +49,11 @@ pub(super) async fn read(
 async fn release(service: &Service, allowed: &Allowed<'_>) -> Result<String, Fault> {
     let resource = service
         .store
-        .read(allowed.path())
+        .read(&Place::from(allowed.path()))
         .await
         .map_err(|error| store_fault(&error))?
         .ok_or_else(|| Fault::new(FaultKind::ResourceNotFound, "there is no such resource"))?;
-    jwe::seal(&resource, allowed.tee_key(), &mut KernelEntropy)
+    jwe::seal(&resource.bytes, allowed.tee_key(), &mut KernelEntropy)
         .map_err(|error| Fault::internal(&error))
 }
 

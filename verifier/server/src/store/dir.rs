@@ -1,10 +1,17 @@
-//! Resources in a local folder: `repository/type/tag.sealed`, each written atomically, 0600.
+//! A local folder: resources as `repository/type/tag.sealed`, records below `.records`, each file
+//! written atomically, 0600, one writer at a time.
 
-use super::sealed_file::{self, MAX_FILE_LEN, OpenError};
-use super::{MAX_RESOURCE_LEN, Pending, Resource, Store, StoreError};
+mod lock;
+
+use super::sealed_file::{self, OVERHEAD_LEN, OpenError};
+use super::{
+    Expected, Listing, Pending, Place, RecordName, Resource, SUFFIX, Store, StoreError, Stored,
+    Under, Version,
+};
 use crate::atomic_file;
 use crate::entropy::KernelEntropy;
 use crate::key_file::{Key32, read_up_to};
+use lock::Lock;
 use nitride_kbs::resource::ResourcePath;
 use nix::unistd::geteuid;
 use std::fs::{self, OpenOptions};
@@ -13,11 +20,15 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const SUFFIX: &str = ".sealed";
 /// What a file name may have on every file system that matters (NAME_MAX), less the suffix.
 const MAX_PART_LEN: usize = 255 - SUFFIX.len();
 /// A listing ends here, so that a hostile folder cannot fill the memory.
 const MAX_LISTED: usize = 1_000_000;
+/// No repository begins with a dot.
+const RECORDS: &str = ".records";
+/// Resources lie so deep, and records no deeper below their own folder.
+const RESOURCE_DEPTH: usize = 3;
+const RECORD_DEPTH: usize = 4;
 
 /// The folder and the key that its files are sealed under.
 #[derive(Debug, Clone)]
@@ -27,15 +38,6 @@ pub(crate) struct DirStore(Arc<Inner>);
 struct Inner {
     folder: PathBuf,
     key: Key32,
-}
-
-/// What lies in a store.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Listing {
-    /// The resources, sorted.
-    pub(crate) resources: Vec<ResourcePath>,
-    /// What else lies there and should not.
-    pub(crate) strangers: Vec<PathBuf>,
 }
 
 impl DirStore {
@@ -58,101 +60,188 @@ impl DirStore {
         })))
     }
 
-    /// The resource, or `None`.
-    pub(crate) fn read_now(&self, path: &ResourcePath) -> Result<Option<Resource>, StoreError> {
-        let file_path = self.file_path(path)?;
-        let Some(bytes) = read_file(&file_path)? else {
+    fn read_now(&self, place: &Place) -> Result<Option<Stored>, StoreError> {
+        let file_path = self.file_path(place)?;
+        let Some(bytes) = read_file(&file_path, place)? else {
             return Ok(None);
         };
-        match sealed_file::open(&self.0.key, path, &bytes) {
-            Ok(resource) => Ok(Some(resource)),
-            Err(OpenError::UnknownForm) => Err(StoreError::UnknownForm { path: file_path }),
-            Err(OpenError::NotAuthentic) => Err(StoreError::NotAuthentic { path: file_path }),
+        let at = || file_path.display().to_string();
+        match sealed_file::open(&self.0.key, place, &bytes) {
+            Ok(stored) => Ok(Some(stored)),
+            Err(OpenError::UnknownForm) => Err(StoreError::UnknownForm { at: at() }),
+            Err(OpenError::NotAuthentic) => Err(StoreError::NotAuthentic { at: at() }),
         }
     }
 
-    /// Stores or replaces the resource.
-    pub(crate) fn write_now(&self, path: &ResourcePath, resource: &[u8]) -> Result<(), StoreError> {
-        if resource.len() > MAX_RESOURCE_LEN {
-            return Err(StoreError::TooLarge);
-        }
-        let file_path = self.file_path(path)?;
-        let bytes = sealed_file::seal(&self.0.key, path, resource, &mut KernelEntropy)
+    fn write_now(
+        &self,
+        place: &Place,
+        bytes: &[u8],
+        expected: Expected,
+    ) -> Result<Version, StoreError> {
+        place.check_len(bytes.len())?;
+        let file_path = self.file_path(place)?;
+        let lock = Lock::take(&self.0.folder)?;
+        let found = self.version_now(place, expected)?;
+        expected.check(place, found)?;
+        let version = lock.next_version(found)?;
+        let sealed = sealed_file::seal(&self.0.key, place, version, bytes, &mut KernelEntropy)
             .map_err(|_| StoreError::Seal)?;
-        let repository = self.0.folder.join(path.repository());
-        let folder = repository.join(path.resource_type());
-        for folder in [&repository, &folder] {
+        for folder in self.folders_of(&file_path) {
             atomic_file::ensure_folder(folder).map_err(io_error("make folder", folder))?;
         }
-        atomic_file::replace(&file_path, &bytes, 0o600)
-            .map_err(io_error("write resource", &file_path))
+        atomic_file::replace(&file_path, &sealed, 0o600).map_err(io_error("write", &file_path))?;
+        Ok(version)
     }
 
-    /// Removes the resource; whether it was there.
-    pub(crate) fn delete_now(&self, path: &ResourcePath) -> Result<bool, StoreError> {
-        let file_path = self.file_path(path)?;
+    fn delete_now(&self, place: &Place, expected: Expected) -> Result<bool, StoreError> {
+        let file_path = self.file_path(place)?;
+        let lock = Lock::take(&self.0.folder)?;
+        let found = self.version_now(place, expected)?;
+        expected.check(place, found)?;
+        if let Some(found) = found {
+            // Remembered before it is gone: the place's next version is another one.
+            lock.next_version(Some(found))?;
+        }
         match atomic_file::remove(&file_path) {
             Ok(()) => Ok(true),
             Err(error) if is_absent(&error) => Ok(false),
-            Err(error) => Err(io_error("delete resource", &file_path)(error)),
+            Err(error) => Err(io_error("delete", &file_path)(error)),
         }
     }
 
-    /// Every resource by name, without reading one.
-    pub(crate) fn list_now(&self) -> Result<Listing, StoreError> {
-        let mut listing = Listing::default();
-        for repository in folders_in(&self.0.folder, &mut listing.strangers)? {
-            for resource_type in folders_in(&repository, &mut listing.strangers)? {
-                for entry in entries_in(&resource_type)? {
-                    match self.resource_of(&entry) {
-                        Some(path) => listing.resources.push(path),
-                        None => listing.strangers.push(entry),
-                    }
-                }
-                if listing.resources.len() + listing.strangers.len() > MAX_LISTED {
-                    return Err(StoreError::TooLarge);
-                }
-            }
+    /// The version that lies there. Who expects nothing in particular may replace or remove what
+    /// cannot be opened, too: that is how a damaged store is mended.
+    fn version_now(
+        &self,
+        place: &Place,
+        expected: Expected,
+    ) -> Result<Option<Version>, StoreError> {
+        match self.read_now(place) {
+            Ok(stored) => Ok(stored.map(|stored| stored.version)),
+            Err(
+                StoreError::NotAuthentic { .. }
+                | StoreError::UnknownForm { .. }
+                | StoreError::TooLarge { .. }
+                | StoreError::NotAFile { .. },
+            ) if expected == Expected::Any => Ok(None),
+            Err(error) => Err(error),
         }
-        listing.resources.sort();
+    }
+
+    fn list_now(&self, under: Under<'_>) -> Result<Listing, StoreError> {
+        let (root, depth) = match under {
+            Under::Resources => (self.0.folder.clone(), RESOURCE_DEPTH),
+            Under::Records(_) => (self.0.folder.join(RECORDS), RECORD_DEPTH),
+        };
+        let mut listing = Listing::default();
+        self.walk(&root, depth, under, &mut listing)?;
+        listing.places.sort();
         listing.strangers.sort();
         Ok(listing)
     }
 
-    /// A path below the folder, always: the parts of a [`ResourcePath`] have no separator and do
-    /// not begin with a dot.
-    fn file_path(&self, path: &ResourcePath) -> Result<PathBuf, StoreError> {
-        let parts = [path.repository(), path.resource_type(), path.tag()];
-        if parts.iter().any(|part| part.len() > MAX_PART_LEN) {
+    /// Names alone: no file is opened.
+    fn walk(
+        &self,
+        folder: &Path,
+        depth: usize,
+        under: Under<'_>,
+        listing: &mut Listing,
+    ) -> Result<(), StoreError> {
+        for entry in entries_in(folder)? {
+            let is_own = folder == self.0.folder
+                && [RECORDS, lock::NAME]
+                    .iter()
+                    .any(|name| entry.ends_with(name));
+            if is_own {
+                continue;
+            }
+            if depth > 1 && fs::symlink_metadata(&entry).is_ok_and(|metadata| metadata.is_dir()) {
+                self.walk(&entry, depth - 1, under, listing)?;
+                continue;
+            }
+            match self.place_of(&entry, under) {
+                Some(place) if place.is_under(under) => listing.places.push(place),
+                Some(_) => {}
+                None => listing.strangers.push(entry.display().to_string()),
+            }
+            if listing.places.len() + listing.strangers.len() > MAX_LISTED {
+                return Err(StoreError::TooMany { max: MAX_LISTED });
+            }
+        }
+        Ok(())
+    }
+
+    /// A path below the folder, always: the parts of a [`Place`]'s name have no separator and do not
+    /// begin with a dot.
+    fn file_path(&self, place: &Place) -> Result<PathBuf, StoreError> {
+        let (mut file_path, name) = match place {
+            Place::Resource(path) => (self.0.folder.clone(), path.as_str()),
+            Place::Record(name) => (self.0.folder.join(RECORDS), name.as_str()),
+        };
+        if name.split('/').any(|part| part.len() > MAX_PART_LEN) {
             return Err(StoreError::NameTooLong { max: MAX_PART_LEN });
         }
-        let mut file_path = self.0.folder.join(path.repository());
-        file_path.push(path.resource_type());
-        file_path.push(format!("{}{SUFFIX}", path.tag()));
+        file_path.push(format!("{name}{SUFFIX}"));
         Ok(file_path)
     }
 
-    fn resource_of(&self, file: &Path) -> Option<ResourcePath> {
+    /// The folders between the store's own and a file, from above.
+    fn folders_of<'a>(&self, file_path: &'a Path) -> Vec<&'a Path> {
+        let below = |folder: &&Path| *folder != self.0.folder;
+        let mut folders: Vec<&Path> = file_path.ancestors().skip(1).take_while(below).collect();
+        folders.reverse();
+        folders
+    }
+
+    fn place_of(&self, file: &Path, under: Under<'_>) -> Option<Place> {
         let relative = file.strip_prefix(&self.0.folder).ok()?.to_str()?;
-        let path = ResourcePath::parse(relative.strip_suffix(SUFFIX)?).ok()?;
-        fs::symlink_metadata(file).ok()?.is_file().then_some(path)
+        let name = relative.strip_suffix(SUFFIX)?;
+        let place = match under {
+            Under::Resources => Place::Resource(ResourcePath::parse(name).ok()?),
+            Under::Records(_) => {
+                let name = name.strip_prefix(RECORDS)?.strip_prefix('/')?;
+                Place::Record(RecordName::parse(name).ok()?)
+            }
+        };
+        fs::symlink_metadata(file).ok()?.is_file().then_some(place)
     }
 }
 
 impl Store for DirStore {
-    fn read<'a>(&'a self, path: &'a ResourcePath) -> Pending<'a, Option<Resource>> {
-        let (store, path) = (self.clone(), path.clone());
-        Box::pin(off_thread(move || store.read_now(&path)))
+    fn read<'a>(&'a self, place: &'a Place) -> Pending<'a, Option<Stored>> {
+        let (store, place) = (self.clone(), place.clone());
+        Box::pin(off_thread(move || store.read_now(&place)))
     }
 
-    fn write<'a>(&'a self, path: &'a ResourcePath, resource: Resource) -> Pending<'a, ()> {
-        let (store, path) = (self.clone(), path.clone());
-        Box::pin(off_thread(move || store.write_now(&path, &resource)))
+    fn write<'a>(
+        &'a self,
+        place: &'a Place,
+        bytes: Resource,
+        expected: Expected,
+    ) -> Pending<'a, Version> {
+        let (store, place) = (self.clone(), place.clone());
+        Box::pin(off_thread(move || {
+            store.write_now(&place, &bytes, expected)
+        }))
     }
 
-    fn delete<'a>(&'a self, path: &'a ResourcePath) -> Pending<'a, bool> {
-        let (store, path) = (self.clone(), path.clone());
-        Box::pin(off_thread(move || store.delete_now(&path)))
+    fn delete<'a>(&'a self, place: &'a Place, expected: Expected) -> Pending<'a, bool> {
+        let (store, place) = (self.clone(), place.clone());
+        Box::pin(off_thread(move || store.delete_now(&place, expected)))
+    }
+
+    fn list<'a>(&'a self, under: Under<'a>) -> Pending<'a, Listing> {
+        let store = self.clone();
+        // What is listed of records is owned by the caller: the thread gets its own.
+        match under {
+            Under::Resources => Box::pin(off_thread(move || store.list_now(Under::Resources))),
+            Under::Records(folder) => {
+                let folder = folder.clone();
+                Box::pin(off_thread(move || store.list_now(Under::Records(&folder))))
+            }
+        }
     }
 }
 
@@ -165,7 +254,7 @@ async fn off_thread<T: Send + 'static>(
         .unwrap_or(Err(StoreError::ShuttingDown))
 }
 
-fn read_file(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+fn read_file(path: &Path, place: &Place) -> Result<Option<Vec<u8>>, StoreError> {
     // A link would lead out of the store, and a FIFO would block the reader for ever.
     let opened = OpenOptions::new()
         .read(true)
@@ -179,22 +268,19 @@ fn read_file(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
                 path: path.to_owned(),
             });
         }
-        Err(error) => return Err(io_error("open resource", path)(error)),
+        Err(error) => return Err(io_error("open", path)(error)),
     };
-    let metadata = file
-        .metadata()
-        .map_err(io_error("inspect resource", path))?;
+    let metadata = file.metadata().map_err(io_error("inspect", path))?;
     if !metadata.is_file() {
         return Err(StoreError::NotAFile {
             path: path.to_owned(),
         });
     }
-    let fits = usize::try_from(metadata.len())
-        .ok()
-        .filter(|len| *len <= MAX_FILE_LEN);
+    let len = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+    place.check_len(len.saturating_sub(OVERHEAD_LEN))?;
     // One byte more than was seen, so that growth meanwhile is noticed.
-    let mut bytes = vec![0; fits.ok_or(StoreError::TooLarge)? + 1];
-    let len = read_up_to(&mut file, &mut bytes).map_err(io_error("read resource", path))?;
+    let mut bytes = vec![0; len + 1];
+    let len = read_up_to(&mut file, &mut bytes).map_err(io_error("read", path))?;
     bytes.truncate(len);
     Ok(Some(bytes))
 }
@@ -202,21 +288,19 @@ fn read_file(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
 fn entries_in(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let failed = || io_error("list", folder);
     let mut entries = Vec::new();
-    for entry in fs::read_dir(folder).map_err(failed())? {
+    let listed = match fs::read_dir(folder) {
+        Ok(listed) => listed,
+        // Of records there may be none yet.
+        Err(error) if is_absent(&error) => return Ok(entries),
+        Err(error) => return Err(failed()(error)),
+    };
+    for entry in listed {
         if entries.len() >= MAX_LISTED {
-            return Err(StoreError::TooLarge);
+            return Err(StoreError::TooMany { max: MAX_LISTED });
         }
         entries.push(entry.map_err(failed())?.path());
     }
     Ok(entries)
-}
-
-fn folders_in(folder: &Path, strangers: &mut Vec<PathBuf>) -> Result<Vec<PathBuf>, StoreError> {
-    let is_folder =
-        |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
-    let (folders, others): (Vec<_>, Vec<_>) = entries_in(folder)?.into_iter().partition(is_folder);
-    strangers.extend(others);
-    Ok(folders)
 }
 
 fn is_absent(error: &io::Error) -> bool {

@@ -1,14 +1,28 @@
 //! A store in memory, for tests.
 
-use super::{Pending, Resource, Store, StoreError};
-use nitride_kbs::resource::ResourcePath;
+use super::{
+    Expected, Listing, Pending, Place, Resource, Store, StoreError, Stored, Under, Version,
+};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 #[derive(Default)]
 pub(crate) struct MemoryStore {
-    resources: Mutex<BTreeMap<ResourcePath, Vec<u8>>>,
+    places: Mutex<BTreeMap<Place, Slot>>,
     broken: bool,
+}
+
+/// What is in a place, and how often it was written; the number outlives a deletion.
+#[derive(Default)]
+struct Slot {
+    bytes: Option<Vec<u8>>,
+    written: u64,
+}
+
+impl Slot {
+    fn version(&self) -> Option<Version> {
+        self.bytes.is_some().then(|| Version::new(self.written))
+    }
 }
 
 impl MemoryStore {
@@ -36,34 +50,57 @@ impl std::fmt::Debug for MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn read<'a>(&'a self, path: &'a ResourcePath) -> Pending<'a, Option<Resource>> {
+    fn read<'a>(&'a self, place: &'a Place) -> Pending<'a, Option<Stored>> {
         Box::pin(async move {
             self.check()?;
-            Ok(self
-                .resources
-                .lock()
-                .unwrap()
-                .get(path)
-                .cloned()
-                .map(Resource::new))
+            let places = self.places.lock().unwrap();
+            Ok(places.get(place).and_then(|slot| {
+                Some(Stored {
+                    bytes: Resource::new(slot.bytes.clone()?),
+                    version: slot.version()?,
+                })
+            }))
         })
     }
 
-    fn write<'a>(&'a self, path: &'a ResourcePath, resource: Resource) -> Pending<'a, ()> {
+    fn write<'a>(
+        &'a self,
+        place: &'a Place,
+        bytes: Resource,
+        expected: Expected,
+    ) -> Pending<'a, Version> {
         Box::pin(async move {
             self.check()?;
-            self.resources
-                .lock()
-                .unwrap()
-                .insert(path.clone(), resource.to_vec());
-            Ok(())
+            place.check_len(bytes.len())?;
+            let mut places = self.places.lock().unwrap();
+            let slot = places.entry(place.clone()).or_default();
+            expected.check(place, slot.version())?;
+            slot.bytes = Some(bytes.to_vec());
+            slot.written += 1;
+            Ok(Version::new(slot.written))
         })
     }
 
-    fn delete<'a>(&'a self, path: &'a ResourcePath) -> Pending<'a, bool> {
+    fn delete<'a>(&'a self, place: &'a Place, expected: Expected) -> Pending<'a, bool> {
         Box::pin(async move {
             self.check()?;
-            Ok(self.resources.lock().unwrap().remove(path).is_some())
+            let mut places = self.places.lock().unwrap();
+            let slot = places.entry(place.clone()).or_default();
+            expected.check(place, slot.version())?;
+            Ok(slot.bytes.take().is_some())
+        })
+    }
+
+    fn list<'a>(&'a self, under: Under<'a>) -> Pending<'a, Listing> {
+        Box::pin(async move {
+            self.check()?;
+            let places = self.places.lock().unwrap();
+            let there = places.iter().filter(|(_, slot)| slot.bytes.is_some());
+            let places = there.map(|(place, _)| place.clone());
+            Ok(Listing {
+                places: places.filter(|place| place.is_under(under)).collect(),
+                strangers: Vec::new(),
+            })
         })
     }
 }

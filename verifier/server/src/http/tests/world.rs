@@ -10,7 +10,7 @@ use crate::listen;
 use crate::resource_policy::ResourcePolicy;
 use crate::service::{Current, Service};
 use crate::store::memory::MemoryStore;
-use crate::store::{Resource, Store};
+use crate::store::{Expected, Place, Resource, Store};
 use crate::throttle::Throttle;
 use crate::token::tests::{NOW_SECS, issuer};
 use base64ct::{Base64, Encoding};
@@ -116,11 +116,10 @@ impl World {
     }
 
     pub(super) fn put(&self, path: &str, resource: &[u8]) {
-        let path = ResourcePath::parse(path).unwrap();
+        let place = Place::from(&ResourcePath::parse(path).unwrap());
         let resource = Resource::new(resource.to_vec());
-        self.runtime
-            .block_on(self.service.store.write(&path, resource))
-            .unwrap();
+        let writing = self.service.store.write(&place, resource, Expected::Any);
+        self.runtime.block_on(writing).unwrap();
     }
 
     pub(super) fn turn_clock(&self, secs: u64) {

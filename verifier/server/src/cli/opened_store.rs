@@ -1,0 +1,60 @@
+//! The configured store, for commands: each call is waited for where the command stands.
+
+use super::ConfigPath;
+use crate::config::Config;
+use crate::key_file::Key32;
+use crate::store::{DirStore, Expected, Pending, Store, Version};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use std::sync::Arc;
+use tokio::runtime::{Builder, Runtime};
+
+/// A store and what its calls run on.
+pub(crate) struct OpenedStore {
+    store: Arc<dyn Store>,
+    runtime: Runtime,
+}
+
+/// What has to lie there, so that nobody's change is lost.
+#[derive(Debug, Args)]
+pub(crate) struct IfThere {
+    /// Only if this version is there, as `resource list --versions` says; otherwise nothing is done.
+    #[arg(long, value_name = "NUMBER", conflicts_with = "if_absent")]
+    if_version: Option<u64>,
+    /// Only if nothing is there.
+    #[arg(long)]
+    if_absent: bool,
+}
+
+impl OpenedStore {
+    pub(super) fn open(config: &ConfigPath) -> Result<Self> {
+        let fixed = Config::load(&config.config)?.fixed;
+        let runtime = Builder::new_current_thread().enable_all().build();
+        Ok(Self {
+            store: Arc::new(DirStore::open(
+                &fixed.store,
+                Key32::read(&fixed.store_key)?,
+            )?),
+            runtime: runtime.context("start the runtime")?,
+        })
+    }
+
+    /// Asks the store, and waits.
+    pub(super) fn ask<'a, T>(
+        &'a self,
+        call: impl FnOnce(&'a dyn Store) -> Pending<'a, T>,
+    ) -> Result<T> {
+        Ok(self.runtime.block_on(call(self.store.as_ref()))?)
+    }
+}
+
+impl IfThere {
+    pub(super) fn expected(&self) -> Result<Expected> {
+        match (self.if_version, self.if_absent) {
+            (Some(0), _) => bail!("versions begin with 1; say --if-absent for none"),
+            (Some(number), _) => Ok(Expected::Version(Version::new(number))),
+            (None, true) => Ok(Expected::Absent),
+            (None, false) => Ok(Expected::Any),
+        }
+    }
+}
