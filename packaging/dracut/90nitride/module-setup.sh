@@ -173,6 +173,8 @@ nitride_units() {
 }
 
 install() {
+    # dracut goes on without a module whose file bash cannot read, and this one closes the initrd.
+    bash -n "$moddir/../99nitride-closed/module-setup.sh" || nitride_fails "99nitride-closed cannot be read: reinstall nitride-dracut"
     nitride_programs
     nitride_users
     nitride_configuration

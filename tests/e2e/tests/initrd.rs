@@ -33,7 +33,7 @@ inst_script() { inst_simple "$@"; }
 instmods() { is_there "${2:-}"; }
 dracut_module_included() { [[ " $MODULES " == *" $1 "* ]]; }
 for moddir in 90nitride 99nitride-closed; do
-    moddir=$SOURCE/packaging/dracut/$moddir
+    moddir=$DRACUT/$moddir
     . "$moddir/module-setup.sh"
     if [[ $moddir == *90nitride ]]; then
         check || exit 9
@@ -116,9 +116,16 @@ impl Image {
     }
 
     fn build(&self, missing: &str, modules: &str) -> Result<Output> {
+        let ours = Path::new(ROOT).join("packaging/dracut");
+        self.build_by(&ours, missing, modules)
+    }
+
+    /// With the modules of another folder than ours.
+    fn build_by(&self, dracut: &Path, missing: &str, modules: &str) -> Result<Output> {
         Ok(Command::new("bash")
             .args(["-c", DRACUT])
             .env("SOURCE", ROOT)
+            .env("DRACUT", dracut)
             .env("MISSING", missing)
             .env("MODULES", modules)
             .env("initdir", self.initrd())
@@ -336,4 +343,26 @@ fn what_would_open_the_initrd_again_ends_the_build() -> Result<()> {
         "root UUID=1 none luks\n",
     )?;
     image.is_refused("", "", "/etc/crypttab")
+}
+
+#[test]
+fn a_module_that_bash_cannot_read_leaves_no_initrd_open() -> Result<()> {
+    let image = Image::new()?;
+    let dracut = image.folder.path().join("dracut");
+    for module in ["90nitride", "99nitride-closed"] {
+        let ours = Path::new(ROOT).join("packaging/dracut").join(module);
+        let mut copied = Command::new("cp");
+        fs::create_dir_all(&dracut)?;
+        assert!(copied.arg("-r").arg(ours).arg(&dracut).status()?.success());
+    }
+    assert!(image.build_by(&dracut, "", "")?.status.success());
+    let damaged = dracut.join("99nitride-closed/module-setup.sh");
+    let text = fs::read_to_string(&damaged)?;
+    let cut = text.find("install()").context("it installs")? + "install() {".len();
+    fs::write(&damaged, text.get(..cut).context("it is there")?)?;
+    let output = image.build_by(&dracut, "", "")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("99nitride-closed cannot be read"), "{said}");
+    Ok(())
 }
