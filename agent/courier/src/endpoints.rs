@@ -39,11 +39,28 @@ pub struct Endpoints {
     request_timeout_ms: u64,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Endpoint {
     priority: u32,
     failures: u32,
     shunned_until_ms: u64,
+    answered_ms: Option<u64>,
+    failed: Option<(u64, String)>,
+}
+
+/// How one endpoint has been doing, for whoever asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointHealth<'e> {
+    /// As it was configured.
+    pub priority: u32,
+    /// Failures in a row.
+    pub failures: u32,
+    /// For how long it is still passed over, in milliseconds; 0 is good health.
+    pub shunned_for_ms: u64,
+    /// When it last answered, whatever it said, on the clock of the rounds.
+    pub answered_ms: Option<u64>,
+    /// When it last failed, and why: printable, of bounded length, without a word of a token.
+    pub failed: Option<(u64, &'e str)>,
 }
 
 impl Endpoints {
@@ -57,8 +74,7 @@ impl Endpoints {
             .take(MAX_ENDPOINTS)
             .map(|priority| Endpoint {
                 priority: *priority,
-                failures: 0,
-                shunned_until_ms: 0,
+                ..Endpoint::default()
             })
             .collect();
         Self {
@@ -75,6 +91,20 @@ impl Endpoints {
             .iter()
             .filter(|endpoint| endpoint.shunned_until_ms <= now_ms);
         (healthy.count(), self.endpoints.len())
+    }
+
+    /// Each endpoint at `now_ms`, in the order that gives them their [`EndpointId`].
+    pub fn health(&self, now_ms: u64) -> impl Iterator<Item = EndpointHealth<'_>> {
+        self.endpoints.iter().map(move |endpoint| EndpointHealth {
+            priority: endpoint.priority,
+            failures: endpoint.failures,
+            shunned_for_ms: endpoint.shunned_until_ms.saturating_sub(now_ms),
+            answered_ms: endpoint.answered_ms,
+            failed: endpoint
+                .failed
+                .as_ref()
+                .map(|(at_ms, why)| (*at_ms, why.as_str())),
+        })
     }
 
     pub(crate) fn backoff(&self) -> Backoff {
@@ -104,18 +134,19 @@ impl Endpoints {
     }
 
     /// Notes that `id` answered, whatever it said.
-    pub(crate) fn record_answer(&mut self, EndpointId(index): EndpointId) {
+    pub(crate) fn record_answer(&mut self, EndpointId(index): EndpointId, now_ms: u64) {
         if let Some(endpoint) = self.endpoints.get_mut(index) {
             endpoint.failures = 0;
             endpoint.shunned_until_ms = 0;
+            endpoint.answered_ms = Some(now_ms);
         }
     }
 
-    /// Notes that `id` failed; it is passed over for a back-off, or for as long as it asked.
+    /// Notes that `id` failed, and how; it is passed over for a back-off, or for as long as it asked.
     pub(crate) fn record_failure(
         &mut self,
         EndpointId(index): EndpointId,
-        retry_after_ms: Option<u64>,
+        (why, retry_after_ms): (&str, Option<u64>),
         now_ms: u64,
         draw: u64,
     ) {
@@ -127,6 +158,7 @@ impl Endpoints {
                 .max(retry_after_ms.unwrap_or(0))
                 .min(MAX_SHUN_MS);
             endpoint.shunned_until_ms = now_ms.saturating_add(shun_ms);
+            endpoint.failed = Some((now_ms, why.to_owned()));
         }
     }
 }
@@ -160,7 +192,7 @@ mod tests {
     fn a_failed_endpoint_is_passed_over_until_its_backoff_ends() {
         let mut endpoints = endpoints(&[1, 2]);
         let none = EndpointSet::default();
-        endpoints.record_failure(EndpointId(0), None, 1000, 0);
+        endpoints.record_failure(EndpointId(0), ("down", None), 1000, 0);
         assert_eq!(endpoints.healthy(1000), (1, 2));
         assert_eq!(endpoints.pick(none, 1000, 0), Some(EndpointId(1)));
         assert_eq!(endpoints.pick(none, 1100, 0), Some(EndpointId(0)));
@@ -169,25 +201,42 @@ mod tests {
     #[test]
     fn an_endpoint_that_answers_is_in_good_health_again() {
         let mut endpoints = endpoints(&[1, 2]);
-        endpoints.record_failure(EndpointId(0), Some(60_000), 0, 0);
+        endpoints.record_failure(EndpointId(0), ("down", Some(60_000)), 0, 0);
         assert_eq!(endpoints.healthy(0), (1, 2));
-        endpoints.record_answer(EndpointId(0));
+        endpoints.record_answer(EndpointId(0), 7);
         assert_eq!(endpoints.healthy(0), (2, 2));
+    }
+
+    #[test]
+    fn health_tells_the_last_answer_and_the_last_failure() {
+        let mut endpoints = endpoints(&[1, 2]);
+        endpoints.record_answer(EndpointId(0), 300);
+        endpoints.record_failure(EndpointId(0), ("auth: HTTP 503", Some(9000)), 1000, 0);
+        let health: Vec<_> = endpoints.health(4000).collect();
+        let first = EndpointHealth {
+            priority: 1,
+            failures: 1,
+            shunned_for_ms: 6000,
+            answered_ms: Some(300),
+            failed: Some((1000, "auth: HTTP 503")),
+        };
+        assert_eq!(health[0], first);
+        assert_eq!((health[1].shunned_for_ms, &health[1].failed), (0, &None));
     }
 
     #[test]
     fn when_all_are_shunned_the_first_to_recover_is_picked() {
         let mut endpoints = endpoints(&[1, 2]);
         let none = EndpointSet::default();
-        endpoints.record_failure(EndpointId(0), Some(9000), 0, 0);
-        endpoints.record_failure(EndpointId(1), Some(5000), 0, 0);
+        endpoints.record_failure(EndpointId(0), ("down", Some(9000)), 0, 0);
+        endpoints.record_failure(EndpointId(1), ("down", Some(5000)), 0, 0);
         assert_eq!(endpoints.pick(none, 0, 0), Some(EndpointId(1)));
     }
 
     #[test]
     fn no_endpoint_can_ask_to_be_left_alone_for_longer_than_the_bound() {
         let mut endpoints = endpoints(&[1]);
-        endpoints.record_failure(EndpointId(0), Some(u64::MAX), 0, 0);
+        endpoints.record_failure(EndpointId(0), ("down", Some(u64::MAX)), 0, 0);
         assert_eq!(endpoints.healthy(MAX_SHUN_MS - 1), (0, 1));
         assert_eq!(endpoints.healthy(MAX_SHUN_MS), (1, 1));
     }

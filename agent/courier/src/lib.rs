@@ -44,7 +44,7 @@ mod tests;
 
 pub use backoff::Backoff;
 pub use effect::{Effect, Ending, Outcome, Question, VaultAnswer};
-pub use endpoints::{EndpointId, Endpoints, MAX_ENDPOINTS, MAX_SHUN_MS};
+pub use endpoints::{EndpointHealth, EndpointId, Endpoints, MAX_ENDPOINTS, MAX_SHUN_MS};
 pub use fault::Failure;
 pub use http::{HttpAnswer, HttpRequest, Method, TransportFault};
 pub use order::{MAX_BUDGET_MS, Order, OrderError};

@@ -225,7 +225,7 @@ impl Round {
         match phase {
             Phase::Auth => match read_challenge(&answer) {
                 Ok(challenged) => {
-                    turn.endpoints.record_answer(endpoint);
+                    turn.endpoints.record_answer(endpoint, turn.now_ms);
                     self.tries = Tries::default();
                     self.state = State::AwaitingEvidence(Opened {
                         home: endpoint,
@@ -244,7 +244,7 @@ impl Round {
             },
             Phase::Attest(mut prepared) => match read_token(&answer, &mut prepared.cookies) {
                 Ok(token) => {
-                    turn.endpoints.record_answer(endpoint);
+                    turn.endpoints.record_answer(endpoint, turn.now_ms);
                     let attested = Attested {
                         home: endpoint,
                         cookies: prepared.cookies,
@@ -263,7 +263,7 @@ impl Round {
             },
             Phase::Fetch(attested) => match read_resource(answer) {
                 Ok(jwe) => {
-                    turn.endpoints.record_answer(endpoint);
+                    turn.endpoints.record_answer(endpoint, turn.now_ms);
                     let resource = self.order.resources.get(attested.next);
                     let resource = resource.map(ToString::to_string).unwrap_or_default();
                     self.state = State::DeliveringResource(attested);
@@ -289,12 +289,12 @@ impl Round {
         };
         match remedy {
             Remedy::None => {
-                turn.endpoints.record_answer(endpoint);
+                turn.endpoints.record_answer(endpoint, turn.now_ms);
                 return self.report(phase, fault);
             }
             Remedy::Again | Remedy::Elsewhere => turn.endpoints.record_failure(
                 endpoint,
-                fault.retry_after_ms,
+                (&fault.reason, fault.retry_after_ms),
                 turn.now_ms,
                 turn.draw,
             ),

@@ -1,4 +1,4 @@
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use std::io::stderr;
 use std::path::PathBuf;
 use tracing::level_filters::LevelFilter;
@@ -13,6 +13,22 @@ pub(crate) struct Arguments {
     /// What is logged to standard error: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: LevelFilter,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What is asked of the agent that runs, instead of being one.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show each service: how its endpoints are, its last error and when it is tried next
+    Status {
+        /// As one line of JSON
+        #[arg(long)]
+        json: bool,
+        /// The agent's status socket, instead of the configuration's
+        #[arg(long, value_name = "PATH")]
+        socket: Option<PathBuf>,
+    },
 }
 
 impl Arguments {

@@ -1,6 +1,7 @@
 //! Carries out what one round's state machine asks for.
 
 use crate::clock::{Clock, draw};
+use crate::record::Noted;
 use crate::service::{Service, Services};
 use crate::transport::{Failed, Transport, chain};
 use nitride_client::{AgentConnection, ClientError, RoundOrder};
@@ -70,7 +71,9 @@ pub(crate) async fn drive(
         Ok(order) => order,
         Err(error) => return decline(&ordered, &vault, &chain(&error)).await,
     };
+    service.record().begin();
     let driven = play(order, &service, &vault, clock).await;
+    service.record().end(driven);
     match driven {
         Driven::Ended(outcome) => tracing::info!(
             %round,
@@ -98,9 +101,13 @@ async fn play(order: Order, service: &Service, vault: &AgentConnection, clock: C
                 answer.map_or(Event::Timer, Event::Http)
             }
             Effect::AskVault { question, until_ms } => {
+                let noted = Noted::of(&question);
                 let asked = ask(vault, &id, question);
                 match timeout_at(clock.instant(until_ms), asked).await {
-                    Ok(Some(answer)) => Event::Vault(answer),
+                    Ok(Some(answer)) => {
+                        service.record().note(noted, &answer, clock.now_ms());
+                        Event::Vault(answer)
+                    }
                     Ok(None) => return Driven::VaultLost,
                     Err(_) => Event::Timer,
                 }

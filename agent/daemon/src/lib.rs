@@ -19,23 +19,25 @@ mod config;
 mod drive;
 mod hardening;
 mod link;
+mod record;
 mod service;
 mod status;
 mod tls;
 mod transport;
 
 use anyhow::Context;
-use arguments::Arguments;
+use arguments::{Arguments, Command};
 use clap::Parser;
 use clock::Clock;
 use config::Config;
 use link::{InForce, Link, News};
 use sd_notify::NotifyState;
 use service::Services;
-use status::{Line, Tally, tell};
+use status::{Agent, Line, Report, StatusSocket, Tally, ask, tell};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio::net::UnixStream;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -52,12 +54,26 @@ const STATUS_PERIOD: Duration = Duration::from_secs(30);
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     arguments.start_log();
-    match start(&arguments.config) {
+    let done = match &arguments.command {
+        None => start(&arguments.config),
+        Some(Command::Status { json, socket }) => {
+            show_status(&arguments.config, socket.as_deref(), *json)
+        }
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// `nitride-agent status`.
+fn show_status(config: &Path, socket: Option<&Path>, as_json: bool) -> anyhow::Result<()> {
+    match socket {
+        Some(socket) => ask(socket, as_json),
+        None => ask(&Config::load(config)?.status.asked_at(), as_json),
     }
 }
 
@@ -78,8 +94,8 @@ fn start(path: &Path) -> anyhow::Result<()> {
 fn load(path: &Path) -> anyhow::Result<InForce> {
     let config = Config::load(path)?;
     let services = Services::new(&config)?;
-    if services.speak_plain() {
-        tracing::warn!("PLAIN HTTP is configured: it is neither secret nor authentic");
+    for warning in services.warnings() {
+        tracing::warn!("{warning}");
     }
     Ok(InForce::new(config, services))
 }
@@ -89,6 +105,7 @@ async fn run(path: &Path, in_force: InForce) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let clock = Clock::start();
+    let mut status = listen(&in_force.status);
     let (publish, followed) = watch::channel(in_force);
     let (stop, stopped) = watch::channel(false);
     let (news, mut reports) = mpsc::unbounded_channel();
@@ -100,6 +117,7 @@ async fn run(path: &Path, in_force: InForce) -> anyhow::Result<()> {
     };
     let mut link = tokio::spawn(link.run());
     let mut tally = Tally::default();
+    let mut since_ms = 0;
     let mut reload_fault: Option<String> = None;
     let mut said = String::new();
     let mut pulse = pulse();
@@ -120,7 +138,22 @@ async fn run(path: &Path, in_force: InForce) -> anyhow::Result<()> {
             said = line;
         }
         tokio::select! {
-            Some(report) = reports.recv() => note(&mut tally, report),
+            Some(report) = reports.recv() => {
+                if matches!(report, News::Connected | News::Disconnected) {
+                    since_ms = clock.now_ms();
+                }
+                note(&mut tally, report);
+            }
+            asked = asked_for(&mut status) => {
+                let now_ms = clock.now_ms();
+                let in_force = publish.borrow();
+                let agent = agent(&tally, &in_force, (now_ms, since_ms));
+                let fault = reload_fault.as_deref();
+                let report = Report::of(agent, &in_force.services, fault, now_ms).to_json();
+                if let Some(status) = &mut status {
+                    status.answer(asked, report);
+                }
+            }
             _ = pulse.tick() => tell(&[NotifyState::Watchdog]),
             _ = hangup.recv() => reload_fault = reload(path, &publish),
             _ = terminate.recv() => break,
@@ -132,6 +165,39 @@ async fn run(path: &Path, in_force: InForce) -> anyhow::Result<()> {
     tell(&[NotifyState::Stopping]);
     stop.send_replace(true);
     link.await.context("the link to vhsmd ended by a fault")
+}
+
+/// Where the agent says how it is doing, if anywhere. Keys come without it, too.
+fn listen(status: &config::Status) -> Option<StatusSocket> {
+    let socket = status.served_at()?;
+    match StatusSocket::listen(&socket, status.mode) {
+        Ok(listening) => Some(listening),
+        Err(error) => {
+            tracing::error!("no status is served: {error:#}");
+            None
+        }
+    }
+}
+
+/// The next who asks how the agent is doing.
+async fn asked_for(status: &mut Option<StatusSocket>) -> UnixStream {
+    match status {
+        Some(status) => status.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn agent(tally: &Tally, in_force: &InForce, (now_ms, since_ms): (u64, u64)) -> Agent {
+    Agent {
+        version: concat!("nitride-agent ", env!("CARGO_PKG_VERSION")).to_owned(),
+        pid: std::process::id(),
+        up_ms: now_ms,
+        vhsmd_socket: in_force.vhsmd_socket.display().to_string(),
+        is_connected: tally.connected,
+        for_ms: now_ms.saturating_sub(since_ms),
+        rounds: tally.rounds,
+        rounds_under_way: tally.under_way,
+    }
 }
 
 /// Ticks as often as the watchdog wants.

@@ -1,7 +1,7 @@
 //! The connection to vhsmd: taking orders, and coming back after vhsmd has been away.
 
 use crate::clock::{Clock, draw};
-use crate::config::Config;
+use crate::config::{Config, Status};
 use crate::drive::{Driven, drive};
 use crate::service::Services;
 use crate::transport::chain;
@@ -31,6 +31,8 @@ const RECONNECT: Backoff = Backoff {
 pub(crate) struct InForce {
     pub(crate) vhsmd_socket: PathBuf,
     pub(crate) max_rounds: usize,
+    /// As it was read; the socket that there is is the first one's.
+    pub(crate) status: Status,
     pub(crate) services: Arc<Services>,
 }
 
@@ -39,6 +41,7 @@ impl InForce {
         Self {
             vhsmd_socket: config.vhsmd_socket,
             max_rounds: config.max_rounds,
+            status: config.status,
             services: Arc::new(services),
         }
     }

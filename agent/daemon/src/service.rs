@@ -1,10 +1,11 @@
 //! The services that this agent knows, as configured.
 
 use crate::config::Config;
+use crate::record::Record;
 use crate::tls::TlsError;
 use crate::transport::Transport;
 use nitride_courier::{Backoff, Endpoints};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 
@@ -21,12 +22,13 @@ pub(crate) struct ServiceError {
 pub(crate) struct Service {
     pub(crate) transports: Vec<Transport>,
     endpoints: Mutex<Endpoints>,
+    record: Mutex<Record>,
 }
 
 /// All of them by their names. A reload makes new ones; rounds under way keep those they have.
 #[derive(Debug)]
 pub(crate) struct Services {
-    by_name: HashMap<String, Arc<Service>>,
+    by_name: BTreeMap<String, Arc<Service>>,
     plain: bool,
 }
 
@@ -38,12 +40,17 @@ impl Service {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// What came of the service's rounds. Held for a line, never across I/O.
+    pub(crate) fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Services {
     /// Reads the certificates that the configuration names.
     pub(crate) fn new(config: &Config) -> Result<Self, ServiceError> {
-        let mut by_name = HashMap::new();
+        let mut by_name = BTreeMap::new();
         for service in &config.services {
             let named = |source| ServiceError {
                 name: service.name.clone(),
@@ -56,6 +63,7 @@ impl Services {
             let built = Service {
                 transports,
                 endpoints: Mutex::new(endpoints),
+                record: Mutex::default(),
             };
             by_name.insert(service.name.clone(), Arc::new(built));
         }
@@ -66,6 +74,18 @@ impl Services {
 
     pub(crate) fn named(&self, name: &str) -> Option<Arc<Service>> {
         self.by_name.get(name).cloned()
+    }
+
+    /// All of them, by their names.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (&str, &Service)> {
+        let each = self.by_name.iter();
+        each.map(|(name, service)| (name.as_str(), service.as_ref()))
+    }
+
+    /// What of the configuration weakens a promise, called what it is.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let plain = "PLAIN HTTP is configured: it is neither secret nor authentic";
+        self.plain.then(|| plain.to_owned()).into_iter().collect()
     }
 
     /// Endpoints in good health, and all of them.

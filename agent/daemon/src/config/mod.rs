@@ -1,6 +1,7 @@
 //! The configuration file: strict TOML, read and checked as a whole, at start and at SIGHUP.
 
 mod endpoint;
+mod status;
 #[cfg(test)]
 mod tests;
 
@@ -8,11 +9,13 @@ use endpoint::EndpointTable;
 use nitride_courier::MAX_ENDPOINTS;
 use nitride_settings::{Fault, SettingsError, absolute, document, fault, within};
 use serde::Deserialize;
+use status::StatusTable;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
 
 pub(crate) use endpoint::Endpoint;
+pub(crate) use status::Status;
 
 /// Longest configuration file in bytes.
 const MAX_FILE_LEN: u64 = 262_144;
@@ -26,6 +29,8 @@ pub(crate) struct Config {
     pub(crate) vhsmd_socket: PathBuf,
     /// Rounds at a time.
     pub(crate) max_rounds: usize,
+    /// Where the agent says how it is doing.
+    pub(crate) status: Status,
     pub(crate) services: Vec<Service>,
 }
 
@@ -61,6 +66,8 @@ pub(crate) struct ClientIdentity {
 struct Document {
     vhsmd: VhsmdTable,
     limits: Option<LimitsTable>,
+    #[serde(default)]
+    status: StatusTable,
     #[serde(default)]
     service: Vec<Spanned<ServiceTable>>,
 }
@@ -119,6 +126,7 @@ impl Config {
         Ok(Self {
             vhsmd_socket: absolute(document.vhsmd.socket)?,
             max_rounds: usize::try_from(within(rounds, 8, 1..=64)?).unwrap_or(1),
+            status: status::check(document.status)?,
             services,
         })
     }

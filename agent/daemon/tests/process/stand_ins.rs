@@ -243,8 +243,8 @@ async fn read_request(stream: &mut tokio::net::TcpStream, buffer: &mut Vec<u8>) 
 pub(crate) struct Agent {
     pub(crate) folder: TempDir,
     pub(crate) child: Child,
-    notify: UnixDatagram,
-    notes: String,
+    /// What it has told systemd and nobody has asked about.
+    notes: Arc<Mutex<String>>,
 }
 
 impl Agent {
@@ -257,9 +257,10 @@ impl Agent {
     /// Writes a configuration with the service `main` at these endpoints.
     pub(crate) fn configure(folder: &Path, endpoints: &[SocketAddr]) -> PathBuf {
         let socket = folder.join("agent.sock");
+        let status = folder.join("status.sock");
         let mut text = format!(
-            "[vhsmd]\nsocket = {socket:?}\n[limits]\nrounds = 2\n[[service]]\nname = \"main\"\n\
-             danger-plain-http = true\n"
+            "[vhsmd]\nsocket = {socket:?}\n[limits]\nrounds = 2\n[status]\nsocket = {status:?}\n\
+             [[service]]\nname = \"main\"\ndanger-plain-http = true\n"
         );
         for (priority, address) in endpoints.iter().enumerate() {
             text += &format!(
@@ -274,9 +275,16 @@ impl Agent {
     pub(crate) fn start(folder: TempDir, config: &Path) -> Self {
         let notify_path = folder.path().join("notify.sock");
         let notify = UnixDatagram::bind(&notify_path).unwrap();
-        notify
-            .set_read_timeout(Some(Duration::from_millis(100)))
-            .unwrap();
+        let notes = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&notes);
+        // As systemd reads them: a queue that is full would stop the agent.
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(len) = notify.recv(&mut buffer) {
+                let note = std::str::from_utf8(&buffer[..len]).unwrap();
+                kept.lock().unwrap().push_str(note);
+            }
+        });
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_nitride-agent"))
             .arg("--config")
@@ -290,9 +298,21 @@ impl Agent {
         Self {
             folder,
             child,
-            notify,
-            notes: String::new(),
+            notes,
         }
+    }
+
+    /// What `nitride-agent status` prints.
+    pub(crate) fn status(&self, arguments: &[&str]) -> String {
+        let shown = Command::new(env!("CARGO_BIN_EXE_nitride-agent"))
+            .arg("--config")
+            .arg(self.folder.path().join("agent.toml"))
+            .arg("status")
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(shown.status.success(), "{shown:?}");
+        String::from_utf8(shown.stdout).unwrap()
     }
 
     pub(crate) fn log(&self) -> String {
@@ -302,16 +322,15 @@ impl Agent {
     /// Waits until the agent has told systemd `wanted`, and forgets what came before it.
     pub(crate) fn told(&mut self, wanted: &str) {
         let deadline = Instant::now() + PATIENCE;
-        let mut buffer = [0; 4096];
         loop {
-            if let Some(at) = self.notes.find(wanted) {
-                self.notes.drain(..at + wanted.len());
+            let mut notes = self.notes.lock().unwrap();
+            if let Some(at) = notes.find(wanted) {
+                notes.drain(..at + wanted.len());
                 return;
             }
-            if let Ok(len) = self.notify.recv(&mut buffer) {
-                self.notes += std::str::from_utf8(&buffer[..len]).unwrap();
-            }
-            assert!(Instant::now() < deadline, "{wanted:?} in {}", self.notes);
+            assert!(Instant::now() < deadline, "{wanted:?} in {notes}");
+            drop(notes);
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 

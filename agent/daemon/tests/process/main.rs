@@ -8,6 +8,7 @@
 )]
 
 mod stand_ins;
+mod status;
 
 use nitride_protocol::Status;
 use nitride_protocol::agent::{AgentOperation, FailureClass};

@@ -1,4 +1,4 @@
-//! What systemd is told, and its line of status.
+//! The line of status that systemd shows.
 
 use crate::drive::Driven;
 use nitride_courier::Ending;
@@ -10,9 +10,9 @@ use std::fmt;
 pub(crate) struct Tally {
     pub(crate) connected: bool,
     pub(crate) under_way: usize,
+    pub(crate) rounds: u64,
     delivered: u64,
     failed: u64,
-    rounds: u64,
 }
 
 impl Tally {

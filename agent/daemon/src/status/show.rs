@@ -1,0 +1,196 @@
+use super::report::{EndpointReport, ErrorReport, Report, ServiceReport};
+use std::fmt;
+
+/// For people: what is asked first comes first.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let agent = &self.agent;
+        writeln!(
+            f,
+            "{}, process {}, up for {}",
+            agent.version,
+            agent.pid,
+            Span(agent.up_ms)
+        )?;
+        let connection = match agent.is_connected {
+            true => "connected for",
+            false => "NOT CONNECTED for",
+        };
+        let socket = &agent.vhsmd_socket;
+        writeln!(f, "vhsmd: {connection} {} ({socket})", Span(agent.for_ms))?;
+        writeln!(
+            f,
+            "rounds: {}, {} under way",
+            agent.rounds, agent.rounds_under_way
+        )?;
+        for warning in &self.warnings {
+            writeln!(f, "WARNING: {warning}")?;
+        }
+        self.services.iter().try_for_each(|service| service.fmt(f))
+    }
+}
+
+impl fmt::Display for ServiceReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\nservice {}", self.name)?;
+        writeln!(
+            f,
+            "  rounds: {}, {} not whole, {} under way",
+            self.rounds, self.rounds_failed, self.rounds_under_way
+        )?;
+        match self.last_success_ms_ago {
+            Some(ms) => writeln!(f, "  last success: {} ago", Span(ms))?,
+            None => writeln!(f, "  last success: none yet")?,
+        }
+        match &self.last_error {
+            Some(error) => writeln!(f, "  last error: {error}")?,
+            None => writeln!(f, "  last error: none")?,
+        }
+        match self.next_try_in_ms {
+            0 => writeln!(f, "  next try: with the next round")?,
+            ms => writeln!(f, "  next try: in {} at the earliest", Span(ms))?,
+        }
+        for endpoint in &self.endpoints {
+            writeln!(f, "  endpoint {endpoint}")?;
+        }
+        for resource in &self.resources {
+            let came = match &resource.error {
+                None => "delivered",
+                Some(error) => error,
+            };
+            let (path, ago) = (&resource.path, Span(resource.ms_ago));
+            writeln!(f, "  resource {path}: {came}, {ago} ago")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for EndpointReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, priority {}: ", self.url, self.priority)?;
+        match (self.is_healthy, self.last_answer_ms_ago) {
+            (true, None) => f.write_str("not asked yet, or long ago")?,
+            (true, Some(ms)) => write!(f, "healthy, answered {} ago", Span(ms))?,
+            (false, _) => write!(
+                f,
+                "shunned for {}, failures in a row: {}",
+                Span(self.shunned_for_ms),
+                self.failures
+            )?,
+        }
+        match &self.last_error {
+            Some(error) => write!(f, "; last error: {error}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for ErrorReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ago: ", Span(self.ms_ago))?;
+        if let Some(class) = &self.class {
+            write!(f, "{class}: ")?;
+        }
+        if let Some(resource) = &self.resource {
+            write!(f, "{resource}: ")?;
+        }
+        f.write_str(&self.reason)
+    }
+}
+
+/// Milliseconds, in the two largest units.
+struct Span(u64);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (ms, secs) = (self.0, self.0 / 1000);
+        match secs {
+            0 => write!(f, "{ms} ms"),
+            1..=59 => write!(f, "{secs} s"),
+            60..=3599 => write!(f, "{} min {} s", secs / 60, secs % 60),
+            3600..=86_399 => write!(f, "{} h {} min", secs / 3600, secs / 60 % 60),
+            _ => write!(f, "{} d {} h", secs / 86_400, secs / 3600 % 24),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::{Agent, ResourceReport};
+    use super::*;
+
+    fn report() -> Report {
+        let error = ErrorReport {
+            ms_ago: 61_000,
+            class: Some("unreachable".to_owned()),
+            resource: None,
+            reason: "auth: the service cannot be reached".to_owned(),
+        };
+        Report {
+            agent: Agent {
+                version: "nitride-agent 0.1.0".to_owned(),
+                pid: 7,
+                up_ms: 3_723_000,
+                vhsmd_socket: "/run/vhsm/agent.sock".to_owned(),
+                is_connected: true,
+                for_ms: 3_000,
+                rounds: 4,
+                rounds_under_way: 1,
+            },
+            warnings: vec!["PLAIN HTTP".to_owned()],
+            services: vec![ServiceReport {
+                name: "main".to_owned(),
+                rounds: 4,
+                rounds_failed: 1,
+                rounds_under_way: 1,
+                last_success_ms_ago: Some(250),
+                last_error: Some(error.clone()),
+                next_try_in_ms: 2_000,
+                endpoints: vec![EndpointReport {
+                    url: "https://kbs.example".to_owned(),
+                    priority: 1,
+                    is_healthy: false,
+                    shunned_for_ms: 2_000,
+                    failures: 3,
+                    last_answer_ms_ago: Some(90_000_000),
+                    last_error: Some(ErrorReport {
+                        class: None,
+                        ..error
+                    }),
+                }],
+                resources: vec![ResourceReport {
+                    path: "web/secret/api-key".to_owned(),
+                    ms_ago: 250,
+                    error: None,
+                }],
+            }],
+        }
+    }
+
+    #[test]
+    fn a_person_sees_each_service_its_last_error_and_its_next_try() {
+        let shown = report().to_string();
+        assert_eq!(
+            shown,
+            "nitride-agent 0.1.0, process 7, up for 1 h 2 min\n\
+             vhsmd: connected for 3 s (/run/vhsm/agent.sock)\n\
+             rounds: 4, 1 under way\n\
+             WARNING: PLAIN HTTP\n\
+             \n\
+             service main\n\
+             \x20 rounds: 4, 1 not whole, 1 under way\n\
+             \x20 last success: 250 ms ago\n\
+             \x20 last error: 1 min 1 s ago: unreachable: auth: the service cannot be reached\n\
+             \x20 next try: in 2 s at the earliest\n\
+             \x20 endpoint https://kbs.example, priority 1: shunned for 2 s, failures in a row: 3; \
+             last error: 1 min 1 s ago: auth: the service cannot be reached\n\
+             \x20 resource web/secret/api-key: delivered, 250 ms ago\n"
+        );
+    }
+
+    #[test]
+    fn a_report_is_the_same_after_its_json() {
+        let read = Report::from_json(report().to_json().as_bytes()).unwrap();
+        assert_eq!(read, report());
+    }
+}
