@@ -82,9 +82,15 @@ pub const TABLE: &[(&str, &[&str])] = &[
     ("nitride-dcap", &["nitride-verify"]),
     ("nitride-collateral", &["nitride-verify", "nitride-dcap"]),
     ("nitride-measure", &[]),
+    ("nitride-policy", &["nitride-verify", "nitride-kbs"]),
     (
         "nitride-provisiond",
-        &["nitride-verify", "nitride-collateral", "nitride-kbs"],
+        &[
+            "nitride-verify",
+            "nitride-collateral",
+            "nitride-kbs",
+            "nitride-policy",
+        ],
     ),
     (
         "nitride-verify-cli",

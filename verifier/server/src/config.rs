@@ -23,9 +23,15 @@
 //! [admin]                                       # optional; without it nobody writes over HTTP
 //! token-sha256 = "<64 hex digits>"              # `admin-token generate` prints it
 //!
+//! [policies]                                    # optional
+//! tenants = "/etc/nitride/policy.d"             # REPOSITORY.toml or REPOSITORY.rego decide alone there
+//! evaluation-ms = 250                           # how long one evaluation of Rego may take
+//!
 //! [throttle]                                    # optional; these are the defaults
 //! requests-per-second = 50                      # of one source: an IPv4 address or an IPv6 /64
 //! burst = 200
+//! attests-per-second = 25                       # beside those: half of them, if it is not stated
+//! attest-burst = 100
 //!
 //! [limits]                                      # optional; these are the defaults
 //! connections = 512
@@ -38,7 +44,10 @@
 //!
 //! Relative paths are relative to the file's own folder.
 
+mod policies;
+
 use nitride_verify::strict_toml::{FileError, TomlText};
+use policies::PoliciesForm;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -76,7 +85,11 @@ pub(crate) struct Fixed {
     pub(crate) audience: String,
     pub(crate) policy_id: String,
     pub(crate) throttle: ThrottleLimits,
+    /// What a source may have judged: a judgement costs a hundred times what an answer does.
+    pub(crate) attest_throttle: ThrottleLimits,
     pub(crate) limits: Limits,
+    /// How long one evaluation of Rego may take.
+    pub(crate) evaluation: Duration,
 }
 
 /// What a reload reads anew, the files it names included.
@@ -84,6 +97,8 @@ pub(crate) struct Fixed {
 pub(crate) struct Reloaded {
     pub(crate) attestation_policy: PathBuf,
     pub(crate) resource_policy: PathBuf,
+    /// A folder.
+    pub(crate) tenant_policies: Option<PathBuf>,
     pub(crate) collateral: Option<PathBuf>,
     pub(crate) tls: Option<TlsPaths>,
     pub(crate) admin_token_sha256: Option<[u8; 32]>,
@@ -141,6 +156,7 @@ impl Config {
     fn parse(text: &str, file: &str, folder: &Path) -> Result<Self, FileError> {
         let text = TomlText { text, file };
         let form: FileForm = text.read(REMEDY)?;
+        let (throttle, attest_throttle) = form.throttle.read(&text)?;
         let listen = parse_listen(&form, &text)?;
         let tls = form.tls.map(|tls| TlsPaths {
             certificate: folder.join(tls.certificate),
@@ -190,12 +206,15 @@ impl Config {
                 issuer: not_empty("issuer", form.issuer, &text)?,
                 audience: not_empty("audience", form.audience, &text)?,
                 policy_id: not_empty("policy-id", form.policy_id, &text)?,
-                throttle: form.throttle.read(&text)?,
+                throttle,
+                attest_throttle,
                 limits: form.limits.read(&text)?,
+                evaluation: form.policies.evaluation(&text)?,
             },
             reloaded: Reloaded {
                 attestation_policy: folder.join(form.attestation_policy),
                 resource_policy: folder.join(form.resource_policy),
+                tenant_policies: form.policies.tenants.map(|path| folder.join(path)),
                 collateral: form.collateral.map(|path| folder.join(path)),
                 tls,
                 admin_token_sha256: admin,
@@ -241,6 +260,8 @@ struct FileForm {
     tls: Option<TlsForm>,
     admin: Option<AdminForm>,
     #[serde(default)]
+    policies: PoliciesForm,
+    #[serde(default)]
     throttle: ThrottleForm,
     #[serde(default)]
     limits: LimitsForm,
@@ -265,6 +286,8 @@ struct AdminForm {
 struct ThrottleForm {
     requests_per_second: Option<Spanned<u32>>,
     burst: Option<Spanned<u32>>,
+    attests_per_second: Option<Spanned<u32>>,
+    attest_burst: Option<Spanned<u32>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -279,12 +302,22 @@ struct LimitsForm {
 }
 
 impl ThrottleForm {
-    fn read(self, text: &TomlText<'_>) -> Result<ThrottleLimits, FileError> {
-        let read = |name, field, default| in_range(name, field, default, 1_000_000, text);
-        Ok(ThrottleLimits {
-            requests_per_second: read("requests-per-second", self.requests_per_second, 50)?,
-            burst: read("burst", self.burst, 200)?,
-        })
+    /// For every request, and for those that have evidence judged.
+    fn read(&self, text: &TomlText<'_>) -> Result<(ThrottleLimits, ThrottleLimits), FileError> {
+        let read = |name, field: &Option<Spanned<u32>>, default| {
+            in_range(name, field.clone(), default, 1_000_000, text)
+        };
+        let all = ThrottleLimits {
+            requests_per_second: read("requests-per-second", &self.requests_per_second, 50)?,
+            burst: read("burst", &self.burst, 200)?,
+        };
+        // Each is asked for its challenge before it attests.
+        let (per_second, burst) = (all.requests_per_second.div_ceil(2), all.burst.div_ceil(2));
+        let attests = ThrottleLimits {
+            requests_per_second: read("attests-per-second", &self.attests_per_second, per_second)?,
+            burst: read("attest-burst", &self.attest_burst, burst)?,
+        };
+        Ok((all, attests))
     }
 }
 

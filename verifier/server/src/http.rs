@@ -103,10 +103,16 @@ fn admit(service: &Service, source: Option<Source>, path: &str) -> Result<(), Fa
     let Some(Source(address)) = source else {
         return Err(Fault::new(FaultKind::Internal, "request has no source"));
     };
-    service
-        .throttle
-        .admit(Network::of(address), service.clock.monotonic_ms())
-        .map_err(|too_many| Fault::too_many(too_many.retry_after_secs))
+    let (network, now_ms) = (Network::of(address), service.clock.monotonic_ms());
+    let admitted = service.throttle.admit(network, now_ms).and_then(|()| {
+        // Counted before a byte of the body is read, whether or not it turns out to be evidence.
+        if path == ATTEST {
+            service.attest_throttle.admit(network, now_ms)
+        } else {
+            Ok(())
+        }
+    });
+    admitted.map_err(|too_many| Fault::too_many(too_many.retry_after_secs))
 }
 
 async fn healthz() -> &'static str {

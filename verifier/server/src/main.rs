@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Principles:
-//! - **Pure inside, shell outside.** `challenge`, `attest`, `token`, `resource_policy`, `jwe` and
+//! - **Pure inside, shell outside.** `challenge`, `attest`, `token`, nitride-policy, `jwe` and
 //!   `store::sealed_file` take time and randomness as arguments; `http`, `listen` and `serve` are
 //!   the shell.
 //! - **A passed check is a value.** A resource is released for an `Allowed`, which only the policy
@@ -25,12 +25,13 @@ mod clock;
 mod config;
 mod entropy;
 mod envelope;
+mod evaluators;
 mod http;
 mod judging;
 mod jwe;
 mod key_file;
 mod listen;
-mod resource_policy;
+mod policies;
 mod serve;
 mod service;
 mod slots;
@@ -54,10 +55,15 @@ fn main() -> ExitCode {
         .init();
     match cli.command.run() {
         Ok(()) => ExitCode::SUCCESS,
+        // Why not has been said in full.
+        Err(error) if error.is::<cli::policy::DeniedHere>() => ExitCode::FAILURE,
         Err(error) => {
             // The whole chain, once, at the edge.
             eprintln!("nitride-provisiond: {error:#}");
-            ExitCode::FAILURE
+            match error.is::<cli::policy::Undecided>() {
+                true => ExitCode::from(2),
+                false => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -131,7 +131,8 @@ fn announce(bound: SocketAddr, current: &Current, plain_http: bool) {
     tracing::info!(
         address = %bound,
         policies = digest(current),
-        rules = current.resource_policy.rules_len(),
+        rules = current.policies.rules_count(),
+        tenants = current.policies.tenants_count(),
         admin = current.admin_token_sha256.is_some(),
         "serving"
     );

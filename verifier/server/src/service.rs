@@ -4,9 +4,10 @@
 use crate::challenge::ChallengeKey;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Limits, Reloaded, read_text};
+use crate::evaluators::Evaluators;
 use crate::judging::Judging;
 use crate::key_file::{Key32, KeyFileError, read_signing_key};
-use crate::resource_policy::ResourcePolicy;
+use crate::policies::{Policies, PolicyError};
 use crate::store::{DirStore, Store, StoreError};
 use crate::throttle::Throttle;
 use crate::tls::{self, TlsError};
@@ -31,8 +32,11 @@ pub(crate) struct Service {
     pub(crate) issuer: Issuer,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) throttle: Throttle,
+    /// Beside it, for what has evidence judged.
+    pub(crate) attest_throttle: Throttle,
     pub(crate) limits: Limits,
     pub(crate) judging: Judging,
+    pub(crate) evaluators: Evaluators,
     /// Whether cookies may travel in the clear, since everything does.
     pub(crate) plain_http: bool,
     current: RwLock<Arc<Current>>,
@@ -42,12 +46,12 @@ pub(crate) struct Service {
 #[derive(Debug)]
 pub(crate) struct Current {
     pub(crate) attestation_policy: AttestationPolicy,
-    pub(crate) resource_policy: ResourcePolicy,
+    pub(crate) policies: Policies,
     /// What vendors publish, as it was at hand.
     pub(crate) shelf: Shelf,
     /// Of chains that were verified under it.
     pub(crate) memo: ChainMemo,
-    /// SHA-256 of the two policy files, for the log.
+    /// SHA-256 of all policies, for the log.
     pub(crate) policy_digest: [u8; 32],
     pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) admin_token_sha256: Option<[u8; 32]>,
@@ -60,6 +64,8 @@ pub(crate) enum SetUpError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Policy(#[from] FileError),
+    #[error(transparent)]
+    ResourcePolicy(#[from] PolicyError),
     #[error(transparent)]
     Key(#[from] KeyFileError),
     #[error("read the collateral")]
@@ -93,6 +99,8 @@ impl Service {
         if bool::from(store_key.expose().ct_eq(challenge_key.expose())) {
             return Err(SetUpError::OneKeyTwice);
         }
+        let evaluators = Evaluators::new(fixed.evaluation);
+        let current = Current::load(&config.reloaded, &evaluators)?;
         Ok(Self {
             clock,
             challenges: ChallengeKey::new(challenge_key),
@@ -104,10 +112,12 @@ impl Service {
             ),
             store: Arc::new(DirStore::open(&fixed.store, store_key)?),
             throttle: Throttle::new(fixed.throttle),
+            attest_throttle: Throttle::new(fixed.attest_throttle),
             limits: fixed.limits,
             judging: Judging::new(),
             plain_http: fixed.plain_http,
-            current: RwLock::new(Arc::new(Current::load(&config.reloaded)?)),
+            evaluators,
+            current: RwLock::new(Arc::new(current)),
         })
     }
 
@@ -122,7 +132,7 @@ impl Service {
 
     /// Loads policies and certificate anew, and swaps them in if all are good.
     pub(crate) fn reload(&self, config: &Config) -> Result<Arc<Current>, SetUpError> {
-        let loaded = Arc::new(Current::load(&config.reloaded)?);
+        let loaded = Arc::new(Current::load(&config.reloaded, &self.evaluators)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = loaded.clone();
         Ok(loaded)
     }
@@ -136,6 +146,7 @@ impl Service {
         issuer: Issuer,
         store: Arc<dyn Store>,
         throttle: Throttle,
+        attest_throttle: Throttle,
         limits: Limits,
         current: Current,
     ) -> Self {
@@ -146,8 +157,10 @@ impl Service {
             issuer,
             store,
             throttle,
+            attest_throttle,
             limits,
             judging: Judging::new(),
+            evaluators: Evaluators::new(std::time::Duration::from_secs(1)),
             plain_http: true,
             current: RwLock::new(Arc::new(current)),
         }
@@ -163,11 +176,13 @@ impl Current {
         }
     }
 
-    pub(crate) fn load(reloaded: &Reloaded) -> Result<Self, SetUpError> {
+    pub(crate) fn load(
+        reloaded: &Reloaded,
+        evaluators: &Evaluators,
+    ) -> Result<Self, SetUpError> {
         let (attestation_policy, attestation_text) =
             load_policy(&reloaded.attestation_policy, AttestationPolicy::parse)?;
-        let (resource_policy, resource_text) =
-            load_policy(&reloaded.resource_policy, ResourcePolicy::parse)?;
+        let policies = Policies::load(reloaded, evaluators)?;
         let mut files = Files::new();
         let shelf = reloaded.collateral.as_deref();
         let shelf = shelf
@@ -179,13 +194,13 @@ impl Current {
             return Err(missing.into());
         }
         let mut digest = Sha256::new();
-        for text in [&attestation_text, &resource_text] {
+        for text in std::iter::once(attestation_text.as_str()).chain(policies.texts()) {
             digest.update(text.len().to_be_bytes());
             digest.update(text);
         }
         Ok(Self {
             attestation_policy,
-            resource_policy,
+            policies,
             shelf,
             memo: ChainMemo::new(),
             policy_digest: digest.finalize().into(),

@@ -1,52 +1,180 @@
-//! `policy check`.
+//! `policy`: what a policy file says, before a fleet meets it.
+
+mod claims;
+mod report;
 
 use crate::config::Config;
-use crate::resource_policy::ResourcePolicy;
+use crate::evaluators::{Evaluators, evaluate};
+use crate::policies::{Policies, ResourcePolicy};
 use crate::service::load_policy;
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use clap::Subcommand;
+use nitride_kbs::resource::ResourcePath;
+use nitride_policy::{Decision, Question};
 use nitride_verify::AttestationPolicy;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use thiserror::Error;
+
+/// What a policy's evaluation may take where no configuration says it.
+const EVALUATION: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Read policy files as the service would; a mistake is told with file and line.
     Check {
-        /// The configuration, whose two policies are checked with it.
+        /// The configuration, whose policies are checked with it.
         #[arg(long, value_name = "PATH")]
         config: Option<PathBuf>,
         /// An attestation policy.
         #[arg(long, value_name = "PATH", required_unless_present_any = ["config", "resource"])]
         attestation: Option<PathBuf>,
-        /// A resource policy.
+        /// A resource policy: rules in TOML, or Rego where its name ends so.
         #[arg(long, value_name = "PATH")]
         resource: Option<PathBuf>,
     },
+    /// Say what a resource policy makes of claims, and why. Nothing is released, nobody is asked.
+    ///
+    /// CLAIMS is a file with a token, a token's payload, or the claims of one TEE under its name, as
+    /// in {"sample":{"svn":"1"}}, which are taken for affirming. Whether they are true is not looked
+    /// at. Exit status: 0 allowed, 1 denied, 2 not decided.
+    Test {
+        /// The claims.
+        #[arg(value_name = "CLAIMS")]
+        claims: PathBuf,
+        /// The resource, repository/type/tag.
+        #[arg(value_name = "PATH")]
+        path: String,
+        /// The configuration, whose policy of the resource's repository decides.
+        #[arg(long, value_name = "PATH", required_unless_present = "policy")]
+        config: Option<PathBuf>,
+        /// A resource policy that decides instead.
+        #[arg(long, value_name = "PATH", conflicts_with = "config")]
+        policy: Option<PathBuf>,
+    },
+    /// Print rules in TOML as a Rego module that decides alike.
+    Render {
+        /// The rules.
+        #[arg(value_name = "PATH")]
+        rules: PathBuf,
+    },
+    /// Evaluate Rego for the service, over the socket that is standard input.
+    #[command(hide = true)]
+    Evaluate {
+        /// How long an evaluation may take.
+        #[arg(long, value_name = "MILLISECONDS")]
+        limit_ms: u32,
+    },
 }
+
+/// The policy that was tried denies. It has been printed why.
+#[derive(Debug, Error)]
+#[error("denied")]
+pub(crate) struct DeniedHere;
+
+/// There is no decision: something cannot be read.
+#[derive(Debug, Error)]
+#[error("not decided")]
+pub(crate) struct Undecided;
 
 impl Command {
     pub(crate) fn run(self) -> Result<()> {
-        let Self::Check {
-            config,
-            attestation,
-            resource,
-        } = self;
-        let config = config.map(|path| Config::load(&path)).transpose()?;
-        let named =
-            |pick: fn(&Config) -> &PathBuf| config.as_ref().map(|config| pick(config).clone());
-        let attestations = [
-            named(|config| &config.reloaded.attestation_policy),
-            attestation,
-        ];
-        let resources = [named(|config| &config.reloaded.resource_policy), resource];
-        for path in attestations.into_iter().flatten() {
-            load_policy(&path, AttestationPolicy::parse)?;
-            println!("{}: good", path.display());
+        match self {
+            Self::Check {
+                config,
+                attestation,
+                resource,
+            } => check(config.as_deref(), attestation, resource),
+            Self::Test {
+                claims,
+                path,
+                config,
+                policy,
+            } => {
+                let made = test(&claims, &path, config.as_deref(), policy.as_deref());
+                match made {
+                    Ok((text, is_allowed)) => {
+                        print!("{text}");
+                        is_allowed.then_some(()).ok_or_else(|| DeniedHere.into())
+                    }
+                    // The kind comes last: `is` finds it, and the chain is printed as it came.
+                    Err(error) => Err(error.context(Undecided)),
+                }
+            }
+            Self::Render { rules } => {
+                let policy = ResourcePolicy::load(&rules, None, &Evaluators::new(EVALUATION))?;
+                match policy.rules() {
+                    Some(rules) => print!("{}", rules.to_rego()),
+                    None => bail!("{} is Rego already", rules.display()),
+                }
+                Ok(())
+            }
+            Self::Evaluate { limit_ms } => evaluate(Duration::from_millis(limit_ms.into())),
         }
-        for path in resources.into_iter().flatten() {
-            let (policy, _) = load_policy(&path, ResourcePolicy::parse)?;
-            println!("{}: good, {} rules", path.display(), policy.rules_len());
+    }
+}
+
+fn check(
+    config: Option<&Path>,
+    attestation: Option<PathBuf>,
+    resource: Option<PathBuf>,
+) -> Result<()> {
+    let config = config.map(Config::load).transpose()?;
+    let evaluation = config.as_ref().map(|config| config.fixed.evaluation);
+    let evaluators = Evaluators::new(evaluation.unwrap_or(EVALUATION));
+    let reloaded = config.as_ref().map(|config| &config.reloaded);
+    let named = reloaded.map(|reloaded| reloaded.attestation_policy.clone());
+    for path in [named, attestation].into_iter().flatten() {
+        load_policy(&path, AttestationPolicy::parse)?;
+        println!("{}: good", path.display());
+    }
+    if let Some(reloaded) = reloaded {
+        let policies = Policies::load(reloaded, &evaluators)?;
+        let (rules, tenants) = (policies.rules_count(), policies.tenants_count());
+        let path = reloaded.resource_policy.display();
+        println!("{path}: good, {rules} rules");
+        if let Some(folder) = &reloaded.tenant_policies {
+            println!("{}: good, {tenants} tenants", folder.display());
         }
-        Ok(())
+    }
+    if let Some(path) = resource {
+        let policy = ResourcePolicy::load(&path, None, &evaluators)?;
+        println!("{}: good, {} rules", path.display(), policy.rules_count());
+    }
+    Ok(())
+}
+
+/// What the policy says, as text, and whether it allows.
+fn test(
+    claims: &Path,
+    path: &str,
+    config: Option<&Path>,
+    policy: Option<&Path>,
+) -> Result<(String, bool)> {
+    let path = ResourcePath::parse(path).context("read the resource's path")?;
+    let claims = claims::read(claims)?;
+    let question = Question {
+        claims: &claims,
+        path: &path,
+    };
+    let told = |policy: &ResourcePolicy, evaluators: &Evaluators| {
+        let (decision, explanation) = policy.explain(evaluators, &question);
+        let is_allowed = matches!(decision, Decision::Allowed { .. });
+        let text = report::text(&question, policy, &decision, &explanation);
+        (text, is_allowed)
+    };
+    match (config, policy) {
+        (_, Some(policy)) => {
+            let evaluators = Evaluators::new(EVALUATION);
+            let policy = ResourcePolicy::load(policy, None, &evaluators)?;
+            Ok(told(&policy, &evaluators))
+        }
+        (Some(config), None) => {
+            let config = Config::load(config)?;
+            let evaluators = Evaluators::new(config.fixed.evaluation);
+            let policies = Policies::load(&config.reloaded, &evaluators)?;
+            Ok(told(policies.of(&path), &evaluators))
+        }
+        (None, None) => bail!("there is neither --config nor --policy"),
     }
 }

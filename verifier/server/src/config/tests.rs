@@ -59,6 +59,9 @@ fn errors_name_file_line_reason_and_remedy() {
             "connections",
         ),
         ("[tls]", "[throttle]\nburst = 0\n[tls]", 12, "burst"),
+        ("[tls]", "[throttle]\nattest-burst = 0\n[tls]", 12, "attest-burst"),
+        ("[tls]", "[policies]\nevaluation-ms = 0\n[tls]", 12, "evaluation-ms"),
+        ("[tls]", "[policies]\ncolour = 0\n[tls]", 12, "colour"),
         (
             "[tls]",
             "[admin]\ntoken-sha256 = \"00\"\n[tls]",
@@ -103,7 +106,20 @@ fn the_documented_example_is_a_configuration() {
     // What the example calls the defaults are the defaults.
     let defaults = parse(GOOD).unwrap().fixed;
     assert_eq!(config.fixed.throttle, defaults.throttle);
+    assert_eq!(config.fixed.attest_throttle, defaults.attest_throttle);
+    assert_eq!(config.fixed.evaluation, defaults.evaluation);
     assert_eq!(config.fixed.limits, defaults.limits);
+}
+
+#[test]
+fn evidence_has_an_allowance_of_its_own_half_of_all_if_it_is_not_stated() {
+    let throttled = |lines: &str| {
+        let text = GOOD.replacen("[tls]", &format!("[throttle]\n{lines}\n[tls]"), 1);
+        let limits = parse(&text).unwrap().fixed.attest_throttle;
+        (limits.requests_per_second, limits.burst)
+    };
+    assert_eq!(throttled("requests-per-second = 9\nburst = 1"), (5, 1));
+    assert_eq!(throttled("attests-per-second = 3\nattest-burst = 7"), (3, 7));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! digest ties the steps of a round together.
 
 use super::fault::{Fault, FaultKind};
-use crate::resource_policy::Allowed;
+use crate::policies::Allowed;
 use nitride_kbs::tee_key::TeePublicKey;
 use nitride_verify::{CheckOutcome, Verdict};
 use sha2::{Digest, Sha256};

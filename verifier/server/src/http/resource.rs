@@ -5,7 +5,7 @@ use super::fault::{Fault, FaultKind};
 use super::session::token;
 use crate::entropy::KernelEntropy;
 use crate::jwe;
-use crate::resource_policy::{Allowed, Denied};
+use crate::policies::Allowed;
 use crate::service::Service;
 use crate::store::{Place, StoreError};
 use axum::extract::State;
@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Uri};
 use nitride_kbs::resource::ResourcePath;
+use nitride_policy::{Denied, RegoFault};
 use std::sync::Arc;
 
 pub(super) const ROUTE: &str = "/kbs/v0/resource/{*path}";
@@ -33,8 +34,9 @@ pub(super) async fn read(
     let current = service.current();
     // The policy comes before the store, so that who is not allowed learns nothing of what is there.
     let allowed = current
-        .resource_policy
-        .decide(&token, &path)
+        .policies
+        .decide(&service.evaluators, &token, &path)
+        .await
         .map_err(|denied| deny(&denied))?;
     let body = release(&service, &allowed).await?;
     log_release(&allowed);
@@ -86,7 +88,11 @@ pub(super) fn store_fault(error: &StoreError) -> Fault {
 fn deny(denied: &Denied) -> Fault {
     let detail = match denied {
         Denied::NotNamed { .. } => "no rule of the resource policy names this resource",
-        Denied::NotSatisfied { .. } => {
+        Denied::Rego {
+            fault: RegoFault::NotEvaluated(_),
+            ..
+        } => "the resource policy was not evaluated; ask again later",
+        Denied::NotSatisfied { .. } | Denied::Rego { .. } => {
             "this attestation result does not satisfy the resource policy"
         }
     };

@@ -365,6 +365,35 @@ fn a_source_that_asks_too_much_is_told_when_to_come_again() {
 }
 
 #[test]
+fn a_source_that_attests_too_much_still_gets_challenges_and_takes_nothing_from_others() {
+    let world = World::of(Plan {
+        attest_throttle: ThrottleLimits {
+            requests_per_second: 1,
+            burst: 2,
+        },
+        ..Plan::default()
+    });
+    let request = HttpRequest {
+        method: "POST",
+        path: "/kbs/v0/attest",
+        headers: &[],
+        body: b"{}",
+    };
+    let attest = || world.ask(&request);
+    attest().assert_refused(401, "SessionError");
+    attest().assert_refused(401, "SessionError");
+    let answer = attest();
+    answer.assert_refused(429, "TooManyRequests");
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    let auth = world.post("/kbs/v0/auth", &[], b"{}");
+    auth.assert_refused(400, "InvalidRequest");
+    let other = world.ask_over(world.connect_from("127.0.0.9"), &request);
+    other.assert_refused(401, "SessionError");
+    world.turn_clock(1);
+    attest().assert_refused(401, "SessionError");
+}
+
+#[test]
 fn a_store_that_fails_is_not_a_missing_resource() {
     let world = World::of(Plan {
         store: Arc::new(MemoryStore::broken()),

@@ -7,7 +7,7 @@ use crate::http::router;
 use crate::jwe::opening;
 use crate::key_file::draw_p256;
 use crate::listen;
-use crate::resource_policy::ResourcePolicy;
+use crate::policies::Policies;
 use crate::service::{Current, Service};
 use crate::store::memory::MemoryStore;
 use crate::store::{Expected, Place, Resource, Store};
@@ -45,6 +45,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) struct Plan {
     pub(super) accept_sample: bool,
     pub(super) throttle: ThrottleLimits,
+    pub(super) attest_throttle: ThrottleLimits,
     pub(super) limits: Limits,
     pub(super) store: Arc<dyn Store>,
     pub(super) has_admin: bool,
@@ -55,6 +56,10 @@ impl Default for Plan {
         Self {
             accept_sample: true,
             throttle: ThrottleLimits {
+                requests_per_second: 1000,
+                burst: 1000,
+            },
+            attest_throttle: ThrottleLimits {
                 requests_per_second: 1000,
                 burst: 1000,
             },
@@ -195,6 +200,7 @@ pub(super) fn service(plan: Plan, clock: Clock) -> Service {
         issuer(),
         plan.store,
         Throttle::new(plan.throttle),
+        Throttle::new(plan.attest_throttle),
         plan.limits,
         current(plan.accept_sample, plan.has_admin),
     )
@@ -209,7 +215,7 @@ fn current(accept_sample: bool, has_admin: bool) -> Current {
         danger-allow-debug = false\nclaims = { \"sample.svn\" = [\"1\"] }\n";
     Current {
         attestation_policy: AttestationPolicy::parse(&attestation, "attestation.toml").unwrap(),
-        resource_policy: ResourcePolicy::parse(resource, "resource.toml").unwrap(),
+        policies: Policies::of_rules(resource),
         shelf: Shelf::default(),
         memo: ChainMemo::new(),
         policy_digest: [0; 32],

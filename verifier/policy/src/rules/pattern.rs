@@ -6,12 +6,15 @@ use thiserror::Error;
 /// A pattern over the three parts of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pattern {
-    parts: [Part; 3],
+    pub(super) parts: [Part; 3],
 }
 
+/// What one part of a path has to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
+    /// Anything.
     Any,
+    /// This name.
     Exactly(String),
 }
 
@@ -41,6 +44,11 @@ impl Pattern {
                 Part::parse(tag)?,
             ],
         })
+    }
+
+    /// Whether it matches in this repository alone.
+    pub(super) fn is_of(&self, repository: &str) -> bool {
+        matches!(&self.parts, [Part::Exactly(own), ..] if own == repository)
     }
 
     pub(super) fn matches(&self, path: &ResourcePath) -> bool {

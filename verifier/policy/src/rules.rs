@@ -1,4 +1,4 @@
-//! Which attestation result opens which resource. Strict TOML; what no rule allows is denied.
+//! Rules in strict TOML; what no rule allows is denied.
 //!
 //! ```toml
 //! version = 1
@@ -17,19 +17,20 @@
 //! claims = { "sample.svn" = ["1"] }
 //! ```
 
+mod finding;
 mod pattern;
+mod rendering;
 
-use crate::token::AcceptedToken;
+use crate::decision::{Decision, Denied, Question, RuleReport};
+use finding::{Finding, findings};
 use nitride_kbs::resource::ResourcePath;
-use nitride_kbs::tee_key::TeePublicKey;
-use nitride_kbs::token::{EarClaims, EarStatus, Submod};
+use nitride_kbs::token::EarStatus;
 use nitride_verify::Tee;
 use nitride_verify::strict_toml::{FileError, TomlText};
 use pattern::Pattern;
 use serde::Deserialize;
-use serde_json::Value;
 use std::collections::BTreeMap;
-use thiserror::Error;
+use std::ops::ControlFlow;
 use toml::Spanned;
 
 const VERSION: i64 = 1;
@@ -37,7 +38,7 @@ const MAX_RULES: usize = 10_000;
 
 /// The rules, in the file's order; the first that allows decides.
 #[derive(Debug, Clone)]
-pub(crate) struct ResourcePolicy {
+pub struct Rules {
     rules: Vec<Rule>,
 }
 
@@ -60,42 +61,27 @@ struct WantedClaim {
     values: Vec<String>,
 }
 
-/// The leave to give one resource to one TEE key. Only [`ResourcePolicy::decide`] makes it, and
-/// what releases a resource asks for it.
-#[derive(Debug)]
-pub(crate) struct Allowed<'a> {
-    path: &'a ResourcePath,
-    tee_key: TeePublicKey,
-    rule: &'a str,
-}
-
-/// No rule allows it; why, for the operator's log. The client is told less.
-#[derive(Debug, PartialEq, Eq, Error)]
-pub(crate) enum Denied {
-    #[error("no rule names {path}")]
-    NotNamed { path: ResourcePath },
-    #[error("{}", .reasons.join("; "))]
-    NotSatisfied { reasons: Vec<String> },
-}
-
-impl Allowed<'_> {
-    pub(crate) fn path(&self) -> &ResourcePath {
-        self.path
+impl Rules {
+    /// Reads rules from their text; `file` is used in errors only.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] with the line of what is unknown, missing, empty or there twice.
+    pub fn parse(text: &str, file: &str) -> Result<Self, FileError> {
+        Self::read(&TomlText { text, file }, None)
     }
 
-    pub(crate) fn tee_key(&self) -> &TeePublicKey {
-        &self.tee_key
+    /// As [`Self::parse`], for the rules of one repository alone: a pattern that names another, or
+    /// every one, is an error.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::parse`].
+    pub fn parse_of(repository: &str, text: &str, file: &str) -> Result<Self, FileError> {
+        Self::read(&TomlText { text, file }, Some(repository))
     }
 
-    pub(crate) fn rule(&self) -> &str {
-        self.rule
-    }
-}
-
-impl ResourcePolicy {
-    /// Reads a policy from its text; `file` is used in errors only.
-    pub(crate) fn parse(text: &str, file: &str) -> Result<Self, FileError> {
-        let text = TomlText { text, file };
+    fn read(text: &TomlText<'_>, repository: Option<&str>) -> Result<Self, FileError> {
         let form: FileForm = text.read("state every field of each rule, and no other")?;
         if *form.version.get_ref() != VERSION {
             let reason = format!("version {} is not known", form.version.get_ref());
@@ -110,45 +96,80 @@ impl ResourcePolicy {
                 let reason = format!("rule {:?} is there twice", rule.name.get_ref());
                 return Err(text.error(&rule.name, reason, "give each rule a name of its own"));
             }
-            rules.push(Rule::read(rule, &text)?);
+            rules.push(Rule::read(rule, repository, text)?);
         }
         Ok(Self { rules })
     }
 
-    /// Decides whether the bearer of `token` gets the resource at `path`.
-    pub(crate) fn decide<'a>(
-        &'a self,
-        token: &AcceptedToken,
-        path: &'a ResourcePath,
-    ) -> Result<Allowed<'a>, Denied> {
+    /// Decides by the first rule that names the resource and is satisfied.
+    #[must_use]
+    pub fn decide(&self, question: &Question<'_>) -> Decision {
         let mut reasons = Vec::new();
-        for rule in self.rules.iter().filter(|rule| rule.names(path)) {
-            match rule.objection(token.claims()) {
+        for rule in self.naming(question.path) {
+            match rule.objection(question) {
                 None => {
-                    return Ok(Allowed {
-                        path,
-                        tee_key: token.tee_key(),
-                        rule: &rule.name,
-                    });
+                    return Decision::Allowed {
+                        rule: rule.name.clone(),
+                    };
                 }
                 Some(objection) => reasons.push(format!("rule {:?}: {objection}", rule.name)),
             }
         }
-        if reasons.is_empty() {
-            Err(Denied::NotNamed { path: path.clone() })
+        Decision::Denied(if reasons.is_empty() {
+            Denied::NotNamed {
+                path: question.path.clone(),
+            }
         } else {
-            Err(Denied::NotSatisfied { reasons })
+            Denied::NotSatisfied { reasons }
+        })
+    }
+
+    /// Every condition of every rule that names the resource, up to the one that allows.
+    #[must_use]
+    pub fn explain(&self, question: &Question<'_>) -> Vec<RuleReport> {
+        let mut reports: Vec<RuleReport> = Vec::new();
+        for rule in self.naming(question.path) {
+            let mut conditions = Vec::new();
+            let _ = findings(rule, question.claims, |finding| {
+                conditions.push(finding.condition());
+                ControlFlow::Continue(())
+            });
+            let report = RuleReport {
+                rule: rule.name.clone(),
+                conditions,
+            };
+            let is_last = report.allows();
+            reports.push(report);
+            if is_last {
+                break;
+            }
         }
+        reports
+    }
+
+    /// The same rules as a Rego module, for a Trustee or for whoever wants to go on from there.
+    #[must_use]
+    pub fn to_rego(&self) -> String {
+        rendering::module(&self.rules)
     }
 
     /// How many rules there are.
-    pub(crate) fn rules_len(&self) -> usize {
+    #[must_use]
+    pub fn count(&self) -> usize {
         self.rules.len()
+    }
+
+    fn naming(&self, path: &ResourcePath) -> impl Iterator<Item = &Rule> {
+        self.rules.iter().filter(|rule| rule.names(path))
     }
 }
 
 impl Rule {
-    fn read(form: RuleForm, text: &TomlText<'_>) -> Result<Self, FileError> {
+    fn read(
+        form: RuleForm,
+        repository: Option<&str>,
+        text: &TomlText<'_>,
+    ) -> Result<Self, FileError> {
         if form.name.get_ref().is_empty() {
             return Err(text.error(&form.name, "rule has an empty name", "name it"));
         }
@@ -161,6 +182,10 @@ impl Rule {
                     "write repo/type/tag, with * or ** if need be",
                 )
             })?;
+            if let Some(own) = repository.filter(|own| !pattern.is_of(own)) {
+                let reason = format!("pattern {:?} is not of {own}", resource.get_ref());
+                return Err(text.error(resource, reason, format!("begin it with {own}/")));
+            }
             resources.push(pattern);
         }
         let worst_status = match form.status.get_ref().as_str() {
@@ -198,33 +223,16 @@ impl Rule {
         self.resources.iter().any(|pattern| pattern.matches(path))
     }
 
-    /// What speaks against it; absence of a claim always does.
-    fn objection(&self, claims: &EarClaims) -> Option<String> {
-        if claims.simulated != Some(false) && !self.danger_allow_simulated {
-            return Some("evidence is simulated".to_owned());
-        }
-        if claims.debug != Some(false) && !self.danger_allow_debug {
-            return Some("tee is in debug mode".to_owned());
-        }
-        if claims.submods.is_empty() {
-            return Some("token has no submodules".to_owned());
-        }
-        for (name, submod) in &claims.submods {
-            let good_enough = match submod.status {
-                EarStatus::Affirming => true,
-                EarStatus::Warning => self.worst_status == EarStatus::Warning,
-                EarStatus::None | EarStatus::Contraindicated => false,
-            };
-            if !good_enough {
-                return Some(format!("{name} is {}", submod.status.as_str()));
+    /// The first thing that speaks against it; absence of a claim always does.
+    fn objection(&self, question: &Question<'_>) -> Option<String> {
+        let first = findings(self, question.claims, |finding: Finding<'_>| {
+            if finding.holds() {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(finding.objection())
             }
-            match tee_of(submod) {
-                Some(tee) if self.tees.contains(&tee) => {}
-                Some(tee) => return Some(format!("{name} is of tee {tee}")),
-                None => return Some(format!("{name} is of no known tee")),
-            }
-        }
-        self.claims.iter().find_map(|claim| claim.objection(claims))
+        });
+        first.break_value()
     }
 }
 
@@ -249,46 +257,6 @@ impl WantedClaim {
             name: name.to_owned(),
             values,
         })
-    }
-
-    /// Every submodule of the claim's TEE must have it with a wanted value, and one must be there.
-    fn objection(&self, claims: &EarClaims) -> Option<String> {
-        let (tee, name) = (self.tee, &self.name);
-        let mut found = false;
-        for submod in claims.submods.values() {
-            let evidence = submod.annotated_evidence.as_ref();
-            let Some(tee_claims) =
-                evidence.and_then(|evidence| evidence.tee_claims.get(tee.as_str()))
-            else {
-                continue;
-            };
-            match tee_claims.get(name).and_then(text_of) {
-                Some(value) if self.values.contains(&value) => found = true,
-                Some(value) => return Some(format!("{tee}.{name} is {value:?}")),
-                None => return Some(format!("{tee}.{name} is not claimed")),
-            }
-        }
-        (!found).then(|| format!("{tee}.{name} is not claimed"))
-    }
-}
-
-/// The TEE whose claims a submodule has; more than one is none.
-fn tee_of(submod: &Submod) -> Option<Tee> {
-    let evidence = submod.annotated_evidence.as_ref()?;
-    let mut tees = evidence
-        .tee_claims
-        .keys()
-        .filter_map(|name| Tee::parse(name));
-    tees.next().filter(|_| tees.next().is_none())
-}
-
-/// How a claim is compared: as its text, whole numbers in decimal.
-fn text_of(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
-        _ => None,
     }
 }
 

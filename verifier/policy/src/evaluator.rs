@@ -1,0 +1,279 @@
+//! What evaluates Rego: from a [`Request`] to an [`Answer`], both bytes, so that it may live in a
+//! process of its own. There is nothing it reads or writes besides.
+
+use crate::rego::{RegoFault, RegoModule};
+use regorus::utils::limits::{ExecutionTimerConfig, LimitError, TimeSource, set_time_source};
+use regorus::{Engine, Value};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// No request and no answer is longer.
+pub const MAX_MESSAGE_LEN: usize = 2 * 1024 * 1024;
+/// So many modules are kept read; more are read again when they are asked.
+const MAX_PREPARED: usize = 32;
+/// The steps of the interpreter between two looks at the clock.
+const STEPS_PER_LOOK: NonZeroU32 = NonZeroU32::new(32).unwrap();
+/// An error names its place and reason in less.
+const MAX_FAULT_CHARS: usize = 400;
+const PACKAGE: &str = "data.policy";
+const ALLOW: &str = "data.policy.allow";
+
+/// What is asked of a module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ask {
+    /// Is it a policy at all?
+    Check,
+    /// What is `data.policy.allow`?
+    Allow {
+        /// JSON: the claims.
+        input: String,
+        /// JSON: the resource.
+        data: String,
+        /// Whether to say which lines were evaluated. It costs reading the module again.
+        traced: bool,
+    },
+}
+
+/// A question to one module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// [`RegoModule::name`].
+    pub module: String,
+    /// Its file, for errors.
+    pub file: String,
+    /// Its text; left out where the evaluator should have it already.
+    pub text: Option<String>,
+    /// The question.
+    pub ask: Ask,
+}
+
+/// An evaluator's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// The evaluator has no module of this name: ask again, with its text.
+    UnknownModule,
+    /// Yes: it is a policy, or it allows.
+    Yes(Option<Trace>),
+    /// Everything else.
+    No(RegoFault, Option<Trace>),
+}
+
+/// Which lines of a module were evaluated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trace {
+    /// Evaluated, counted from 1.
+    pub evaluated: BTreeSet<u32>,
+    /// Not reached: in a body, what follows a line that does not hold.
+    pub not_reached: BTreeSet<u32>,
+}
+
+/// Modules that were read, and the interpreter.
+pub struct Evaluator {
+    limit: Duration,
+    prepared: Vec<(String, Engine)>,
+}
+
+impl Request {
+    /// A request, with or without the module's text.
+    #[must_use]
+    pub fn of(module: &RegoModule, ask: Ask, with_text: bool) -> Self {
+        Self {
+            module: module.name(),
+            file: module.file().to_owned(),
+            text: with_text.then(|| module.text().to_owned()),
+            ask,
+        }
+    }
+}
+
+impl Evaluator {
+    /// An evaluator that ends each evaluation after `limit`.
+    #[must_use]
+    pub fn new(limit: Duration) -> Self {
+        // The interpreter's one clock is the process's; that it is set already is by one of us.
+        let _ = set_time_source(&MONOTONIC);
+        Self {
+            limit,
+            prepared: Vec::new(),
+        }
+    }
+
+    /// Answers one request.
+    pub fn answer(&mut self, request: &Request) -> Answer {
+        match &request.ask {
+            Ask::Check => match &request.text {
+                None => Answer::UnknownModule,
+                Some(text) => match self.check(&request.file, text) {
+                    Ok(()) => Answer::Yes(None),
+                    Err(fault) => Answer::No(fault, None),
+                },
+            },
+            Ask::Allow {
+                input,
+                data,
+                traced: true,
+            } => match &request.text {
+                None => Answer::UnknownModule,
+                Some(text) => self.traced(&request.file, text, input, data),
+            },
+            Ask::Allow { input, data, .. } => match self.engine(request) {
+                None => Answer::UnknownModule,
+                Some(engine) => {
+                    let decided = engine.and_then(|mut engine| allow(&mut engine, input, data));
+                    match decided {
+                        Ok(()) => Answer::Yes(None),
+                        Err(fault) => Answer::No(fault, None),
+                    }
+                }
+            },
+        }
+    }
+
+    /// Reads the module, and asks it about nothing at all: what is wrong with it whatever it is asked
+    /// shows.
+    fn check(&self, file: &str, text: &str) -> Result<(), RegoFault> {
+        let mut engine = self.read(file, text)?;
+        match allow(&mut engine, "{}", "{}") {
+            Ok(()) | Err(RegoFault::False | RegoFault::Undefined) => Ok(()),
+            Err(RegoFault::RunTime(reason)) if !reason.contains("could not find function") => {
+                Ok(())
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    fn traced(&self, file: &str, text: &str, input: &str, data: &str) -> Answer {
+        let mut engine = match self.read(file, text) {
+            Ok(engine) => engine,
+            Err(fault) => return Answer::No(fault, None),
+        };
+        engine.set_enable_coverage(true);
+        let decided = allow(&mut engine, input, data);
+        let report = engine.get_coverage_report().ok();
+        let file = report.and_then(|report| report.files.into_iter().next());
+        let trace = file.map(|file| Trace {
+            evaluated: file.covered,
+            not_reached: file.not_covered,
+        });
+        match decided {
+            Ok(()) => Answer::Yes(trace),
+            Err(fault) => Answer::No(fault, trace),
+        }
+    }
+
+    /// A copy of the module's engine, which shares what was read; `None` when its text is wanted.
+    fn engine(&mut self, request: &Request) -> Option<Result<Engine, RegoFault>> {
+        let known = self
+            .prepared
+            .iter()
+            .position(|(name, _)| *name == request.module);
+        if let Some(index) = known {
+            // The one that was asked last is the last to go.
+            let entry = self.prepared.remove(index);
+            let engine = entry.1.clone();
+            self.prepared.push(entry);
+            return Some(Ok(engine));
+        }
+        let text = request.text.as_ref()?;
+        let engine = match self.read(&request.file, text) {
+            Ok(engine) => engine,
+            Err(fault) => return Some(Err(fault)),
+        };
+        if self.prepared.len() >= MAX_PREPARED {
+            self.prepared.remove(0);
+        }
+        self.prepared.push((request.module.clone(), engine.clone()));
+        Some(Ok(engine))
+    }
+
+    fn read(&self, file: &str, text: &str) -> Result<Engine, RegoFault> {
+        let mut engine = Engine::new();
+        engine.set_execution_timer_config(ExecutionTimerConfig {
+            limit: self.limit,
+            check_interval: STEPS_PER_LOOK,
+        });
+        let package = engine
+            .add_policy(file.to_owned(), text.to_owned())
+            .map_err(|error| RegoFault::Malformed(told(&error)))?;
+        match package.as_str() {
+            PACKAGE => Ok(engine),
+            other => Err(RegoFault::WrongPackage(
+                other.trim_start_matches("data.").to_owned(),
+            )),
+        }
+    }
+}
+
+impl fmt::Debug for Evaluator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Evaluator")
+            .field("limit", &self.limit)
+            .field("prepared", &self.prepared.len())
+            .finish()
+    }
+}
+
+/// `Ok` for true alone.
+fn allow(engine: &mut Engine, input: &str, data: &str) -> Result<(), RegoFault> {
+    let question = |error: &dyn fmt::Display| RegoFault::Question(short(&error.to_string()));
+    let input = Value::from_json_str(input).map_err(|error| question(&error))?;
+    let data = Value::from_json_str(data).map_err(|error| question(&error))?;
+    engine.set_input(input);
+    engine.add_data(data).map_err(|error| question(&error))?;
+    match engine.eval_rule(ALLOW.to_owned()) {
+        Ok(Value::Bool(true)) => Ok(()),
+        Ok(Value::Bool(false)) => Err(RegoFault::False),
+        Ok(Value::Undefined) => Err(RegoFault::Undefined),
+        Ok(other) => Err(RegoFault::NotBoolean(short(&other.to_string()))),
+        Err(error) => Err(fault(&error)),
+    }
+}
+
+fn fault(error: &anyhow::Error) -> RegoFault {
+    let text = told(error);
+    match error.downcast_ref::<LimitError>() {
+        Some(LimitError::TimeLimitExceeded { .. }) => RegoFault::OutOfTime(text),
+        _ if text == "not a valid rule path" => RegoFault::NoRule("allow".to_owned()),
+        _ => RegoFault::RunTime(text),
+    }
+}
+
+/// The interpreter's errors are drawings of a place in the text: one line of them.
+fn told(error: &anyhow::Error) -> String {
+    let text = error.to_string();
+    let lines = text.lines().map(str::trim);
+    let telling = lines.filter(|line| !line.is_empty() && !line.starts_with(['|', '^']));
+    // The text of the line itself is drawn as `3 | allow = false`.
+    let telling = telling.filter(|line| {
+        let drawn = line.split_once('|').is_some_and(|(number, _)| {
+            let number = number.trim();
+            !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+        });
+        !drawn
+    });
+    let telling: Vec<&str> = telling.map(|line| line.trim_start_matches("--> ")).collect();
+    short(&telling.join(" "))
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(MAX_FAULT_CHARS).collect()
+}
+
+/// The interpreter's clock: time since it was first asked.
+struct Monotonic;
+
+static MONOTONIC: Monotonic = Monotonic;
+
+impl TimeSource for Monotonic {
+    fn now(&self) -> Option<Duration> {
+        static START: OnceLock<Instant> = OnceLock::new();
+        Some(START.get_or_init(Instant::now).elapsed())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,332 @@
+//! The resource policies of the service and of its tenants, and the leave to release that only they
+//! give.
+//!
+//! A tenant is a repository, the first part of a resource's path. One that has a policy of its own is
+//! decided by it alone; all others by the service's. What a policy does not allow is denied, and a
+//! policy that cannot be read stops a start or a reload rather than leaving its tenant to another's.
+
+use crate::config::{ConfigError, Reloaded, read_text};
+use crate::evaluators::{Evaluators, Turns};
+use crate::token::AcceptedToken;
+use nitride_kbs::resource::ResourcePath;
+use nitride_kbs::tee_key::TeePublicKey;
+use nitride_policy::{
+    Answer, Ask, Decision, Denied, ModuleTooLong, Question, RegoFault, RegoModule, RuleReport, Rules,
+    Trace,
+};
+use nitride_verify::strict_toml::FileError;
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// More tenants than this want a service of their own.
+const MAX_TENANTS: usize = 10_000;
+
+/// Every policy that the service decides by.
+#[derive(Debug)]
+pub(crate) struct Policies {
+    service: ResourcePolicy,
+    /// By repository.
+    tenants: BTreeMap<String, ResourcePolicy>,
+}
+
+/// One policy, in whichever form.
+#[derive(Debug)]
+pub(crate) struct ResourcePolicy {
+    form: Form,
+    text: String,
+}
+
+#[derive(Debug)]
+enum Form {
+    Rules(Rules),
+    Rego { module: RegoModule, turns: Turns },
+}
+
+/// The leave to give one resource to one TEE key. Only [`Policies::decide`] makes it, and what
+/// releases a resource asks for it.
+#[derive(Debug)]
+pub(crate) struct Allowed<'a> {
+    path: &'a ResourcePath,
+    tee_key: TeePublicKey,
+    rule: String,
+}
+
+/// Why there is no policy.
+#[derive(Debug, Error)]
+pub(crate) enum PolicyError {
+    #[error(transparent)]
+    Unreadable(#[from] ConfigError),
+    #[error(transparent)]
+    Rules(#[from] FileError),
+    #[error(transparent)]
+    TooLong(#[from] ModuleTooLong),
+    #[error("{file}: {fault}")]
+    Rego { file: String, fault: RegoFault },
+    #[error("read the tenants' policies in {}", folder.display())]
+    Folder {
+        folder: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{} is no tenant's policy; name it REPOSITORY.toml or REPOSITORY.rego", file.display())]
+    Stranger { file: PathBuf },
+    #[error("{repository} has two policies in {}; remove one", folder.display())]
+    Twice { repository: String, folder: PathBuf },
+    #[error("{} has more than {MAX_TENANTS} policies", folder.display())]
+    TooMany { folder: PathBuf },
+}
+
+/// How a policy came to its decision, for who asks.
+#[derive(Debug)]
+pub(crate) enum Explanation {
+    /// Each rule that names the resource.
+    Rules(Vec<RuleReport>),
+    /// Which lines of the module were evaluated.
+    Rego(Option<Trace>),
+}
+
+impl Allowed<'_> {
+    pub(crate) fn path(&self) -> &ResourcePath {
+        self.path
+    }
+
+    pub(crate) fn tee_key(&self) -> &TeePublicKey {
+        &self.tee_key
+    }
+
+    pub(crate) fn rule(&self) -> &str {
+        &self.rule
+    }
+}
+
+impl Policies {
+    /// Reads the service's policy and those of the tenants, and has each Rego module read once.
+    pub(crate) fn load(reloaded: &Reloaded, evaluators: &Evaluators) -> Result<Self, PolicyError> {
+        let service = ResourcePolicy::load(&reloaded.resource_policy, None, evaluators)?;
+        let mut tenants = BTreeMap::new();
+        if let Some(folder) = &reloaded.tenant_policies {
+            for path in files_of(folder)? {
+                let repository = repository_of(&path)?;
+                let policy = ResourcePolicy::load(&path, Some(&repository), evaluators)?;
+                if tenants.insert(repository.clone(), policy).is_some() {
+                    let folder = folder.clone();
+                    return Err(PolicyError::Twice { repository, folder });
+                }
+            }
+        }
+        Ok(Self { service, tenants })
+    }
+
+    /// Decides whether the bearer of `token` gets the resource at `path`.
+    pub(crate) async fn decide<'a>(
+        &self,
+        evaluators: &Evaluators,
+        token: &AcceptedToken,
+        path: &'a ResourcePath,
+    ) -> Result<Allowed<'a>, Denied> {
+        let question = Question {
+            claims: token.claims(),
+            path,
+        };
+        let decision = match &self.of(path).form {
+            Form::Rules(rules) => rules.decide(&question),
+            Form::Rego { module, turns } => {
+                let answer = evaluators.ask(turns, module, allow(&question, false)).await;
+                decision(module, answer)
+            }
+        };
+        match decision {
+            Decision::Allowed { rule } => Ok(Allowed {
+                path,
+                tee_key: token.tee_key(),
+                rule,
+            }),
+            Decision::Denied(denied) => Err(denied),
+        }
+    }
+
+    /// The policy that decides about `path`.
+    pub(crate) fn of(&self, path: &ResourcePath) -> &ResourcePolicy {
+        let tenant = self.tenants.get(path.repository());
+        tenant.unwrap_or(&self.service)
+    }
+
+    /// How many rules of the service's own there are; a Rego module is one.
+    pub(crate) fn rules_count(&self) -> usize {
+        self.service.rules_count()
+    }
+
+    /// How many tenants have a policy of their own.
+    pub(crate) fn tenants_count(&self) -> usize {
+        self.tenants.len()
+    }
+
+    /// Every text, the service's first, each tenant's after its name: what a digest is taken over.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
+        let tenants = self.tenants.iter();
+        let tenants = tenants.flat_map(|(name, policy)| [name.as_str(), policy.text.as_str()]);
+        std::iter::once(self.service.text.as_str()).chain(tenants)
+    }
+}
+
+impl ResourcePolicy {
+    /// Reads the policy in a file: Rego where its name ends so, else rules. That of a tenant may speak
+    /// of its own resources alone.
+    pub(crate) fn load(
+        path: &Path,
+        repository: Option<&str>,
+        evaluators: &Evaluators,
+    ) -> Result<Self, PolicyError> {
+        let text = read_text(path)?;
+        let file = path.display().to_string();
+        let form = if path.extension() == Some(OsStr::new("rego")) {
+            let module = RegoModule::new(&text, &file)?;
+            match evaluators.ask_now(&module, Ask::Check) {
+                Answer::Yes(_) => {}
+                answer => {
+                    let fault = fault_of(answer);
+                    return Err(PolicyError::Rego { file, fault });
+                }
+            }
+            // The service's own policy is its operator's, who shares with nobody.
+            let turns = match repository {
+                Some(_) => Turns::of_a_tenant(),
+                None => evaluators.all_turns(),
+            };
+            Form::Rego { module, turns }
+        } else {
+            Form::Rules(match repository {
+                Some(repository) => Rules::parse_of(repository, &text, &file)?,
+                None => Rules::parse(&text, &file)?,
+            })
+        };
+        Ok(Self { form, text })
+    }
+
+    /// What [`Policies::decide`] would say of claims that nobody has verified, and how it comes to it.
+    /// It gives no leave.
+    pub(crate) fn explain(
+        &self,
+        evaluators: &Evaluators,
+        question: &Question<'_>,
+    ) -> (Decision, Explanation) {
+        match &self.form {
+            Form::Rules(rules) => (
+                rules.decide(question),
+                Explanation::Rules(rules.explain(question)),
+            ),
+            Form::Rego { module, .. } => {
+                let answer = evaluators.ask_now(module, allow(question, true));
+                let trace = match &answer {
+                    Answer::Yes(trace) | Answer::No(_, trace) => trace.clone(),
+                    Answer::UnknownModule => None,
+                };
+                (decision(module, answer), Explanation::Rego(trace))
+            }
+        }
+    }
+
+    /// The rules, if it is in that form.
+    pub(crate) fn rules(&self) -> Option<&Rules> {
+        match &self.form {
+            Form::Rules(rules) => Some(rules),
+            Form::Rego { .. } => None,
+        }
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn rules_count(&self) -> usize {
+        self.rules().map_or(1, Rules::count)
+    }
+}
+
+fn allow(question: &Question<'_>, traced: bool) -> Ask {
+    Ask::Allow {
+        input: question.input(),
+        data: question.data(),
+        traced,
+    }
+}
+
+fn decision(module: &RegoModule, answer: Answer) -> Decision {
+    match answer {
+        Answer::Yes(_) => Decision::Allowed {
+            rule: module.file().to_owned(),
+        },
+        answer => Decision::Denied(Denied::Rego {
+            file: module.file().to_owned(),
+            fault: fault_of(answer),
+        }),
+    }
+}
+
+/// The fault of an answer that is not yes.
+fn fault_of(answer: Answer) -> RegoFault {
+    match answer {
+        Answer::No(fault, _) => fault,
+        Answer::Yes(_) | Answer::UnknownModule => {
+            RegoFault::NotEvaluated("the evaluator does not know the module".to_owned())
+        }
+    }
+}
+
+/// The files of a folder, but for hidden ones, by name.
+fn files_of(folder: &Path) -> Result<Vec<PathBuf>, PolicyError> {
+    let unreadable = |source| PolicyError::Folder {
+        folder: folder.to_owned(),
+        source,
+    };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let name = path.file_name().unwrap_or_default();
+        if name.as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        files.push(path);
+        if files.len() > MAX_TENANTS {
+            let folder = folder.to_owned();
+            return Err(PolicyError::TooMany { folder });
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// `REPOSITORY.toml` or `REPOSITORY.rego`.
+fn repository_of(path: &Path) -> Result<String, PolicyError> {
+    let stranger = || PolicyError::Stranger {
+        file: path.to_owned(),
+    };
+    let form = path.extension().and_then(OsStr::to_str);
+    let stem = path.file_stem().and_then(OsStr::to_str);
+    let (Some("toml" | "rego"), Some(stem)) = (form, stem) else {
+        return Err(stranger());
+    };
+    let probe = ResourcePath::parse(&format!("{stem}/type/tag")).map_err(|_| stranger())?;
+    Ok(probe.repository().to_owned())
+}
+
+#[cfg(test)]
+impl Policies {
+    /// The service's policy as rules, without tenants.
+    pub(crate) fn of_rules(text: &str) -> Self {
+        Self {
+            service: ResourcePolicy {
+                form: Form::Rules(Rules::parse(text, "resource.toml").unwrap()),
+                text: text.to_owned(),
+            },
+            tenants: BTreeMap::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

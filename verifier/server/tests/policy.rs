@@ -1,0 +1,167 @@
+//! `policy` as an operator types it. Rego is evaluated by a second process of the program, as the
+//! service has it.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
+
+use std::fs;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_nitride-provisiond");
+const RULES: &str = "version = 1\n[[rule]]\nname = \"web\"\nresources = [\"web/**\"]\n\
+    status = \"affirming\"\ntee = [\"sample\"]\ndanger-allow-simulated = true\n\
+    danger-allow-debug = false\nclaims = { \"sample.svn\" = [\"1\"] }\n";
+
+/// A folder with policies and claims.
+struct Folder(TempDir);
+
+impl Folder {
+    fn with(files: &[(&str, &str)]) -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        for (name, text) in files {
+            fs::write(folder.0.path().join(name), text).unwrap();
+        }
+        folder
+    }
+
+    fn run(&self, line: &str) -> Output {
+        Command::new(PROGRAM)
+            .args(line.split(' '))
+            .current_dir(self.0.path())
+            .output()
+            .unwrap()
+    }
+
+    /// The exit status, and everything that was printed.
+    fn told(&self, line: &str) -> (i32, String) {
+        let output = self.run(line);
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8(text).unwrap();
+        (output.status.code().unwrap(), text)
+    }
+
+    /// What the policy says of the claims in `claims.json`.
+    fn tested(&self, policy: &str) -> (i32, String) {
+        self.told(&format!("policy test claims.json web/key/one --policy {policy}"))
+    }
+}
+
+#[test]
+fn a_trial_says_which_rule_allows_and_which_condition_fails() {
+    let folder = Folder::with(&[
+        ("rules.toml", RULES),
+        ("claims.json", "{\"sample\":{\"svn\":\"1\"}}"),
+        ("old.json", "{\"sample\":{\"svn\":\"0\"}}"),
+    ]);
+    let (status, text) = folder.tested("rules.toml");
+    assert_eq!(status, 0, "{text}");
+    assert!(text.contains("allowed: web/key/one by \"web\""), "{text}");
+    let (status, text) = folder.told("policy test old.json web/key/one --policy rules.toml");
+    assert_eq!(status, 1, "{text}");
+    assert!(text.contains("FAILS  sample.svn: wanted 1; seen 0"), "{text}");
+    let (status, text) = folder.told("policy test claims.json other/key/one --policy rules.toml");
+    assert_eq!(status, 1, "{text}");
+    assert!(text.contains("no rule names other/key/one"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_read_is_no_decision() {
+    let folder = Folder::with(&[
+        ("rules.toml", RULES),
+        ("bad.toml", "version = 2\n"),
+        ("bad.rego", "package policy\nallow {\n"),
+        ("claims.json", "{\"sample\":{\"svn\":\"1\"}}"),
+        ("bad.json", "[]"),
+    ]);
+    for line in [
+        "policy test bad.json web/key/one --policy rules.toml",
+        "policy test none.json web/key/one --policy rules.toml",
+        "policy test claims.json web/key --policy rules.toml",
+        "policy test claims.json web/key/one --policy bad.toml",
+        "policy test claims.json web/key/one --policy bad.rego",
+        "policy test claims.json web/key/one --config none.toml",
+        "policy test claims.json web/key/one",
+    ] {
+        let (status, text) = folder.told(line);
+        assert_eq!(status, 2, "{line}: {text}");
+        assert!(!text.is_empty());
+    }
+}
+
+#[test]
+fn rego_is_tried_with_the_lines_that_decide() {
+    let module = "package policy\nimport rego.v1\ndefault allow := false\nallow if {\n\
+        \tdata[\"resource-path\"][0] == \"web\"\n\
+        \tinput.submods.cpu0[\"ear.veraison.annotated-evidence\"].sample.svn == \"1\"\n\
+        \tinput.submods.cpu0[\"ear.status\"] == \"affirming\"\n}\n";
+    let folder = Folder::with(&[
+        ("web.rego", module),
+        ("claims.json", "{\"sample\":{\"svn\":\"1\"}}"),
+        ("old.json", "{\"sample\":{\"svn\":\"0\"}}"),
+    ]);
+    let (status, text) = folder.tested("web.rego");
+    assert_eq!(status, 0, "{text}");
+    let (status, text) = folder.told("policy test old.json web/key/one --policy web.rego");
+    assert_eq!(status, 1, "{text}");
+    assert!(text.contains("     6  evaluated"), "{text}");
+    assert!(text.contains("     7  not reached"), "{text}");
+    assert!(text.contains("allow is false"), "{text}");
+    let (status, text) = folder.told("policy check --resource web.rego");
+    assert_eq!(status, 0, "{text}");
+}
+
+#[test]
+fn rules_are_rendered_as_rego_that_decides_alike() {
+    let folder = Folder::with(&[
+        ("rules.toml", RULES),
+        ("claims.json", "{\"sample\":{\"svn\":\"1\"}}"),
+        ("old.json", "{\"sample\":{\"svn\":\"0\"}}"),
+    ]);
+    let (status, module) = folder.told("policy render rules.toml");
+    assert_eq!(status, 0, "{module}");
+    fs::write(folder.0.path().join("rules.rego"), module).unwrap();
+    assert_eq!(folder.tested("rules.rego").0, 0);
+    let denied = folder.told("policy test old.json web/key/one --policy rules.rego");
+    assert_eq!(denied.0, 1, "{}", denied.1);
+}
+
+/// Each takes down the process that it is evaluated in, or would go on for ever.
+#[test]
+fn a_policy_that_takes_all_memory_or_depth_or_time_denies() {
+    let deep: String = (0..15_000).map(|n| format!("r{n} if r{}\n", n + 1)).collect();
+    let deep = format!("package policy\nallow if {{\n\tinput.submods\n\tr0\n}}\n{deep}r15000 if true\n");
+    let wide = "package policy\nallow if {\n\tinput.submods\n\
+        \tcount(numbers.range(1, 100000000)) > 0\n}\n";
+    let endless = "package policy\nallow if {\n\tinput.submods\n\
+        \tsome i in numbers.range(1, 30000)\n\tsome j in numbers.range(1, 30000)\n\ti * j == -1\n}\n";
+    let folder = Folder::with(&[
+        ("deep.rego", &deep),
+        ("wide.rego", wide),
+        ("endless.rego", endless),
+        ("claims.json", "{\"sample\":{\"svn\":\"1\"}}"),
+    ]);
+    for (policy, word) in [
+        ("deep.rego", "too much memory, or calls too deep"),
+        ("wide.rego", "too much memory, or calls too deep"),
+        ("endless.rego", "its time is over"),
+    ] {
+        let begun = Instant::now();
+        let (status, text) = folder.tested(policy);
+        assert_eq!(status, 1, "{policy}: {text}");
+        assert!(text.contains(word), "{policy}: {text}");
+        assert!(begun.elapsed() < Duration::from_secs(30), "{policy}");
+    }
+}
+
+#[test]
+fn who_starts_the_evaluator_by_hand_is_told() {
+    let folder = Folder::with(&[]);
+    let (status, text) = folder.told("policy evaluate --limit-ms 100");
+    assert_eq!(status, 1, "{text}");
+    assert!(text.contains("the service starts this for itself"), "{text}");
+}
