@@ -130,7 +130,7 @@ impl Rules {
         let mut reports: Vec<RuleReport> = Vec::new();
         for rule in self.naming(question.path) {
             let mut conditions = Vec::new();
-            let _ = findings(rule, question.claims, |finding| {
+            let _: ControlFlow<()> = findings(rule, question.claims, |finding| {
                 conditions.push(finding.condition());
                 ControlFlow::Continue(())
             });

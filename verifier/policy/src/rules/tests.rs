@@ -334,7 +334,7 @@ proptest! {
         prop_assert_eq!(by_rego(&mut evaluator, &rules, &question), allowed);
         // And an explanation ends in what is decided.
         let reports = rules.explain(&question);
-        prop_assert_eq!(reports.iter().any(crate::RuleReport::allows), allowed);
+        prop_assert_eq!(reports.iter().any(RuleReport::allows), allowed);
     }
 
     #[test]
