@@ -128,7 +128,9 @@ fn an_endless_policy_takes_nobody_elses_turn() -> Result<()> {
             ensure!(begun.elapsed() < Duration::from_secs(1), "it waited");
         }
         for storm in storming {
-            storm.join().map_err(|_| anyhow::anyhow!("a thread panicked"))??;
+            storm
+                .join()
+                .map_err(|_| anyhow::anyhow!("a thread panicked"))??;
         }
         Ok(())
     })
@@ -138,7 +140,11 @@ fn an_endless_policy_takes_nobody_elses_turn() -> Result<()> {
 fn a_tenants_policy_that_is_broken_stops_the_start() -> Result<()> {
     for (file, text, word) in [
         ("alpha.rego", "package policy\nallow {\n", "alpha.rego"),
-        ("alpha.rego", "package policy\nother := 1\n", "no rule allow"),
+        (
+            "alpha.rego",
+            "package policy\nother := 1\n",
+            "no rule allow",
+        ),
         ("alpha.toml", "version = 2\n", "version 2"),
         ("al pha.toml", "version = 1\n", "no tenant's policy"),
     ] {

@@ -255,7 +255,9 @@ fn told(error: &anyhow::Error) -> String {
         });
         !drawn
     });
-    let telling: Vec<&str> = telling.map(|line| line.trim_start_matches("--> ")).collect();
+    let telling: Vec<&str> = telling
+        .map(|line| line.trim_start_matches("--> "))
+        .collect();
     short(&telling.join(" "))
 }
 

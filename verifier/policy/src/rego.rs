@@ -100,6 +100,9 @@ impl RegoModule {
     /// SHA-256 of its text, in hexadecimal: the name that an evaluator keeps it under.
     #[must_use]
     pub fn name(&self) -> String {
-        self.digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        self.digest
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }

@@ -11,8 +11,8 @@ use crate::token::AcceptedToken;
 use nitride_kbs::resource::ResourcePath;
 use nitride_kbs::tee_key::TeePublicKey;
 use nitride_policy::{
-    Answer, Ask, Decision, Denied, ModuleTooLong, Question, RegoFault, RegoModule, RuleReport, Rules,
-    Trace,
+    Answer, Ask, Decision, Denied, ModuleTooLong, Question, RegoFault, RegoModule, RuleReport,
+    Rules, Trace,
 };
 use nitride_verify::strict_toml::FileError;
 use std::collections::BTreeMap;

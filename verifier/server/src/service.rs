@@ -176,10 +176,7 @@ impl Current {
         }
     }
 
-    pub(crate) fn load(
-        reloaded: &Reloaded,
-        evaluators: &Evaluators,
-    ) -> Result<Self, SetUpError> {
+    pub(crate) fn load(reloaded: &Reloaded, evaluators: &Evaluators) -> Result<Self, SetUpError> {
         let (attestation_policy, attestation_text) =
             load_policy(&reloaded.attestation_policy, AttestationPolicy::parse)?;
         let policies = Policies::load(reloaded, evaluators)?;

@@ -47,7 +47,9 @@ impl Folder {
 
     /// What the policy says of the claims in `claims.json`.
     fn tested(&self, policy: &str) -> (i32, String) {
-        self.told(&format!("policy test claims.json web/key/one --policy {policy}"))
+        self.told(&format!(
+            "policy test claims.json web/key/one --policy {policy}"
+        ))
     }
 }
 
@@ -63,7 +65,10 @@ fn a_trial_says_which_rule_allows_and_which_condition_fails() {
     assert!(text.contains("allowed: web/key/one by \"web\""), "{text}");
     let (status, text) = folder.told("policy test old.json web/key/one --policy rules.toml");
     assert_eq!(status, 1, "{text}");
-    assert!(text.contains("FAILS  sample.svn: wanted 1; seen 0"), "{text}");
+    assert!(
+        text.contains("FAILS  sample.svn: wanted 1; seen 0"),
+        "{text}"
+    );
     let (status, text) = folder.told("policy test claims.json other/key/one --policy rules.toml");
     assert_eq!(status, 1, "{text}");
     assert!(text.contains("no rule names other/key/one"), "{text}");
@@ -133,29 +138,76 @@ fn rules_are_rendered_as_rego_that_decides_alike() {
 /// Each takes down the process that it is evaluated in, or would go on for ever.
 #[test]
 fn a_policy_that_takes_all_memory_or_depth_or_time_denies() {
-    let deep: String = (0..15_000).map(|n| format!("r{n} if r{}\n", n + 1)).collect();
-    let deep = format!("package policy\nallow if {{\n\tinput.submods\n\tr0\n}}\n{deep}r15000 if true\n");
+    let deep: String = (0..8_000)
+        .map(|n| format!("r{n} if r{}\n", n + 1))
+        .collect();
+    let deep =
+        format!("package policy\nallow if {{\n\tinput.submods\n\tr0\n}}\n{deep}r8000 if true\n");
     let wide = "package policy\nallow if {\n\tinput.submods\n\
         \tcount(numbers.range(1, 100000000)) > 0\n}\n";
     let endless = "package policy\nallow if {\n\tinput.submods\n\
         \tsome i in numbers.range(1, 30000)\n\tsome j in numbers.range(1, 30000)\n\ti * j == -1\n}\n";
+    let config = |policy: &str, millis: u32| {
+        format!(
+            "listen = \"127.0.0.1:0\"\ndanger-plain-http = true\nstore = \"s\"\n\
+             store-key = \"k\"\nchallenge-key = \"c\"\ntoken-key = \"t\"\nissuer = \"i\"\n\
+             audience = \"a\"\npolicy-id = \"p\"\nattestation-policy = \"a.toml\"\n\
+             resource-policy = \"{policy}\"\n[policies]\nevaluation-ms = {millis}\n"
+        )
+    };
     let folder = Folder::with(&[
         ("deep.rego", &deep),
         ("wide.rego", wide),
         ("endless.rego", endless),
         ("claims.json", "{\"sample\":{\"svn\":\"1\"}}"),
     ]);
-    for (policy, word) in [
-        ("deep.rego", "too much memory, or calls too deep"),
-        ("wide.rego", "too much memory, or calls too deep"),
-        ("endless.rego", "its time is over"),
+    // The depth is reached before its time is over.
+    for (policy, millis, word) in [
+        ("deep.rego", 10_000, "too much memory, or calls too deep"),
+        ("wide.rego", 10_000, "too much memory, or calls too deep"),
+        ("endless.rego", 100, "its time is over"),
     ] {
+        fs::write(folder.0.path().join("config.toml"), config(policy, millis)).unwrap();
         let begun = Instant::now();
-        let (status, text) = folder.tested(policy);
-        assert_eq!(status, 1, "{policy}: {text}");
-        assert!(text.contains(word), "{policy}: {text}");
-        assert!(begun.elapsed() < Duration::from_secs(30), "{policy}");
+        let (status, text) =
+            folder.told("policy test claims.json web/key/one --config config.toml");
+        assert_eq!(status, 1, "{policy}: {}", last(&text));
+        assert!(text.contains(word), "{policy}: {}", last(&text));
+        assert!(begun.elapsed() < Duration::from_secs(60), "{policy}");
     }
+}
+
+/// The lines before are a policy's, of which there may be thousands.
+fn last(text: &str) -> &str {
+    text.trim_end().rsplit('\n').next().unwrap_or_default()
+}
+
+/// The blocks of docs/policy.md are files by their names, and what a person types with its answer.
+#[test]
+fn the_documentation_says_what_the_program_says() {
+    let page = include_str!("../../../docs/policy.md");
+    let folder = Folder::with(&[]);
+    let mut typed = 0;
+    for (number, block) in page.split("```").enumerate() {
+        let Some((kind, text)) = block.split_once('\n').filter(|_| number % 2 == 1) else {
+            continue;
+        };
+        match kind.split(' ').collect::<Vec<_>>().as_slice() {
+            ["console"] => {
+                let (line, expected) = text.split_once('\n').unwrap();
+                let line = line.strip_prefix("$ nitride-provisiond ").unwrap();
+                let (_, told) = folder.told(line);
+                if !expected.is_empty() {
+                    assert_eq!(told, expected, "{line}");
+                }
+                typed += 1;
+            }
+            [_, name] => fs::write(folder.0.path().join(name), text).unwrap(),
+            [_, _, "part"] => {}
+            other => panic!("a block of kind {other:?}"),
+        }
+    }
+    assert!(typed >= 3);
 }
 
 #[test]
@@ -163,5 +215,8 @@ fn who_starts_the_evaluator_by_hand_is_told() {
     let folder = Folder::with(&[]);
     let (status, text) = folder.told("policy evaluate --limit-ms 100");
     assert_eq!(status, 1, "{text}");
-    assert!(text.contains("the service starts this for itself"), "{text}");
+    assert!(
+        text.contains("the service starts this for itself"),
+        "{text}"
+    );
 }

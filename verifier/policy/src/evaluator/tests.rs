@@ -93,7 +93,11 @@ fn policies_of_trustees_forms_decide() {
     ] {
         assert_eq!(checked(text), Ok(()), "{text}");
         let decided = asked(text, &claims(status, tee, svn), path);
-        let expected = if allowed { Ok(()) } else { Err(RegoFault::False) };
+        let expected = if allowed {
+            Ok(())
+        } else {
+            Err(RegoFault::False)
+        };
         assert_eq!(decided, expected, "{status} {tee} {svn} {path} by\n{text}");
     }
 }
@@ -104,7 +108,10 @@ fn everything_but_true_denies_by_its_name() {
     assert_eq!(fault("allow if input.colour"), RegoFault::Undefined);
     for value in ["\"true\"", "1", "[true]", "{\"a\": true}", "null", "{true}"] {
         let fault = fault(&format!("allow := {value}"));
-        assert!(matches!(fault, RegoFault::NotBoolean(_)), "{value}: {fault}");
+        assert!(
+            matches!(fault, RegoFault::NotBoolean(_)),
+            "{value}: {fault}"
+        );
     }
     for body in [
         "allow = true\nallow = false",
@@ -114,7 +121,10 @@ fn everything_but_true_denies_by_its_name() {
     ] {
         assert!(matches!(fault(body), RegoFault::RunTime(_)), "{body}");
     }
-    assert_eq!(fault("other := true"), RegoFault::NoRule("allow".to_owned()));
+    assert_eq!(
+        fault("other := true"),
+        RegoFault::NoRule("allow".to_owned())
+    );
     let elsewhere = "package other\nallow := true\n";
     let claims = claims("affirming", "sample", 1);
     let fault = asked(elsewhere, &claims, "a/b/c").unwrap_err();
@@ -171,7 +181,10 @@ fn what_is_no_module_is_told_with_its_line() {
         "version = 1",
     ] {
         let fault = checked(text).unwrap_err();
-        assert!(matches!(fault, RegoFault::Malformed(_)), "{text:?}: {fault}");
+        assert!(
+            matches!(fault, RegoFault::Malformed(_)),
+            "{text:?}: {fault}"
+        );
         assert!(!fault.to_string().contains('\n'), "{fault}");
     }
     let fault = checked("package policy\n\nallow {\n  true\n}\n").unwrap_err();

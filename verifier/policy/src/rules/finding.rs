@@ -95,9 +95,9 @@ impl Finding<'_> {
                 EarStatus::None | EarStatus::Contraindicated => false,
             },
             Self::OfTee { seen, wanted, .. } => seen.is_some_and(|tee| wanted.contains(&tee)),
-            Self::Claim { wanted, seen } => {
-                seen.as_ref().is_some_and(|seen| wanted.values.contains(seen))
-            }
+            Self::Claim { wanted, seen } => seen
+                .as_ref()
+                .is_some_and(|seen| wanted.values.contains(seen)),
         }
     }
 

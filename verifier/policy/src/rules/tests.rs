@@ -30,7 +30,10 @@ fn claims(status: &str, svn: &str) -> EarClaims {
 
 fn decided(text: &str, claims: &EarClaims, path: &str) -> Result<String, String> {
     let path = ResourcePath::parse(path).unwrap();
-    match rules(text).decide(&Question { claims, path: &path }) {
+    match rules(text).decide(&Question {
+        claims,
+        path: &path,
+    }) {
         Decision::Allowed { rule } => Ok(rule),
         Decision::Denied(denied) => Err(denied.to_string()),
     }
@@ -223,9 +226,19 @@ fn wrong_fields_name_their_line_and_remedy() {
         assert!(!error.remedy.is_empty());
     }
     let twice = GOOD.to_owned() + &GOOD.replace("version = 1\n", "");
-    assert!(Rules::parse(&twice, "a").unwrap_err().reason.contains("twice"));
+    assert!(
+        Rules::parse(&twice, "a")
+            .unwrap_err()
+            .reason
+            .contains("twice")
+    );
     let unknown = GOOD.to_owned() + "colour = 1\n";
-    assert!(Rules::parse(&unknown, "a").unwrap_err().reason.contains("colour"));
+    assert!(
+        Rules::parse(&unknown, "a")
+            .unwrap_err()
+            .reason
+            .contains("colour")
+    );
 }
 
 /// What the rules' own Rego says.
@@ -249,8 +262,14 @@ fn a_pattern() -> impl Strategy<Value = &'static str> {
 
 fn a_rule(number: usize) -> impl Strategy<Value = String> {
     let tees = prop::sample::subsequence(vec!["sample", "snp", "nvidia"], 0..=3);
-    let values = prop::sample::subsequence(vec!["1", "true", "x\\\"y", "007", "18446744073709551615"], 1..=3);
-    let claim = prop::option::of((prop::sample::select(vec!["sample.a", "snp.a", "snp.b c"]), values));
+    let values = prop::sample::subsequence(
+        vec!["1", "true", "x\\\"y", "007", "18446744073709551615"],
+        1..=3,
+    );
+    let claim = prop::option::of((
+        prop::sample::select(vec!["sample.a", "snp.a", "snp.b c"]),
+        values,
+    ));
     (
         prop::collection::vec(a_pattern(), 0..3),
         prop::bool::ANY,
@@ -284,20 +303,33 @@ fn some_rules() -> impl Strategy<Value = String> {
 
 fn a_value() -> impl Strategy<Value = Value> {
     prop::sample::select(vec![
-        json!("1"), json!(1), json!("true"), json!(true), json!("x\"y"), json!("007"), json!(7),
-        json!(u64::MAX), json!(null), json!([1]), json!({ "a": 1 }), json!(-1),
+        json!("1"),
+        json!(1),
+        json!("true"),
+        json!(true),
+        json!("x\"y"),
+        json!("007"),
+        json!(7),
+        json!(u64::MAX),
+        json!(null),
+        json!([1]),
+        json!({ "a": 1 }),
+        json!(-1),
     ])
 }
 
 fn a_submod() -> impl Strategy<Value = Value> {
     let status = prop::sample::select(vec!["none", "affirming", "warning", "contraindicated"]);
     let tees = prop::sample::subsequence(vec!["sample", "snp", "nvidia", "unknown"], 0..=2);
-    let claims = prop::collection::btree_map(prop::sample::select(vec!["a", "b c"]), a_value(), 0..3);
+    let claims =
+        prop::collection::btree_map(prop::sample::select(vec!["a", "b c"]), a_value(), 0..3);
     (status, prop::option::of((tees, claims))).prop_map(|(status, evidence)| {
         let mut submod = json!({ "ear.status": status });
         if let Some((tees, claims)) = evidence {
-            let tees: serde_json::Map<String, Value> =
-                tees.iter().map(|tee| ((*tee).to_owned(), json!(claims))).collect();
+            let tees: serde_json::Map<String, Value> = tees
+                .iter()
+                .map(|tee| ((*tee).to_owned(), json!(claims)))
+                .collect();
             submod["ear.veraison.annotated-evidence"] = tees.into();
         }
         submod
@@ -305,7 +337,8 @@ fn a_submod() -> impl Strategy<Value = Value> {
 }
 
 fn some_claims() -> impl Strategy<Value = EarClaims> {
-    let submods = prop::collection::btree_map(prop::sample::select(vec!["cpu0", "gpu0"]), a_submod(), 0..3);
+    let submods =
+        prop::collection::btree_map(prop::sample::select(vec!["cpu0", "gpu0"]), a_submod(), 0..3);
     let flag = || prop::option::of(prop::bool::ANY);
     (submods, flag(), flag()).prop_map(|(submods, simulated, debug)| {
         let mut claims = json!({

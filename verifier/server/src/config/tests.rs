@@ -59,8 +59,18 @@ fn errors_name_file_line_reason_and_remedy() {
             "connections",
         ),
         ("[tls]", "[throttle]\nburst = 0\n[tls]", 12, "burst"),
-        ("[tls]", "[throttle]\nattest-burst = 0\n[tls]", 12, "attest-burst"),
-        ("[tls]", "[policies]\nevaluation-ms = 0\n[tls]", 12, "evaluation-ms"),
+        (
+            "[tls]",
+            "[throttle]\nattest-burst = 0\n[tls]",
+            12,
+            "attest-burst",
+        ),
+        (
+            "[tls]",
+            "[policies]\nevaluation-ms = 0\n[tls]",
+            12,
+            "evaluation-ms",
+        ),
         ("[tls]", "[policies]\ncolour = 0\n[tls]", 12, "colour"),
         (
             "[tls]",
@@ -119,7 +129,10 @@ fn evidence_has_an_allowance_of_its_own_half_of_all_if_it_is_not_stated() {
         (limits.requests_per_second, limits.burst)
     };
     assert_eq!(throttled("requests-per-second = 9\nburst = 1"), (5, 1));
-    assert_eq!(throttled("attests-per-second = 3\nattest-burst = 7"), (3, 7));
+    assert_eq!(
+        throttled("attests-per-second = 3\nattest-burst = 7"),
+        (3, 7)
+    );
 }
 
 #[test]

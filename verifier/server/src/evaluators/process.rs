@@ -2,8 +2,8 @@
 //! big-endian, and its JSON.
 
 use anyhow::{Context, Result, bail};
-use nix::sys::resource::{Resource, setrlimit};
 use nitride_policy::{Answer, Ask, Evaluator, MAX_MESSAGE_LEN, RegoModule, Request};
+use nix::sys::resource::{Resource, setrlimit};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{self, Read, Write};

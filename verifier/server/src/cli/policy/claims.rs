@@ -83,13 +83,26 @@ mod tests {
         assert_eq!((snp.simulated, snp.debug), (Some(false), Some(false)));
         let payload = sample.to_json();
         assert_eq!(parse(&payload).unwrap(), sample);
-        let token = format!("e30.{}.AAAA", Base64UrlUnpadded::encode_string(payload.as_bytes()));
+        let token = format!(
+            "e30.{}.AAAA",
+            Base64UrlUnpadded::encode_string(payload.as_bytes())
+        );
         assert_eq!(parse(&token).unwrap(), sample);
     }
 
     #[test]
     fn what_is_no_claims_is_refused() {
-        for text in ["", "x", "a.b", "a.b.c.d", "a.!.c", "{", "[]", "{\"submods\":1}", "{\"colour\":{}}"] {
+        for text in [
+            "",
+            "x",
+            "a.b",
+            "a.b.c.d",
+            "a.!.c",
+            "{",
+            "[]",
+            "{\"submods\":1}",
+            "{\"colour\":{}}",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }
