@@ -1,11 +1,7 @@
 //! `policy` as an operator types it. Rego is evaluated by a second process of the program, as the
 //! service has it.
 #![forbid(unsafe_code)]
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "helpers of tests fail as tests do"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::fs;
 use std::process::{Command, Output};
