@@ -229,21 +229,26 @@ fn allow(engine: &mut Engine, input: &str, data: &str) -> Result<(), RegoFault> 
         Ok(Value::Bool(false)) => Err(RegoFault::False),
         Ok(Value::Undefined) => Err(RegoFault::Undefined),
         Ok(other) => Err(RegoFault::NotBoolean(short(&other.to_string()))),
-        Err(error) => Err(fault(&error)),
+        Err(error) => {
+            let limit = error.downcast_ref::<LimitError>();
+            let is_late = matches!(limit, Some(LimitError::TimeLimitExceeded { .. }));
+            Err(fault(told(&error), is_late))
+        }
     }
 }
 
-fn fault(error: &anyhow::Error) -> RegoFault {
-    let text = told(error);
-    match error.downcast_ref::<LimitError>() {
-        Some(LimitError::TimeLimitExceeded { .. }) => RegoFault::OutOfTime(text),
-        _ if text == "not a valid rule path" => RegoFault::NoRule("allow".to_owned()),
-        _ => RegoFault::RunTime(text),
+fn fault(text: String, is_late: bool) -> RegoFault {
+    if is_late {
+        RegoFault::OutOfTime(text)
+    } else if text == "not a valid rule path" {
+        RegoFault::NoRule("allow".to_owned())
+    } else {
+        RegoFault::RunTime(text)
     }
 }
 
 /// The interpreter's errors are drawings of a place in the text: one line of them.
-fn told(error: &anyhow::Error) -> String {
+fn told(error: &impl fmt::Display) -> String {
     let text = error.to_string();
     let lines = text.lines().map(str::trim);
     let telling = lines.filter(|line| !line.is_empty() && !line.starts_with(['|', '^']));
