@@ -53,6 +53,7 @@ pub(crate) async fn drive(
         resources = ordered.resources.len(),
         result_wanted = ordered.result_wanted,
         budget_ms = ordered.budget_ms,
+        cause = %ordered.cause,
         "round ordered"
     );
     let Some(service) = services.named(&ordered.service) else {
@@ -71,7 +72,7 @@ pub(crate) async fn drive(
         Ok(order) => order,
         Err(error) => return decline(&ordered, &vault, &chain(&error)).await,
     };
-    service.record().begin();
+    service.record().begin(ordered.cause);
     let driven = play(order, &service, &vault, clock).await;
     service.record().end(driven);
     match driven {

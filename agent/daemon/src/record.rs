@@ -2,6 +2,7 @@
 
 use crate::drive::Driven;
 use nitride_courier::{Ending, Failure, Question, VaultAnswer};
+use nitride_protocol::agent::RoundCause;
 use std::collections::BTreeMap;
 
 /// Resources that are remembered of one service; of more, those that were last asked for.
@@ -15,10 +16,23 @@ pub(crate) struct Record {
     /// Of those, the ones that brought something less than what was ordered.
     pub(crate) failed: u64,
     pub(crate) under_way: usize,
+    /// Why there were rounds, those under way included.
+    pub(crate) causes: Causes,
     /// When the vault last took something that the service gave.
     pub(crate) succeeded_ms: Option<u64>,
     pub(crate) trouble: Option<Trouble>,
     resources: BTreeMap<String, Fetched>,
+}
+
+/// Rounds by why vhsmd ordered them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Causes {
+    /// Somebody waited.
+    pub(crate) request: u64,
+    /// A key was to be there before anybody asks.
+    pub(crate) prefetch: u64,
+    /// A lease was to be renewed.
+    pub(crate) renewal: u64,
 }
 
 /// Something that did not come, or was not taken.
@@ -63,8 +77,14 @@ impl Noted {
 }
 
 impl Record {
-    pub(crate) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self, cause: RoundCause) {
         self.under_way += 1;
+        let count = match cause {
+            RoundCause::Request => &mut self.causes.request,
+            RoundCause::Prefetch => &mut self.causes.prefetch,
+            RoundCause::Renewal => &mut self.causes.renewal,
+        };
+        *count += 1;
     }
 
     pub(crate) fn end(&mut self, driven: Driven) {

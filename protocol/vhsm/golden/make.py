@@ -134,7 +134,7 @@ MESSAGES = {
     "backup": (37, ["office", b"page 2"], [b"sealed", None]),
     "restore": (38, [b"sealed"], [12]),
     "end-phase": (39, ["verity"], [True]),
-    "next-round": (1, [], [ROUND, "main", "sample", ["app/tls/key", "disk/data/luks"], False, 30_000]),
+    "next-round": (1, [], [ROUND, "main", "sample", ["app/tls/key", "disk/data/luks"], False, 30_000, 1]),
     "challenge": (
         2,
         [ROUND, "bm9uY2U=", None],

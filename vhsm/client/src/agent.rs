@@ -2,7 +2,7 @@ use crate::channel::Channel;
 use crate::{ClientError, Options, Server};
 use nitride_ipc::Connection;
 use nitride_protocol::agent as wire;
-use nitride_protocol::agent::FailureClass;
+use nitride_protocol::agent::{FailureClass, RoundCause};
 use nitride_protocol::limits::{MAX_REASON_LEN, ROUND_ID_LEN};
 use nitride_protocol::{Call, Message};
 use std::path::Path;
@@ -35,6 +35,8 @@ pub struct RoundOrder {
     pub result_wanted: bool,
     /// How long the round may take, in milliseconds.
     pub budget_ms: u32,
+    /// Why there is a round, for people.
+    pub cause: RoundCause,
 }
 
 /// What the service needs to judge this machine.
@@ -101,6 +103,7 @@ impl AgentConnection {
                 .collect(),
             result_wanted: order.result_wanted,
             budget_ms: order.budget_ms,
+            cause: order.cause,
         };
         self.channel.call(&wire::NextRound, None, own).await
     }

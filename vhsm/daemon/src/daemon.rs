@@ -289,6 +289,14 @@ impl Daemon {
         }
     }
 
+    /// Has leases renewed whose time has come, if anybody can fetch.
+    pub(crate) fn renew_leases(&self) {
+        if self.agent_is_connected() {
+            self.vault
+                .renew_leases(Self::now(), &mut crate::randomness::SystemDraw);
+        }
+    }
+
     /// Whether the agent is there.
     pub(crate) fn agent_is_connected(&self) -> bool {
         self.agent_connected.load(Ordering::Acquire)

@@ -419,6 +419,7 @@ impl Event<'_> {
                 service = order.service,
                 resources = order.resources.len(),
                 result_wanted = order.result_wanted,
+                cause = %order.cause,
                 "round ordered"
             ),
             Self::RoundRefused { operation, error } => {

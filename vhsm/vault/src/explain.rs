@@ -165,7 +165,10 @@ fn tell_key_rule(
     tell(match &rule.source {
         Source::Generate => "the key is made here at first use".into(),
         Source::Local => "the key is made or brought by request".into(),
-        Source::Kbs { service, path } => format!("the key comes from service {service}: {path}"),
+        Source::Kbs { services, path } => {
+            let services = services.join(", or else ");
+            format!("the key comes from service {services}: {path}")
+        }
     });
     if operation == Operation::Release {
         let to: Vec<String> = rule.release_to.iter().map(ToString::to_string).collect();

@@ -32,6 +32,10 @@ pub(crate) struct ServiceReport {
     pub(crate) rounds: u64,
     pub(crate) rounds_failed: u64,
     pub(crate) rounds_under_way: usize,
+    /// Why vhsmd ordered them: somebody waited, a key is to be there beforehand, a lease ends.
+    pub(crate) ordered_for_requests: u64,
+    pub(crate) ordered_for_prefetch: u64,
+    pub(crate) ordered_for_leases: u64,
     pub(crate) last_success_ms_ago: Option<u64>,
     pub(crate) last_error: Option<ErrorReport>,
     /// In how many milliseconds an endpoint may be asked; 0 is with the next round.
@@ -116,6 +120,9 @@ impl ServiceReport {
             rounds: record.rounds,
             rounds_failed: record.failed,
             rounds_under_way: record.under_way,
+            ordered_for_requests: record.causes.request,
+            ordered_for_prefetch: record.causes.prefetch,
+            ordered_for_leases: record.causes.renewal,
             last_success_ms_ago: record.succeeded_ms.map(|at| now_ms.saturating_sub(at)),
             last_error: record
                 .trouble

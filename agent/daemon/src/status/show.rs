@@ -38,6 +38,11 @@ impl fmt::Display for ServiceReport {
             "  rounds: {}, {} not whole, {} under way",
             self.rounds, self.rounds_failed, self.rounds_under_way
         )?;
+        writeln!(
+            f,
+            "  ordered: {} for requests, {} for prefetch, {} for leases",
+            self.ordered_for_requests, self.ordered_for_prefetch, self.ordered_for_leases
+        )?;
         match self.last_success_ms_ago {
             Some(ms) => writeln!(f, "  last success: {} ago", Span(ms))?,
             None => writeln!(f, "  last success: none yet")?,
@@ -143,6 +148,9 @@ mod tests {
                 rounds: 4,
                 rounds_failed: 1,
                 rounds_under_way: 1,
+                ordered_for_requests: 2,
+                ordered_for_prefetch: 1,
+                ordered_for_leases: 2,
                 last_success_ms_ago: Some(250),
                 last_error: Some(error.clone()),
                 next_try_in_ms: 2_000,
@@ -179,6 +187,7 @@ mod tests {
              \n\
              service main\n\
              \x20 rounds: 4, 1 not whole, 1 under way\n\
+             \x20 ordered: 2 for requests, 1 for prefetch, 2 for leases\n\
              \x20 last success: 250 ms ago\n\
              \x20 last error: 1 min 1 s ago: unreachable: auth: the service cannot be reached\n\
              \x20 next try: in 2 s at the earliest\n\

@@ -3,7 +3,7 @@
 
 use nitride_protocol::agent::{
     AgentOperation, AttestationResult, Challenge, Evidence, Failure, FailureClass, Hello, Resource,
-    RoundOrder, Welcome,
+    RoundCause, RoundOrder, Welcome,
 };
 use nitride_protocol::{Empty, Message, Status, open_request, write_refusal, write_reply};
 use std::net::SocketAddr;
@@ -122,6 +122,7 @@ impl Vault {
             resources: resources.to_vec(),
             result_wanted: true,
             budget_ms: 3000,
+            cause: RoundCause::Prefetch,
         };
         self.reply(id, &order).await;
     }

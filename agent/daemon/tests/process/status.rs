@@ -21,6 +21,7 @@ async fn status_shows_the_endpoint_that_is_down_its_error_and_the_one_that_serve
         "vhsmd: connected for ",
         "WARNING: PLAIN HTTP is configured",
         "service main\n",
+        "ordered: 0 for requests, 1 for prefetch, 0 for leases",
         "last error: ",
         "not-found: a/b/missing: resource: HTTP 404",
         "next try: with the next round",

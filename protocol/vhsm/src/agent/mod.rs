@@ -24,7 +24,7 @@ pub use crate::application::hello::{Hello, Welcome};
 pub use challenge::{Challenge, Evidence};
 pub use failure::{Failure, FailureClass};
 pub use finish::Finish;
-pub use next_round::{NextRound, RoundOrder};
+pub use next_round::{NextRound, RoundCause, RoundOrder};
 pub use resource::Resource;
 pub use result::AttestationResult;
 

@@ -4,6 +4,7 @@ use crate::agent::AgentOperation;
 use crate::limits::{MAX_LABEL_LEN, MAX_PATH_LEN, MAX_RESOURCES_PER_ROUND, ROUND_ID_LEN};
 use crate::{Call, Empty, Message, field};
 use nitride_cbor::{DecodeError, EncodeError, Reader, Writer};
+use std::fmt;
 
 /// `next-round`: asks for work. The reply is held back until a round is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,21 +41,24 @@ pub struct RoundOrder<'a> {
     pub result_wanted: bool,
     /// How long the round may take, in milliseconds.
     pub budget_ms: u32,
+    /// Why there is a round, for people.
+    pub cause: RoundCause,
 }
 
 impl<'a> Message<'a> for RoundOrder<'a> {
     fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
-        writer.array(6)?;
+        writer.array(7)?;
         writer.bytes(&self.round)?;
         writer.text(self.service)?;
         writer.text(self.tee)?;
         field::write_list(writer, &self.resources, |writer, entry| writer.text(entry))?;
         writer.bool(self.result_wanted)?;
-        writer.u64(self.budget_ms.into())
+        writer.u64(self.budget_ms.into())?;
+        writer.u64(self.cause.to_wire())
     }
 
     fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        reader.array_of(6)?;
+        reader.array_of(7)?;
         Ok(Self {
             round: field::round(reader)?,
             service: field::name(reader, "service")?,
@@ -64,6 +68,58 @@ impl<'a> Message<'a> for RoundOrder<'a> {
             })?,
             result_wanted: reader.bool()?,
             budget_ms: reader.u32("budget-ms")?,
+            cause: RoundCause::read(reader)?,
         })
+    }
+}
+
+/// Why there is a round: of several reasons, the first in this order. It changes nothing of what is
+/// done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RoundCause {
+    /// Somebody waits for it.
+    Request,
+    /// A key is to be there before anybody asks.
+    Prefetch,
+    /// A lease is to be renewed.
+    Renewal,
+}
+
+impl RoundCause {
+    /// Every cause, at the index of its number on the wire.
+    pub const ALL: [Self; 3] = [Self::Request, Self::Prefetch, Self::Renewal];
+
+    /// The cause's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Prefetch => "prefetch",
+            Self::Renewal => "renewal",
+        }
+    }
+
+    /// The cause's number on the wire.
+    pub const fn to_wire(self) -> u64 {
+        match self {
+            Self::Request => 0,
+            Self::Prefetch => 1,
+            Self::Renewal => 2,
+        }
+    }
+
+    /// Reads a cause; an unknown number is out of range.
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let at = reader.position();
+        let number = reader.u64()?;
+        Self::ALL
+            .into_iter()
+            .find(|cause| cause.to_wire() == number)
+            .ok_or(DecodeError::OutOfRange { at, field: "cause" })
+    }
+}
+
+impl fmt::Display for RoundCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }

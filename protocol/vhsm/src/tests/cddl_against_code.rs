@@ -2,7 +2,7 @@
 
 use super::cddl::{Rules, Type};
 use super::{SHAPES, file, golden_bytes, golden_message};
-use crate::agent::{AgentOperation, FailureClass};
+use crate::agent::{AgentOperation, FailureClass, RoundCause};
 use crate::audit::AuditKind;
 use crate::quote::QuoteOperation;
 use crate::{
@@ -106,6 +106,10 @@ fn enumerations_have_the_same_words_and_numbers() {
             FailureClass::as_str,
             FailureClass::to_wire
         )
+    );
+    assert_eq!(
+        enumeration(&rules, "round-cause"),
+        pairs(&RoundCause::ALL, RoundCause::as_str, RoundCause::to_wire)
     );
     assert_eq!(
         words(&rules, "operation-name"),

@@ -5,7 +5,7 @@ use super::{SHAPES, golden_bytes, golden_keys};
 use crate::admin::{Destroy, Import, Imported, Reload, Reloaded};
 use crate::agent::{
     AgentOperation, AttestationResult, Challenge, Evidence, Failure, FailureClass, Finish,
-    NextRound, Resource, RoundOrder,
+    NextRound, Resource, RoundCause, RoundOrder,
 };
 use crate::application::*;
 use crate::quote::*;
@@ -271,6 +271,7 @@ golden! {
             resources: vec!["app/tls/key", "disk/data/luks"],
             result_wanted: false,
             budget_ms: 30_000,
+            cause: RoundCause::Prefetch,
         };
     challenge_is_golden, "challenge", AgentOperation::Challenge,
         Challenge { round: ROUND, nonce: "bm9uY2U=", hash: None },

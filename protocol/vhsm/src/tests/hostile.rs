@@ -2,7 +2,7 @@
 
 use super::{encoded, golden_bytes};
 use crate::admin::Import;
-use crate::agent::{Failure, FailureClass, RoundOrder};
+use crate::agent::{Failure, FailureClass, RoundCause, RoundOrder};
 use crate::application::*;
 use crate::limits::*;
 use crate::{
@@ -240,6 +240,7 @@ fn a_list_longer_than_its_limit_is_refused_before_it_is_read() {
         resources: vec!["a/b/c"; MAX_RESOURCES_PER_ROUND + 1],
         result_wanted: false,
         budget_ms: 1,
+        cause: RoundCause::Request,
     });
     assert_eq!(
         refused::<RoundOrder<'_>>(&order),

@@ -293,6 +293,7 @@ fn every_message_round_trips(parts: &Parts) {
             resources: lines.clone(),
             result_wanted: flag,
             budget_ms: number,
+            cause: RoundCause::ALL[usize::from(flag)],
         },
     );
     round_trips(

@@ -39,6 +39,7 @@ async fn an_order_can_be_outstanding_while_a_round_runs() {
             resources: vec!["a/b/c"],
             result_wanted: true,
             budget_ms: 1000,
+            cause: wire::RoundCause::Renewal,
         };
         peer.reply(held.id, &order);
     });
@@ -58,6 +59,7 @@ async fn an_order_can_be_outstanding_while_a_round_runs() {
     let order = order.unwrap();
     assert_eq!((order.round, order.result_wanted), (ROUND, true));
     assert_eq!(order.resources, ["a/b/c"]);
+    assert_eq!(order.cause, wire::RoundCause::Renewal);
     peer.join().unwrap();
 }
 

@@ -17,7 +17,7 @@ pub(super) struct RawKey {
     name: Spanned<String>,
     r#type: Spanned<String>,
     source: Spanned<String>,
-    service: Option<Spanned<String>>,
+    service: Option<Spanned<OneOrMany>>,
     signer: Option<OneOrMany>,
     #[serde(default)]
     unsigned: RawUnsigned,
@@ -52,12 +52,21 @@ struct RawRate {
     per: Spanned<String>,
 }
 
-/// `signer = "owner"` or `signer = ["owner", "heir"]`.
+/// `signer = "owner"` or `signer = ["owner", "heir"]`; services likewise.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum OneOrMany {
     One(String),
     Many(Vec<String>),
+}
+
+impl OneOrMany {
+    fn into_list(self) -> Vec<String> {
+        match self {
+            Self::One(name) => vec![name],
+            Self::Many(names) => names,
+        }
+    }
 }
 
 /// Left out means refused: an unsigned resource is taken where the policy says so alone.
@@ -95,11 +104,7 @@ impl RawKey {
             name: key,
             key_type,
             source: source(document, &self.source, self.service)?,
-            signer: match self.signer {
-                None => Vec::new(),
-                Some(OneOrMany::One(signer)) => vec![signer],
-                Some(OneOrMany::Many(signers)) => signers,
-            },
+            signer: self.signer.map(OneOrMany::into_list).unwrap_or_default(),
             unsigned: match self.unsigned {
                 RawUnsigned::Refuse => Unsigned::Refuse,
                 RawUnsigned::Accept => Unsigned::Accept,
@@ -139,7 +144,7 @@ impl RawKey {
 fn source(
     document: &Document,
     source: &Spanned<String>,
-    service: Option<Spanned<String>>,
+    service: Option<Spanned<OneOrMany>>,
 ) -> Result<Source, ConfigError> {
     let made_here = match source.get_ref().as_str() {
         "generate" => Some(Source::Generate),
@@ -174,7 +179,7 @@ fn source(
                 )
             })?;
             Ok(Source::Kbs {
-                service: service.into_inner(),
+                services: service.into_inner().into_list(),
                 path,
             })
         }

@@ -9,6 +9,8 @@ pub(super) fn part(fault: &PolicyFault) -> String {
         | PolicyFault::NotOfType { key, .. }
         | PolicyFault::NeverReleased { key, .. }
         | PolicyFault::NotProvisioned { key, .. }
+        | PolicyFault::NoService { key }
+        | PolicyFault::ServiceTwice { key, .. }
         | PolicyFault::NoSigner { key }
         | PolicyFault::UnsignedWrappingKey { key }
         | PolicyFault::NeverValid { key }
@@ -46,6 +48,10 @@ pub(super) fn remedy(fault: &PolicyFault) -> &'static str {
             "remove release-to and measure-release, or correct the type"
         }
         PolicyFault::NotProvisioned { .. } => "remove it or state a kbs:/// source",
+        PolicyFault::NoService { .. } => {
+            "add service = \"…\", one of the [[service]] of vhsmd.toml, or a list of them"
+        }
+        PolicyFault::ServiceTwice { .. } => "name each once, the preferred one first",
         PolicyFault::NoSigner { .. } => {
             "name a signer, or state unsigned = \"accept\" and read what that means"
         }

@@ -292,7 +292,7 @@ fn whole_policy_is_read() {
     assert_eq!(set.generation, 3);
     assert_eq!(set.rules[0].peers[0].user, Some(0));
     let key = &set.keys[0];
-    assert!(matches!(&key.source, Source::Kbs { service, .. } if service == "main"));
+    assert!(matches!(&key.source, Source::Kbs { services, .. } if *services == ["main"]));
     assert_eq!(key.signer, ["owner"]);
     assert_eq!(key.lease_secs, Some(43_200));
     assert_eq!(key.not_before, Some(1_801_353_600));

@@ -244,16 +244,10 @@ impl AgentSession {
             }
             AgentOperation::Finish => {
                 let round = RoundId(Finish::decode_last(params)?.round);
-                let mut has_ended = false;
-                self.daemon.waiting.settle(|| {
-                    let settled = vault.finish(&round, now);
-                    // A round is for something, so one that was under way settles something.
-                    has_ended = !settled.is_empty();
-                    settled
-                });
-                if !has_ended {
+                if !vault.is_under_way(&round) {
                     return Err(RoundError::UnknownRound.into());
                 }
+                self.daemon.waiting.settle(|| vault.finish(&round, now));
             }
             AgentOperation::Hello => return Err(AgentFault::UnknownOperation),
         }
@@ -364,6 +358,7 @@ impl AgentSession {
                 resources: order.resources.iter().map(|path| path.as_str()).collect(),
                 result_wanted: order.result_wanted,
                 budget_ms: order.budget_ms,
+                cause: order.cause,
             },
         );
         self.send(&packet).await

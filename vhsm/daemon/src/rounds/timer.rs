@@ -31,6 +31,7 @@ pub(crate) async fn keep_time(daemon: Arc<Daemon>) {
                 if let Err(error) = daemon.vault.end_leases(Daemon::now()) {
                     Event::LeasesNotEnded { error: &error }.emit();
                 }
+                daemon.renew_leases();
                 if has_ended(rotation.as_ref()) {
                     let rotating = Arc::clone(&daemon);
                     // Not here: a new RSA key takes seconds. What is not rotated says the status.
@@ -60,6 +61,8 @@ pub(crate) async fn keep_time(daemon: Arc<Daemon>) {
         let now = Daemon::now();
         daemon.waiting.expire(now, daemon.waited_in_vain());
         daemon.waiting.settle(|| daemon.vault.expire(now));
+        // Of a round that has run out of time, another service may be asked: that settles nothing.
+        daemon.waiting.order_bell.notify_one();
     }
 }
 

@@ -1,13 +1,13 @@
 use super::record::{self, AGE_MS, Family, KeyFields, SINCE_BOOT_MS, TAKEN, USES, VersionFields};
 use super::terms::slower;
-use super::{Material, Nonces, OwnPolicy, Voucher};
+use super::{Lease, Material, Nonces, OwnPolicy, Voucher};
 use crate::access::Wanted;
 use crate::policy::{ActivePolicy, KeyRule, Rate};
 use crate::{Now, Refusal};
 use nitride_kbs::resource::ResourcePath;
 use nitride_protocol::{KeyName, KeyNameBuf, KeyState, KeyType, OperationSet, Origin};
 use nitride_secmem::Record;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// The scheme of the only origin that is a resource.
@@ -70,12 +70,10 @@ pub(crate) struct Version {
     pub(crate) voucher: Voucher,
     /// Whether other machines may have it, whatever its origin.
     pub(crate) was_unsealed: bool,
+    /// Uses when its lease began, as far as this process knows.
+    used_before: AtomicU64,
     held: Material,
 }
-
-/// For how long a version stays; the shorter of what travels with it and what its rule says.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Lease(Option<u64>);
 
 impl Key {
     pub(super) fn new(name: KeyNameBuf, body: Body) -> Self {
@@ -390,6 +388,7 @@ impl Version {
             own: fields.own,
             voucher: fields.voucher,
             was_unsealed: fields.was_unsealed,
+            used_before: AtomicU64::new(held.record().counter(USES).load(Ordering::Relaxed)),
             held,
         }
     }
@@ -429,7 +428,13 @@ impl Version {
 
     /// Counts its lease from now on: one atomic store.
     pub(super) fn renew_lease(&self, now: Now) {
+        self.used_before.store(self.uses(), Ordering::Relaxed);
         record::renew(self.held.record(), now);
+    }
+
+    /// Whether anybody used it since its lease began, or since this process did.
+    pub(super) fn is_used(&self) -> bool {
+        self.uses() > self.used_before.load(Ordering::Relaxed)
     }
 
     pub(crate) fn uses(&self) -> u64 {
@@ -464,33 +469,5 @@ impl Version {
     pub(super) fn rewrite(&mut self) -> Result<(), Refusal> {
         let public = self.fields().encode()?;
         record::replace(self.held.record_mut(), &public)
-    }
-}
-
-impl Lease {
-    pub(crate) fn of(body: &Body, version: &Version, rule: Option<&KeyRule>) -> Self {
-        let own = body.layers(version).filter_map(|layer| layer.lease_secs);
-        // A key that nobody could fetch again has no lease of its rule's: the policy takes none
-        // for it. One that was made out of a leased key has that one's.
-        let stated = rule
-            .filter(|_| version.voucher != Voucher::Vault)
-            .and_then(|rule| rule.lease_secs);
-        Self(own.chain(stated).min())
-    }
-
-    /// Whether there is none.
-    pub(super) fn is_endless(self) -> bool {
-        self.0.is_none()
-    }
-
-    pub(crate) fn has_run_out(self, version: &Version, now: Now) -> bool {
-        self.left_ms(version, now) == Some(0)
-    }
-
-    /// Milliseconds that are left; `None` is for ever.
-    pub(crate) fn left_ms(self, version: &Version, now: Now) -> Option<u64> {
-        let lease_ms = self.0?.saturating_mul(1000);
-        let end_boot_ms = version.since_boot_ms().saturating_add(lease_ms);
-        Some(end_boot_ms.saturating_sub(now.boot_ms))
     }
 }

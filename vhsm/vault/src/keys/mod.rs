@@ -3,6 +3,7 @@
 mod durable;
 mod image;
 mod key;
+mod lease;
 mod lifecycle;
 mod material;
 mod new_key;
@@ -14,7 +15,8 @@ mod sealed;
 mod terms;
 
 pub(crate) use image::KeyImage;
-pub(crate) use key::{Body, Key, Lease, Version};
+pub(crate) use key::{Body, Key, Version};
+pub(crate) use lease::{Lease, Renewable};
 pub(crate) use material::{Expanded, ExpandedCache, Live, Material, Wrapping, curve_of};
 pub(crate) use new_key::NewKey;
 use nonce::Nonces;

@@ -218,7 +218,7 @@ impl Voucher {
             }
             Self::Service(name) => {
                 rule.unsigned == Unsigned::Accept
-                    && matches!(&rule.source, Source::Kbs { service, .. } if service == name)
+                    && matches!(&rule.source, Source::Kbs { services, .. } if services.contains(name))
             }
         }
     }

@@ -95,6 +95,7 @@ impl Vault {
             .map(|rule| format!("key {} is taken without its owner's signature", rule.name));
         let own = self.keys.warnings(&policy, around.are_records_kept, now)?;
         Ok(filling(usage)
+            .chain(self.fetching_warnings(now))
             .chain(own)
             .chain(simulated)
             .chain(unsigned)

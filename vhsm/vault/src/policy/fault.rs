@@ -56,6 +56,20 @@ pub enum PolicyFault {
         /// The field.
         field: &'static str,
     },
+    /// A provisioned key that no service brings.
+    #[error("key {key} has a kbs:/// source and no service")]
+    NoService {
+        /// The key.
+        key: KeyNameBuf,
+    },
+    /// A key that names a service twice.
+    #[error("key {key} names the service {service} twice")]
+    ServiceTwice {
+        /// The key.
+        key: KeyNameBuf,
+        /// The service.
+        service: String,
+    },
     /// A provisioned key that nobody could sign for.
     #[error("key {key} names no signer and refuses unsigned resources: nothing could be taken")]
     NoSigner {
@@ -319,8 +333,8 @@ impl PolicySet {
         }
         check_limits(rule)?;
         match &rule.source {
-            Source::Kbs { service, .. } => {
-                self.knows_service(service, by)?;
+            Source::Kbs { services, .. } => {
+                self.check_services(rule, services)?;
                 for name in &rule.signer {
                     if !self.signers.iter().any(|signer| signer.name == *name) {
                         return Err(unknown(by(), "signer", name));
@@ -347,14 +361,6 @@ impl PolicySet {
             }
         }
         Ok(())
-    }
-
-    fn knows_service(&self, name: &str, by: impl Fn() -> String) -> Result<(), PolicyFault> {
-        if self.services.iter().any(|service| service == name) {
-            Ok(())
-        } else {
-            Err(unknown(by(), "service", name))
-        }
     }
 }
 
@@ -414,7 +420,7 @@ fn check_wrapping(rule: &KeyRule, types: &HashMap<&str, KeyType>) -> Result<(), 
     Ok(())
 }
 
-fn at_most(
+pub(super) fn at_most(
     max: usize,
     what: &'static str,
     len: usize,
@@ -445,7 +451,7 @@ fn check_peers(peers: &[PeerMatch], by: impl Fn() -> String) -> Result<(), Polic
     Ok(())
 }
 
-fn unknown(by: String, kind: &'static str, name: &str) -> PolicyFault {
+pub(super) fn unknown(by: String, kind: &'static str, name: &str) -> PolicyFault {
     let name = name.into();
     PolicyFault::Unknown { by, kind, name }
 }

@@ -17,3 +17,5 @@ pub const RECIPIENTS: usize = 64;
 pub const SIGNERS: usize = 16;
 /// Wrapping keys of one key; as many as the protocol's messages carry.
 pub const WRAPPING_KEYS: usize = 8;
+/// Services of one key.
+pub const SERVICES: usize = 8;

@@ -9,6 +9,7 @@ pub mod limits;
 mod pattern;
 mod peers;
 mod release_to;
+mod service_check;
 mod tees;
 
 pub(crate) use active::ActivePolicy;
@@ -169,8 +170,9 @@ pub enum Source {
     Generate,
     /// Fetched by an attestation round.
     Kbs {
-        /// Which of [`PolicySet::services`].
-        service: String,
+        /// Which of [`PolicySet::services`], the preferred one first. Where one is not reached, the
+        /// next is asked; one that answers has spoken.
+        services: Vec<String>,
         /// The resource.
         path: ResourcePath,
     },

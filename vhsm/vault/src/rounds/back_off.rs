@@ -31,6 +31,12 @@ impl BackOffs {
             .then(|| (back_off.until_boot_ms, back_off.last.clone()))
     }
 
+    /// How the last round for `want` failed, and when the next may begin or might have.
+    pub(super) fn last(&self, want: &Want) -> Option<(u64, &RoundFailure)> {
+        let back_off = self.by_want.get(want)?;
+        Some((back_off.until_boot_ms, &back_off.last))
+    }
+
     /// Notes a failure. `retry_after_ms` is what the service asks for; 0 is unsaid.
     pub(super) fn failed(&mut self, want: Want, last: RoundFailure, retry_after_ms: u32, now: Now) {
         self.by_want

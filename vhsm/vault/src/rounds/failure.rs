@@ -80,6 +80,21 @@ impl RoundFailure {
     }
 }
 
+impl RoundFailure {
+    /// Whether no service has spoken, as far as the courier says: another one may be asked. One that
+    /// denies the machine, or that has no such resource, has; a second opinion would make every
+    /// revocation as strong as the service that hears of it last.
+    pub(super) fn is_no_answer(&self) -> bool {
+        matches!(
+            self,
+            Self::ServiceUnreachable
+                | Self::ServiceMisbehaves
+                | Self::NotDelivered
+                | Self::TimedOut
+        )
+    }
+}
+
 impl From<FailureClass> for RoundFailure {
     fn from(class: FailureClass) -> Self {
         match class {

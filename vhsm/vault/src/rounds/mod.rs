@@ -20,6 +20,10 @@
 //!   remembered of it.
 //! - **Single flight.** One want is in one round at a time, however many ask; one order carries all
 //!   that is wanted of a service when it is taken.
+//! - **Another service where one is not reached.** A key may name several, in its order; the vault
+//!   goes on to the next, and those who wait go on waiting. A service that answers has spoken.
+//! - **Leases are asked for again before they end**, so that a service that is down takes no key
+//!   away before its time, and one that refuses does ([`Vault::renew_leases`]).
 //! - **Work is metered.** A round has one challenge, one result and one delivery of each resource,
 //!   and ends by itself; there are only so many rounds at a time.
 //!
@@ -29,6 +33,8 @@
 mod back_off;
 mod failure;
 mod order;
+mod reach;
+mod renewal;
 mod resource;
 mod stage;
 mod table;
@@ -44,7 +50,7 @@ pub(crate) use table::Rounds;
 
 use crate::policy::{ActivePolicy, Source};
 use crate::{Draw, Now, Vault, Want};
-use nitride_protocol::agent::FailureClass;
+use nitride_protocol::agent::{FailureClass, RoundCause};
 use stage::Destination;
 
 impl Vault {
@@ -54,8 +60,9 @@ impl Vault {
     /// [`WantRefused`], whose status whoever waits may be given.
     pub fn want(&self, want: &Want, now: Now, draw: &mut dyn Draw) -> Result<RoundId, WantRefused> {
         let policy = self.policy();
-        let service = service_of(&policy, want).ok_or(WantRefused::NoService)?;
-        self.rounds.lock().want(want, service, now, draw)
+        let services = services_of(&policy, want).ok_or(WantRefused::NoService)?;
+        let asked = (services, RoundCause::Request);
+        self.rounds.lock().want(want, asked, now, draw)
     }
 
     /// Begins rounds for every key that is missing and that its rule says to fetch beforehand.
@@ -64,13 +71,14 @@ impl Vault {
         let policy = self.policy();
         let mut rounds = self.rounds.lock();
         for (name, rule) in policy.key_rules() {
-            if let Source::Kbs { service, .. } = &rule.source
+            if let Source::Kbs { services, .. } = &rule.source
                 && rule.prefetch
                 && self.keys.is_missing(&policy, rule, now)
             {
                 let name = name.clone();
+                let asked = (services.as_slice(), RoundCause::Prefetch);
                 // Nobody waits for it who would have to learn why it is not tried now.
-                let _ = rounds.want(&Want::Key { name }, service, now, draw);
+                let _ = rounds.want(&Want::Key { name }, asked, now, draw);
             }
         }
     }
@@ -138,7 +146,13 @@ impl Vault {
         ordered.note_failure(path, class.into(), retry_after_ms)
     }
 
-    /// Ends a round: everything it was for settles. Empty for an unknown round.
+    /// Whether the courier has this round, and it has not ended.
+    pub fn is_under_way(&self, round: &RoundId) -> bool {
+        self.rounds.lock().is_live(round)
+    }
+
+    /// Ends a round: everything it was for settles, but for what another service is asked for now,
+    /// since this one was not reached. Empty for an unknown round.
     pub fn finish(&self, round: &RoundId, now: Now) -> Vec<Settled> {
         self.fail_round(round, RoundFailure::NotDelivered, now)
     }
@@ -163,7 +177,7 @@ impl Vault {
 
     /// To be called when an agent has connected: what the one before said of failures is forgotten.
     pub fn agent_connected(&self) {
-        self.rounds.lock().clear_back_offs();
+        self.rounds.lock().forget_failures();
     }
 
     fn with_destination<R>(&self, act: impl FnOnce(&mut table::Table, &Destination<'_>) -> R) -> R {
@@ -178,12 +192,12 @@ impl Vault {
 }
 
 /// Who brings `want`, by the policy of this moment.
-fn service_of<'p>(policy: &'p ActivePolicy, want: &Want) -> Option<&'p str> {
+fn services_of<'p>(policy: &'p ActivePolicy, want: &Want) -> Option<&'p [String]> {
     match want {
         Want::Key { name } => match &policy.key_rule(name.as_str())?.source {
-            Source::Kbs { service, .. } => Some(service),
+            Source::Kbs { services, .. } => Some(services),
             Source::Generate | Source::Local => None,
         },
-        Want::Gate { name } => Some(&policy.gate_rule(name)?.service),
+        Want::Gate { name } => Some(std::slice::from_ref(&policy.gate_rule(name)?.service)),
     }
 }

@@ -3,11 +3,20 @@ use crate::Want;
 use nitride_kbs::report_data::{device_report_data, report_data};
 use nitride_kbs::resource::ResourcePath;
 use nitride_kbs::tee_key::TeePublicKey;
+use nitride_protocol::agent::RoundCause;
 use std::fmt;
 
 /// Names a round. It is drawn by the vault; who knows it can only bring what the round asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RoundId(pub [u8; 16]);
+
+impl RoundId {
+    /// The one that goes on elsewhere with what this one did not bring: the next number, so that a
+    /// log shows them together.
+    pub(super) fn following(self) -> Self {
+        Self(u128::from_be_bytes(self.0).wrapping_add(1).to_be_bytes())
+    }
+}
 
 impl fmt::Display for RoundId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -35,6 +44,8 @@ pub struct Order {
     pub result_wanted: bool,
     /// For how long the courier may try, in milliseconds from now.
     pub budget_ms: u32,
+    /// Why there is a round, for people.
+    pub cause: RoundCause,
 }
 
 /// What evidence is to be made over; the vault computes it, so nobody else chooses what is bound.

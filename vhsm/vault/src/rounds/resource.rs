@@ -1,7 +1,7 @@
 //! From a JWE to facts about a key: opened, authenticated, held against what was asked.
 
 use crate::keys::{CommitRefused, Delivered, Owner, Voucher};
-use crate::policy::{ActivePolicy, KeyRule, ReleaseTo, Signer, Source, Unsigned};
+use crate::policy::{ActivePolicy, KeyRule, ReleaseTo, Signer, Unsigned};
 use crate::{Now, Refusal};
 use nitride_kbs::disk::DiskExpectation;
 use nitride_kbs::envelope::{EnvelopeError, EnvelopeFields, UnverifiedEnvelope};
@@ -151,13 +151,13 @@ impl Opened {
         &'p self,
         policy: &'p ActivePolicy,
         rule: &'p KeyRule,
-        path: &ResourcePath,
+        (path, service): (&ResourcePath, &str),
         now: Now,
     ) -> Result<Delivered<'p>, ResourceFault> {
         let plaintext = self.plaintext.expose();
         match (UnverifiedEnvelope::parse(plaintext), rule.unsigned) {
             (Ok(envelope), _) => judge_envelope(envelope, policy, rule, path, now),
-            (Err(_), Unsigned::Accept) => plain(policy, rule, path, plaintext),
+            (Err(_), Unsigned::Accept) => Ok(plain(policy, rule, (path, service), plaintext)),
             (Err(error), Unsigned::Refuse) => {
                 // A plain resource is told from a broken envelope for whoever reads the log.
                 if nitride_kbs::envelope::looks_like_envelope(plaintext) {
@@ -251,16 +251,13 @@ fn signed<'p>(
 fn plain<'p>(
     policy: &'p ActivePolicy,
     rule: &'p KeyRule,
-    path: &ResourcePath,
+    (path, service): (&ResourcePath, &str),
     material: &'p [u8],
-) -> Result<Delivered<'p>, ResourceFault> {
-    let Source::Kbs { service, .. } = &rule.source else {
-        return Err(ResourceFault::PolicyChanged);
-    };
-    Ok(Delivered {
+) -> Delivered<'p> {
+    Delivered {
         policy,
         rule,
-        voucher: Voucher::Service(service.clone()),
+        voucher: Voucher::Service(service.to_owned()),
         version: 1,
         operations: rule.operations,
         wrappable_by: rule.wrappable_by.clone(),
@@ -270,5 +267,5 @@ fn plain<'p>(
         not_after_secs: rule.not_after,
         origin_uri: path.to_uri(),
         material,
-    })
+    }
 }

@@ -1,7 +1,10 @@
 use super::back_off::BackOffs;
+use super::reach::Reach;
+use super::renewal::Spread;
 use super::stage::{Challenged, Destination, Ended, Ordered, RoundKey, Wanted};
 use super::{EvidenceWanted, Order, RoundError, RoundFailure, RoundId, Settled, WantRefused};
 use crate::{Draw, Now, Want};
+use nitride_protocol::agent::RoundCause;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -26,13 +29,16 @@ pub(super) struct Table {
     /// Which round each want is in.
     flights: HashMap<Want, RoundId>,
     back_offs: BackOffs,
+    reach: Reach,
+    /// Where in their time leases are renewed.
+    pub(super) spread: Spread,
     /// What settled while an order was put together. Until it is handed out, which the next call
     /// that ends rounds does, its wants count as under way.
     in_passing: Vec<Settled>,
 }
 
 enum Live {
-    Ordered(Ordered),
+    Ordered(Box<Ordered>),
     Challenged(Box<Challenged>),
 }
 
@@ -47,11 +53,14 @@ impl Table {
     pub(super) fn want(
         &mut self,
         want: &Want,
-        service: &str,
+        (services, cause): (&[String], RoundCause),
         now: Now,
         draw: &mut dyn Draw,
     ) -> Result<RoundId, WantRefused> {
         if let Some(round) = self.flights.get(want) {
+            if let Some(queued) = self.queue.iter_mut().find(|queued| queued.id() == *round) {
+                queued.raise(cause);
+            }
             return Ok(*round);
         }
         if let Some((until_boot_ms, last)) = self.back_offs.pending(want, now) {
@@ -60,22 +69,45 @@ impl Table {
                 last,
             });
         }
-        let at = match self.queue.iter().position(|round| round.takes(service)) {
-            Some(at) => at,
+        let services = self.reach.in_order(services, now);
+        let new_id = || {
+            let mut id = [0; 16];
+            draw.fill(&mut id);
+            RoundId(id)
+        };
+        let round = self.queue_up(want, services, cause, new_id);
+        round.ok_or(WantRefused::NoService)
+    }
+
+    /// Puts a want in line for the first of these services; the rest are left should it not be
+    /// reached.
+    fn queue_up(
+        &mut self,
+        want: &Want,
+        services: Vec<String>,
+        cause: RoundCause,
+        new_id: impl FnOnce() -> RoundId,
+    ) -> Option<RoundId> {
+        let mut services = services.into_iter();
+        let service = services.next()?;
+        let spare: Vec<String> = services.collect();
+        let has_spare = !spare.is_empty();
+        let mut queued = self.queue.iter_mut();
+        let id = match queued.find(|round| round.takes(&service, has_spare)) {
+            Some(round) => {
+                round.add(want.clone(), spare, cause);
+                round.id()
+            }
             None => {
-                let mut id = [0; 16];
-                draw.fill(&mut id);
-                self.queue
-                    .push_back(Wanted::new(RoundId(id), service.to_owned()));
-                self.queue.len() - 1
+                let mut round = Wanted::new(new_id(), service, cause);
+                round.add(want.clone(), spare, cause);
+                let id = round.id();
+                self.queue.push_back(round);
+                id
             }
         };
-        let Some(round) = self.queue.get_mut(at) else {
-            return Err(WantRefused::NoService);
-        };
-        round.add(want.clone());
-        self.flights.insert(want.clone(), round.id());
-        Ok(round.id())
+        self.flights.insert(want.clone(), id);
+        Some(id)
     }
 
     pub(super) fn next_order(&mut self, to: &Destination<'_>, now: Now) -> Option<Order> {
@@ -85,7 +117,8 @@ impl Table {
             self.in_passing.extend(settled);
             if let Some(ordered) = ordered {
                 let order = ordered.to_order();
-                self.live.insert(ordered.id(), Live::Ordered(ordered));
+                self.live
+                    .insert(ordered.id(), Live::Ordered(Box::new(ordered)));
                 return Some(order);
             }
         }
@@ -164,18 +197,65 @@ impl Table {
         self.hand_out(ended, now)
     }
 
-    pub(super) fn clear_back_offs(&mut self) {
+    pub(super) fn forget_failures(&mut self) {
         self.back_offs.clear();
+        self.reach.clear();
+    }
+
+    pub(super) fn is_live(&self, round: &RoundId) -> bool {
+        self.live.contains_key(round)
+    }
+
+    /// How the last round for `want` failed, and when the next may begin.
+    pub(super) fn last_failure(&self, want: &Want) -> Option<(u64, &RoundFailure)> {
+        self.back_offs.last(want)
     }
 
     fn hand_out(&mut self, ended: impl IntoIterator<Item = Ended>, now: Now) -> Vec<Settled> {
         let mut all = std::mem::take(&mut self.in_passing);
         self.note(&all, 0, now);
         for round in ended {
-            self.note(&round.settled, round.retry_after_ms, now);
-            all.extend(round.settled);
+            let settled = self.go_on(round, now);
+            all.extend(settled);
         }
         all
+    }
+
+    /// Asks another service for what the round's could not be reached for; the rest settles.
+    fn go_on(&mut self, mut round: Ended, now: Now) -> Vec<Settled> {
+        self.note_reach(&round, now);
+        let mut settled = Vec::with_capacity(round.settled.len());
+        let mut next_id = round.round;
+        for one in std::mem::take(&mut round.settled) {
+            let is_no_answer = one.outcome.as_ref().is_err_and(RoundFailure::is_no_answer);
+            let spare = round.spares.remove(&one.want).filter(|_| is_no_answer);
+            let (queue, live) = (&self.queue, &self.live);
+            let mut new_id = next_id.following();
+            while live.contains_key(&new_id) || queue.iter().any(|queued| queued.id() == new_id) {
+                new_id = new_id.following();
+            }
+            let goes_on = spare.and_then(|services| {
+                let services = self.reach.in_order(&services, now);
+                self.queue_up(&one.want, services, round.cause, || new_id)
+            });
+            match goes_on {
+                Some(_) => next_id = new_id,
+                None => settled.push(one),
+            }
+        }
+        self.note(&settled, round.retry_after_ms, now);
+        settled
+    }
+
+    /// One word on the service for the whole round: an answer to anything is one.
+    fn note_reach(&mut self, round: &Ended, now: Now) {
+        let outcomes = || round.settled.iter().map(|one| one.outcome.as_ref());
+        let is_no_answer =
+            |outcome: &Result<&(), &RoundFailure>| outcome.is_err_and(RoundFailure::is_no_answer);
+        let said = outcomes().find(|outcome| !is_no_answer(outcome));
+        if let Some(outcome) = said.or_else(|| outcomes().next()) {
+            self.reach.note(&round.service, outcome.copied(), now);
+        }
     }
 
     /// Ends the flights of what has settled, and keeps what a next try has to know.

@@ -19,6 +19,7 @@ mod properties;
 mod provisioned;
 mod release;
 mod reload;
+mod renewal;
 mod rotation;
 mod sealing;
 mod signing;

@@ -233,7 +233,7 @@ fn an_unsigned_key_is_not_used_once_it_would_be_refused() {
     assert_eq!(world.ask(&mut app, &mac()).unwrap_err(), wanted());
     // Another service has to bring it itself.
     accepting.source = crate::policy::Source::Kbs {
-        service: "other".into(),
+        services: vec!["other".into()],
         path: "r/t/tag".parse().unwrap(),
     };
     let mut elsewhere = under(vec![accepting]);

@@ -280,7 +280,7 @@ pub(crate) fn key(name: &str, key_type: KeyType, source: Source) -> KeyRule {
 
 pub(crate) fn kbs(path: &str) -> Source {
     Source::Kbs {
-        service: "main".into(),
+        services: vec!["main".into()],
         path: ResourcePath::parse(path).unwrap(),
     }
 }

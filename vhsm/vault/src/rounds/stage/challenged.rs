@@ -136,7 +136,7 @@ impl Challenged {
         let mut fault = None;
         for rule in self.ordered.rules(&path) {
             let outcome = match &opened {
-                Ok(opened) => commit(opened, rule, &path, to, now, draw),
+                Ok(opened) => commit(opened, rule, (&path, self.ordered.service()), to, now, draw),
                 Err(fault) => Err(fault.clone()),
             };
             if let Err(refused) = &outcome {
@@ -160,7 +160,7 @@ impl Challenged {
 fn commit(
     opened: &Opened,
     rule: &Arc<KeyRule>,
-    path: &ResourcePath,
+    from: (&ResourcePath, &str),
     to: &Destination<'_>,
     now: Now,
     draw: &mut dyn Draw,
@@ -170,7 +170,7 @@ fn commit(
     if to.policy.key_rule(rule.name.as_str()) != Some(rule) {
         return Err(ResourceFault::PolicyChanged);
     }
-    let delivered = opened.judge(to.policy, rule, path, now)?;
+    let delivered = opened.judge(to.policy, rule, from, now)?;
     to.keys.commit_provisioned(&delivered, now, draw)?;
     Ok(())
 }

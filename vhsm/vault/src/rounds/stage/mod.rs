@@ -16,10 +16,13 @@ pub(super) use challenged::{Challenged, RoundKey};
 pub(super) use ordered::Ordered;
 pub(super) use wanted::Wanted;
 
-use super::Settled;
+use super::{RoundId, Settled};
+use crate::Want;
 use crate::gate::Gates;
 use crate::keys::Keys;
 use crate::policy::ActivePolicy;
+use nitride_protocol::agent::RoundCause;
+use std::collections::HashMap;
 
 /// What deliveries are committed to.
 pub(super) struct Destination<'v> {
@@ -31,6 +34,11 @@ pub(super) struct Destination<'v> {
 /// A round that has ended.
 #[derive(Debug)]
 pub(super) struct Ended {
+    pub(super) round: RoundId,
+    pub(super) service: String,
+    pub(super) cause: RoundCause,
     pub(super) settled: Vec<Settled>,
+    /// The services that are left to ask for a want, where there are any.
+    pub(super) spares: HashMap<Want, Vec<String>>,
     pub(super) retry_after_ms: u32,
 }

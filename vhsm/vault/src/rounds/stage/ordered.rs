@@ -3,11 +3,14 @@ use crate::policy::{GateRule, KeyRule};
 use crate::rounds::{EvidenceWanted, Order, RoundError, RoundFailure, RoundId, Settled};
 use crate::{Now, Want};
 use nitride_kbs::resource::ResourcePath;
+use nitride_protocol::agent::RoundCause;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// For how long the courier may try, in milliseconds.
 const BUDGET_MS: u32 = 30_000;
+/// For how long where another service could be asked: those who wait have not more than a minute.
+const BUDGET_WITH_SPARE_MS: u32 = 10_000;
 /// What it has beyond that to say that it did not manage.
 const GRACE_MS: u64 = 2_000;
 
@@ -16,11 +19,20 @@ const GRACE_MS: u64 = 2_000;
 pub(in crate::rounds) struct Ordered {
     id: RoundId,
     service: String,
+    cause: RoundCause,
+    budget_ms: u32,
     keys: BTreeMap<ResourcePath, Vec<Arc<KeyRule>>>,
     gates: Vec<Arc<GateRule>>,
+    spares: HashMap<Want, Vec<String>>,
     deadline_boot_ms: u64,
     hints: Hints,
 }
+
+/// What is asked for: keys by their resources, and gates.
+type Asked = (
+    BTreeMap<ResourcePath, Vec<Arc<KeyRule>>>,
+    Vec<Arc<GateRule>>,
+);
 
 /// What the courier says went wrong. It counts only where nothing was delivered.
 #[derive(Debug, Default)]
@@ -33,17 +45,24 @@ struct Hints {
 impl Ordered {
     pub(super) fn new(
         id: RoundId,
-        service: String,
-        keys: BTreeMap<ResourcePath, Vec<Arc<KeyRule>>>,
-        gates: Vec<Arc<GateRule>>,
+        (service, cause): (String, RoundCause),
+        (keys, gates): Asked,
+        spares: HashMap<Want, Vec<String>>,
         now: Now,
     ) -> Self {
+        let budget_ms = match spares.is_empty() {
+            true => BUDGET_MS,
+            false => BUDGET_WITH_SPARE_MS,
+        };
         Self {
             id,
             service,
+            cause,
+            budget_ms,
             keys,
             gates,
-            deadline_boot_ms: now.boot_ms.saturating_add(u64::from(BUDGET_MS) + GRACE_MS),
+            spares,
+            deadline_boot_ms: now.boot_ms.saturating_add(u64::from(budget_ms) + GRACE_MS),
             hints: Hints::default(),
         }
     }
@@ -59,7 +78,8 @@ impl Ordered {
             service: self.service.clone(),
             resources: self.keys.keys().cloned().collect(),
             result_wanted: !self.gates.is_empty(),
-            budget_ms: BUDGET_MS,
+            budget_ms: self.budget_ms,
+            cause: self.cause,
         }
     }
 
@@ -93,6 +113,11 @@ impl Ordered {
         }
         self.hints.retry_after_ms = self.hints.retry_after_ms.max(retry_after_ms);
         Ok(())
+    }
+
+    /// Whom it asks.
+    pub(super) fn service(&self) -> &str {
+        &self.service
     }
 
     /// The gates that the result is for.
@@ -142,7 +167,11 @@ impl Ordered {
             settle(Want::Gate { name }, of_round);
         }
         Ended {
+            round: self.id,
+            service: self.service,
+            cause: self.cause,
             settled,
+            spares: self.spares,
             retry_after_ms: self.hints.retry_after_ms,
         }
     }

@@ -4,8 +4,9 @@ use crate::rounds::{RoundFailure, RoundId, Settled};
 use crate::{Now, Want};
 use nitride_kbs::resource::ResourcePath;
 use nitride_protocol::KeyNameBuf;
+use nitride_protocol::agent::RoundCause;
 use nitride_protocol::limits::MAX_RESOURCES_PER_ROUND;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Nobody has taken the order yet: more wants of the same service join.
@@ -13,16 +14,19 @@ use std::sync::Arc;
 pub(in crate::rounds) struct Wanted {
     id: RoundId,
     service: String,
-    keys: BTreeSet<KeyNameBuf>,
+    cause: RoundCause,
+    /// Each key with the services that are left to ask, should this one not be reached.
+    keys: BTreeMap<KeyNameBuf, Vec<String>>,
     gates: BTreeSet<String>,
 }
 
 impl Wanted {
-    pub(in crate::rounds) fn new(id: RoundId, service: String) -> Self {
+    pub(in crate::rounds) fn new(id: RoundId, service: String, cause: RoundCause) -> Self {
         Self {
             id,
             service,
-            keys: BTreeSet::new(),
+            cause,
+            keys: BTreeMap::new(),
             gates: BTreeSet::new(),
         }
     }
@@ -31,18 +35,31 @@ impl Wanted {
         self.id
     }
 
-    /// Whether it is for `service`, and has room for one more want.
-    pub(in crate::rounds) fn takes(&self, service: &str) -> bool {
+    /// Whether it is for `service`, and has room for one more want. What another service could bring
+    /// is not mixed with what none could: the one has less time for this service than the other.
+    pub(in crate::rounds) fn takes(&self, service: &str, has_spare: bool) -> bool {
         self.service == service
+            && self.has_spare() == has_spare
             && self.keys.len() < MAX_RESOURCES_PER_ROUND
             && self.gates.len() < MAX_RESOURCES_PER_ROUND
     }
 
-    pub(in crate::rounds) fn add(&mut self, want: Want) {
+    pub(in crate::rounds) fn add(&mut self, want: Want, spare: Vec<String>, cause: RoundCause) {
+        self.raise(cause);
         match want {
-            Want::Key { name } => self.keys.insert(name),
-            Want::Gate { name } => self.gates.insert(name),
-        };
+            Want::Key { name } => drop(self.keys.insert(name, spare)),
+            // A gate pins one issuer, whose service it names; replicas of it are endpoints.
+            Want::Gate { name } => drop(self.gates.insert(name)),
+        }
+    }
+
+    /// What is asked for counts before what is fetched beforehand, and that before what is renewed.
+    pub(in crate::rounds) fn raise(&mut self, cause: RoundCause) {
+        self.cause = self.cause.min(cause);
+    }
+
+    fn has_spare(&self) -> bool {
+        self.keys.values().any(|spare| !spare.is_empty())
     }
 
     /// Fixes what is asked, by the policy of this moment. What is there already, and what the
@@ -55,13 +72,19 @@ impl Wanted {
         let mut settled = Vec::new();
         let mut settle = |want, outcome| settled.push(Settled { want, outcome });
         let mut keys: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for name in self.keys {
+        let mut spares = HashMap::new();
+        for (name, spare) in self.keys {
             match key_of(to.policy, &name, &self.service) {
                 None => settle(Want::Key { name }, Err(RoundFailure::PolicyChanged)),
-                Some((rule, _)) if !to.keys.is_missing(to.policy, rule, now) => {
+                Some((rule, _)) if !to.keys.is_to_be_fetched(to.policy, rule, now) => {
                     settle(Want::Key { name }, Ok(()));
                 }
-                Some((rule, path)) => keys.entry(path.clone()).or_default().push(Arc::clone(rule)),
+                Some((rule, path)) => {
+                    keys.entry(path.clone()).or_default().push(Arc::clone(rule));
+                    if !spare.is_empty() {
+                        spares.insert(Want::Key { name }, spare);
+                    }
+                }
             }
         }
         let mut gates = Vec::new();
@@ -76,13 +99,14 @@ impl Wanted {
             }
         }
         let has_work = !keys.is_empty() || !gates.is_empty();
-        let ordered = has_work.then(|| Ordered::new(self.id, self.service, keys, gates, now));
+        let from = (self.service, self.cause);
+        let ordered = has_work.then(|| Ordered::new(self.id, from, (keys, gates), spares, now));
         (ordered, settled)
     }
 
     /// Ends it before anybody took the order.
     pub(in crate::rounds) fn settle(self, failure: &RoundFailure) -> Ended {
-        let keys = self.keys.into_iter().map(|name| Want::Key { name });
+        let keys = self.keys.into_keys().map(|name| Want::Key { name });
         let gates = self.gates.into_iter().map(|name| Want::Gate { name });
         let settled = keys
             .chain(gates)
@@ -92,7 +116,11 @@ impl Wanted {
             })
             .collect();
         Ended {
+            round: self.id,
+            service: self.service,
+            cause: self.cause,
             settled,
+            spares: HashMap::new(),
             retry_after_ms: 0,
         }
     }
@@ -106,7 +134,9 @@ fn key_of<'p>(
 ) -> Option<(&'p Arc<KeyRule>, &'p ResourcePath)> {
     let rule = policy.key_rule(name.as_str())?;
     match &rule.source {
-        Source::Kbs { service, path } if service == by => Some((rule, path)),
+        Source::Kbs { services, path } if services.iter().any(|service| service == by) => {
+            Some((rule, path))
+        }
         _ => None,
     }
 }

@@ -222,7 +222,7 @@ fn what_the_new_policy_brings_no_more_or_from_elsewhere_settles_without_an_order
     changed.keys[1].source = Source::Local;
     changed.keys[1].signer.clear();
     changed.keys[2].source = Source::Kbs {
-        service: "other".into(),
+        services: vec!["other".into()],
         path: ResourcePath::parse(PLAIN_PATH).unwrap(),
     };
     changed.keys.remove(0);

@@ -1,6 +1,7 @@
 //! Rounds on a virtual clock, against a service made of another cryptographic library.
 
 mod challenge;
+mod elsewhere;
 mod failures;
 mod flight;
 mod gates;

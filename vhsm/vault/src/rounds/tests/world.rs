@@ -179,7 +179,7 @@ pub(super) fn rule(name: &str, key_type: KeyType, service: &str, path: &str) -> 
         name: name.parse().unwrap(),
         key_type,
         source: Source::Kbs {
-            service: service.into(),
+            services: vec![service.into()],
             path: ResourcePath::parse(path).unwrap(),
         },
         signer: vec!["owner".into()],
