@@ -27,6 +27,7 @@ struct Appraised {
 pub(crate) fn appraise(
     evidence: VerifiedEvidence,
     policy: &AttestationPolicy,
+    now_secs: u64,
     budget: &mut Budget,
     mut ledger: Ledger,
 ) -> Verdict {
@@ -37,12 +38,12 @@ pub(crate) fn appraise(
         mut vector,
         debug,
     } = match facts {
-        Facts::Sample(facts) => sample::appraise(&facts, policy, &mut ledger),
-        Facts::Snp(facts) => snp::appraise(&facts, policy, &mut ledger),
-        Facts::Tdx(facts) => tdx::appraise(&facts, policy, budget, &mut ledger),
-        Facts::Azure(facts) => azure::appraise(&facts, policy, budget, &mut ledger),
-        Facts::Gpu(facts) => gpu::appraise(&facts, policy, &mut ledger),
-        Facts::Tpm(facts) => tpm::appraise(&facts, policy, budget, &mut ledger),
+        Facts::Sample(facts) => sample::appraise(&facts, policy, now_secs, &mut ledger),
+        Facts::Snp(facts) => snp::appraise(&facts, policy, now_secs, &mut ledger),
+        Facts::Tdx(facts) => tdx::appraise(&facts, policy, now_secs, budget, &mut ledger),
+        Facts::Azure(facts) => azure::appraise(&facts, policy, now_secs, budget, &mut ledger),
+        Facts::Gpu(facts) => gpu::appraise(&facts, policy, now_secs, &mut ledger),
+        Facts::Tpm(facts) => tpm::appraise(&facts, policy, now_secs, budget, &mut ledger),
     };
     if anchor != Anchor::Vendor {
         // Whatever the TEE's own appraisal claims: nothing vouches for this hardware,

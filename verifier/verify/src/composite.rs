@@ -114,7 +114,7 @@ pub fn judge_composite(
             Ok((verified, devices))
         })
         .map_err(|cause| crate::refused(evidence.tee, cause, &mut ledger))?;
-    let primary = appraise(primary, policy, budget, ledger);
+    let primary = appraise(primary, policy, now_secs, budget, ledger);
     let expected = Expected::of(expected.device_nonce);
     let bench = Bench {
         expected: &expected,
@@ -203,7 +203,13 @@ fn judge_devices(
         let verified = authenticity::verify(device, &bench, budget, &mut ledger)
             .map_err(|cause| crate::refused(Tee::Nvidia, cause, &mut ledger))?;
         let id = verified.device_id().map(str::to_owned);
-        verdicts.push(appraise(verified, bench.policy, budget, ledger));
+        verdicts.push(appraise(
+            verified,
+            bench.policy,
+            bench.now_secs,
+            budget,
+            ledger,
+        ));
         ids.extend(id);
     }
     Ok(verdicts)

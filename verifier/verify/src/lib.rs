@@ -91,7 +91,7 @@ pub fn judge(
     receive(evidence, policy, budget, &mut ledger)
         .and_then(|allegation| authenticity::verify(allegation, &bench, budget, &mut ledger))
         .map_err(|cause| refused(evidence.tee, cause, &mut ledger))
-        .map(|verified| appraisal::appraise(verified, policy, budget, ledger))
+        .map(|verified| appraisal::appraise(verified, policy, now_secs, budget, ledger))
 }
 
 /// As [`judge`], with evidence that came as raw bytes and not in a KBS form: of one machine, or of one
@@ -131,7 +131,7 @@ pub fn judge_allegation(
             authenticity::verify(allegation, &bench, budget, &mut ledger)
         })
         .map_err(|cause| refused(tee, cause, &mut ledger))
-        .map(|verified| appraisal::appraise(verified, policy, budget, ledger))
+        .map(|verified| appraisal::appraise(verified, policy, now_secs, budget, ledger))
 }
 
 /// From the KBS form to an allegation, if the policy wants the TEE at all.

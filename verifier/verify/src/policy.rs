@@ -19,6 +19,8 @@ mod gpu;
 mod hexadecimal;
 mod needs;
 mod reference;
+mod sample;
+mod sets;
 mod snp;
 mod tdx;
 mod tpm;
@@ -28,19 +30,23 @@ pub use azure::{AzurePolicy, Bound, PcrReference, PcrReferences};
 pub use gpu::{GpuPolicy, GpuReference, Reference, Unjudged};
 pub use needs::MissingCollateral;
 pub use reference::{Coverage, ReferenceValue, ReferenceValues};
+pub use sample::SampleReference;
+pub use sets::{ReferenceSet, SetOf};
 pub use snp::{HostData, SigningKey, SnpPolicy};
 pub use tdx::{EventLogUse, ServiceTd, TdxPolicy, TdxReference};
 pub use tpm::{KeyPins, TpmPolicy};
 pub use wanted::Wanted;
 
 pub(crate) use azure::Pcrs;
-pub(crate) use reference::covers_boot;
+pub(crate) use reference::{covers_boot, objection};
 
 use crate::authenticity::Refusal;
 use crate::evidence::Tee;
 use crate::strict_toml::{FileError, Stated, TomlText};
 use hexadecimal::bytes_of;
+use sample::{SampleForm, SamplePolicy};
 use serde::Deserialize;
+use sets::{SetForm, Sets};
 use toml::Spanned;
 
 /// The only version of the file's form.
@@ -53,7 +59,7 @@ const MAX_VALUES: usize = 1024;
 pub struct AttestationPolicy {
     danger_accept_sample: Stated<bool>,
     danger_test_anchors: Stated<Vec<[u8; 32]>>,
-    sample_svn: Option<Stated<Vec<String>>>,
+    sample: Option<SamplePolicy>,
     snp: Option<SnpPolicy>,
     tdx: Option<TdxPolicy>,
     azure: Option<AzurePolicy>,
@@ -85,9 +91,7 @@ impl AttestationPolicy {
                 "add [sample]",
             ));
         }
-        if let Some(sample) = &form.sample {
-            check_values(&text, "sample.svn", &sample.svn)?;
-        }
+        let sets = Sets::read(&text, form.set)?;
         check_values(&text, "danger-test-anchors", &form.danger_test_anchors)?;
         let danger_test_anchors = text.converted(form.danger_test_anchors, |anchors| {
             anchors.iter().map(|anchor| bytes_of(anchor)).collect()
@@ -96,25 +100,28 @@ impl AttestationPolicy {
             danger_accept_sample: text.stated(form.danger_accept_sample),
             azure: form
                 .azure
-                .map(|azure| AzurePolicy::read(*azure, &danger_test_anchors, &text))
+                .map(|azure| AzurePolicy::read(*azure, &danger_test_anchors, &text, &sets))
                 .transpose()?,
             danger_test_anchors,
             gpu: form
                 .gpu
-                .map(|gpu| GpuPolicy::read(*gpu, &text))
+                .map(|gpu| GpuPolicy::read(*gpu, &text, &sets))
                 .transpose()?,
-            sample_svn: form.sample.map(|sample| text.stated(sample.svn)),
+            sample: form
+                .sample
+                .map(|sample| SamplePolicy::read(sample, &text, &sets))
+                .transpose()?,
             snp: form
                 .snp
-                .map(|snp| SnpPolicy::read(*snp, &text))
+                .map(|snp| SnpPolicy::read(*snp, &text, &sets))
                 .transpose()?,
             tdx: form
                 .tdx
-                .map(|tdx| TdxPolicy::read(&text, tdx))
+                .map(|tdx| TdxPolicy::read(&text, tdx, &sets))
                 .transpose()?,
             tpm: form
                 .tpm
-                .map(|tpm| TpmPolicy::read(&text, *tpm))
+                .map(|tpm| TpmPolicy::read(&text, *tpm, &sets))
                 .transpose()?,
         })
     }
@@ -130,7 +137,7 @@ impl AttestationPolicy {
                 let line = self.danger_accept_sample.line;
                 return Err(Refusal::SampleNotAccepted { line });
             }
-            Tee::Sample => self.sample_svn.is_some(),
+            Tee::Sample => self.sample.is_some(),
             Tee::Snp => self.snp.is_some(),
             Tee::Tdx => self.tdx.is_some(),
             Tee::AzSnpVtpm => self.azure().is_some_and(|p| p.hardware.snp.is_some()),
@@ -188,10 +195,15 @@ impl AttestationPolicy {
         self.tpm.as_ref()
     }
 
-    /// The reference values for the svn of `sample` evidence.
+    /// Which `sample` evidence is wanted, if any is.
+    pub(crate) fn sample(&self) -> Option<&SamplePolicy> {
+        self.sample.as_ref()
+    }
+
+    /// The svns of `sample` evidence that are wanted at any time.
     #[must_use]
     pub fn sample_svn(&self) -> Option<&Stated<Vec<String>>> {
-        self.sample_svn.as_ref()
+        self.sample.as_ref().map(|sample| &sample.svn)
     }
 }
 
@@ -201,18 +213,14 @@ struct FileForm {
     version: Spanned<i64>,
     danger_accept_sample: Spanned<bool>,
     danger_test_anchors: Spanned<Vec<String>>,
+    #[serde(default)]
+    set: Vec<SetForm>,
     sample: Option<SampleForm>,
     snp: Option<Box<snp::SnpForm>>,
     tdx: Option<tdx::TdxForm>,
     azure: Option<Box<azure::AzureForm>>,
     gpu: Option<Box<gpu::GpuForm>>,
     tpm: Option<Box<tpm::TpmForm>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct SampleForm {
-    svn: Spanned<Vec<String>>,
 }
 
 /// A list of values may be empty, which wants nothing; it has no empty value and none twice.

@@ -2,7 +2,7 @@
 
 use crate::checks::CheckName;
 use crate::evidence::{ReportData, Tee};
-use crate::policy::Coverage;
+use crate::policy::{Coverage, SetOf};
 use crate::trust_vector::TrustVector;
 use nitride_kbs::token::EarStatus;
 use serde_json::Value;
@@ -51,10 +51,18 @@ impl Claims {
         self.0.insert(name, value.into());
     }
 
+    /// The set of the reference value that matched, where the policy has sets.
+    pub(crate) fn state_set(&mut self, set: &SetOf) {
+        if let Some(name) = set.name() {
+            self.state("reference_set", name);
+        }
+    }
+
     /// Which reference value matched, and what it covers: as a list, and one flag a part, since rules
     /// compare no lists.
-    pub(crate) fn state_reference(&mut self, name: &str, covers: &BTreeSet<Coverage>) {
+    pub(crate) fn state_reference(&mut self, name: &str, set: &SetOf, covers: &BTreeSet<Coverage>) {
         self.state("reference_value", name);
+        self.state_set(set);
         let list = covers.iter().map(|part| Value::from(part.to_string()));
         self.state("covers", list.collect::<Vec<_>>());
         for (flag, part) in [

@@ -23,6 +23,7 @@ const KNOWN_INSTANCE: i8 = 2;
 pub(super) fn appraise(
     facts: &AzureFacts,
     policy: &AttestationPolicy,
+    now_secs: u64,
     budget: &mut Budget,
     ledger: &mut Ledger,
 ) -> Appraised {
@@ -31,8 +32,8 @@ pub(super) fn appraise(
         return unwanted();
     };
     let below = match &facts.hardware {
-        Facts::Snp(facts) => snp::appraise(facts, &policy.hardware, ledger),
-        Facts::Tdx(facts) => tdx::appraise(facts, &policy.hardware, budget, ledger),
+        Facts::Snp(facts) => snp::appraise(facts, &policy.hardware, now_secs, ledger),
+        Facts::Tdx(facts) => tdx::appraise(facts, &policy.hardware, now_secs, budget, ledger),
         Facts::Sample(_) | Facts::Azure(_) | Facts::Gpu(_) | Facts::Tpm(_) => return unwanted(),
     };
     let names = facts.names;
@@ -43,7 +44,7 @@ pub(super) fn appraise(
         Some(found) => Err(format!("VM {found:?} is not among those wanted")),
         None => Err("the paravisor names no VM".to_owned()),
     });
-    let booted = policy.measurements.find(&facts.quote.pcrs);
+    let booted = policy.measurements.find(&facts.quote.pcrs, now_secs);
     let reference = booted.as_ref().ok().copied();
     let line = policy.measurements.requires.line;
     ledger.hold(names.pcrs, line, booted.map(|_| ()));
@@ -152,7 +153,7 @@ fn claims(facts: &AzureFacts, below: &Claims, reference: Option<&PcrReference>) 
         claims.state("user_data", hex(user_data));
     }
     if let Some(reference) = reference {
-        claims.state_reference(&reference.name, &reference.covers);
+        claims.state_reference(&reference.name, &reference.set, &reference.covers);
     }
     claims
 }

@@ -20,6 +20,7 @@ const KNOWN_INSTANCE: i8 = 2;
 pub(super) fn appraise(
     facts: &GpuFacts,
     policy: &AttestationPolicy,
+    now_secs: u64,
     ledger: &mut Ledger,
 ) -> Appraised {
     let Some(policy) = policy.gpu() else {
@@ -54,7 +55,7 @@ pub(super) fn appraise(
         firmware.as_deref(),
         ledger,
     );
-    let (is_measured, reference) = measured(facts, policy, ledger);
+    let (is_measured, reference) = measured(facts, policy, now_secs, ledger);
     let is_signed = unjudged(
         checks::RIM_SIGNATURE,
         &policy.rim_signature,
@@ -124,11 +125,12 @@ fn listed(
 fn measured<'a>(
     facts: &GpuFacts,
     policy: &'a GpuPolicy,
+    now_secs: u64,
     ledger: &mut Ledger,
 ) -> (bool, Option<&'a GpuReference>) {
     let mut reference = None;
     let holds = ledger.want(checks::MEASUREMENTS, &policy.measurements, |_| {
-        reference = Some(policy.find(&facts.measurements)?);
+        reference = Some(policy.find(&facts.measurements, now_secs)?);
         Ok(())
     });
     (holds, reference)
@@ -165,6 +167,7 @@ fn claims(facts: &GpuFacts, model: Option<&str>, reference: Option<&GpuReference
     claims.state("measurements_sha384", record);
     if let Some(reference) = reference {
         claims.state("reference_value", reference.name.as_str());
+        claims.state_set(&reference.set);
     }
     claims
 }

@@ -12,26 +12,31 @@ use base64ct::{Base64, Encoding};
 pub(super) fn appraise(
     facts: &SampleAllegation,
     policy: &AttestationPolicy,
+    now_secs: u64,
     ledger: &mut Ledger,
 ) -> Appraised {
-    let executables = match policy.sample_svn() {
-        Some(wanted) if wanted.value.contains(&facts.svn) => {
+    let found = match policy.sample() {
+        Some(sample) => sample.find(&facts.svn, now_secs),
+        // A policy without the section admits none; were some to come here, it is not wanted.
+        None => Err("the policy has no [sample]".to_owned()),
+    };
+    let mut claims = Claims::default();
+    let executables = match found {
+        Ok(reference) => {
             ledger.pass(SVN);
+            if let Some(reference) = reference {
+                claims.state("reference_value", reference.name.as_str());
+                claims.state_set(&reference.set);
+            }
             APPROVED_BOOT
         }
-        wanted => {
-            let line = wanted.map_or(0, |wanted| wanted.line);
-            let svn = &facts.svn;
-            ledger.fail(
-                SVN,
-                format!("svn {svn:?} is not among those of policy line {line}"),
-            );
+        Err(reason) => {
+            ledger.fail(SVN, reason);
             CONTRAINDICATED_RUNTIME
         }
     };
     // There is no debug mode where there is no TEE; `simulated` says the worse.
     ledger.not_applicable(DEBUG);
-    let mut claims = Claims::default();
     claims.state("svn", facts.svn.as_str());
     claims.state("report_data", Base64::encode_string(&facts.report_data));
     Appraised {

@@ -20,6 +20,7 @@ use crate::trust_vector::{
 pub(super) fn appraise(
     facts: &SnpFacts,
     policy: &AttestationPolicy,
+    now_secs: u64,
     ledger: &mut Ledger,
 ) -> Appraised {
     let debug = facts.report.policy.bit(GuestPolicy::DEBUG);
@@ -37,7 +38,7 @@ pub(super) fn appraise(
     let who = signer(facts, policy, ledger);
     let opaque = opaque(facts, policy, ledger);
     let allowed = guest::allowances(facts, policy, ledger);
-    let booted = guest::booted(facts, policy, ledger);
+    let booted = guest::booted(facts, policy, now_secs, ledger);
     let hardware = platform::versions(facts, policy, ledger);
     let platform = platform::settings(facts, policy, ledger);
     let instance = guest::instance(facts, policy, ledger);

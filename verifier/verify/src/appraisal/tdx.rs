@@ -17,7 +17,7 @@ use crate::collateral::{TcbFacts, TcbStatus};
 use crate::evidence::tdx_quote::TdReport;
 use crate::ledger::Ledger;
 use crate::policy::{
-    AttestationPolicy, Coverage, ServiceTd, TdxPolicy, TdxReference, Wanted, covers_boot,
+    AttestationPolicy, ServiceTd, TdxPolicy, TdxReference, Wanted, covers_boot, objection,
 };
 use crate::strict_toml::Stated;
 use crate::trust_vector::{
@@ -45,6 +45,7 @@ const ATTRIBUTES_DEFINED: u64 =
 pub(super) fn appraise(
     facts: &TdxFacts,
     policy: &AttestationPolicy,
+    now_secs: u64,
     budget: &mut Budget,
     ledger: &mut Ledger,
 ) -> Appraised {
@@ -63,7 +64,7 @@ pub(super) fn appraise(
     let hardware = hardware(facts, policy, ledger);
     let is_opaque = attributes(report, policy, ledger);
     let is_xfam = xfam(report, policy, ledger);
-    let (reference, is_measured) = measurements(report, policy, ledger);
+    let (reference, is_measured) = measurements(report, policy, now_secs, ledger);
     let is_logged = event_log::check(facts, policy, budget, ledger);
     let is_configured = configuration(report, policy, ledger);
     let is_platform = platform(&facts.tcb, policy, ledger);
@@ -240,6 +241,7 @@ fn xfam(report: &TdReport, policy: &TdxPolicy, ledger: &mut Ledger) -> bool {
 fn measurements<'a>(
     report: &TdReport,
     policy: &'a TdxPolicy,
+    now_secs: u64,
     ledger: &mut Ledger,
 ) -> (Option<&'a TdxReference>, bool) {
     let references = &policy.references;
@@ -257,20 +259,17 @@ fn measurements<'a>(
         all.filter(|r| !is_known || r.mr_td == report.mr_td)
     };
     let matching = || candidates().filter(|r| differing(report, r).is_empty());
-    let missing = |r: &TdxReference| {
-        let required = policy.requires_coverage.value.iter();
-        let missing = required.filter(|part| !r.covers.contains(part));
-        missing.map(Coverage::to_string).collect::<Vec<_>>()
-    };
-    if let Some(reference) = matching().find(|r| missing(r).is_empty()) {
+    let required = &policy.requires_coverage.value;
+    let objection = |r: &TdxReference| objection(required, &r.covers, &r.set, now_secs);
+    if let Some(reference) = matching().find(|r| objection(r).is_none()) {
         ledger.pass(RTMR);
         return (is_known.then_some(reference), is_known);
     }
     let reason = match (matching().next(), candidates().next()) {
         (Some(r), _) => {
-            let missing = missing(r).join(", ");
+            let objection = objection(r).unwrap_or_default();
             format!(
-                "reference value {:?} of line {} does not cover {missing}",
+                "reference value {:?} of line {} {objection}",
                 r.name, r.line
             )
         }

@@ -30,6 +30,7 @@ type Pcr = [u8; 32];
 pub(super) fn appraise(
     facts: &TpmFacts,
     policy: &AttestationPolicy,
+    now_secs: u64,
     budget: &mut Budget,
     ledger: &mut Ledger,
 ) -> Appraised {
@@ -59,7 +60,7 @@ pub(super) fn appraise(
             budget,
         )
     });
-    let booted = policy.measurements.find(&facts.quote.pcrs);
+    let booted = policy.measurements.find(&facts.quote.pcrs, now_secs);
     let reference = booted.as_ref().ok().copied();
     let line = policy.measurements.requires.line;
     ledger.hold(PCRS, line, booted.map(|_| ()));
@@ -186,7 +187,7 @@ fn claims(facts: &TpmFacts, reference: Option<&PcrReference>) -> Claims {
     };
     claims.state("ak_bound_by", bound_by);
     if let Some(reference) = reference {
-        claims.state_reference(&reference.name, &reference.covers);
+        claims.state_reference(&reference.name, &reference.set, &reference.covers);
     }
     claims
 }

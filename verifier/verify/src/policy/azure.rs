@@ -30,7 +30,8 @@
 
 use super::AttestationPolicy;
 use super::hexadecimal::bytes_of;
-use super::reference::{Coverage, coverage, coverage_with_firmware};
+use super::reference::{Coverage, coverage, coverage_with_firmware, objection};
+use super::sets::{SetOf, Sets};
 use super::snp::{SnpForm, SnpPolicy};
 use super::tdx::{TdxForm, TdxPolicy};
 use super::wanted::{Wanted, WantedForm};
@@ -93,6 +94,8 @@ pub struct PcrReference {
     pub name: String,
     /// What they cover.
     pub covers: BTreeSet<Coverage>,
+    /// The set that they are of.
+    pub set: SetOf,
     /// The policy's line.
     pub line: u32,
     pcrs: Pcrs,
@@ -117,6 +120,7 @@ pub(super) struct AzureForm {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct PcrReferenceForm {
     name: Spanned<String>,
+    set: Option<Spanned<String>>,
     pcrs: Spanned<BTreeMap<String, String>>,
     covers: Spanned<Vec<Coverage>>,
 }
@@ -126,6 +130,7 @@ impl AzurePolicy {
         form: AzureForm,
         danger_test_anchors: &Stated<Vec<[u8; 32]>>,
         text: &TomlText<'_>,
+        sets: &Sets,
     ) -> Result<Self, FileError> {
         if let Some(snp) = &form.snp {
             snp.is_of_vmpl_0(text)?;
@@ -136,9 +141,15 @@ impl AzurePolicy {
                 line: danger_test_anchors.line,
             },
             danger_test_anchors: danger_test_anchors.clone(),
-            sample_svn: None,
-            snp: form.snp.map(|snp| SnpPolicy::read(snp, text)).transpose()?,
-            tdx: form.tdx.map(|tdx| TdxPolicy::read(text, tdx)).transpose()?,
+            sample: None,
+            snp: form
+                .snp
+                .map(|snp| SnpPolicy::read(snp, text, sets))
+                .transpose()?,
+            tdx: form
+                .tdx
+                .map(|tdx| TdxPolicy::read(text, tdx, sets))
+                .transpose()?,
             azure: None,
             gpu: None,
             tpm: None,
@@ -154,7 +165,13 @@ impl AzurePolicy {
             secure_boot: text.wanted_as_is(form.secure_boot)?,
             console: text.wanted_as_is(form.console)?,
             vm_ids: text.wanted_as_is(form.vm_ids)?,
-            measurements: PcrReferences::read(text, form.requires_coverage, form.reference, held)?,
+            measurements: PcrReferences::read(
+                text,
+                form.requires_coverage,
+                form.reference,
+                held,
+                sets,
+            )?,
             hardware: Box::new(hardware),
         })
     }
@@ -166,6 +183,7 @@ impl PcrReferences {
         requires: Spanned<Vec<Coverage>>,
         forms: Vec<PcrReferenceForm>,
         held: Held,
+        sets: &Sets,
     ) -> Result<Self, FileError> {
         let mut values: Vec<PcrReference> = Vec::new();
         for form in forms {
@@ -181,9 +199,11 @@ impl PcrReferences {
                 let at = Spanned::new(covers_at, ());
                 return Err(text.error(&at, reason, "state what was measured, and where"));
             }
+            let set = sets.of(text, &form.name, form.set)?;
             values.push(PcrReference {
                 name: form.name.into_inner(),
                 covers: covers.value,
+                set,
                 line: pcrs.line,
                 pcrs: pcrs.value,
             });
@@ -200,30 +220,29 @@ impl PcrReferences {
         Ok(Self { values, requires })
     }
 
-    /// The value whose PCRs are all among `quoted`, if it covers what is required.
+    /// The value whose PCRs are all among `quoted`, if it covers what is required and holds at
+    /// `now_secs`.
     ///
     /// # Errors
     ///
     /// In words, what is not so of the nearest.
-    pub(crate) fn find(&self, quoted: &Pcrs) -> Result<&PcrReference, String> {
+    pub(crate) fn find(&self, quoted: &Pcrs, now_secs: u64) -> Result<&PcrReference, String> {
         let matching = || {
             self.values
                 .iter()
                 .filter(|r| r.differing(quoted).is_empty())
         };
-        let missing = |reference: &PcrReference| -> Vec<String> {
-            let required = self.requires.value.difference(&reference.covers);
-            required.map(Coverage::to_string).collect()
-        };
-        if let Some(reference) = matching().find(|reference| missing(reference).is_empty()) {
+        let objection =
+            |r: &PcrReference| objection(&self.requires.value, &r.covers, &r.set, now_secs);
+        if let Some(reference) = matching().find(|reference| objection(reference).is_none()) {
             return Ok(reference);
         }
         match (matching().next(), self.values.first()) {
             (Some(r), _) => Err(format!(
-                "reference value {:?} of policy line {} does not cover {}",
+                "reference value {:?} of policy line {} {}",
                 r.name,
                 r.line,
-                missing(r).join(", ")
+                objection(r).unwrap_or_default()
             )),
             (None, Some(r)) => Err(format!(
                 "no reference value has these PCRs; {:?} of policy line {} has another {}",

@@ -31,6 +31,7 @@
 //! ```
 
 use super::hexadecimal::bytes_of;
+use super::sets::{SetOf, Sets};
 use super::wanted::{Wanted, WantedForm};
 use crate::evidence::MAX_DEVICES;
 use crate::strict_toml::{FileError, Stated, TomlText};
@@ -79,6 +80,8 @@ pub struct GpuReference {
     pub name: String,
     /// The policy's line.
     pub line: u32,
+    /// The set that it is of.
+    pub set: SetOf,
     measurements: BTreeMap<u8, [u8; 48]>,
 }
 
@@ -102,11 +105,12 @@ pub(super) struct GpuForm {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct GpuReferenceForm {
     name: Spanned<String>,
+    set: Option<Spanned<String>>,
     measurements: Spanned<BTreeMap<String, String>>,
 }
 
 impl GpuPolicy {
-    pub(super) fn read(form: GpuForm, text: &TomlText<'_>) -> Result<Self, FileError> {
+    pub(super) fn read(form: GpuForm, text: &TomlText<'_>, sets: &Sets) -> Result<Self, FileError> {
         if *form.min_devices.get_ref() > MAX_DEVICES {
             let reason = format!("no evidence has more than {MAX_DEVICES} devices");
             return Err(text.error(&form.min_devices, reason, "state a number from 0 to 16"));
@@ -121,22 +125,34 @@ impl GpuPolicy {
             measurements: text.wanted_as_is(form.measurements)?,
             rim_signature: text.wanted_as_is(form.rim_signature)?,
             revocation: text.wanted_as_is(form.revocation)?,
-            references: references(form.reference, text)?,
+            references: references(form.reference, text, sets)?,
         })
     }
 
-    /// The reference value that holds for `found`.
+    /// The reference value that holds for `found`, and at `now_secs`.
     ///
     /// # Errors
     ///
     /// In words, that none does, and where the first differs.
-    pub(crate) fn find(&self, found: &BTreeMap<u8, Vec<u8>>) -> Result<&GpuReference, String> {
-        if let Some(reference) = self
-            .references
-            .iter()
-            .find(|r| r.differing(found).is_empty())
-        {
+    pub(crate) fn find(
+        &self,
+        found: &BTreeMap<u8, Vec<u8>>,
+        now_secs: u64,
+    ) -> Result<&GpuReference, String> {
+        let matching = || {
+            let all = self.references.iter();
+            all.filter(|r| r.differing(found).is_empty())
+        };
+        if let Some(reference) = matching().find(|r| r.set.objection(now_secs).is_none()) {
             return Ok(reference);
+        }
+        if let Some(ended) = matching().next() {
+            return Err(format!(
+                "reference value {:?} of policy line {} {}",
+                ended.name,
+                ended.line,
+                ended.set.objection(now_secs).unwrap_or_default()
+            ));
         }
         let Some(first) = self.references.first() else {
             return Err("there are no reference values".to_owned());
@@ -163,6 +179,7 @@ impl GpuReference {
 fn references(
     forms: Vec<GpuReferenceForm>,
     text: &TomlText<'_>,
+    sets: &Sets,
 ) -> Result<Vec<GpuReference>, FileError> {
     let mut references: Vec<GpuReference> = Vec::new();
     for form in forms {
@@ -172,9 +189,11 @@ fn references(
             return Err(text.error(&form.name, reason, "give each a name of its own"));
         }
         let measurements = text.converted(form.measurements, |list| numbered(&list))?;
+        let set = sets.of(text, &form.name, form.set)?;
         references.push(GpuReference {
             name: form.name.into_inner(),
             line: measurements.line,
+            set,
             measurements: measurements.value,
         });
     }

@@ -5,6 +5,7 @@
 //! is no match.
 
 use super::hexadecimal::bytes_of;
+use super::sets::{SetOf, Sets};
 use crate::strict_toml::{FileError, Stated, TomlText};
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -48,6 +49,8 @@ pub struct ReferenceValue<const N: usize> {
     pub measurement: [u8; N],
     /// What it covers.
     pub covers: BTreeSet<Coverage>,
+    /// The set that it is of.
+    pub set: SetOf,
     /// The policy's line.
     pub line: u32,
 }
@@ -60,22 +63,25 @@ pub struct ReferenceValues<const N: usize> {
 }
 
 impl<const N: usize> ReferenceValues<N> {
-    /// The value that `measurement` is, if it covers what is required.
+    /// The value that `measurement` is, if it covers what is required and holds at `now_secs`.
     ///
     /// # Errors
     ///
-    /// In words, that none is, or what the one that is does not cover.
-    pub fn find(&self, measurement: &[u8; N]) -> Result<&ReferenceValue<N>, String> {
+    /// In words, that none is, or what speaks against the one that is.
+    pub fn find(&self, measurement: &[u8; N], now_secs: u64) -> Result<&ReferenceValue<N>, String> {
         let matching = || self.values.iter().filter(|v| v.measurement == *measurement);
-        if let Some(value) = matching().find(|value| self.missing(value).is_empty()) {
+        let objection = |value: &ReferenceValue<N>| {
+            objection(&self.requires.value, &value.covers, &value.set, now_secs)
+        };
+        if let Some(value) = matching().find(|value| objection(value).is_none()) {
             return Ok(value);
         }
         match matching().next() {
             Some(value) => Err(format!(
-                "reference value {:?} of policy line {} does not cover {}",
+                "reference value {:?} of policy line {} {}",
                 value.name,
                 value.line,
-                listed(&self.missing(value)),
+                objection(value).unwrap_or_default(),
             )),
             None => Err(format!(
                 "measurement {} is no reference value",
@@ -89,10 +95,20 @@ impl<const N: usize> ReferenceValues<N> {
     pub fn line(&self) -> u32 {
         self.requires.line
     }
+}
 
-    fn missing(&self, value: &ReferenceValue<N>) -> Vec<Coverage> {
-        let required = &self.requires.value;
-        required.difference(&value.covers).copied().collect()
+/// What speaks against a value that matches, in words that follow its name.
+pub(crate) fn objection(
+    required: &BTreeSet<Coverage>,
+    covers: &BTreeSet<Coverage>,
+    set: &SetOf,
+    now_secs: u64,
+) -> Option<String> {
+    let missing: Vec<Coverage> = required.difference(covers).copied().collect();
+    if missing.is_empty() {
+        set.objection(now_secs)
+    } else {
+        Some(format!("does not cover {}", listed(&missing)))
     }
 }
 
@@ -101,6 +117,7 @@ impl<const N: usize> ReferenceValues<N> {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct ReferenceForm {
     pub(crate) name: Spanned<String>,
+    pub(crate) set: Option<Spanned<String>>,
     pub(crate) measurement: Spanned<String>,
     pub(crate) covers: Spanned<Vec<Coverage>>,
 }
@@ -111,6 +128,7 @@ pub(crate) fn reference_values<const N: usize>(
     text: &TomlText<'_>,
     requires: Spanned<Vec<Coverage>>,
     forms: Vec<ReferenceForm>,
+    sets: &Sets,
 ) -> Result<ReferenceValues<N>, FileError> {
     let mut values: Vec<ReferenceValue<N>> = Vec::new();
     for form in forms {
@@ -123,10 +141,12 @@ pub(crate) fn reference_values<const N: usize>(
             return Err(text.error(&form.covers, reason, "state what was measured"));
         }
         let measurement = text.converted(form.measurement, |hex| bytes_of(&hex))?;
+        let set = sets.of(text, &form.name, form.set)?;
         values.push(ReferenceValue {
             name: form.name.into_inner(),
             measurement: measurement.value,
             covers: coverage(text, form.covers)?.value,
+            set,
             line: measurement.line,
         });
     }

@@ -2,6 +2,7 @@
 
 use super::hexadecimal::bytes_of;
 use super::reference::{Coverage, ReferenceForm, ReferenceValues, reference_values};
+use super::sets::Sets;
 use super::wanted::{Wanted, WantedForm};
 use crate::evidence::{FirmwareVersion, SnpProduct, Tcb};
 use crate::strict_toml::{FileError, Stated, TomlText};
@@ -177,7 +178,7 @@ impl SnpForm {
 }
 
 impl SnpPolicy {
-    pub(super) fn read(form: SnpForm, text: &TomlText<'_>) -> Result<Self, FileError> {
+    pub(super) fn read(form: SnpForm, text: &TomlText<'_>, sets: &Sets) -> Result<Self, FileError> {
         let flag = |form: Form<bool>| text.wanted_as_is(form);
         let bits = |form: Form<BitsForm>| text.wanted(form, bits_of);
         Ok(Self {
@@ -222,7 +223,7 @@ impl SnpPolicy {
             chip_ids: text.wanted(form.chip_ids, |list| list_of(&list))?,
             report_ids: text.wanted(form.report_ids, |list| list_of(&list))?,
             minimum_tcb: minimum_tcb(text, form.minimum_tcb)?,
-            references: reference_values(text, form.requires_coverage, form.reference)?,
+            references: reference_values(text, form.requires_coverage, form.reference, sets)?,
         })
     }
 

@@ -47,6 +47,7 @@
 
 use super::hexadecimal::bytes_of;
 use super::reference::{Coverage, coverage_with_firmware};
+use super::sets::{SetOf, Sets};
 use super::wanted::{Wanted, WantedForm};
 use crate::collateral::TcbStatus;
 use crate::strict_toml::{FileError, Stated, TomlText};
@@ -117,6 +118,8 @@ pub struct TdxReference {
     pub rtmr: [Wanted<[u8; 48]>; 4],
     /// What the measurements cover.
     pub covers: BTreeSet<Coverage>,
+    /// The set that they are of.
+    pub set: SetOf,
     /// The policy's line.
     pub line: u32,
 }
@@ -168,6 +171,7 @@ enum NoneWord {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct TdxReferenceForm {
     name: Spanned<String>,
+    set: Option<Spanned<String>>,
     mr_td: Spanned<String>,
     rtmr0: Spanned<WantedForm<String>>,
     rtmr1: Spanned<WantedForm<String>>,
@@ -177,7 +181,7 @@ struct TdxReferenceForm {
 }
 
 impl TdxPolicy {
-    pub(crate) fn read(text: &TomlText<'_>, form: TdxForm) -> Result<Self, FileError> {
+    pub(crate) fn read(text: &TomlText<'_>, form: TdxForm, sets: &Sets) -> Result<Self, FileError> {
         Ok(Self {
             tcb_status: text.converted(form.tcb_status, without_doubles)?,
             advisories: text.wanted(form.advisories, without_doubles)?,
@@ -202,7 +206,7 @@ impl TdxPolicy {
             smt: text.wanted_as_is(form.smt)?,
             dynamic_platform: text.wanted_as_is(form.dynamic_platform)?,
             cached_keys: text.wanted_as_is(form.cached_keys)?,
-            references: references(text, form.reference)?,
+            references: references(text, form.reference, sets)?,
         })
     }
 }
@@ -238,6 +242,7 @@ fn service_td(form: ServiceTdForm) -> Result<ServiceTd, String> {
 fn references(
     text: &TomlText<'_>,
     forms: Vec<TdxReferenceForm>,
+    sets: &Sets,
 ) -> Result<Vec<TdxReference>, FileError> {
     let mut references: Vec<TdxReference> = Vec::new();
     for form in forms {
@@ -246,12 +251,17 @@ fn references(
             let reason = "a reference value's name is empty or there twice";
             return Err(text.error(&form.name, reason, "give each a name of its own"));
         }
-        references.push(reference(text, form)?);
+        references.push(reference(text, form, sets)?);
     }
     Ok(references)
 }
 
-fn reference(text: &TomlText<'_>, form: TdxReferenceForm) -> Result<TdxReference, FileError> {
+fn reference(
+    text: &TomlText<'_>,
+    form: TdxReferenceForm,
+    sets: &Sets,
+) -> Result<TdxReference, FileError> {
+    let set = sets.of(text, &form.name, form.set)?;
     let register = |form| {
         let wanted = text.wanted(form, |hex: String| bytes_of::<48>(&hex))?;
         Ok(wanted.value)
@@ -284,6 +294,7 @@ fn reference(text: &TomlText<'_>, form: TdxReferenceForm) -> Result<TdxReference
         mr_td: mr_td.value,
         rtmr,
         covers: covers.value,
+        set,
         line: mr_td.line,
     })
 }

@@ -29,6 +29,7 @@
 use super::azure::{Bound, Held, PcrReferenceForm, PcrReferences};
 use super::hexadecimal::bytes_of;
 use super::reference::Coverage;
+use super::sets::Sets;
 use super::wanted::{Wanted, WantedForm};
 use crate::evidence::PCR_COUNT;
 use crate::strict_toml::{FileError, Stated, TomlText};
@@ -77,7 +78,7 @@ pub(super) struct TpmForm {
 }
 
 impl TpmPolicy {
-    pub(super) fn read(text: &TomlText<'_>, form: TpmForm) -> Result<Self, FileError> {
+    pub(super) fn read(text: &TomlText<'_>, form: TpmForm, sets: &Sets) -> Result<Self, FileError> {
         let init_data = text.wanted_as_is(form.init_data)?;
         let held = Held {
             firmware: false,
@@ -92,7 +93,13 @@ impl TpmPolicy {
             revocation: text.wanted_as_is(form.attestation_key_revocation)?,
             init_data,
             event_log_pcrs: text.wanted(form.event_log_pcrs, pcr_numbers)?,
-            measurements: PcrReferences::read(text, form.requires_coverage, form.reference, held)?,
+            measurements: PcrReferences::read(
+                text,
+                form.requires_coverage,
+                form.reference,
+                held,
+                sets,
+            )?,
         })
     }
 }

@@ -64,7 +64,7 @@ pub(super) fn claims(facts: &SnpFacts, reference: Option<&ReferenceValue<48>>) -
     claims.state("reported_tcb_snp", reported.snp);
     claims.state("reported_tcb_microcode", reported.microcode);
     if let Some(reference) = reference {
-        claims.state_reference(&reference.name, &reference.covers);
+        claims.state_reference(&reference.name, &reference.set, &reference.covers);
     }
     claims
 }

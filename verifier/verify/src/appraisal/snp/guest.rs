@@ -84,13 +84,14 @@ pub(super) fn allowances(facts: &SnpFacts, policy: &SnpPolicy, ledger: &mut Ledg
 pub(super) fn booted<'a>(
     facts: &SnpFacts,
     policy: &'a SnpPolicy,
+    now_secs: u64,
     ledger: &mut Ledger,
 ) -> Booted<'a> {
     let report = &facts.report;
     let vmpl = ledger.want(checks::VMPL, &policy.vmpl, |wanted| {
         one_of("privilege level", &report.vmpl, wanted)
     });
-    let found = policy.references.find(&report.measurement);
+    let found = policy.references.find(&report.measurement, now_secs);
     let reference = found.as_ref().ok().copied();
     let mut measured = ledger.hold(
         checks::MEASUREMENT,

@@ -59,7 +59,7 @@ pub(super) fn of(facts: &TdxFacts, reference: Option<&TdxReference>) -> Claims {
         claims.state("platform_instance", hex(instance));
     }
     if let Some(reference) = reference {
-        claims.state_reference(&reference.name, &reference.covers);
+        claims.state_reference(&reference.name, &reference.set, &reference.covers);
     }
     claims
 }

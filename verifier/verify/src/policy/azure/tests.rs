@@ -113,7 +113,7 @@ fn a_match_has_every_stated_pcr_and_covers_what_is_required() {
             }
             (index, pcr)
         });
-        let found = read.azure().unwrap().measurements.find(&pcrs.collect());
+        let found = read.azure().unwrap().measurements.find(&pcrs.collect(), 0);
         found.map(|reference| reference.name.clone())
     };
     assert_eq!(found(0x0a, Some(0x0a)).as_deref(), Ok("a"));
@@ -124,7 +124,7 @@ fn a_match_has_every_stated_pcr_and_covers_what_is_required() {
     let uncovered = found(0x0c, Some(0x0a)).unwrap_err();
     assert!(uncovered.ends_with("does not cover kernel"), "{uncovered}");
     let none = policy("").unwrap();
-    let none = none.azure().unwrap().measurements.find(&Pcrs::new());
+    let none = none.azure().unwrap().measurements.find(&Pcrs::new(), 0);
     assert_eq!(none.unwrap_err(), "there are no reference values");
 }
 

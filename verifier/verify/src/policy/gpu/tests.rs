@@ -93,15 +93,15 @@ fn the_reference_value_that_holds_in_all_that_it_states_is_found() {
     let read = policy(&text).unwrap();
     let gpu = read.gpu().unwrap();
     let found = |three: u8| BTreeMap::from([(2, vec![0x0a; 48]), (3, vec![three; 48])]);
-    assert_eq!(gpu.find(&found(0x0b)).unwrap().name, "first");
-    assert_eq!(gpu.find(&found(0x0c)).unwrap().name, "second");
+    assert_eq!(gpu.find(&found(0x0b), 0).unwrap().name, "first");
+    assert_eq!(gpu.find(&found(0x0c), 0).unwrap().name, "second");
     let refused = gpu
-        .find(&BTreeMap::from([(3, vec![0x0b; 48])]))
+        .find(&BTreeMap::from([(3, vec![0x0b; 48])]), 0)
         .unwrap_err();
     assert!(
         refused.contains("\"first\"") && refused.ends_with("another 2"),
         "{refused}"
     );
     let none = policy(HEAD).unwrap();
-    assert!(none.gpu().unwrap().find(&found(0)).is_err());
+    assert!(none.gpu().unwrap().find(&found(0), 0).is_err());
 }

@@ -138,14 +138,14 @@ fn a_match_that_covers_too_little_is_told() {
     );
     let policy = parse(&text).unwrap();
     let references = policy.snp().unwrap().references();
-    let told = references.find(&[7; 48]).unwrap_err();
+    let told = references.find(&[7; 48], 0).unwrap_err();
     assert!(
         told.contains("\"ovmf\"") && told.ends_with("does not cover kernel"),
         "{told}"
     );
     assert!(
         references
-            .find(&[8; 48])
+            .find(&[8; 48], 0)
             .unwrap_err()
             .contains("no reference value")
     );
