@@ -7,6 +7,7 @@
 //! ```text
 //!   messages       auth and attest, as JSON                 courier <-> provisioning service
 //!   tee_key        the public key of a round, as a JWK      vault --> everyone
+//!   nonce          a challenge that authenticates itself     service <-> service
 //!   report_data    what the hardware signs over             vault, verifier
 //!   token          the attestation result, an EAR JWT       service --> vault
 //!   jwe            a resource, encrypted to the TEE key     service --> vault
@@ -15,7 +16,7 @@
 //! ```
 //!
 //! Three principles:
-//! - **Allegations have their own types.** [`token::UnverifiedToken`] and
+//! - **Allegations have their own types.** [`token::UnverifiedToken`], [`nonce::UnverifiedNonce`] and
 //!   [`envelope::UnverifiedEnvelope`] give up their contents only to a caller who brings a
 //!   signature check.
 //! - **One spelling.** Base64url is taken without padding and without stray bits, the envelope in
@@ -32,6 +33,7 @@ pub mod envelope;
 pub mod jwe;
 pub mod limits;
 pub mod messages;
+pub mod nonce;
 pub mod report_data;
 pub mod resource;
 pub mod tee_key;

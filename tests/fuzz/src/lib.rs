@@ -22,9 +22,10 @@ mod wrapped_key;
 use nitride_kbs::envelope::UnverifiedEnvelope;
 use nitride_kbs::jwe::Jwe;
 use nitride_kbs::messages;
+use nitride_kbs::nonce::{self, UnverifiedNonce};
 use nitride_kbs::resource::ResourcePath;
 use nitride_kbs::tee_key::TeePublicKey;
-use nitride_kbs::token::UnverifiedToken;
+use nitride_kbs::token::{self, UnverifiedToken};
 use nitride_verify::{AttestationPolicy, Budget, Collateral, Expected, Tee, UnverifiedEvidence};
 
 pub use audit::audit;
@@ -116,10 +117,36 @@ pub fn jwt(data: &[u8]) {
         assert!(refused.is_err(), "a refused signature gave claims");
     }
     if let Ok(token) = UnverifiedToken::parse(text) {
-        let _ = token
-            .verified_by(|_, _| true)
-            .map(|token| token.claims().to_json());
+        let (signed, algorithm) = (token.signing_input(), token.algorithm());
+        let mut signature = Vec::new();
+        let read = token.verified_by(|_, found| {
+            signature = found.to_vec();
+            true
+        });
+        assert_eq!(signature.len(), algorithm.signature_len());
+        assert_eq!(token::assemble(signed, &signature), text, "a signature has two spellings");
+        let _ = read.map(|token| token.claims().to_json());
     }
+}
+
+/// A nonce that authenticates itself; its contents too, as if its tag were good.
+pub fn challenge(data: &[u8]) {
+    let Some(nonce) = std::str::from_utf8(data).ok() else {
+        return;
+    };
+    let Ok(parsed) = UnverifiedNonce::parse(nonce) else {
+        return;
+    };
+    let refused = parsed.clone().verified_by(|_, _| false);
+    assert!(refused.is_err(), "a refused tag gave contents");
+    let (key_id, mut tag) = (parsed.key_id(), [0; nonce::TAG_LEN]);
+    let read = parsed.verified_by(|_, found| {
+        tag = *found;
+        true
+    });
+    let read = read.expect("its tag was accepted");
+    let body = nonce::to_be_tagged(key_id, read.issued_secs(), read.random(), read.tee());
+    assert_eq!(nonce::assemble(body, &tag), nonce, "a nonce has two spellings");
 }
 
 /// A signed envelope; its payload too, as if its signature were good.

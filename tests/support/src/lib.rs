@@ -5,7 +5,8 @@
 //!  tests ──► World ──► Program (vhsmd, nitride-quote, nitride-agent, nitride-provisiond)
 //!    │         │          └── logs in files, readiness by NOTIFY_SOCKET, dies with the harness
 //!    │         ├── Pki, Owner        keys and certificates
-//!    │         └── Relay             TLS between agent and service: records, and can meddle
+//!    │         ├── Relay             TLS between agent and service: records, and can meddle
+//!    │         └── RoundRobin        TLS before replicas: each request to the next that answers
 //!    └──► Courier                    the agent's side in the test's own hands: it can lie
 //! ```
 //!
@@ -30,6 +31,7 @@ pub mod plan;
 pub mod program;
 pub mod python;
 pub mod relay;
+pub mod round_robin;
 pub mod scan;
 pub mod swtpm;
 pub mod tls;

@@ -4,6 +4,7 @@ pub(crate) mod keys;
 mod opened_store;
 pub(crate) mod policy;
 pub(crate) mod resource;
+pub(crate) mod rings;
 
 use crate::serve::serve;
 use anyhow::Result;
@@ -25,7 +26,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serve the KBS protocol until SIGTERM; SIGHUP reloads policies and certificate.
+    /// Serve the KBS protocol until SIGTERM; SIGHUP reloads policies, certificate and keys.
     Serve {
         #[command(flatten)]
         config: ConfigPath,
@@ -38,10 +39,13 @@ pub(crate) enum Command {
     OwnerKey(keys::PairCommand),
     /// The key that signs attestation results; its public half is pinned by every gate.
     #[command(subcommand)]
-    TokenKey(keys::PairCommand),
-    /// The 32 bytes that the store's files, or challenges, are protected with.
+    TokenKey(rings::TokenKeyCommand),
+    /// The 32 bytes that the store's files are protected with.
     #[command(subcommand)]
     StoreKey(keys::SecretCommand),
+    /// The 32 bytes that challenges are authenticated with, the same on every replica.
+    #[command(subcommand)]
+    ChallengeKey(rings::ChallengeKeyCommand),
     /// The token of the HTTP admin.
     #[command(subcommand)]
     AdminToken(keys::SecretCommand),
@@ -55,8 +59,10 @@ impl Command {
         match self {
             Self::Serve { config } => serve(&config.config),
             Self::Resource(command) => command.run(),
-            Self::OwnerKey(command) | Self::TokenKey(command) => command.run(),
+            Self::OwnerKey(command) => command.run(),
+            Self::TokenKey(command) => command.run(),
             Self::StoreKey(command) => command.run(),
+            Self::ChallengeKey(command) => command.run(),
             Self::AdminToken(command) => command.run_as_token(),
             Self::Policy(command) => command.run(),
         }

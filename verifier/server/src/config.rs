@@ -6,8 +6,11 @@
 //! danger-plain-http = false                     # optional; true on a loopback address alone
 //! store = "/var/lib/nitride-provisiond/store"
 //! store-key = "/etc/nitride/store.key"          # 32 bytes: `store-key generate`
-//! challenge-key = "/etc/nitride/challenge.key"  # 32 bytes; the same on every replica
-//! token-key = "/etc/nitride/token.pem"          # P-256, PKCS#8 PEM: `token-key generate`
+//! challenge-key = "/etc/nitride/challenge"      # 32 bytes in a file; or a folder of `challenge-key
+//!                                               # rotate`, or several files, the oldest first; the
+//!                                               # same on every replica
+//! token-key = "/etc/nitride/token.pem"          # P-256 or ML-DSA-65, PKCS#8 PEM: `token-key generate`;
+//!                                               # or a folder of `token-key rotate`, or several files
 //! issuer = "provisiond.example"
 //! audience = "vhsmd"
 //! policy-id = "default"
@@ -44,8 +47,12 @@
 //!
 //! Relative paths are relative to the file's own folder.
 
+mod key_files;
 mod policies;
 
+pub(crate) use key_files::KeyFiles;
+
+use key_files::KeyFilesForm;
 use nitride_verify::strict_toml::{FileError, TomlText};
 use policies::PoliciesForm;
 use serde::Deserialize;
@@ -79,8 +86,6 @@ pub(crate) struct Fixed {
     pub(crate) plain_http: bool,
     pub(crate) store: PathBuf,
     pub(crate) store_key: PathBuf,
-    pub(crate) challenge_key: PathBuf,
-    pub(crate) token_key: PathBuf,
     pub(crate) issuer: String,
     pub(crate) audience: String,
     pub(crate) policy_id: String,
@@ -95,6 +100,8 @@ pub(crate) struct Fixed {
 /// What a reload reads anew, the files it names included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reloaded {
+    pub(crate) challenge_key: KeyFiles,
+    pub(crate) token_key: KeyFiles,
     pub(crate) attestation_policy: PathBuf,
     pub(crate) resource_policy: PathBuf,
     /// A folder.
@@ -194,6 +201,7 @@ impl Config {
             .admin
             .map(|admin| parse_digest(&admin.token_sha256, &text))
             .transpose()?;
+        let keys = |name, form| key_files::read(name, form, folder, &text);
         Ok(Self {
             fixed: Fixed {
                 listen,
@@ -201,8 +209,6 @@ impl Config {
                 plain_http,
                 store: folder.join(form.store),
                 store_key: folder.join(form.store_key),
-                challenge_key: folder.join(form.challenge_key),
-                token_key: folder.join(form.token_key),
                 issuer: not_empty("issuer", form.issuer, &text)?,
                 audience: not_empty("audience", form.audience, &text)?,
                 policy_id: not_empty("policy-id", form.policy_id, &text)?,
@@ -212,6 +218,8 @@ impl Config {
                 evaluation: form.policies.evaluation(&text)?,
             },
             reloaded: Reloaded {
+                challenge_key: keys("challenge-key", &form.challenge_key)?,
+                token_key: keys("token-key", &form.token_key)?,
                 attestation_policy: folder.join(form.attestation_policy),
                 resource_policy: folder.join(form.resource_policy),
                 tenant_policies: form.policies.tenants.map(|path| folder.join(path)),
@@ -249,8 +257,8 @@ struct FileForm {
     danger_plain_http: Option<Spanned<bool>>,
     store: PathBuf,
     store_key: PathBuf,
-    challenge_key: PathBuf,
-    token_key: PathBuf,
+    challenge_key: Spanned<KeyFilesForm>,
+    token_key: Spanned<KeyFilesForm>,
     issuer: Spanned<String>,
     audience: Spanned<String>,
     policy_id: Spanned<String>,

@@ -7,6 +7,8 @@
 //!   GET     /kbs/v0/resource/r/t/t        token of ours, and a rule that allows   none is read
 //!   POST    /kbs/v0/resource/r/t/t        admin                                   64 KiB
 //!   DELETE  /kbs/v0/resource/r/t/t        admin                                   none is read
+//!   GET     /.well-known/jwks.json        anyone                                  none is read
+//!   GET     /.well-known/openid-configuration  anyone                             none is read
 //!   GET     /healthz                      anyone, not throttled                   none is read
 //! ```
 
@@ -18,6 +20,7 @@ mod decision;
 mod fault;
 mod resource;
 mod session;
+mod well_known;
 
 use crate::entropy::{KernelEntropy, draw_array};
 use crate::service::Service;
@@ -55,6 +58,8 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
             resource::ROUTE,
             get(resource::read).post(admin::write).delete(admin::delete),
         )
+        .route(well_known::JWKS, get(well_known::jwks))
+        .route(well_known::DISCOVERY, get(well_known::discovery))
         .route(HEALTHZ, get(healthz))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -92,7 +97,10 @@ async fn around(State(service): State<Arc<Service>>, request: Request, next: Nex
     if let Ok(id) = HeaderValue::try_from(id) {
         headers.insert(REQUEST_ID, id);
     }
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // What may be kept says so itself.
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     response
 }
 

@@ -61,6 +61,15 @@ pub(crate) enum KeyFileError {
         path: PathBuf,
         expected: &'static str,
     },
+    /// The certificates beside it are of another key, or none, or too many.
+    #[error(
+        "{} does not begin with a certificate of the key in {}; remove it, or have that key certified",
+        path.display(), key.display()
+    )]
+    OtherCertificate { path: PathBuf, key: PathBuf },
+    /// A key that was drawn cannot be encoded.
+    #[error("make a key")]
+    Unmade,
     /// No randomness for a new key.
     #[error(transparent)]
     NoEntropy(#[from] NoEntropy),
@@ -74,7 +83,7 @@ impl Key32 {
         if bytes.len() != key.len() {
             return Err(KeyFileError::NotAKey {
                 path: path.to_owned(),
-                expected: "exactly 32 bytes; make one with `store-key generate`",
+                expected: "exactly 32 bytes; make one with `store-key generate` or `challenge-key generate`",
             });
         }
         key.copy_from_slice(&bytes);

@@ -17,6 +17,7 @@
 //!   to the log, both under one request id.
 #![forbid(unsafe_code)]
 
+mod answered;
 mod atomic_file;
 mod attest;
 mod challenge;
@@ -30,6 +31,7 @@ mod http;
 mod judging;
 mod jwe;
 mod key_file;
+mod key_ring;
 mod listen;
 mod policies;
 mod serve;

@@ -1,17 +1,20 @@
 //! Everything a request needs: keys, policies, store, clock. Built from the configuration once;
 //! what a reload changes is one value behind one swap, so that it changes whole or not at all.
 
-use crate::challenge::ChallengeKey;
+use crate::answered::Answered;
+use crate::challenge::{ChallengeKey, ChallengeKeys};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, Limits, Reloaded, read_text};
+use crate::config::{Config, ConfigError, Limits, read_text};
 use crate::evaluators::Evaluators;
 use crate::judging::Judging;
-use crate::key_file::{Key32, KeyFileError, read_signing_key};
+use crate::key_file::{Key32, KeyFileError};
+use crate::key_ring::{KeyRing, KeyRingError};
 use crate::policies::{Policies, PolicyError};
 use crate::store::{DirStore, Store, StoreError};
 use crate::throttle::Throttle;
 use crate::tls::{self, TlsError};
 use crate::token::Issuer;
+use crate::token_key::TokenKey;
 use nitride_collateral::{Files, Obstacle, Shelf};
 use nitride_verify::policy::MissingCollateral;
 use nitride_verify::strict_toml::FileError;
@@ -21,15 +24,13 @@ use rustls::ServerConfig;
 use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
-use subtle::ConstantTimeEq;
 use thiserror::Error;
 
 /// The running service, shared by all requests.
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) clock: Clock,
-    pub(crate) challenges: ChallengeKey,
-    pub(crate) issuer: Issuer,
+    pub(crate) answered: Answered,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) throttle: Throttle,
     /// Beside it, for what has evidence judged.
@@ -45,6 +46,8 @@ pub(crate) struct Service {
 /// What a reload replaces.
 #[derive(Debug)]
 pub(crate) struct Current {
+    pub(crate) challenges: ChallengeKeys,
+    pub(crate) issuer: Issuer,
     pub(crate) attestation_policy: AttestationPolicy,
     pub(crate) policies: Policies,
     /// What vendors publish, as it was at hand.
@@ -68,6 +71,8 @@ pub(crate) enum SetUpError {
     ResourcePolicy(#[from] PolicyError),
     #[error(transparent)]
     Key(#[from] KeyFileError),
+    #[error(transparent)]
+    Keys(#[from] KeyRingError),
     #[error("read the collateral")]
     Collateral(#[from] Obstacle),
     #[error(
@@ -82,7 +87,7 @@ pub(crate) enum SetUpError {
     #[error("store-key and challenge-key are one key; make another with `store-key generate`")]
     OneKeyTwice,
     #[error(
-        "{file} changes what is not in [tls], [admin], a policy or the collateral; restart the service for that"
+        "{file} changes what is not in [tls], [admin], a policy, the collateral, challenge-key or token-key; restart the service for that"
     )]
     NeedsRestart { file: String },
 }
@@ -91,25 +96,12 @@ impl Service {
     /// Opens store and keys, and loads policies and certificate.
     pub(crate) fn open(config: &Config, clock: Clock) -> Result<Self, SetUpError> {
         let fixed = &config.fixed;
-        let (store_key, challenge_key) = (
-            Key32::read(&fixed.store_key)?,
-            Key32::read(&fixed.challenge_key)?,
-        );
-        // Replicas share the challenge key; whoever learns it is not to have the store as well.
-        if bool::from(store_key.expose().ct_eq(challenge_key.expose())) {
-            return Err(SetUpError::OneKeyTwice);
-        }
+        let store_key = Key32::read(&fixed.store_key)?;
         let evaluators = Evaluators::new(fixed.evaluation);
-        let current = Current::load(&config.reloaded, &evaluators)?;
+        let current = Current::load(config, &evaluators)?;
         Ok(Self {
             clock,
-            challenges: ChallengeKey::new(challenge_key),
-            issuer: Issuer::new(
-                read_signing_key(&fixed.token_key)?,
-                &fixed.issuer,
-                &fixed.audience,
-                &fixed.policy_id,
-            ),
+            answered: Answered::default(),
             store: Arc::new(DirStore::open(&fixed.store, store_key)?),
             throttle: Throttle::new(fixed.throttle),
             attest_throttle: Throttle::new(fixed.attest_throttle),
@@ -132,7 +124,7 @@ impl Service {
 
     /// Loads policies and certificate anew, and swaps them in if all are good.
     pub(crate) fn reload(&self, config: &Config) -> Result<Arc<Current>, SetUpError> {
-        let loaded = Arc::new(Current::load(&config.reloaded, &self.evaluators)?);
+        let loaded = Arc::new(Current::load(config, &self.evaluators)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = loaded.clone();
         Ok(loaded)
     }
@@ -143,18 +135,15 @@ impl Service {
     /// A service of parts, for tests.
     pub(crate) fn of_parts(
         clock: Clock,
-        issuer: Issuer,
         store: Arc<dyn Store>,
         throttle: Throttle,
         attest_throttle: Throttle,
         limits: Limits,
         current: Current,
     ) -> Self {
-        let key = Key32::draw(&mut crate::entropy::KernelEntropy).unwrap();
         Self {
             clock,
-            challenges: ChallengeKey::new(key),
-            issuer,
+            answered: Answered::default(),
             store,
             throttle,
             attest_throttle,
@@ -176,7 +165,16 @@ impl Current {
         }
     }
 
-    pub(crate) fn load(reloaded: &Reloaded, evaluators: &Evaluators) -> Result<Self, SetUpError> {
+    pub(crate) fn load(config: &Config, evaluators: &Evaluators) -> Result<Self, SetUpError> {
+        let (fixed, reloaded) = (&config.fixed, &config.reloaded);
+        let challenges = KeyRing::read(&reloaded.challenge_key, |path| {
+            Key32::read(path).map(ChallengeKey::new)
+        })?;
+        // Replicas share the challenge keys; whoever learns one is not to have the store as well.
+        let store_key = Key32::read(&fixed.store_key)?;
+        if challenges.all().any(|key| key.is(&store_key)) {
+            return Err(SetUpError::OneKeyTwice);
+        }
         let (attestation_policy, attestation_text) =
             load_policy(&reloaded.attestation_policy, AttestationPolicy::parse)?;
         let policies = Policies::load(reloaded, evaluators)?;
@@ -196,6 +194,13 @@ impl Current {
             digest.update(text);
         }
         Ok(Self {
+            challenges: ChallengeKeys::new(challenges),
+            issuer: Issuer::new(
+                KeyRing::read(&reloaded.token_key, TokenKey::read)?,
+                &fixed.issuer,
+                &fixed.audience,
+                &fixed.policy_id,
+            ),
             attestation_policy,
             policies,
             shelf,

@@ -6,7 +6,6 @@ use nitride_kbs::tee_key::TeePublicKey;
 use nitride_kbs::token::{
     EAR_PROFILE, EarClaims, EarStatus, PRIMARY_SUBMOD, TokenError, UnverifiedToken,
 };
-use nitride_secmem::crypto::verify_p256_sha256;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use thiserror::Error;
@@ -40,9 +39,9 @@ pub(crate) struct Binding<'a> {
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum GateFault {
-    /// It is no token, or not signed by the gate's pinned issuer key. Keys that the token's
-    /// header names are not looked at.
-    #[error("the token is malformed or not of the pinned issuer key")]
+    /// It is no token, or not signed by one of the gate's pinned issuer keys. Keys that the token's
+    /// header names or brings are not looked at.
+    #[error("the token is malformed or not of a pinned issuer key")]
     Token(#[source] Arc<TokenError>),
     /// Another `eat_profile`: whatever else its issuer signs is no attestation result.
     #[error("the token is not of the profile of attestation results")]
@@ -168,8 +167,10 @@ pub(crate) fn judge(
 ) -> Result<Approval, GateFault> {
     let token = UnverifiedToken::parse(token)
         .and_then(|token| {
+            let algorithm = token.algorithm();
             token.verified_by(|signing_input, signature| {
-                verify_p256_sha256(&rule.issuer_key, &[signing_input], signature)
+                let mut pinned = rule.issuer_keys.iter();
+                pinned.any(|key| key.has_signed(algorithm, signing_input, signature))
             })
         })
         .map_err(|error| GateFault::Token(Arc::new(error)))?;

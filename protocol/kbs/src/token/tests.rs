@@ -14,7 +14,7 @@ const ISSUER: [u8; 32] = [
     0x4E, 0x50, 0xC3, 0xDB, 0x36, 0xE8, 0x9B, 0x12, 0x7B, 0x8A, 0x62, 0x2B, 0x12, 0x0F, 0x67, 0x21,
 ];
 
-fn genuine(signing_input: &[u8], signature: &[u8; 64]) -> bool {
+fn genuine(signing_input: &[u8], signature: &[u8]) -> bool {
     VerifyingKey::from(&SigningKey::from_slice(&ISSUER).unwrap())
         .verify(signing_input, &Signature::from_slice(signature).unwrap())
         .is_ok()
@@ -67,6 +67,14 @@ fn our_claims() -> EarClaims {
     }
 }
 
+fn header<'a>(kid: Option<&'a str>, certificates: &'a [String]) -> TokenHeader<'a> {
+    TokenHeader {
+        algorithm: TokenAlgorithm::Es256,
+        kid,
+        certificates,
+    }
+}
+
 /// A token of these texts with a signature of zeros.
 fn token(header: &str, claims: &str) -> String {
     assemble(
@@ -97,7 +105,7 @@ fn our_token_reads_as_written_out() {
 
 #[test]
 fn the_written_out_claims_make_our_token() {
-    let signing_input = to_be_signed(&our_claims());
+    let signing_input = to_be_signed(&header(None, &[]), &our_claims());
     let (golden, _) = OURS.trim().rsplit_once('.').unwrap();
     assert_eq!(signing_input, golden);
     let signature = UnverifiedToken::parse(OURS.trim()).unwrap().signature;
@@ -158,7 +166,17 @@ fn a_key_in_the_header_changes_nothing_and_is_reported() {
 
 #[test]
 fn another_algorithm_is_refused() {
-    for alg in ["none", "HS256", "ES384", "RS256", "es256", ""] {
+    for alg in [
+        "none",
+        "HS256",
+        "ES384",
+        "RS256",
+        "es256",
+        "",
+        "ML-DSA-44",
+        "ML-DSA-87",
+        "ml-dsa-65",
+    ] {
         let text = token(&format!(r#"{{"alg":"{alg}"}}"#), LEAST);
         assert!(
             matches!(
@@ -167,6 +185,41 @@ fn another_algorithm_is_refused() {
             ),
             "{alg}"
         );
+    }
+}
+
+#[test]
+fn a_header_says_key_and_certificates_and_they_are_read_as_names_alone() {
+    let certificates = ["MA==".to_owned()];
+    let signed = to_be_signed(&header(Some("one"), &certificates), &our_claims());
+    let text = assemble(&signed, &[0; 64]);
+    let parsed = UnverifiedToken::parse(&text).unwrap();
+    assert_eq!(parsed.kid(), Some("one"));
+    assert_eq!(parsed.algorithm(), TokenAlgorithm::Es256);
+    assert!(parsed.names_a_key());
+    assert_eq!(UnverifiedToken::parse(OURS.trim()).unwrap().kid(), None);
+    for kid in ["1", "null1", "[]", "{}"] {
+        let text = token(&format!(r#"{{"alg":"ES256","kid":{kid}}}"#), LEAST);
+        assert!(UnverifiedToken::parse(&text).is_err(), "{kid}");
+    }
+}
+
+#[test]
+fn each_algorithm_has_signatures_of_its_own_length() {
+    for (algorithm, len) in [(TokenAlgorithm::Es256, 64), (TokenAlgorithm::MlDsa65, 3309)] {
+        assert_eq!(algorithm.signature_len(), len);
+        let head = TokenHeader {
+            algorithm,
+            ..header(None, &[])
+        };
+        let signed = to_be_signed(&head, &our_claims());
+        for (found, is_taken) in [(len, true), (len - 1, false), (len + 1, false), (0, false)] {
+            let text = assemble(&signed, &vec![7; found]);
+            let parsed = UnverifiedToken::parse(&text);
+            assert_eq!(parsed.is_ok(), is_taken, "{algorithm:?} {found}");
+        }
+        let other = if len == 64 { 3309 } else { 64 };
+        assert!(UnverifiedToken::parse(&assemble(&signed, &vec![7; other])).is_err());
     }
 }
 

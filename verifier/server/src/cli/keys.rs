@@ -1,4 +1,4 @@
-//! `owner-key`, `token-key`, `store-key` and `admin-token`: each has `generate`.
+//! `owner-key`, `store-key` and `admin-token`: each has `generate`.
 
 use crate::entropy::KernelEntropy;
 use crate::key_file::{Key32, generate_signing_key, key_id, write_secret};

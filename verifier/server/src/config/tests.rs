@@ -42,6 +42,27 @@ fn each_field_that_must_be_there_is_named_when_it_is_not() {
 }
 
 #[test]
+fn the_keys_of_challenges_are_a_file_or_several() {
+    let keys = |text: &str| {
+        let changed = GOOD.replacen("\"challenge\"", text, 1);
+        parse(&changed).map(|config| config.reloaded.challenge_key)
+    };
+    let one = keys("\"a\"").unwrap();
+    assert_eq!(one.paths(), [Path::new("/etc/nitride/a")]);
+    let two = keys("[\"a\", \"/b\"]").unwrap();
+    assert_eq!(two.paths(), [Path::new("/etc/nitride/a"), Path::new("/b")]);
+    for (bad, word) in [
+        ("[]", "empty list"),
+        ("1", "list of paths"),
+        ("[1]", "list of paths"),
+    ] {
+        let error = keys(bad).unwrap_err();
+        assert!(error.reason.contains(word), "{error}");
+        assert_eq!(error.line, 4, "{error}");
+    }
+}
+
+#[test]
 fn errors_name_file_line_reason_and_remedy() {
     let unknown = error("issuer", "colour = 1\nissuer");
     assert_eq!(

@@ -28,11 +28,12 @@ pub(super) async fn attest(
     let attestation =
         parse_attestation(&body).map_err(|error| Fault::of(FaultKind::InvalidRequest, &error))?;
     let now_secs = service.clock.wall_secs();
-    let challenge = service
+    let current = service.current();
+    let issuing = current.clone();
+    let challenge = current
         .challenges
         .verify(&attestation.runtime_data.nonce, session, now_secs)
         .map_err(|error: ChallengeError| Fault::of(FaultKind::SessionError, &error))?;
-    let current = service.current();
     let key = attestation.runtime_data.tee_pubkey;
     let judge = move || {
         attest::attest(
@@ -46,11 +47,19 @@ pub(super) async fn attest(
     let judged = service.judging.run(judge).await;
     let judged = judged.map_err(|error| Fault::internal(&error))?;
     let (composite, runtime) = judged.map_err(|refusal| refuse(&refusal))?;
+    // Of evidence that verified alone, so that nobody else can spend a guest's challenge.
+    service
+        .answered
+        .note(challenge.id, &key, service.clock.monotonic_ms())
+        .map_err(|error| Fault::of(FaultKind::SessionError, &error))?;
     for (submod, verdict) in composite.submods() {
         log_verdict(&submod, verdict, &key);
     }
 
-    let token = service.issuer.issue(&composite, &runtime, now_secs);
+    let token = issuing
+        .issuer
+        .issue(&composite, &runtime, now_secs)
+        .map_err(|error| Fault::internal(&error))?;
     let cookie = token_cookie(&token, service.plain_http);
     let mut response = AttestationResponse { token }.to_json().into_response();
     let headers = response.headers_mut();

@@ -27,14 +27,15 @@ pub(super) async fn auth(
     let body = read_body(body, MAX_REQUEST_LEN, service.limits.body_timeout).await?;
     let request =
         parse_request(&body).map_err(|error| Fault::of(FaultKind::InvalidRequest, &error))?;
-    let tee = accept(&request, &service.current().attestation_policy)?;
-    let nonce = service
+    let current = service.current();
+    let tee = accept(&request, &current.attestation_policy)?;
+    let issued = current
         .challenges
         .issue(tee, service.clock.wall_secs(), &mut KernelEntropy)
         .map_err(|error| Fault::internal(&error))?;
-    let cookie = challenge_cookie(&service.challenges.session(&nonce), service.plain_http);
+    let cookie = challenge_cookie(&issued.session, service.plain_http);
     let challenge = Challenge {
-        nonce,
+        nonce: issued.nonce,
         extra_params: Value::String(String::new()),
     };
     tracing::debug!(decision = "challenged", tee = tee.as_str());

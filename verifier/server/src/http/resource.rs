@@ -26,12 +26,12 @@ pub(super) async fn read(
 ) -> Result<Response, Fault> {
     let path = path_of(&uri)?;
     let now_secs = service.clock.wall_secs();
-    let token = service
+    let current = service.current();
+    let token = current
         .issuer
         .accept(token(&headers)?, now_secs)
         .and_then(|token| token.check_resource(&path).map(|()| token))
         .map_err(|error| Fault::of(FaultKind::TokenVerifierError, &error))?;
-    let current = service.current();
     // The policy comes before the store, so that who is not allowed learns nothing of what is there.
     let allowed = current
         .policies

@@ -5,4 +5,5 @@ mod connections;
 mod logging;
 mod protocol;
 mod refusals;
+mod replays;
 mod world;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::KeyFiles;
 use crate::token::tests::{NOW_SECS, issuer, runtime, verdict};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -26,7 +27,10 @@ impl Folder {
     }
 
     fn load(&self) -> Result<Policies, PolicyError> {
+        let no_keys = KeyFiles::of(Vec::new());
         let reloaded = Reloaded {
+            challenge_key: no_keys.clone(),
+            token_key: no_keys,
             attestation_policy: PathBuf::new(),
             resource_policy: self.0.path().join("resource.toml"),
             tenant_policies: Some(self.0.path().join("d")),
@@ -40,7 +44,7 @@ impl Folder {
 
 fn decided(policies: &Policies, path: &str) -> Result<String, Denied> {
     let issuer = issuer();
-    let token = issuer.issue(&verdict("1"), &runtime(), NOW_SECS);
+    let token = issuer.issue(&verdict("1"), &runtime(), NOW_SECS).unwrap();
     let token = issuer.accept(&token, NOW_SECS).unwrap();
     let path = ResourcePath::parse(path).unwrap();
     let evaluators = Evaluators::new(Duration::from_secs(1));

@@ -1,11 +1,14 @@
 //! Setting up and reloading from files, TLS included.
 
 use super::*;
+use crate::challenge::Issued;
 use crate::entropy::KernelEntropy;
 use crate::http::router;
 use crate::key_file::{generate_signing_key, write_secret};
+use crate::key_ring::rotate;
 use crate::listen;
 use crate::serve::{reload, reload_aside};
+use nitride_verify::Tee;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -15,7 +18,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -256,6 +259,68 @@ fn a_reload_takes_collateral_whole_or_not_at_all() {
 }
 
 #[test]
+fn a_reload_takes_a_rotated_folder_of_keys_and_keeps_what_was_issued() {
+    let folder = Folder::make();
+    let keys = folder.at("challenge");
+    let mut make = |path: &Path| Key32::draw(&mut KernelEntropy)?.write(path);
+    let mut turn = || rotate(&keys, 0, SystemTime::now(), &mut make).unwrap();
+    turn();
+    let text = fs::read_to_string(folder.at("provisiond.toml")).unwrap();
+    folder.write(
+        "provisiond.toml",
+        &text.replace("\"challenge.key\"", "\"challenge\""),
+    );
+    let (here, there) = (folder.open().unwrap(), folder.open().unwrap());
+    let issue = |service: &Service| {
+        let current = service.current();
+        let issued = current
+            .challenges
+            .issue(Tee::Sample, 1000, &mut KernelEntropy);
+        issued.unwrap()
+    };
+    let takes = |service: &Service, issued: &Issued| {
+        let current = service.current();
+        current
+            .challenges
+            .verify(&issued.nonce, &issued.session, 1000)
+            .is_ok()
+    };
+    let before = issue(&here);
+    turn();
+    here.reload(&folder.config()).unwrap();
+    // One replica has rotated, the other not yet.
+    let after = issue(&here);
+    assert!(takes(&here, &before) && takes(&here, &after));
+    assert!(takes(&there, &before) && takes(&there, &after));
+    assert!(takes(&here, &issue(&there)));
+    for _ in 0..2 {
+        turn();
+        here.reload(&folder.config()).unwrap();
+    }
+    assert!(!takes(&here, &before));
+    folder.write("challenge/stranger", "");
+    let error = here.reload(&folder.config()).unwrap_err();
+    assert!(matches!(error, SetUpError::Keys(_)), "{error}");
+}
+
+#[test]
+fn the_store_s_key_is_none_of_the_challenges_wherever_it_hides() {
+    let folder = Folder::make();
+    let text = fs::read_to_string(folder.at("provisiond.toml")).unwrap();
+    let several = "[\"challenge.key\", \"other.key\"]";
+    folder.write(
+        "provisiond.toml",
+        &text.replace("\"challenge.key\"", several),
+    );
+    let other = Key32::draw(&mut KernelEntropy).unwrap();
+    other.write(&folder.at("other.key")).unwrap();
+    let service = folder.open().unwrap();
+    fs::copy(folder.at("store.key"), folder.at("other.key")).unwrap();
+    let error = service.reload(&folder.config()).unwrap_err();
+    assert!(matches!(error, SetUpError::OneKeyTwice), "{error}");
+}
+
+#[test]
 fn what_only_a_restart_can_change_changes_nothing() {
     let folder = Folder::make();
     let running = folder.config();
@@ -332,10 +397,12 @@ fn keys_and_certificates_that_do_not_fit_are_named() {
     assert!(matches!(folder.open(), Err(SetUpError::OneKeyTwice)));
     fs::write(folder.at("challenge.key"), challenge_key).unwrap();
     folder.write("token.pem", "");
-    assert!(matches!(folder.open(), Err(SetUpError::Key(_))));
+    assert!(matches!(folder.open(), Err(SetUpError::Keys(_))));
     let _ = fs::remove_file(folder.at("challenge.key"));
     assert!(matches!(
         folder.open(),
-        Err(SetUpError::Key(KeyFileError::Unreadable { .. }))
+        Err(SetUpError::Keys(KeyRingError::File(
+            KeyFileError::Unreadable { .. }
+        )))
     ));
 }

@@ -1,10 +1,14 @@
 use super::disk_key::duration;
 use super::file::name;
+use super::one_or_many::OneOrMany;
 use super::{ConfigError, Document, public_key};
 use nitride_vault::policy::GateRule;
 use serde::Deserialize;
 use std::path::PathBuf;
 use toml::Spanned;
+
+/// Each is tried in turn on what the agent brings.
+const MAX_ISSUER_KEYS: usize = 8;
 
 /// `[[gate]]`: what it takes for this machine to count as approved. Every field is stated.
 #[derive(Debug, Deserialize)]
@@ -13,7 +17,7 @@ pub(super) struct RawGate {
     name: Spanned<String>,
     service: String,
     issuer: Spanned<String>,
-    issuer_key: PathBuf,
+    issuer_key: Spanned<OneOrMany<PathBuf>>,
     audience: Spanned<String>,
     policy_id: Spanned<String>,
     tees: Vec<String>,
@@ -37,11 +41,21 @@ impl RawGate {
                 ));
             }
         }
+        let span = self.issuer_key.span();
+        let issuer_keys = self.issuer_key.into_inner().into_vec();
+        if issuer_keys.is_empty() || issuer_keys.len() > MAX_ISSUER_KEYS {
+            return Err(document.fault(
+                span,
+                format_args!("issuer-key names {} files", issuer_keys.len()),
+                "name the key that signs now and, while it rotates, the next; at most 8",
+            ));
+        }
+        let issuer_keys = issuer_keys.iter().map(|path| public_key::read_issuer(path));
         Ok(GateRule {
             name: name(document, self.name)?,
             service: self.service,
             issuer: self.issuer.into_inner(),
-            issuer_key: public_key::read(&self.issuer_key)?,
+            issuer_keys: issuer_keys.collect::<Result<_, _>>()?,
             audience: self.audience.into_inner(),
             policy_id: self.policy_id.into_inner(),
             tees: self.tees,

@@ -1,5 +1,6 @@
 use super::disk_key::duration;
 use super::file::name;
+use super::one_or_many::OneOrMany;
 use super::peers::unit_of;
 use super::policy::operations;
 use super::{ConfigError, Document, time};
@@ -17,8 +18,8 @@ pub(super) struct RawKey {
     name: Spanned<String>,
     r#type: Spanned<String>,
     source: Spanned<String>,
-    service: Option<Spanned<OneOrMany>>,
-    signer: Option<OneOrMany>,
+    service: Option<Spanned<OneOrMany<String>>>,
+    signer: Option<OneOrMany<String>>,
     #[serde(default)]
     unsigned: RawUnsigned,
     operations: Vec<Spanned<String>>,
@@ -50,23 +51,6 @@ pub(super) struct RawKey {
 struct RawRate {
     uses: u32,
     per: Spanned<String>,
-}
-
-/// `signer = "owner"` or `signer = ["owner", "heir"]`; services likewise.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl OneOrMany {
-    fn into_list(self) -> Vec<String> {
-        match self {
-            Self::One(name) => vec![name],
-            Self::Many(names) => names,
-        }
-    }
 }
 
 /// Left out means refused: an unsigned resource is taken where the policy says so alone.
@@ -104,7 +88,7 @@ impl RawKey {
             name: key,
             key_type,
             source: source(document, &self.source, self.service)?,
-            signer: self.signer.map(OneOrMany::into_list).unwrap_or_default(),
+            signer: self.signer.map(OneOrMany::into_vec).unwrap_or_default(),
             unsigned: match self.unsigned {
                 RawUnsigned::Refuse => Unsigned::Refuse,
                 RawUnsigned::Accept => Unsigned::Accept,
@@ -144,7 +128,7 @@ impl RawKey {
 fn source(
     document: &Document,
     source: &Spanned<String>,
-    service: Option<Spanned<OneOrMany>>,
+    service: Option<Spanned<OneOrMany<String>>>,
 ) -> Result<Source, ConfigError> {
     let made_here = match source.get_ref().as_str() {
         "generate" => Some(Source::Generate),
@@ -179,7 +163,7 @@ fn source(
                 )
             })?;
             Ok(Source::Kbs {
-                services: service.into_inner().into_list(),
+                services: service.into_inner().into_vec(),
                 path,
             })
         }

@@ -196,7 +196,7 @@ pub(crate) const KEYS: &[ConfigKey] = &[
     key(GATE, "name", "what key rules call it; required"),
     key(GATE, "service", "which service attests; required"),
     key(GATE, "issuer", "the `iss` that its token must have; required"),
-    key(GATE, "issuer-key", "PEM file of the issuer's P-256 public key; required"),
+    key(GATE, "issuer-key", "PEM file of the issuer's P-256 or ML-DSA-65 public key, or a list of at most 8 while its keys rotate; required"),
     key(GATE, "audience", "the `aud` that the token must have; required"),
     key(GATE, "policy-id", "the `ear.appraisal-policy-id` that every submodule must have; required"),
     key(GATE, "tees", "the TEEs whose evidence opens it, as [\"snp\", \"tdx\"]: every TEE whose claims the token has of the machine (`cpu0`) has to be named; required"),

@@ -19,6 +19,7 @@ mod key_rule;
 mod keys;
 mod limits;
 mod metrics;
+mod one_or_many;
 mod peers;
 mod policy;
 mod policy_folder;

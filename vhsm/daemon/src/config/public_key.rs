@@ -4,6 +4,7 @@ use super::{ConfigError, Document};
 use base64ct::{Base64, Encoding};
 use nitride_secmem::crypto::parse_p256_spki;
 use nitride_vault::backup::RecipientKey;
+use nitride_vault::policy::IssuerKey;
 use std::path::Path;
 
 const BEGIN: &str = "-----BEGIN PUBLIC KEY-----";
@@ -28,6 +29,17 @@ pub(super) fn read_recipient(path: &Path) -> Result<RecipientKey, ConfigError> {
     let der = der_of(document.text()).ok_or_else(|| fault("is not one PEM public key"))?;
     RecipientKey::from_spki(&der)
         .ok_or_else(|| fault("is not a public key on the curve P-256 or X25519"))
+}
+
+/// The one P-256 or ML-DSA-65 public key in the PEM file at `path`.
+pub(super) fn read_issuer(path: &Path) -> Result<IssuerKey, ConfigError> {
+    const REMEDY: &str = "give a PEM file with one P-256 or ML-DSA-65 public key, as `nitride-provisiond \
+                          token-key` and `openssl pkey -pubout` write it";
+    let document = Document::read(path)?;
+    let fault = |reason| ConfigError::of_file(path, reason, REMEDY);
+    let der = der_of(document.text()).ok_or_else(|| fault("is not one PEM public key"))?;
+    IssuerKey::from_spki(&der)
+        .ok_or_else(|| fault("is not a public key on the curve P-256 or of ML-DSA-65"))
 }
 
 /// What stands between the two lines of RFC 7468; text before the first is a comment.

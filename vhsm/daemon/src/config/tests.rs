@@ -1,6 +1,6 @@
 use super::{Config, Document, load_policy};
 use nitride_secmem::{ArenaSizes, BackingChoice, install};
-use nitride_vault::policy::{PolicySet, Source};
+use nitride_vault::policy::{IssuerKey, PolicySet, Source};
 use std::fs;
 use std::path::Path;
 
@@ -300,7 +300,8 @@ fn whole_policy_is_read() {
     assert_eq!(set.gates[0].max_age_ms, 600_000);
     assert!(!set.gates[0].danger_accept_simulated);
     assert_eq!(set.signers[0].kid.len(), 32);
-    assert_eq!(set.signers[0].point, set.gates[0].issuer_key);
+    let pinned = IssuerKey::P256(set.signers[0].point);
+    assert_eq!(set.gates[0].issuer_keys, [pinned]);
 }
 
 #[test]
@@ -375,6 +376,7 @@ fn faults_of_the_policy_name_file_line_reason_and_remedy() {
         (rule("keys = []\npeers = [{ uid = 1, shell = \"sh\" }]\noperations = []"), 4, "unknown field", "remove it"),
         (rule("keys = []\noperations = []"), 1, "missing field `peers`", "add it"),
         ("[[gate]]\nname = \"g\"\nservice = \"main\"\nissuer = \"\"\nissuer-key = \"DIR/owner.pub\"\naudience = \"a\"\npolicy-id = \"p\"\ntees = [\"snp\"]\nmax-age = \"10m\"\n".to_owned(), 4, "issuer is empty", "tokens"),
+        ("[[gate]]\nname = \"g\"\nservice = \"main\"\nissuer = \"i\"\nissuer-key = []\naudience = \"a\"\npolicy-id = \"p\"\ntees = [\"snp\"]\nmax-age = \"1s\"\n".to_owned(), 5, "names 0 files", "signs now"),
         ("[[gate]]\nname = \"g\"\nservice = \"main\"\nissuer = \"i\"\nissuer-key = \"DIR/owner.pub\"\naudience = \"a\"\npolicy-id = \"p\"\ntees = [\"snp\"]\nmax-age = \"0s\"\n".to_owned(), 9, "not a duration", "above zero"),
     ] {
         let folder = Folder::new(&[("00-empty.toml", ""), ("10-test.toml", &text)]);

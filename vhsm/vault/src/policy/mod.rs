@@ -5,6 +5,7 @@
 
 mod active;
 mod fault;
+mod issuer_key;
 pub mod limits;
 mod pattern;
 mod peers;
@@ -14,6 +15,7 @@ mod tees;
 
 pub(crate) use active::ActivePolicy;
 pub use fault::PolicyFault;
+pub use issuer_key::IssuerKey;
 pub use pattern::{NamePattern, PatternError};
 pub use peers::{Asked, PeerMatch};
 pub use release_to::{ReleaseTo, ReleaseToError};
@@ -198,8 +200,8 @@ pub struct GateRule {
     pub service: String,
     /// The `iss` that the token must have.
     pub issuer: String,
-    /// The issuer's P-256 key, an uncompressed point.
-    pub issuer_key: [u8; 65],
+    /// The issuer's keys: several while one takes over from another, none opens nothing.
+    pub issuer_keys: Vec<IssuerKey>,
     /// The `aud` that the token must have.
     pub audience: String,
     /// The `ear.appraisal-policy-id` that every submodule must have.

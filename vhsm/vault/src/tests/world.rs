@@ -2,7 +2,8 @@
 
 use crate::keys::{CommitRefused, Delivered, Owner, Voucher};
 use crate::policy::{
-    GateRule, KeyRule, NamePattern, PeerMatch, PolicySet, ReleaseTo, Rule, Source, Unsigned,
+    GateRule, IssuerKey, KeyRule, NamePattern, PeerMatch, PolicySet, ReleaseTo, Rule, Source,
+    Unsigned,
 };
 use crate::{Draw, Now, Outcome, Peer, Session, Socket, Vault, VaultLimits, Want};
 use nitride_kbs::resource::ResourcePath;
@@ -298,7 +299,7 @@ pub(crate) fn gate(name: &str, max_age_ms: u64) -> GateRule {
         name: name.into(),
         service: "main".into(),
         issuer: "issuer".into(),
-        issuer_key: [4; 65],
+        issuer_keys: vec![IssuerKey::P256([4; 65])],
         audience: "nitride".into(),
         policy_id: "policy".into(),
         tees: vec!["snp".into()],

@@ -2,9 +2,11 @@
 
 use super::world::{Guest, PATH, Plan, SECRET, World, fetch};
 use crate::config::ThrottleLimits;
+use crate::token_key::SigningAlgorithm;
 use nitride_kbs::jwe::Jwe;
 use nitride_kbs::messages::{Request, parse_challenge};
 use nitride_kbs::token::{EarStatus, PRIMARY_SUBMOD, UnverifiedToken};
+use serde_json::Value;
 
 #[test]
 fn a_wanted_guest_gets_its_resource_by_token() {
@@ -69,6 +71,7 @@ fn the_token_says_simulated_and_names_this_round_s_key() {
     let token = guest.token(&world, "1");
     let accepted = world
         .service
+        .current()
         .issuer
         .accept(&token, world.service.clock.wall_secs())
         .unwrap();
@@ -101,6 +104,7 @@ fn unwanted_evidence_gets_a_contraindicated_token_and_no_resource() {
     let token = Guest::challenged(&world).token(&world, "2");
     let accepted = world
         .service
+        .current()
         .issuer
         .accept(&token, world.service.clock.wall_secs())
         .unwrap();
@@ -163,18 +167,47 @@ fn health_is_told_to_anyone_and_not_throttled() {
 }
 
 #[test]
-fn attesting_twice_under_one_nonce_gives_each_key_what_is_its_own() {
-    let world = World::start();
+fn the_keys_are_published_and_name_the_key_of_every_token() {
+    for algorithm in [SigningAlgorithm::Es256, SigningAlgorithm::MlDsa65] {
+        let world = World::of(Plan {
+            algorithm,
+            ..Plan::default()
+        });
+        let answer = world.get("/.well-known/jwks.json", &[]);
+        assert_eq!(answer.status, 200);
+        assert_eq!(
+            answer.header("content-type"),
+            Some("application/jwk-set+json")
+        );
+        assert_eq!(answer.header("cache-control"), Some("public, max-age=60"));
+        let keys: Value = serde_json::from_slice(&answer.body).unwrap();
+        let token = Guest::challenged(&world).token(&world, "1");
+        let token = UnverifiedToken::parse(&token).unwrap();
+        assert_eq!(keys["keys"][0]["kid"].as_str(), token.kid());
+        assert_eq!(keys["keys"][0]["alg"], token.algorithm().as_str());
+        assert!(!token.names_a_key());
+        // The issuer of these tests is no host.
+        world
+            .get("/.well-known/openid-configuration", &[])
+            .assert_refused(404, "NotFound");
+    }
+}
+
+#[test]
+fn a_token_of_ml_dsa_is_too_long_for_a_cookie_and_serves_as_bearer() {
+    let world = World::of(Plan {
+        algorithm: SigningAlgorithm::MlDsa65,
+        ..Plan::default()
+    });
     world.put(PATH, SECRET);
-    let first = Guest::challenged(&world);
-    let second = Guest {
-        nonce: first.nonce.clone(),
-        cookie: first.cookie.clone(),
-        ..Guest::challenged(&world)
-    };
-    let answers = [&first, &second].map(|guest| fetch(&world, PATH, &guest.token(&world, "1")));
-    assert_eq!(first.open(&answers[0]).as_deref(), Some(SECRET));
-    assert_eq!(first.open(&answers[1]), None);
-    assert_eq!(second.open(&answers[0]), None);
-    assert!(UnverifiedToken::parse(&first.token(&world, "1")).is_ok());
+    let guest = Guest::challenged(&world);
+    let attested = guest.attest(&world, "1");
+    assert_eq!(attested.cookie(), None);
+    let answer = fetch(&world, PATH, &guest.token(&world, "1"));
+    assert_eq!(guest.open(&answer).as_deref(), Some(SECRET));
+    // The cookie of the challenge is all there is, and it is no token.
+    let path = format!("/kbs/v0/resource/{PATH}");
+    world
+        .get(&path, &[("Cookie", &guest.cookie)])
+        .assert_refused(401, "TokenVerifierError");
 }

@@ -12,7 +12,9 @@ use crate::service::{Current, Service};
 use crate::store::memory::MemoryStore;
 use crate::store::{Expected, Place, Resource, Store};
 use crate::throttle::Throttle;
-use crate::token::tests::{NOW_SECS, issuer};
+use crate::token::tests::{NOW_SECS, issuer_with};
+use crate::token_key::SigningAlgorithm;
+use crate::token_key::tests::key;
 use base64ct::{Base64, Encoding};
 use nitride_collateral::Shelf;
 use nitride_kbs::messages::{
@@ -49,6 +51,9 @@ pub(super) struct Plan {
     pub(super) limits: Limits,
     pub(super) store: Arc<dyn Store>,
     pub(super) has_admin: bool,
+    /// The number of its challenge key: replicas have the same.
+    pub(super) challenge_key: u8,
+    pub(super) algorithm: SigningAlgorithm,
 }
 
 impl Default for Plan {
@@ -73,6 +78,8 @@ impl Default for Plan {
             },
             store: Arc::new(MemoryStore::default()),
             has_admin: true,
+            challenge_key: 1,
+            algorithm: SigningAlgorithm::Es256,
         }
     }
 }
@@ -197,16 +204,25 @@ impl Drop for World {
 pub(super) fn service(plan: Plan, clock: Clock) -> Service {
     Service::of_parts(
         clock,
-        issuer(),
         plan.store,
         Throttle::new(plan.throttle),
         Throttle::new(plan.attest_throttle),
         plan.limits,
-        current(plan.accept_sample, plan.has_admin),
+        current(
+            plan.accept_sample,
+            plan.has_admin,
+            plan.challenge_key,
+            plan.algorithm,
+        ),
     )
 }
 
-fn current(accept_sample: bool, has_admin: bool) -> Current {
+fn current(
+    accept_sample: bool,
+    has_admin: bool,
+    challenge_key: u8,
+    algorithm: SigningAlgorithm,
+) -> Current {
     let attestation = format!(
         "version = 1\ndanger-accept-sample = {accept_sample}\ndanger-test-anchors = []\n[sample]\nsvn = [\"1\"]\n"
     );
@@ -214,6 +230,8 @@ fn current(accept_sample: bool, has_admin: bool) -> Current {
         status = \"affirming\"\ntee = [\"sample\"]\ndanger-allow-simulated = true\n\
         danger-allow-debug = false\nclaims = { \"sample.svn\" = [\"1\"] }\n";
     Current {
+        issuer: issuer_with(vec![key(algorithm)]),
+        challenges: crate::challenge::tests::keys(&[challenge_key]),
         attestation_policy: AttestationPolicy::parse(&attestation, "attestation.toml").unwrap(),
         policies: Policies::of_rules(resource),
         shelf: Shelf::default(),

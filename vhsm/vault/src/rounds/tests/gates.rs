@@ -1,7 +1,7 @@
 use super::service::{self, STRANGER, claims, point, submod, token, token_by};
 use super::world::*;
 use crate::gate::GateFault;
-use crate::policy::GateRule;
+use crate::policy::{GateRule, IssuerKey};
 use crate::rounds::{RoundError, RoundFailure};
 use nitride_kbs::token::{EarClaims, EarStatus, PRIMARY_SUBMOD};
 use nitride_protocol::Status;
@@ -121,7 +121,7 @@ fn an_approval_under_another_rule_does_not_count() {
             ..rule.clone()
         },
         GateRule {
-            issuer_key: point(STRANGER),
+            issuer_keys: vec![IssuerKey::P256(point(STRANGER))],
             ..rule.clone()
         },
         GateRule {

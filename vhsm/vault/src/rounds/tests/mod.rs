@@ -5,6 +5,7 @@ mod elsewhere;
 mod failures;
 mod flight;
 mod gates;
+mod issuer_keys;
 mod properties;
 mod resources;
 mod service;

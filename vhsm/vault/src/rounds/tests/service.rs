@@ -9,8 +9,9 @@ use nitride_kbs::jwe;
 use nitride_kbs::tee_key::TeePublicKey;
 use nitride_kbs::token::{
     self, AnnotatedEvidence, EAR_PROFILE, EarClaims, EarStatus, PRIMARY_SUBMOD, RuntimeDataClaims,
-    Submod,
+    Submod, TokenAlgorithm, TokenHeader,
 };
+use nitride_secmem::crypto::MlDsa65;
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey};
 use p256::elliptic_curve::sec1::ToSec1Point;
@@ -142,9 +143,24 @@ pub(super) fn submod(annotated_evidence: Option<AnnotatedEvidence>) -> Submod {
 
 /// A token of these claims, signed by a test key.
 pub(super) fn token_by(number: u8, claims: &EarClaims) -> String {
-    let signing_input = token::to_be_signed(claims);
+    let signing_input = token::to_be_signed(&header(TokenAlgorithm::Es256), claims);
     let signature: Signature = signing_key(number).sign(signing_input.as_bytes());
-    token::assemble(&signing_input, &signature.to_bytes().into())
+    token::assemble(&signing_input, &signature.to_bytes())
+}
+
+/// A token of these claims, signed with ML-DSA-65 by the vault's own library: no other is at hand.
+pub(super) fn ml_dsa_token(key: &MlDsa65, claims: &EarClaims) -> String {
+    let signing_input = token::to_be_signed(&header(TokenAlgorithm::MlDsa65), claims);
+    let signature = key.sign(signing_input.as_bytes()).unwrap();
+    token::assemble(&signing_input, &signature)
+}
+
+fn header(algorithm: TokenAlgorithm) -> TokenHeader<'static> {
+    TokenHeader {
+        algorithm,
+        kid: Some("a name that nobody pinned"),
+        certificates: &[],
+    }
 }
 
 /// A token of the issuer.
@@ -159,5 +175,5 @@ pub(super) fn with_header(token: &str, header: &str, number: u8) -> String {
     let header = Base64UrlUnpadded::encode_string(header.as_bytes());
     let signing_input = format!("{header}.{claims}");
     let signature: Signature = signing_key(number).sign(signing_input.as_bytes());
-    token::assemble(&signing_input, &signature.to_bytes().into())
+    token::assemble(&signing_input, &signature.to_bytes())
 }

@@ -1,7 +1,7 @@
 //! A vault with a policy, a clock that stands until it is moved, and a courier's view of a round.
 
 use super::service::{self, KID, OWNER, STRANGER};
-use crate::policy::{GateRule, KeyRule, PolicySet, ReleaseTo, Signer, Source, Unsigned};
+use crate::policy::{GateRule, IssuerKey, KeyRule, PolicySet, ReleaseTo, Signer, Source, Unsigned};
 use crate::rounds::{EvidenceWanted, Order, RoundError, RoundId, Settled};
 use crate::{Draw, Now, Vault, VaultLimits, Want};
 use nitride_kbs::resource::ResourcePath;
@@ -142,7 +142,7 @@ impl World {
     }
 }
 
-fn install() {
+pub(super) fn install() {
     let sizes = ArenaSizes {
         records_len: 1 << 20,
         records_max_len: 1 << 20,
@@ -221,7 +221,7 @@ pub(super) fn policy() -> PolicySet {
             name: GATE.into(),
             service: "main".into(),
             issuer: "https://provision.example".into(),
-            issuer_key: service::point(service::ISSUER),
+            issuer_keys: vec![IssuerKey::P256(service::point(service::ISSUER))],
             audience: "vault".into(),
             policy_id: "default".into(),
             tees: vec!["snp".into(), "tdx".into()],
