@@ -7,7 +7,7 @@ use crate::http::{
     HttpRequest, MAX_ATTEST_ANSWER_LEN, MAX_AUTH_ANSWER_LEN, MAX_RESOURCE_ANSWER_LEN, Method,
 };
 use crate::order::Order;
-use nitride_kbs::messages;
+use nitride_kbs::{messages, wanted};
 
 /// Longest token that is sent as a header as well; servers bound their headers, and a token of
 /// many devices exceeds that. The session's cookie serves then.
@@ -79,6 +79,7 @@ impl Phase {
                 headers: [json()]
                     .into_iter()
                     .chain(session(&prepared.cookies))
+                    .chain(wanted(order))
                     .collect(),
                 body: prepared.body.clone(),
                 max_answer_len: MAX_ATTEST_ANSWER_LEN,
@@ -107,6 +108,12 @@ fn json() -> (&'static str, String) {
 
 fn session(cookies: &Cookies) -> Option<(&'static str, String)> {
     cookies.header().map(|value| ("cookie", value))
+}
+
+/// For what the token is to be, and for nothing else; others than ours pass over it. A round that names
+/// too much for a header asks for a token without limits, as every round did before.
+fn wanted(order: &Order) -> Option<(&'static str, String)> {
+    wanted::write(&order.resources).map(|names| (wanted::HEADER, names))
 }
 
 /// A server that lost the session, or never had it, can still know the token.

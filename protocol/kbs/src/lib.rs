@@ -12,6 +12,7 @@
 //!   token          the attestation result, an EAR JWT       service --> vault
 //!   jwe            a resource, encrypted to the TEE key     service --> vault
 //!     └ envelope   the resource itself, signed by its owner owner --> vault
+//!   wanted         which resources a token is to be for      vault --> service
 //!   disk           which LUKS2 volume a passphrase is for    owner --> nitride-unlock
 //! ```
 //!
@@ -38,6 +39,7 @@ pub mod report_data;
 pub mod resource;
 pub mod tee_key;
 pub mod token;
+pub mod wanted;
 
 pub use strict_json::JsonError;
 

@@ -16,6 +16,10 @@ pub const MAX_TEE_LEN: usize = 64;
 pub const MAX_TEE_KEY_LEN: usize = 1024;
 /// Bytes of a resource's path without scheme.
 pub const MAX_PATH_LEN: usize = 512;
+/// Resources that a token may be limited to, and bytes of their names together.
+pub const MAX_WANTED_RESOURCES: usize = 64;
+/// Likewise, with commas: other services' heads have 8 KiB in all.
+pub const MAX_WANTED_LEN: usize = 4096;
 /// Bytes of a token.
 pub const MAX_TOKEN_LEN: usize = 131_072;
 /// Bytes of the answer that carries a token.

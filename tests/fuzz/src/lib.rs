@@ -26,6 +26,7 @@ use nitride_kbs::nonce::{self, UnverifiedNonce};
 use nitride_kbs::resource::ResourcePath;
 use nitride_kbs::tee_key::TeePublicKey;
 use nitride_kbs::token::{self, UnverifiedToken};
+use nitride_kbs::wanted;
 use nitride_verify::{AttestationPolicy, Budget, Collateral, Expected, Tee, UnverifiedEvidence};
 
 pub use audit::audit;
@@ -85,6 +86,10 @@ pub fn kbs_json(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
         if let Ok(key) = TeePublicKey::parse(text) {
             assert_eq!(TeePublicKey::parse(&key.to_jwk_json()).ok(), Some(key));
+        }
+        if let Ok(resources) = wanted::parse(text) {
+            let again = wanted::write(&resources).map(|text| wanted::parse(&text));
+            assert_eq!(again, Some(Ok(resources)));
         }
         if let Ok(path) = ResourcePath::parse(text) {
             assert_eq!(ResourcePath::parse(&path.to_string()).ok(), Some(path));

@@ -76,11 +76,13 @@ impl Issuer {
         }
     }
 
-    /// The token for verdicts on evidence that binds `runtime`, one submodule each.
+    /// The token for verdicts on evidence that binds `runtime`, one submodule each; for these resources
+    /// alone, if any are stated.
     pub(crate) fn issue(
         &self,
         composite: &Composite,
         runtime: &RuntimeDataClaims,
+        resources: Option<Vec<String>>,
         now_secs: u64,
     ) -> Result<String, Unsigned> {
         let submods = composite.submods();
@@ -101,7 +103,7 @@ impl Issuer {
             submods,
             simulated: Some(composite.is_simulated()),
             debug: Some(composite.is_debug()),
-            resources: None,
+            resources,
         };
         let key = self.keys.current();
         let signed = to_be_signed(&key.header(), &claims);
@@ -172,7 +174,7 @@ impl AcceptedToken {
         self.tee_key
     }
 
-    /// A token may be limited to resources; none of ours is yet.
+    /// A token may be limited to resources, as its guest asked for.
     pub(crate) fn check_resource(&self, path: &ResourcePath) -> Result<(), TokenRefusal> {
         match &self.claims.resources {
             Some(resources) if !resources.iter().any(|name| name == path.as_str()) => {

@@ -89,6 +89,8 @@ fn requests_have_the_protocols_forms() {
     let evidence = attestation.tee_evidence.primary_evidence.get();
     assert_eq!(evidence, r#"{"svn":"1","report_data":"AA=="}"#);
     assert!(attest.headers.contains(&("cookie", COOKIE.to_owned())));
+    let wanted = ("nitride-resources", "a/b/c".to_owned());
+    assert!(attest.headers.contains(&wanted));
 
     assert_eq!((fetch.method, fetch.body.len()), (Method::Get, 0));
     assert_eq!(

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HeaderValue, SET_COOKIE};
 use nitride_kbs::messages::{AttestationResponse, parse_attestation};
+use nitride_kbs::wanted;
 use std::sync::Arc;
 
 /// Evidence of every kind that is judged fits, with its certificates.
@@ -24,6 +25,7 @@ pub(super) async fn attest(
     body: Body,
 ) -> Result<Response, Fault> {
     let session = session(&headers)?;
+    let wanted = wanted(&headers)?;
     let body = read_body(body, MAX_BODY_LEN, service.limits.body_timeout).await?;
     let attestation =
         parse_attestation(&body).map_err(|error| Fault::of(FaultKind::InvalidRequest, &error))?;
@@ -58,7 +60,7 @@ pub(super) async fn attest(
 
     let token = issuing
         .issuer
-        .issue(&composite, &runtime, now_secs)
+        .issue(&composite, &runtime, wanted, now_secs)
         .map_err(|error| Fault::internal(&error))?;
     let cookie = token_cookie(&token, service.plain_http);
     let mut response = AttestationResponse { token }.to_json().into_response();
@@ -66,6 +68,27 @@ pub(super) async fn attest(
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.extend(cookie.map(|cookie| (SET_COOKIE, cookie)));
     Ok(response)
+}
+
+/// What the token is to be for: nothing said is no limit.
+fn wanted(headers: &HeaderMap) -> Result<Option<Vec<String>>, Fault> {
+    let mut all = headers.get_all(wanted::HEADER).iter();
+    let Some(header) = all.next() else {
+        return Ok(None);
+    };
+    let malformed = || Fault::new(FaultKind::InvalidRequest, "nitride-resources is malformed");
+    let text = header.to_str().map_err(|_| malformed())?;
+    if all.next().is_some() {
+        return Err(malformed());
+    }
+    let resources =
+        wanted::parse(text).map_err(|error| Fault::of(FaultKind::InvalidRequest, &error))?;
+    Ok(Some(
+        resources
+            .iter()
+            .map(|path| path.as_str().to_owned())
+            .collect(),
+    ))
 }
 
 /// The guest's operator is told which check failed: it is about what the guest sent.

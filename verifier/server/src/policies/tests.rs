@@ -44,7 +44,9 @@ impl Folder {
 
 fn decided(policies: &Policies, path: &str) -> Result<String, Denied> {
     let issuer = issuer();
-    let token = issuer.issue(&verdict("1"), &runtime(), NOW_SECS).unwrap();
+    let token = issuer
+        .issue(&verdict("1"), &runtime(), None, NOW_SECS)
+        .unwrap();
     let token = issuer.accept(&token, NOW_SECS).unwrap();
     let path = ResourcePath::parse(path).unwrap();
     let evaluators = Evaluators::new(Duration::from_secs(1));

@@ -72,7 +72,9 @@ pub(crate) fn reissue(issuer: &Issuer, change: impl FnOnce(&mut EarClaims)) -> S
 }
 
 fn issue(issuer: &Issuer) -> String {
-    issuer.issue(&verdict("1"), &runtime(), NOW_SECS).unwrap()
+    issuer
+        .issue(&verdict("1"), &runtime(), None, NOW_SECS)
+        .unwrap()
 }
 
 /// The payload of a true token under any header, signed by `sign`.
@@ -87,7 +89,9 @@ fn forged(token: &str, header: &Value, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> S
 fn a_token_is_taken_back_until_it_expires() {
     let issuer = issuer();
     let runtime = runtime();
-    let token = issuer.issue(&verdict("1"), &runtime, NOW_SECS).unwrap();
+    let token = issuer
+        .issue(&verdict("1"), &runtime, None, NOW_SECS)
+        .unwrap();
     let accepted = issuer
         .accept(&token, NOW_SECS + TOKEN_TTL_SECS - 1)
         .unwrap();

@@ -4,7 +4,7 @@ use super::world::{Guest, PATH, Plan, SECRET, World, fetch};
 use crate::config::ThrottleLimits;
 use crate::token_key::SigningAlgorithm;
 use nitride_kbs::jwe::Jwe;
-use nitride_kbs::messages::{Request, parse_challenge};
+use nitride_kbs::messages::{Request, parse_attestation_response, parse_challenge};
 use nitride_kbs::token::{EarStatus, PRIMARY_SUBMOD, UnverifiedToken};
 use serde_json::Value;
 
@@ -210,4 +210,37 @@ fn a_token_of_ml_dsa_is_too_long_for_a_cookie_and_serves_as_bearer() {
     world
         .get(&path, &[("Cookie", &guest.cookie)])
         .assert_refused(401, "TokenVerifierError");
+}
+
+#[test]
+fn a_token_is_for_the_resources_that_its_guest_named_and_for_no_other() {
+    let world = World::start();
+    world.put(PATH, SECRET);
+    world.put("demo/key/two", SECRET);
+    let attest = |named: &[&str]| {
+        let guest = Guest::challenged(&world);
+        let cookie = [("Cookie", guest.cookie.as_str())];
+        let named = named.iter().map(|names| ("nitride-resources", *names));
+        let headers: Vec<_> = cookie.into_iter().chain(named).collect();
+        let body = guest.attestation("1").to_json();
+        world.post("/kbs/v0/attest", &headers, body.as_bytes())
+    };
+    let token = |named| {
+        let answer = attest(named);
+        parse_attestation_response(&answer.body).unwrap().token
+    };
+    let one = token(&[PATH]);
+    assert_eq!(fetch(&world, PATH, &one).status, 200);
+    let other = fetch(&world, "demo/key/two", &one);
+    other.assert_refused(401, "TokenVerifierError");
+    assert!(other.error().detail.contains("not for this resource"));
+    // A gate's round wants none, and its token opens none.
+    fetch(&world, PATH, &token(&[""])).assert_refused(401, "TokenVerifierError");
+    let both = token(&["demo/key/two, demo/key/one"]);
+    for path in [PATH, "demo/key/two"] {
+        assert_eq!(fetch(&world, path, &both).status, 200);
+    }
+    for named in [&["demo/key"][..], &["*"], &[PATH, "demo/key/two"]] {
+        attest(named).assert_refused(400, "InvalidRequest");
+    }
 }

@@ -169,7 +169,9 @@ fn a_forged_token_with_its_own_key_in_the_header_gets_nothing() {
 fn a_token_of_another_issuer_s_key_gets_nothing() {
     let world = World::start();
     world.put(PATH, SECRET);
-    let token = issuer().issue(&verdict("1"), &runtime(), NOW_SECS).unwrap();
+    let token = issuer()
+        .issue(&verdict("1"), &runtime(), None, NOW_SECS)
+        .unwrap();
     fetch(&world, PATH, &token).assert_refused(401, "TokenVerifierError");
 }
 
