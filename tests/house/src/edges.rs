@@ -83,6 +83,7 @@ pub const TABLE: &[(&str, &[&str])] = &[
     ("nitride-collateral", &["nitride-verify", "nitride-dcap"]),
     ("nitride-measure", &[]),
     ("nitride-policy", &["nitride-verify", "nitride-kbs"]),
+    ("nitride-openbao", &[]),
     (
         "nitride-provisiond",
         &[
@@ -90,6 +91,7 @@ pub const TABLE: &[(&str, &[&str])] = &[
             "nitride-collateral",
             "nitride-kbs",
             "nitride-policy",
+            "nitride-openbao",
         ],
     ),
     (

@@ -4,7 +4,7 @@
 //! listen = "127.0.0.1:8443"
 //! port-file = "/run/nitride-provisiond/port"    # optional; gets the bound address
 //! danger-plain-http = false                     # optional; true on a loopback address alone
-//! store = "/var/lib/nitride-provisiond/store"
+//! store = "/var/lib/nitride-provisiond/store"    # a folder, or [openbao] in its place
 //! store-key = "/etc/nitride/store.key"          # 32 bytes: `store-key generate`
 //! challenge-key = "/etc/nitride/challenge"      # 32 bytes in a file; or a folder of `challenge-key
 //!                                               # rotate`, or several files, the oldest first; the
@@ -48,9 +48,11 @@
 //! Relative paths are relative to the file's own folder.
 
 mod key_files;
+mod openbao;
 mod policies;
 
 pub(crate) use key_files::KeyFiles;
+pub(crate) use openbao::{Login, LoginMethod, OpenBao};
 
 use key_files::KeyFilesForm;
 use nitride_verify::strict_toml::{FileError, TomlText};
@@ -84,7 +86,7 @@ pub(crate) struct Fixed {
     pub(crate) listen: SocketAddr,
     pub(crate) port_file: Option<PathBuf>,
     pub(crate) plain_http: bool,
-    pub(crate) store: PathBuf,
+    pub(crate) store: StoreConfig,
     pub(crate) store_key: PathBuf,
     pub(crate) issuer: String,
     pub(crate) audience: String,
@@ -95,6 +97,15 @@ pub(crate) struct Fixed {
     pub(crate) limits: Limits,
     /// How long one evaluation of Rego may take.
     pub(crate) evaluation: Duration,
+}
+
+/// Where resources and records are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StoreConfig {
+    /// A folder of this machine.
+    Dir(PathBuf),
+    /// A KV engine that replicas share.
+    OpenBao(OpenBao),
 }
 
 /// What a reload reads anew, the files it names included.
@@ -197,6 +208,18 @@ impl Config {
                 ));
             }
         }
+        let store = match (form.store, form.openbao) {
+            (Some(path), None) => StoreConfig::Dir(folder.join(path)),
+            (None, Some(engine)) => StoreConfig::OpenBao(engine.read(&text, folder)?),
+            (stated, _) => {
+                let reason = match stated {
+                    Some(_) => "store and [openbao] exclude each other",
+                    None => "there is neither store nor [openbao]",
+                };
+                let remedy = "name the store's folder, or the engine that replicas share";
+                return Err(text.error(&form.listen, reason, remedy));
+            }
+        };
         let admin = form
             .admin
             .map(|admin| parse_digest(&admin.token_sha256, &text))
@@ -207,7 +230,7 @@ impl Config {
                 listen,
                 port_file: form.port_file.map(|path| folder.join(path)),
                 plain_http,
-                store: folder.join(form.store),
+                store,
                 store_key: folder.join(form.store_key),
                 issuer: not_empty("issuer", form.issuer, &text)?,
                 audience: not_empty("audience", form.audience, &text)?,
@@ -255,7 +278,8 @@ struct FileForm {
     listen: Spanned<String>,
     port_file: Option<PathBuf>,
     danger_plain_http: Option<Spanned<bool>>,
-    store: PathBuf,
+    store: Option<PathBuf>,
+    openbao: Option<openbao::OpenBaoForm>,
     store_key: PathBuf,
     challenge_key: Spanned<KeyFilesForm>,
     token_key: Spanned<KeyFilesForm>,

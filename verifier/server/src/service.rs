@@ -10,7 +10,7 @@ use crate::judging::Judging;
 use crate::key_file::{Key32, KeyFileError};
 use crate::key_ring::{KeyRing, KeyRingError};
 use crate::policies::{Policies, PolicyError};
-use crate::store::{DirStore, Store, StoreError};
+use crate::store::{self, Store, StoreError};
 use crate::throttle::Throttle;
 use crate::tls::{self, TlsError};
 use crate::token::Issuer;
@@ -102,7 +102,7 @@ impl Service {
         Ok(Self {
             clock,
             answered: Answered::default(),
-            store: Arc::new(DirStore::open(&fixed.store, store_key)?),
+            store: store::open(&fixed.store, store_key)?,
             throttle: Throttle::new(fixed.throttle),
             attest_throttle: Throttle::new(fixed.attest_throttle),
             limits: fixed.limits,

@@ -7,18 +7,26 @@
 mod dir;
 #[cfg(test)]
 pub(crate) mod memory;
+mod openbao;
 mod place;
 mod sealed_file;
 
 pub(crate) use dir::DirStore;
 pub(crate) use place::{Place, RecordName, Under};
 
+use crate::config::StoreConfig;
+use crate::key_file::{Key32, KeyFileError};
+use crate::tls::TlsError;
 use nitride_kbs::limits::MAX_ENVELOPE_LEN;
+use nitride_openbao::KvError;
+use nitride_openbao::answer::AnswerError;
+use openbao::OpenBaoStore;
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -86,6 +94,14 @@ pub(crate) trait Store: fmt::Debug + Send + Sync {
     fn list<'a>(&'a self, under: Under<'a>) -> Pending<'a, Listing>;
 }
 
+/// Opens the store that the configuration names, whose contents are sealed under `key`.
+pub(crate) fn open(config: &StoreConfig, key: Key32) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match config {
+        StoreConfig::Dir(folder) => Arc::new(DirStore::open(folder, key)?),
+        StoreConfig::OpenBao(engine) => Arc::new(OpenBaoStore::open(engine, key)?),
+    })
+}
+
 /// Why a store did not do it.
 #[derive(Debug, Error)]
 pub(crate) enum StoreError {
@@ -130,6 +146,50 @@ pub(crate) enum StoreError {
     /// Part of a name is longer than the file system takes.
     #[error("part of the name is longer than {max} bytes")]
     NameTooLong { max: usize },
+    /// No node could answer, up to the call's deadline.
+    #[error(
+        "OpenBao is not available: {reason}{}",
+        if *may_be_done { "; whether the last write was done is not known" } else { "" }
+    )]
+    Unavailable { reason: String, may_be_done: bool },
+    /// A node answered that it will not.
+    #[error("OpenBao refuses with {status}: {told}")]
+    Refused { status: u16, told: String },
+    /// The token is good, and its policies do not allow this.
+    #[error(
+        "OpenBao's policies do not allow this service {path}; see docs/fleet.md for one that does"
+    )]
+    Forbidden { path: String },
+    /// There is no token to be had.
+    #[error("OpenBao refuses the login: {told}")]
+    LoginRefused { told: String },
+    /// Not what the engine answers.
+    #[error("read OpenBao's answer")]
+    Answer(#[from] AnswerError),
+    /// An older version than this process has seen.
+    #[error(
+        "OpenBao has version {found} of {place}, and had {seen}: it was put back, or lags behind; if \
+         its operator did that, restart this service"
+    )]
+    RolledBack { place: Place, found: u64, seen: u64 },
+    /// The engine says that it is gone, and this service did not delete it.
+    #[error(
+        "{place} was deleted in OpenBao itself; undelete it there, or delete or replace it by this \
+         service"
+    )]
+    DeletedElsewhere { place: Place },
+    /// Others wrote meanwhile, and what became of this write cannot be told.
+    #[error("{place} was written by others meanwhile; look at what is there, and try again")]
+    Unresolved { place: Place },
+    /// A name that the engine has no path for.
+    #[error(transparent)]
+    Name(#[from] KvError),
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
+    #[error("{} is not a text", path.display())]
+    NotAText { path: PathBuf },
+    #[error("set up the connection to OpenBao")]
+    Tls(#[from] TlsError),
     /// No randomness, or a cipher's defect.
     #[error("seal what is to be stored")]
     Seal,

@@ -3,7 +3,7 @@
 use super::ConfigPath;
 use crate::config::Config;
 use crate::key_file::Key32;
-use crate::store::{DirStore, Expected, Pending, Store, Version};
+use crate::store::{self, Expected, Pending, Store, Version};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::sync::Arc;
@@ -31,10 +31,7 @@ impl OpenedStore {
         let fixed = Config::load(&config.config)?.fixed;
         let runtime = Builder::new_current_thread().enable_all().build();
         Ok(Self {
-            store: Arc::new(DirStore::open(
-                &fixed.store,
-                Key32::read(&fixed.store_key)?,
-            )?),
+            store: store::open(&fixed.store, Key32::read(&fixed.store_key)?)?,
             runtime: runtime.context("start the runtime")?,
         })
     }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::Config;
 use crate::key_file::{Key32, key_id, read_signing_key};
-use crate::store::{DirStore, Place, Store};
+use crate::store::Place;
 use clap::CommandFactory;
 use nitride_kbs::envelope::UnverifiedEnvelope;
 use nitride_kbs::resource::ResourcePath;
@@ -63,7 +63,7 @@ impl Folder {
     fn stored(&self, path: &str) -> Option<Vec<u8>> {
         let fixed = Config::load(&self.at("provisiond.toml")).unwrap().fixed;
         let key = Key32::read(&fixed.store_key).unwrap();
-        let store = DirStore::open(&fixed.store, key).unwrap();
+        let store = crate::store::open(&fixed.store, key).unwrap();
         let place = Place::from(&ResourcePath::parse(path).unwrap());
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let stored = runtime.block_on(store.read(&place)).unwrap();

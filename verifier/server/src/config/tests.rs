@@ -16,7 +16,8 @@ fn error(from: &str, to: &str) -> FileError {
 #[test]
 fn relative_paths_are_relative_to_the_file() {
     let config = parse(GOOD).unwrap();
-    assert_eq!(config.fixed.store, Path::new("/etc/nitride/store"));
+    let store = StoreConfig::Dir("/etc/nitride/store".into());
+    assert_eq!(config.fixed.store, store);
     assert_eq!(config.fixed.store_key, Path::new("/k/store"));
     assert_eq!(
         config.reloaded.tls.unwrap().certificate,
