@@ -5,12 +5,15 @@ use crate::fault::{Action, Fault};
 use crate::http::HttpAnswer;
 use nitride_kbs::jwe::Jwe;
 use nitride_kbs::messages::{parse_attestation_response, parse_challenge};
+use nitride_kbs::tee_key::TeeKeyForm;
 use nitride_protocol::limits::MAX_LABEL_LEN;
 
 /// What `auth` gave.
 pub(crate) struct Challenged {
     pub(crate) nonce: String,
     pub(crate) hash: Option<String>,
+    pub(crate) tee_keys: Vec<TeeKeyForm>,
+    pub(crate) takes_token_in_body: bool,
     pub(crate) cookies: Cookies,
 }
 
@@ -28,6 +31,8 @@ pub(crate) fn read_challenge(answer: &HttpAnswer) -> Result<Challenged, Fault> {
         .map_err(|error| fault(&error))?;
     Ok(Challenged {
         hash: hash.map(ToOwned::to_owned),
+        tee_keys: challenge.tee_keys(),
+        takes_token_in_body: challenge.takes_token_in_body(),
         nonce: challenge.nonce,
         cookies,
     })

@@ -1,5 +1,6 @@
 use crate::HttpRequest;
 use crate::fault::Failure;
+use nitride_kbs::tee_key::TeeKeyForm;
 use nitride_protocol::Status;
 use std::fmt;
 
@@ -40,6 +41,8 @@ pub enum Question {
         nonce: String,
         /// The hash that the service selected; `None` is SHA-384.
         hash: Option<String>,
+        /// The forms of TEE key that the service offers, as far as this protocol knows them.
+        tee_keys: Vec<TeeKeyForm>,
     },
     /// The attestation result.
     Result {

@@ -41,6 +41,8 @@ pub(crate) struct Fault {
     pub(crate) class: FailureClass,
     pub(crate) reason: String,
     pub(crate) retry_after_ms: Option<u64>,
+    /// The version of the protocol that the service wants in the place of ours, if it is spoken here.
+    pub(crate) spoken_version: Option<String>,
     remedy: Remedy,
 }
 
@@ -89,7 +91,12 @@ impl Fault {
             None => format!("HTTP {status}"),
         };
         let fault = Self::new(class, action, &what);
+        let wants_other = information
+            .as_ref()
+            .filter(|_| variant == OTHER_VERSION)
+            .and_then(|found| found.spoken_version());
         Self {
+            spoken_version: wants_other.map(str::to_owned),
             retry_after_ms: answer.retry_after_secs.map(|secs| u64::from(secs) * 1000),
             // A session that is over does not come back, and a round has one challenge: the next
             // round may do better, and so may a replica that still knows this one.
@@ -122,6 +129,7 @@ impl Fault {
             class,
             reason: printable(&format!("{}: {what}", action.as_str())),
             retry_after_ms: None,
+            spoken_version: None,
             remedy: match class {
                 FailureClass::Unreachable | FailureClass::TimedOut => Remedy::Again,
                 FailureClass::Protocol => Remedy::Elsewhere,
@@ -133,6 +141,9 @@ impl Fault {
 
 /// Our service's error type for a challenge that has aged or that it does not know: no verdict.
 const SESSION_OVER: &str = "SessionError";
+
+/// Our service's error type for a version that it does not speak.
+const OTHER_VERSION: &str = "ProtocolVersion";
 
 /// The longest run of token characters that is shown. A service that repeats the token that it was
 /// sent must not get it into our log.

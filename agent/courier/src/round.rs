@@ -5,6 +5,7 @@ use crate::fault::{Action, Fault, Remedy};
 use crate::http::{HttpAnswer, TransportFault};
 use crate::order::Order;
 use crate::stage::{Attested, Opened, Phase, Prepared};
+use nitride_kbs::PROTOCOL_VERSION;
 use nitride_kbs::messages::{Attestation, InitData};
 use nitride_protocol::Status;
 use nitride_protocol::agent::FailureClass;
@@ -28,6 +29,8 @@ pub enum Event {
 /// One round, from its order to its end.
 pub struct Round {
     order: Order,
+    /// In which version of the protocol it is asked: ours, and then what the service wants.
+    version: String,
     /// After this the service is not asked any more.
     network_until_ms: u64,
     /// After this nobody is.
@@ -93,6 +96,7 @@ impl Round {
         let deadline_ms = now_ms.saturating_add(budget_ms);
         let mut round = Self {
             order,
+            version: PROTOCOL_VERSION.to_owned(),
             network_until_ms: deadline_ms.saturating_sub((budget_ms / 8).min(MAX_RESERVE_MS)),
             deadline_ms,
             until_ms: now_ms,
@@ -181,7 +185,7 @@ impl Round {
         let home = phase.home().filter(|home| !without.contains(*home));
         let picked = || turn.endpoints.pick(without, turn.now_ms, turn.draw);
         if let Some(endpoint) = home.or_else(picked) {
-            let request = phase.request(&self.order, endpoint);
+            let request = phase.request(&self.order, &self.version, endpoint);
             self.state = State::Requesting(phase, endpoint);
             self.until_ms = turn
                 .now_ms
@@ -231,11 +235,13 @@ impl Round {
                         home: endpoint,
                         cookies: challenged.cookies,
                         nonce: challenged.nonce.clone(),
+                        takes_token_in_body: challenged.takes_token_in_body,
                     });
                     self.ask_vault(
                         Question::Challenge {
                             nonce: challenged.nonce,
                             hash: challenged.hash,
+                            tee_keys: challenged.tee_keys,
                         },
                         self.network_until_ms,
                     )
@@ -249,6 +255,7 @@ impl Round {
                         home: endpoint,
                         cookies: prepared.cookies,
                         token,
+                        takes_token_in_body: prepared.takes_token_in_body,
                         next: 0,
                     };
                     if self.order.result_wanted {
@@ -281,6 +288,14 @@ impl Round {
         fault: Fault,
         turn: Turn<'_>,
     ) -> Effect {
+        // Once: a service that then wants the first version again wants neither.
+        if let (Phase::Auth, Some(version)) = (&phase, &fault.spoken_version)
+            && self.version == PROTOCOL_VERSION
+            && version != PROTOCOL_VERSION
+        {
+            self.version.clone_from(version);
+            return self.ask_service(phase, turn);
+        }
         let at_home = phase.home().is_none_or(|home| home == endpoint);
         let remedy = match fault.remedy() {
             // It may refuse because it does not know the session; that is not the service's word.
@@ -338,6 +353,7 @@ impl Round {
                     home: opened.home,
                     cookies: opened.cookies,
                     body,
+                    takes_token_in_body: opened.takes_token_in_body,
                 };
                 self.ask_service(Phase::Attest(prepared), turn)
             }

@@ -10,7 +10,8 @@ use crate::order::Order;
 use nitride_kbs::{messages, wanted};
 
 /// Longest token that is sent as a header as well; servers bound their headers, and a token of
-/// many devices exceeds that. The session's cookie serves then.
+/// many devices exceeds that. It goes in a body then to a service that takes it there; of another
+/// one the session's cookie has to be enough.
 const MAX_BEARER_LEN: usize = 16_384;
 
 /// A challenge was given.
@@ -18,6 +19,7 @@ pub(crate) struct Opened {
     pub(crate) home: EndpointId,
     pub(crate) cookies: Cookies,
     pub(crate) nonce: String,
+    pub(crate) takes_token_in_body: bool,
 }
 
 /// The vault answered the challenge.
@@ -26,6 +28,7 @@ pub(crate) struct Prepared {
     pub(crate) cookies: Cookies,
     /// The attest request, as JSON.
     pub(crate) body: Vec<u8>,
+    pub(crate) takes_token_in_body: bool,
 }
 
 /// The service gave a token.
@@ -33,6 +36,7 @@ pub(crate) struct Attested {
     pub(crate) home: EndpointId,
     pub(crate) cookies: Cookies,
     pub(crate) token: String,
+    pub(crate) takes_token_in_body: bool,
     /// Index of the resource that comes next.
     pub(crate) next: usize,
 }
@@ -62,14 +66,22 @@ impl Phase {
         }
     }
 
-    pub(crate) fn request(&self, order: &Order, endpoint: EndpointId) -> HttpRequest {
+    /// `version` is what the protocol is asked for in.
+    pub(crate) fn request(
+        &self,
+        order: &Order,
+        version: &str,
+        endpoint: EndpointId,
+    ) -> HttpRequest {
         match self {
             Self::Auth => HttpRequest {
                 endpoint,
                 method: Method::Post,
                 path: "/kbs/v0/auth".to_owned(),
                 headers: vec![json()],
-                body: messages::Request::new(&order.tee).to_json().into_bytes(),
+                body: messages::Request::of_version(version, &order.tee)
+                    .to_json()
+                    .into_bytes(),
                 max_answer_len: MAX_AUTH_ANSWER_LEN,
             },
             Self::Attest(prepared) => HttpRequest {
@@ -84,13 +96,22 @@ impl Phase {
                 body: prepared.body.clone(),
                 max_answer_len: MAX_ATTEST_ANSWER_LEN,
             },
+            Self::Fetch(attested) if attested.token_goes_in_body() => HttpRequest {
+                endpoint,
+                method: Method::Post,
+                path: attested.path(order, "/kbs/v0/resource-by-token"),
+                headers: vec![json()],
+                body: messages::AttestationResponse {
+                    token: attested.token.clone(),
+                }
+                .to_json()
+                .into_bytes(),
+                max_answer_len: MAX_RESOURCE_ANSWER_LEN,
+            },
             Self::Fetch(attested) => HttpRequest {
                 endpoint,
                 method: Method::Get,
-                path: match order.resources.get(attested.next) {
-                    Some(resource) => format!("/kbs/v0/resource/{resource}"),
-                    None => String::new(),
-                },
+                path: attested.path(order, "/kbs/v0/resource"),
                 headers: session(&attested.cookies)
                     .into_iter()
                     .chain(bearer(&attested.token))
@@ -98,6 +119,20 @@ impl Phase {
                 body: Vec::new(),
                 max_answer_len: MAX_RESOURCE_ANSWER_LEN,
             },
+        }
+    }
+}
+
+impl Attested {
+    fn token_goes_in_body(&self) -> bool {
+        self.takes_token_in_body && self.token.len() > MAX_BEARER_LEN
+    }
+
+    /// Of the resource that comes next.
+    fn path(&self, order: &Order, under: &str) -> String {
+        match order.resources.get(self.next) {
+            Some(resource) => format!("{under}/{resource}"),
+            None => String::new(),
         }
     }
 }

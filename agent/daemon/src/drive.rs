@@ -160,8 +160,14 @@ fn log_exchange(
 async fn ask(vault: &AgentConnection, round: &[u8; 16], question: Question) -> Option<VaultAnswer> {
     let verb = question.name();
     let answer = match question {
-        Question::Challenge { nonce, hash } => {
-            let evidence = vault.challenge(*round, &nonce, hash.as_deref()).await;
+        Question::Challenge {
+            nonce,
+            hash,
+            tee_keys,
+        } => {
+            let tee_keys: Vec<&str> = tee_keys.iter().map(|form| form.as_str()).collect();
+            let hash = hash.as_deref();
+            let evidence = vault.challenge(*round, &nonce, hash, &tee_keys).await;
             evidence.map(|evidence| VaultAnswer::Evidence {
                 tee_pubkey: evidence.tee_pubkey,
                 primary_evidence: evidence.primary_evidence,

@@ -26,6 +26,14 @@ pub(crate) fn decode_array<const N: usize>(text: &str) -> Option<[u8; N]> {
     decode(text)?.try_into().ok()
 }
 
+/// Decodes exactly `N` bytes onto the heap: of what would be much to move about.
+pub(crate) fn decode_boxed<const N: usize>(text: &str) -> Option<Box<[u8; N]>> {
+    if text.len() != (N * 4).div_ceil(3) {
+        return None;
+    }
+    decode(text)?.into_boxed_slice().try_into().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -43,5 +43,49 @@ pub mod wanted;
 
 pub use strict_json::JsonError;
 
-/// The one version of the KBS protocol that is spoken; a server answers no other.
+/// The version of the KBS protocol that a client says first.
 pub const PROTOCOL_VERSION: &str = "0.4.0";
+
+/// What every version that is spoken begins with: below 1.0 the second number says what is
+/// compatible (semver.org, 4), and the third says nothing of the wire.
+const SPOKEN: &str = "0.4.";
+
+/// Whether a version of the protocol is spoken here: any of 0.4.
+pub fn is_spoken(version: &str) -> bool {
+    version.strip_prefix(SPOKEN).is_some_and(|patch| {
+        let is_number = patch.bytes().all(|byte| byte.is_ascii_digit());
+        is_number && matches!(patch.len(), 1..=4) && (patch == "0" || !patch.starts_with('0'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_0_4_is_spoken_and_nothing_else() {
+        for version in [PROTOCOL_VERSION, "0.4.1", "0.4.10", "0.4.9999"] {
+            assert!(is_spoken(version), "{version}");
+        }
+        for version in [
+            "",
+            "0.4",
+            "0.4.",
+            "0.4.00",
+            "0.4.01",
+            "0.4.-1",
+            "0.4.1-rc",
+            "0.4.1.2",
+            "0.40.0",
+            "0.3.0",
+            "0.5.0",
+            "1.4.0",
+            "00.4.0",
+            " 0.4.0",
+            "0.4.99999",
+            "0.4.\u{661}",
+        ] {
+            assert!(!is_spoken(version), "{version}");
+        }
+    }
+}

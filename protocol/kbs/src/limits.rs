@@ -12,8 +12,8 @@ pub const MAX_ERROR_LEN: usize = 16_384;
 pub const MAX_NONCE_LEN: usize = 1024;
 /// Bytes of the name of a TEE.
 pub const MAX_TEE_LEN: usize = 64;
-/// Bytes of a TEE public key's JSON.
-pub const MAX_TEE_KEY_LEN: usize = 1024;
+/// Bytes of a TEE public key's JSON: of both, X25519 and ML-KEM-768, it has 1,682.
+pub const MAX_TEE_KEY_LEN: usize = 2048;
 /// Bytes of a resource's path without scheme.
 pub const MAX_PATH_LEN: usize = 512;
 /// Resources that a token may be limited to, and bytes of their names together.
@@ -28,8 +28,8 @@ pub const MAX_TOKEN_RESPONSE_LEN: usize = MAX_TOKEN_LEN + 1024;
 pub const MAX_SUBMODS: usize = 64;
 /// Bytes of a JWE's JSON.
 pub const MAX_JWE_LEN: usize = 131_072;
-/// Bytes of a JWE's protected header, encoded.
-pub const MAX_JWE_HEADER_LEN: usize = 1024;
+/// Bytes of a JWE's protected header, encoded: with a ciphertext of ML-KEM-768 it has some 2,100.
+pub const MAX_JWE_HEADER_LEN: usize = 3072;
 /// Bytes of an envelope.
 pub const MAX_ENVELOPE_LEN: usize = 65_536;
 /// Bytes of an envelope's key material.

@@ -43,7 +43,9 @@ pub const MAX_TOKEN_LEN: usize = 131_072;
 /// Each part of the evidence; the whole packet has [`MAX_PACKET_LEN`].
 pub const MAX_EVIDENCE_LEN: usize = 131_072;
 /// A TEE public key as JWK.
-pub const MAX_TEE_KEY_LEN: usize = 1024;
+pub const MAX_TEE_KEY_LEN: usize = 2048;
+/// Forms of TEE key that a service offers.
+pub const MAX_TEE_KEY_FORMS: usize = 16;
 /// A resource as it was served, encrypted.
 pub const MAX_JWE_LEN: usize = 131_072;
 /// Resources that one round fetches.

@@ -318,7 +318,11 @@ fn a_rounds_own_key_is_in_the_arenas_while_it_lasts_and_nowhere_afterwards() -> 
             let evidence = courier.challenge(&order, &nonce)?;
             let key: Value = serde_json::from_str(&evidence.tee_pubkey)?;
             let public = nitride_kbs::tee_key::TeePublicKey::parse(&key.to_string())?;
-            let public = p256::PublicKey::from_sec1_bytes(&public.to_point())?;
+            let nitride_kbs::tee_key::TeePublicKey::EcP256 { x, y } = public else {
+                anyhow::bail!("a key of P-256, since no other was offered");
+            };
+            let point = nitride_kbs::tee_key::p256_point(&x, &y);
+            let public = p256::PublicKey::from_sec1_bytes(&point)?;
             let during = Snapshot::take(pid)?;
             let unique: BTreeSet<&[u8; 32]> = candidates(&during.arenas).collect();
             let either_order = unique.into_iter().find_map(|candidate| {

@@ -21,7 +21,7 @@ mod wire;
 mod wrapped_key;
 
 use nitride_kbs::envelope::UnverifiedEnvelope;
-use nitride_kbs::jwe::Jwe;
+use nitride_kbs::jwe::{self, Jwe};
 use nitride_kbs::messages;
 use nitride_kbs::nonce::{self, UnverifiedNonce};
 use nitride_kbs::resource::ResourcePath;
@@ -111,6 +111,12 @@ pub fn jwe(data: &[u8]) {
     if let Ok(jwe) = Jwe::parse(data) {
         assert!(jwe.ciphertext().len() <= data.len());
         assert!(!jwe.aad().is_empty());
+        // Whatever the header looked like, what it says is written in one way, which reads the same.
+        let protected = jwe::protected_header(jwe.header());
+        let key = jwe.encrypted_key();
+        let written = jwe::to_json(&protected, key, jwe.iv(), jwe.ciphertext(), jwe.tag());
+        let again = Jwe::parse(written.as_bytes()).ok();
+        assert_eq!(again.as_ref().map(Jwe::header), Some(jwe.header()));
     }
 }
 

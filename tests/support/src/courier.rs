@@ -87,10 +87,24 @@ impl Courier {
     /// # Errors
     /// When the vault refuses.
     pub fn challenge(&mut self, order: &Order, nonce: &str) -> Result<BoundEvidence> {
+        self.challenge_offering(order, nonce, &[])
+    }
+
+    /// The same, with the forms of TEE key that a service offers, or is said to.
+    ///
+    /// # Errors
+    /// When the vault refuses.
+    pub fn challenge_offering(
+        &mut self,
+        order: &Order,
+        nonce: &str,
+        tee_keys: &[&str],
+    ) -> Result<BoundEvidence> {
         let answer = self.asker.ask(&Challenge {
             round: order.round,
             nonce,
             hash: None,
+            tee_keys: tee_keys.to_vec(),
         })?;
         let evidence: Evidence<'_> = answer.result().context("challenge the vault")?;
         Ok(BoundEvidence {
@@ -203,7 +217,15 @@ impl KbsSession {
             None,
         )
         .context("compose an attestation")?;
-        self.post("/kbs/v0/attest", attestation.to_json().as_bytes())
+        self.post_attestation(attestation.to_json().as_bytes())
+    }
+
+    /// Posts any body in an attestation's place, and returns the service's response.
+    ///
+    /// # Errors
+    /// When the service does not answer.
+    pub fn post_attestation(&mut self, body: &[u8]) -> Result<HttpMessage> {
+        self.post("/kbs/v0/attest", body)
     }
 
     /// Posts evidence and returns the token.

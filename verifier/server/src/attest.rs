@@ -66,7 +66,7 @@ pub(crate) fn attest(
         &mut budget,
     )?;
     let runtime = RuntimeDataClaims {
-        tee_pubkey: Some(runtime.tee_pubkey),
+        tee_pubkey: Some(runtime.tee_pubkey.clone()),
         nonce: Some(runtime.nonce.clone()),
     };
     Ok((composite, runtime))

@@ -5,6 +5,7 @@
 //!   POST    /kbs/v0/auth                  anyone                                  4 KiB
 //!   POST    /kbs/v0/attest                session of a live challenge             256 KiB
 //!   GET     /kbs/v0/resource/r/t/t        token of ours, and a rule that allows   none is read
+//!   POST    /kbs/v0/resource-by-token/..  token of ours, and a rule that allows   129 KiB
 //!   POST    /kbs/v0/resource/r/t/t        admin                                   64 KiB
 //!   DELETE  /kbs/v0/resource/r/t/t        admin                                   none is read
 //!   GET     /.well-known/jwks.json        anyone                                  none is read
@@ -19,6 +20,7 @@ mod body;
 mod decision;
 mod fault;
 mod resource;
+mod resource_by_token;
 mod session;
 mod well_known;
 
@@ -60,6 +62,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         )
         .route(well_known::JWKS, get(well_known::jwks))
         .route(well_known::DISCOVERY, get(well_known::discovery))
+        .route(resource_by_token::ROUTE, post(resource_by_token::read))
         .route(HEALTHZ, get(healthz))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

@@ -171,7 +171,7 @@ impl AcceptedToken {
 
     /// The key that everything released under this token is encrypted to.
     pub(crate) fn tee_key(&self) -> TeePublicKey {
-        self.tee_key
+        self.tee_key.clone()
     }
 
     /// A token may be limited to resources, as its guest asked for.
@@ -189,7 +189,7 @@ impl AcceptedToken {
 fn tee_key_of(claims: &EarClaims) -> Result<TeePublicKey, TokenRefusal> {
     let key_in = |name: &str| {
         let evidence = claims.submods.get(name)?.annotated_evidence.as_ref()?;
-        evidence.runtime_data_claims.as_ref()?.tee_pubkey
+        evidence.runtime_data_claims.as_ref()?.tee_pubkey.as_ref()
     };
     let tee_key = key_in(PRIMARY_SUBMOD).ok_or(TokenRefusal::NoTeeKey)?;
     if claims
@@ -200,7 +200,7 @@ fn tee_key_of(claims: &EarClaims) -> Result<TeePublicKey, TokenRefusal> {
     {
         return Err(TokenRefusal::TeeKeysDiffer);
     }
-    Ok(tee_key)
+    Ok(tee_key.clone())
 }
 
 #[cfg(test)]

@@ -292,7 +292,7 @@ fn the_ear_submodule_says_what_was_found() {
         y: [2; 32],
     };
     let runtime = RuntimeDataClaims {
-        tee_pubkey: Some(key),
+        tee_pubkey: Some(key.clone()),
         nonce: Some("abc".to_owned()),
     };
     let submod = verdict.submod("default", runtime);

@@ -109,7 +109,8 @@ impl AgentConnection {
     }
 
     /// Hands over the service's nonce and takes evidence over it; once a round. `hash` is the hash
-    /// that the service chose, `None` for `sha384`.
+    /// that the service chose, `None` for `sha384`. `tee_keys` are the forms of TEE key that the
+    /// service offers; an older vhsmd is not told of them.
     ///
     /// # Errors
     /// Refused with `evidence-unavailable` where the TEE gives none, and with `round-not-found`
@@ -119,8 +120,22 @@ impl AgentConnection {
         round: [u8; ROUND_ID_LEN],
         nonce: &str,
         hash: Option<&str>,
+        tee_keys: &[&str],
     ) -> Result<Evidence, ClientError> {
-        let request = wire::Challenge { round, nonce, hash };
+        let features = &self.server().features;
+        let is_known = features
+            .iter()
+            .any(|feature| feature == wire::TEE_KEYS_FEATURE);
+        let request = wire::Challenge {
+            round,
+            nonce,
+            hash,
+            tee_keys: if is_known {
+                tee_keys.to_vec()
+            } else {
+                Vec::new()
+            },
+        };
         let own = |evidence: wire::Evidence<'_>| Evidence {
             tee_pubkey: evidence.tee_pubkey.to_owned(),
             primary_evidence: evidence.primary_evidence.to_owned(),

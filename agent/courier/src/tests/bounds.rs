@@ -117,7 +117,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(
             glad(&Question::Challenge {
                 nonce: String::new(),
-                hash: None
+                hash: None,
+                tee_keys: vec![]
             })
             .unwrap()
         ),

@@ -136,7 +136,7 @@ pub(crate) fn good(request: &HttpRequest) -> HttpResult {
 }
 
 pub(crate) fn sealed() -> String {
-    let protected = jwe::protected_header(&[4; 65]);
+    let protected = jwe::protected_header(&jwe::Header::EcP256 { epk: [4; 65] });
     jwe::to_json(&protected, &[1; 40], &[2; 12], b"sealed", &[3; 16])
 }
 

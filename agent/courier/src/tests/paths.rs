@@ -2,7 +2,8 @@
 
 use super::{COOKIE, NONCE, PUBKEY, TOKEN, endpoints, glad, good, order, play, sealed};
 use crate::{Ending, Method, Outcome, Question, VaultAnswer};
-use nitride_kbs::messages::{parse_attestation, parse_request};
+use nitride_kbs::messages::{ErrorInformation, parse_attestation, parse_request};
+use nitride_kbs::tee_key::TeeKeyForm;
 use nitride_protocol::Status;
 
 #[test]
@@ -23,7 +24,8 @@ fn a_round_carries_result_and_resources_in_their_order() {
         [
             Question::Challenge {
                 nonce: NONCE.to_owned(),
-                hash: None
+                hash: None,
+                tee_keys: vec![]
             },
             Question::Result {
                 token: TOKEN.to_owned()
@@ -147,6 +149,88 @@ fn a_token_too_long_for_a_header_leaves_it_to_the_session() {
 }
 
 #[test]
+fn a_token_too_long_for_a_header_goes_in_a_body_to_a_service_that_takes_it_there() {
+    for len in [16_384, 16_385, 100_000] {
+        let token = "e".repeat(len);
+        let body = format!(r#"{{"token":"{token}"}}"#);
+        let story = play(
+            order(&["a/b/c"], false, 10_000),
+            &mut endpoints(&[1]),
+            |request, _| match request.path.as_str() {
+                "/kbs/v0/auth" => Some(Ok(super::answer(
+                    200,
+                    r#"{"nonce":"n","extra-params":{"nitride-token-in-body":true}}"#,
+                ))),
+                "/kbs/v0/attest" => Some(Ok(super::answer(200, body.as_str()))),
+                _ => Some(good(request)),
+            },
+            glad,
+        );
+        let fetch = &story.requests[2];
+        let in_body = len > 16_384;
+        assert_eq!(fetch.method == Method::Post, in_body, "{len}");
+        let path = match in_body {
+            true => "/kbs/v0/resource-by-token/a/b/c",
+            false => "/kbs/v0/resource/a/b/c",
+        };
+        assert_eq!(fetch.path, path);
+        let has_header = fetch
+            .headers
+            .iter()
+            .any(|(name, _)| *name == "authorization");
+        assert_eq!(has_header, !in_body);
+        assert_eq!(fetch.body, if in_body { body.as_bytes() } else { b"" });
+        assert_eq!(story.outcome.unwrap().delivered, 1);
+    }
+}
+
+#[test]
+fn a_service_that_wants_another_version_of_ours_is_asked_in_it_once() {
+    let refused = |version: &str| {
+        let detail = format!("this service speaks KBS {version}");
+        let body = ErrorInformation::new("ProtocolVersion", &detail).to_json();
+        Some(Ok(super::answer(400, body)))
+    };
+    let versions = |wanted: &str| {
+        let story = play(
+            order(&["a/b/c"], false, 10_000),
+            &mut endpoints(&[1]),
+            |request, _| match request.path.as_str() {
+                "/kbs/v0/auth" if parse_request(&request.body).unwrap().version != wanted => {
+                    refused(wanted)
+                }
+                _ => Some(good(request)),
+            },
+            glad,
+        );
+        let asked = story.requests.iter().filter(|r| r.path == "/kbs/v0/auth");
+        let asked = asked.map(|request| parse_request(&request.body).unwrap().version);
+        (asked.collect::<Vec<_>>(), story.outcome.unwrap().delivered)
+    };
+    assert_eq!(versions("0.4.0"), (vec!["0.4.0".to_owned()], 1));
+    let both = vec!["0.4.0".to_owned(), "0.4.7".to_owned()];
+    assert_eq!(versions("0.4.7"), (both, 1));
+    // What is not spoken here is not tried.
+    assert_eq!(versions("0.5.0"), (vec!["0.4.0".to_owned()], 0));
+}
+
+#[test]
+fn a_service_that_never_likes_the_version_that_it_named_is_given_up() {
+    let story = play(
+        order(&["a/b/c"], false, 10_000),
+        &mut endpoints(&[1]),
+        |_, _| {
+            let detail = "this service speaks KBS 0.4.7, and then 0.4.8";
+            let body = ErrorInformation::new("ProtocolVersion", detail).to_json();
+            Some(Ok(super::answer(400, body)))
+        },
+        glad,
+    );
+    assert_eq!(story.requests.len(), 2);
+    assert_eq!(story.questions(), ["failure", "finish"]);
+}
+
+#[test]
 fn a_hash_that_the_service_selects_is_for_the_vault_to_judge() {
     let order = order(&[], true, 10_000);
     let story = play(
@@ -165,6 +249,33 @@ fn a_hash_that_the_service_selects_is_for_the_vault_to_judge() {
         panic!("a challenge");
     };
     assert_eq!(hash.as_deref(), Some("sha256"));
+}
+
+#[test]
+fn the_service_s_offer_of_tee_keys_is_carried_and_what_is_none_is_not() {
+    for (extra, expected) in [
+        (
+            r#"{"nitride-tee-keys":["x","nitride-X25519MLKEM768+A256KW","ECDH-ES+A256KW-P256"]}"#,
+            &[TeeKeyForm::EcP256, TeeKeyForm::X25519MlKem768][..],
+        ),
+        (r#"{"nitride-tee-keys":"ECDH-ES+A256KW-P256"}"#, &[]),
+        (r#""""#, &[]),
+    ] {
+        let body = format!(r#"{{"nonce":"n","extra-params":{extra}}}"#);
+        let story = play(
+            order(&["a/b/one"], false, 10_000),
+            &mut endpoints(&[1]),
+            |request, _| match request.path.as_str() {
+                "/kbs/v0/auth" => Some(Ok(super::answer(200, body.as_str()))),
+                _ => Some(good(request)),
+            },
+            glad,
+        );
+        let Question::Challenge { tee_keys, .. } = &story.questions[0] else {
+            panic!("a challenge");
+        };
+        assert_eq!(tee_keys, expected);
+    }
 }
 
 #[test]

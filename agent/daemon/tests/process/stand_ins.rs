@@ -200,7 +200,8 @@ impl Kbs {
 }
 
 pub(crate) fn sealed() -> String {
-    let protected = nitride_kbs::jwe::protected_header(&[4; 65]);
+    let protected =
+        nitride_kbs::jwe::protected_header(&nitride_kbs::jwe::Header::EcP256 { epk: [4; 65] });
     nitride_kbs::jwe::to_json(&protected, &[1; 40], &[2; 12], b"sealed", &[3; 16])
 }
 

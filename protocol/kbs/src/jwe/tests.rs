@@ -1,4 +1,6 @@
 use super::*;
+use crate::limits::MAX_JWE_HEADER_LEN;
+use crate::tee_key::TeeKeyForm;
 use proptest::prelude::*;
 
 /// Made by `golden/generate.py`; the vault's tests open it.
@@ -25,15 +27,136 @@ fn the_golden_jwe_reads_and_is_written_byte_for_byte() {
     let iv: Vec<u8> = (0..12).collect();
     assert_eq!(jwe.iv().as_slice(), iv);
     assert_eq!(jwe.ciphertext().len(), 205);
-    assert_eq!(protected_header(&jwe.header().epk).as_bytes(), jwe.aad());
+    assert_eq!(protected_header(jwe.header()).as_bytes(), jwe.aad());
     let written = to_json(
-        &protected_header(&jwe.header().epk),
+        &protected_header(jwe.header()),
         jwe.encrypted_key(),
         jwe.iv(),
         jwe.ciphertext(),
         jwe.tag(),
     );
     assert_eq!(written, GOLDEN.trim());
+}
+
+fn header_of(form: TeeKeyForm, fill: u8) -> Header {
+    let point = |len| {
+        let mut point = vec![fill; len];
+        point[0] = 4;
+        point
+    };
+    match form {
+        TeeKeyForm::EcP256 => Header::EcP256 {
+            epk: point(65).try_into().unwrap(),
+        },
+        TeeKeyForm::EcP521 => Header::EcP521 {
+            epk: point(133).into_boxed_slice().try_into().unwrap(),
+        },
+        TeeKeyForm::RsaOaep256 => Header::Rsa,
+        TeeKeyForm::MlKem768 => Header::MlKem768 {
+            ek: Box::new([fill; ML_KEM_768_CIPHERTEXT_LEN]),
+        },
+        TeeKeyForm::X25519MlKem768 => Header::X25519MlKem768 {
+            ek: Box::new([fill; HYBRID_CIPHERTEXT_LEN]),
+        },
+    }
+}
+
+/// A JWE with this header, as text, and this content key.
+fn with(header: &str, encrypted_key: &[u8]) -> Result<Jwe, JweError> {
+    let protected = base64url::encode(header.as_bytes());
+    Jwe::parse(to_json(&protected, encrypted_key, &[0; 12], b"c", &[0; 16]).as_bytes())
+}
+
+#[test]
+fn a_header_has_what_its_algorithm_needs_and_no_more() {
+    for form in TeeKeyForm::ALL {
+        let protected = protected_header(&header_of(form, 7));
+        let text = String::from_utf8(base64url::decode(&protected).unwrap()).unwrap();
+        let len = if form == TeeKeyForm::RsaOaep256 {
+            256
+        } else {
+            40
+        };
+        assert!(with(&text, &vec![0; len]).is_ok());
+        // Another form's name over these members.
+        for other in TeeKeyForm::ALL {
+            let (from, to) = (form.algorithm(), other.algorithm());
+            let renamed = with(&text.replace(from, to), &vec![0; 40]);
+            assert!(from == to || renamed.is_err(), "{from} as {to}");
+        }
+        for more in [
+            r#","ek":"AAAA""#,
+            r#","epk":{"crv":"P-256","kty":"EC","x":"","y":""}"#,
+        ] {
+            let more = format!("{}{more}}}", &text[..text.len() - 1]);
+            assert!(with(&more, &vec![0; len]).is_err(), "{more}");
+        }
+        // A content key of another form's length.
+        for other in [0, 39, 41, 255, 513] {
+            let wrong = with(&text, &vec![0; other]);
+            assert!(
+                matches!(
+                    wrong,
+                    Err(JweError::BadPart {
+                        part: "encrypted_key"
+                    })
+                ),
+                "{form:?} {other}"
+            );
+        }
+    }
+    for alg in ["ML-KEM-768+A192KW", "nitride-X25519MLKEM768+A256KW"] {
+        let short = format!(r#"{{"alg":"{alg}","enc":"A256GCM","ek":"AAAA"}}"#);
+        let none = format!(r#"{{"alg":"{alg}","enc":"A256GCM"}}"#);
+        for header in [short, none] {
+            let refused = with(&header, &[0; 40]);
+            assert!(matches!(refused, Err(JweError::BadPart { part: "ek" })));
+        }
+    }
+}
+
+/// Made by `golden/generate_tee_keys.py`; the service's tests and the vault's open them.
+#[test]
+fn the_golden_jwe_of_each_form_reads_and_is_written_byte_for_byte() {
+    for (text, form) in [
+        (
+            include_str!("../../golden/jwe-p521.json"),
+            TeeKeyForm::EcP521,
+        ),
+        (
+            include_str!("../../golden/jwe-rsa.json"),
+            TeeKeyForm::RsaOaep256,
+        ),
+        (
+            include_str!("../../golden/jwe-ml-kem.json"),
+            TeeKeyForm::MlKem768,
+        ),
+        (
+            include_str!("../../golden/jwe-hybrid.json"),
+            TeeKeyForm::X25519MlKem768,
+        ),
+    ] {
+        let jwe = Jwe::parse(text.trim().as_bytes()).unwrap();
+        assert_eq!(jwe.header().form(), form);
+        let protected = protected_header(jwe.header());
+        assert_eq!(protected.as_bytes(), jwe.aad());
+        let (key, ciphertext) = (jwe.encrypted_key(), jwe.ciphertext());
+        let written = to_json(&protected, key, jwe.iv(), ciphertext, jwe.tag());
+        assert_eq!(written, text.trim());
+    }
+}
+
+#[test]
+fn the_hybrid_s_other_info_has_all_that_was_sent() {
+    let info = hybrid_other_info(&[1; HYBRID_CIPHERTEXT_LEN], &[2; 1216]);
+    let mut expected = vec![0, 0, 0, 29];
+    expected.extend(b"nitride-X25519MLKEM768+A256KW");
+    expected.extend([0, 0, 4, 0x60]);
+    expected.extend([1; 1120]);
+    expected.extend([0, 0, 4, 0xc0]);
+    expected.extend([2; 1216]);
+    expected.extend([0, 0, 1, 0]);
+    assert_eq!(info, expected);
 }
 
 #[test]
@@ -102,6 +225,7 @@ fn another_ephemeral_key_is_refused() {
     let text = header_text();
     for (from, to) in [
         ("P-256", "P-521"),
+        ("P-256", "P-384"),
         ("\"EC\"", "\"OKP\""),
         ("\"x\":\"", "\"x\":\"AA"),
         ("\"y\":\"", "\"y\":\"="),
@@ -186,15 +310,19 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_written_reads_back(
-        x: [u8; 32], y: [u8; 32], encrypted_key: [u8; 40], iv: [u8; 12], tag: [u8; 16],
+    fn whatever_is_written_reads_back_in_each_form(
+        form in 0usize..5, fill: u8, encrypted_key: [u8; 40], iv: [u8; 12], tag: [u8; 16],
         ciphertext in proptest::collection::vec(any::<u8>(), 0..100),
     ) {
-        let epk = TeePublicKey::EcP256 { x, y }.to_point();
-        let protected = protected_header(&epk);
+        let header = header_of(TeeKeyForm::ALL[form], fill);
+        let encrypted_key = match header {
+            Header::Rsa => [fill; 256].to_vec(),
+            _ => encrypted_key.to_vec(),
+        };
+        let protected = protected_header(&header);
         let text = to_json(&protected, &encrypted_key, &iv, &ciphertext, &tag);
         let jwe = Jwe::parse(text.as_bytes()).unwrap();
-        prop_assert_eq!(jwe.header().epk, epk);
+        prop_assert_eq!(jwe.header(), &header);
         prop_assert_eq!(jwe.aad(), protected.as_bytes());
         prop_assert_eq!(jwe.encrypted_key(), &encrypted_key);
         prop_assert_eq!(jwe.iv(), &iv);

@@ -32,6 +32,15 @@ impl ErrorInformation {
             .unwrap_or(&self.error_type)
     }
 
+    /// The version that a service names in its refusal of another one, if it is spoken here.
+    pub fn spoken_version(&self) -> Option<&str> {
+        let is_part = |c: char| c.is_ascii_digit() || c == '.';
+        let words = self.detail.split(|c: char| !is_part(c));
+        words
+            .map(|word| word.trim_end_matches('.'))
+            .find(|word| crate::is_spoken(word))
+    }
+
     /// Compact JSON.
     pub fn to_json(&self) -> String {
         super::write(self)

@@ -7,7 +7,7 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
-    /// The protocol's version; a server accepts [`crate::PROTOCOL_VERSION`] and no other.
+    /// The protocol's version; a server accepts what [`crate::is_spoken`] says.
     pub version: String,
     /// The kind of evidence that will follow: `snp`, `tdx`, `sample`, …
     pub tee: String,
@@ -17,10 +17,15 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request of this protocol version, which offers SHA-384 alone.
+    /// A request of [`crate::PROTOCOL_VERSION`], which offers SHA-384 alone.
     pub fn new(tee: &str) -> Self {
+        Self::of_version(crate::PROTOCOL_VERSION, tee)
+    }
+
+    /// The same in another version that is spoken.
+    pub fn of_version(version: &str, tee: &str) -> Self {
         Self {
-            version: crate::PROTOCOL_VERSION.to_owned(),
+            version: version.to_owned(),
             tee: tee.to_owned(),
             extra_params: serde_json::json!({ "supported-hash-algorithms": ["sha384"] }),
         }

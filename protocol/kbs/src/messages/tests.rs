@@ -1,6 +1,6 @@
 use super::*;
 use crate::strict_json::JsonError;
-use crate::tee_key::TeePublicKey;
+use crate::tee_key::{TeeKeyForm, TeePublicKey};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -63,6 +63,31 @@ fn a_challenge_of_another_service_may_have_more_members_and_select_a_hash() {
         r#"{"nonce":"n","extra-params":{"selected-hash-algorithm":"sha256","x":1},"new":{}}"#;
     let challenge = parse_challenge(text.as_bytes()).unwrap();
     assert_eq!(challenge.selected_hash(), Some("sha256"));
+}
+
+#[test]
+fn an_offer_of_tee_keys_reads_back_and_what_is_no_offer_offers_nothing() {
+    let all = TeeKeyForm::ALL;
+    let offering = Challenge::offering(NONCE.into(), &all);
+    let read = parse_challenge(offering.to_json().as_bytes()).unwrap();
+    assert_eq!(read.tee_keys(), all);
+    assert!(read.takes_token_in_body());
+    let some = [TeeKeyForm::EcP256, TeeKeyForm::X25519MlKem768];
+    assert_eq!(Challenge::offering(NONCE.into(), &some).tee_keys(), some);
+    for (offer, expected) in [
+        (
+            r#"["x","RSA-OAEP-256",1,"RSA-OAEP-256"]"#,
+            &[TeeKeyForm::RsaOaep256][..],
+        ),
+        (r#""RSA-OAEP-256""#, &[]),
+        (r#"{"RSA-OAEP-256":1}"#, &[]),
+        ("null", &[]),
+    ] {
+        let text = format!(r#"{{"nonce":"n","extra-params":{{"nitride-tee-keys":{offer}}}}}"#);
+        let challenge = parse_challenge(text.as_bytes()).unwrap();
+        assert_eq!(challenge.tee_keys(), expected);
+        assert!(!challenge.takes_token_in_body());
+    }
 }
 
 #[test]
@@ -165,6 +190,20 @@ fn the_golden_error_reads_and_is_written() {
     let read = parse_error_information(ERROR_INFORMATION.as_bytes()).unwrap();
     assert_eq!(read, error);
     assert_eq!(read.variant(), "PolicyDeny");
+}
+
+#[test]
+fn a_version_is_found_in_the_words_of_a_refusal_if_it_is_one_of_ours() {
+    for (detail, expected) in [
+        ("this service speaks KBS 0.4.2, not 0.5.0", Some("0.4.2")),
+        ("expect =0.4.1 while the request is 0.4.0.", Some("0.4.1")),
+        ("expect ^0.5.0 while the request is 1.4.0", None),
+        ("0.4.x, 0.4., 10.4.1.7 and 0.44.1", None),
+        ("", None),
+    ] {
+        let error = ErrorInformation::new("ProtocolVersion", detail);
+        assert_eq!(error.spoken_version(), expected, "{detail}");
+    }
 }
 
 #[test]

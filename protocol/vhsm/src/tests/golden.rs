@@ -274,7 +274,7 @@ golden! {
             cause: RoundCause::Prefetch,
         };
     challenge_is_golden, "challenge", AgentOperation::Challenge,
-        Challenge { round: ROUND, nonce: "bm9uY2U=", hash: None },
+        Challenge { round: ROUND, nonce: "bm9uY2U=", hash: None, tee_keys: vec![] },
         Evidence {
             tee_pubkey: r#"{"alg":"ECDH-ES+A256KW"}"#,
             primary_evidence: r#"{"svn":"1"}"#,

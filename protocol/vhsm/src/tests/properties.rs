@@ -302,6 +302,7 @@ fn every_message_round_trips(parts: &Parts) {
             round,
             nonce: line,
             hash: optional_line,
+            tee_keys: lines.clone().into_iter().take(16).collect(),
         },
     );
     round_trips(

@@ -36,7 +36,7 @@ pub(super) async fn attest(
         .challenges
         .verify(&attestation.runtime_data.nonce, session, now_secs)
         .map_err(|error: ChallengeError| Fault::of(FaultKind::SessionError, &error))?;
-    let key = attestation.runtime_data.tee_pubkey;
+    let key = attestation.runtime_data.tee_pubkey.clone();
     let judge = move || {
         attest::attest(
             &attestation,

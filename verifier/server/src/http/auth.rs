@@ -10,9 +10,10 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, HeaderValue, SET_COOKIE};
-use nitride_kbs::PROTOCOL_VERSION;
 use nitride_kbs::limits::MAX_REQUEST_LEN;
 use nitride_kbs::messages::{Challenge, Request, parse_request};
+use nitride_kbs::tee_key::TeeKeyForm;
+use nitride_kbs::{PROTOCOL_VERSION, is_spoken};
 use nitride_verify::{AttestationPolicy, Refusal, Tee};
 use serde_json::Value;
 use std::sync::Arc;
@@ -34,10 +35,7 @@ pub(super) async fn auth(
         .issue(tee, service.clock.wall_secs(), &mut KernelEntropy)
         .map_err(|error| Fault::internal(&error))?;
     let cookie = challenge_cookie(&issued.session, service.plain_http);
-    let challenge = Challenge {
-        nonce: issued.nonce,
-        extra_params: Value::String(String::new()),
-    };
+    let challenge = Challenge::offering(issued.nonce, &TeeKeyForm::ALL);
     tracing::debug!(decision = "challenged", tee = tee.as_str());
     let mut response = challenge.to_json().into_response();
     let headers = response.headers_mut();
@@ -47,9 +45,11 @@ pub(super) async fn auth(
 }
 
 fn accept(request: &Request, policy: &AttestationPolicy) -> Result<Tee, Fault> {
-    if request.version != PROTOCOL_VERSION {
+    if !is_spoken(&request.version) {
         let version: String = shown(&request.version).chars().take(32).collect();
-        let detail = format!("this service speaks KBS {PROTOCOL_VERSION}, not {version}");
+        let detail = format!(
+            "this service speaks KBS {PROTOCOL_VERSION} and every other version of 0.4, not {version}"
+        );
         return Err(Fault::new(FaultKind::ProtocolVersion, detail));
     }
     // A client that lists its hashes and has not ours would compute another report_data.

@@ -1,5 +1,6 @@
 //! Refusals as the protocol has them: a status, a type and a short detail. The log gets the reason.
 
+use super::decision::shown;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -91,9 +92,9 @@ impl Fault {
         }
     }
 
-    /// A refusal by an error about the client's own input: it is told what, the log also whence.
+    /// A refusal by an error about the client's own input: it is told what, and why.
     pub(crate) fn of(kind: FaultKind, error: &dyn Error) -> Self {
-        Self::new(kind, error.to_string()).because(error)
+        Self::new(kind, shown(&with_sources(error))).because(error)
     }
 
     /// A defect of the service or of its surroundings: the client is told nothing of it.
@@ -114,15 +115,8 @@ impl Fault {
 
     /// Adds what the log alone is told: the error with all its sources.
     pub(crate) fn because(self, error: &dyn Error) -> Self {
-        let mut reason = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            reason.push_str(": ");
-            reason.push_str(&cause.to_string());
-            source = cause.source();
-        }
         Self {
-            reason: Some(reason),
+            reason: Some(with_sources(error)),
             ..self
         }
     }
@@ -139,6 +133,17 @@ impl Fault {
     pub(crate) fn variant(&self) -> &'static str {
         self.kind.wire().1
     }
+}
+
+fn with_sources(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }
 
 impl IntoResponse for Fault {

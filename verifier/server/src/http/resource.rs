@@ -25,20 +25,29 @@ pub(super) async fn read(
     headers: HeaderMap,
 ) -> Result<Response, Fault> {
     let path = path_of(&uri)?;
+    serve(&service, &path, token(&headers)?).await
+}
+
+/// Serves what the token and the policies allow, however the token came.
+pub(super) async fn serve(
+    service: &Service,
+    path: &ResourcePath,
+    token: &str,
+) -> Result<Response, Fault> {
     let now_secs = service.clock.wall_secs();
     let current = service.current();
     let token = current
         .issuer
-        .accept(token(&headers)?, now_secs)
-        .and_then(|token| token.check_resource(&path).map(|()| token))
+        .accept(token, now_secs)
+        .and_then(|token| token.check_resource(path).map(|()| token))
         .map_err(|error| Fault::of(FaultKind::TokenVerifierError, &error))?;
     // The policy comes before the store, so that who is not allowed learns nothing of what is there.
     let allowed = current
         .policies
-        .decide(&service.evaluators, &token, &path)
+        .decide(&service.evaluators, &token, path)
         .await
         .map_err(|denied| deny(&denied))?;
-    let body = release(&service, &allowed).await?;
+    let body = release(service, &allowed).await?;
     log_release(&allowed);
     Ok((
         [(CONTENT_TYPE, HeaderValue::from_static("application/json"))],
@@ -64,7 +73,11 @@ async fn release(service: &Service, allowed: &Allowed<'_>) -> Result<String, Fau
 /// in the path's place would be one more name of the same resource, which whoever filters paths in
 /// front of this service does not know.
 pub(super) fn path_of(uri: &Uri) -> Result<ResourcePath, Fault> {
-    let path = uri.path().strip_prefix(PREFIX).unwrap_or_default();
+    path_under(PREFIX, uri)
+}
+
+pub(super) fn path_under(prefix: &str, uri: &Uri) -> Result<ResourcePath, Fault> {
+    let path = uri.path().strip_prefix(prefix).unwrap_or_default();
     let path = path.strip_prefix('/').unwrap_or(path);
     let resource = ResourcePath::parse(path)
         .map_err(|error| Fault::of(FaultKind::InvalidRequestPath, &error))?;

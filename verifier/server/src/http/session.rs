@@ -3,7 +3,8 @@
 //! Stateless, so that any replica serves any step: after `auth` the cookie is a MAC over the nonce
 //! (32 hex digits), which `attest` wants to see with that nonce; after `attest` it is the token
 //! itself, if it is short enough for a cookie. Every client may send the token as
-//! `Authorization: Bearer` instead, and one whose token is long must.
+//! `Authorization: Bearer` instead, and one whose token is long must; what no header has room for
+//! goes in a body (`super::resource_by_token`).
 
 use super::fault::{Fault, FaultKind};
 use crate::challenge::CHALLENGE_TTL_SECS;
@@ -76,7 +77,8 @@ pub(super) fn token(headers: &HeaderMap) -> Result<&str, Fault> {
     if value.contains('.') {
         Ok(value)
     } else {
-        let detail = "this session has not attested, or its token came too long for a cookie";
+        let detail = "this session has not attested, or its token came too long for a cookie: send it \
+                      as Authorization: Bearer, or to resource-by-token";
         Err(Fault::new(FaultKind::TokenVerifierError, detail))
     }
 }

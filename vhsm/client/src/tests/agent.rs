@@ -49,7 +49,10 @@ async fn an_order_can_be_outstanding_while_a_round_runs() {
     let round = async {
         // Lets the order be asked for first.
         tokio::time::sleep(Duration::from_millis(20)).await;
-        let evidence = agent.challenge(ROUND, "nonce", None).await.unwrap();
+        let evidence = agent
+            .challenge(ROUND, "nonce", None, &["form"])
+            .await
+            .unwrap();
         assert_eq!(evidence.primary_evidence, "{\"svn\":\"1\"}");
         agent.result(ROUND, "a.b.c").await.unwrap();
         agent.resource(ROUND, "a/b/c", b"{}").await.unwrap();

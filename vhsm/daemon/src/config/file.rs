@@ -7,11 +7,12 @@ use super::metrics::{MetricsSettings, RawMetrics};
 use super::peers::{Accounts, RawPeer, peer_match, unit_of};
 use super::recipient::{RawRecipient, RecipientFile, recipients};
 use super::seal::{RawSeal, SealSettings};
+use super::service::RawService;
 use super::sockets::{RawSockets, Sockets};
 use super::{ConfigError, Document, quantity};
 use nitride_protocol::{KeyName, limits::MAX_LABEL_LEN};
 use nitride_secmem::{ArenaSizes, BackingChoice};
-use nitride_vault::policy::PeerMatch;
+use nitride_vault::policy::{PeerMatch, Service};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -45,7 +46,7 @@ pub(crate) struct Config {
     /// Credentials of units served.
     pub(crate) credentials: Vec<Credential>,
     /// Provisioning services that the policy may name.
-    pub(crate) services: Vec<String>,
+    pub(crate) services: Vec<Service>,
     /// Owners of resources that the policy may name.
     pub(crate) signers: Vec<SignerFile>,
     /// Who may read backups.
@@ -164,12 +165,6 @@ struct RawAdmin {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct RawService {
-    name: Spanned<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawSigner {
     name: Spanned<String>,
     public_key: PathBuf,
@@ -227,7 +222,7 @@ impl Config {
             services: raw
                 .service
                 .into_iter()
-                .map(|service| name(document, service.name))
+                .map(|service| service.validate(document))
                 .collect::<Result<_, _>>()?,
             signers: raw
                 .signer

@@ -56,6 +56,7 @@ const AUDIT: Place = Table("audit");
 const METRICS: Place = Table("metrics");
 const CREDENTIAL: Place = Table("credential");
 const DISK_KEY: Place = Table("disk-key");
+const SERVICE: Place = Table("service");
 const SIGNER: Place = Table("signer");
 const RECIPIENT: Place = Table("backup-recipient");
 const SEAL: Place = Table("seal");
@@ -132,7 +133,8 @@ pub(crate) const KEYS: &[ConfigKey] = &[
     key(CREDENTIAL, "key", "the secret that the policy releases to the unit; required"),
     key(CREDENTIAL, "timeout", "for how long the unit's start is held up while the key is fetched, shorter than its TimeoutStartSec=; \"75s\" if left out"),
     table(Top, "service", "a provisioning service that the policy may name"),
-    key(Table("service"), "name", "its name; required"),
+    key(SERVICE, "name", "its name; required"),
+    key(SERVICE, "tee-key", "the form of a round's key, to which it encrypts: \"hybrid\" is X25519 with ML-KEM-768, and no round with a service that does not offer it; \"hybrid-or-p256\" is P-256 then; \"p256\" always is. \"hybrid-or-p256\" if left out"),
     table(Top, "signer", "an owner of secrets that key rules may name"),
     key(SIGNER, "name", "its name; required"),
     key(SIGNER, "public-key", "PEM file of its P-256 public key; required"),

@@ -28,6 +28,7 @@ mod public_key;
 mod quantity;
 mod recipient;
 mod seal;
+mod service;
 mod sockets;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use crate::event::Event;
 use crate::randomness::SystemDraw;
 use nitride_protocol::agent::{
     AgentOperation, AttestationResult, Challenge, Evidence, Failure, Finish, Hello, NextRound,
-    Resource, RoundOrder, Welcome,
+    Resource, RoundOrder, TEE_KEYS_FEATURE, Welcome,
 };
 use nitride_protocol::limits::{MAX_INLINE_LEN, MAX_PACKET_LEN};
 use nitride_protocol::{
@@ -177,7 +177,7 @@ impl AgentSession {
             server: concat!("vhsmd ", env!("CARGO_PKG_VERSION")),
             max_packet: len(MAX_PACKET_LEN),
             max_inline: len(MAX_INLINE_LEN),
-            features: Vec::new(),
+            features: vec![TEE_KEYS_FEATURE],
         };
         Ok(Some(reply(head.id, &welcome)))
     }
@@ -209,7 +209,7 @@ impl AgentSession {
                     return Err(AgentFault::TooManyChallenges);
                 }
                 let round = RoundId(challenge.round);
-                let wanted = vault.challenge(&round, challenge.nonce, now)?;
+                let wanted = vault.challenge(&round, challenge.nonce, &challenge.tee_keys, now)?;
                 self.evidence_under_way += 1;
                 self.make_evidence(head.id, round, wanted);
                 return Ok(None);

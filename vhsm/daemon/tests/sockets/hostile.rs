@@ -164,6 +164,7 @@ fn evidence_helper_is_asked_by_no_more_than_it_has_seats() {
             round,
             nonce: "bm9uY2U",
             hash: None,
+            tee_keys: vec![],
         });
     }
     for _ in 0..ROUNDS {

@@ -5,6 +5,7 @@ use super::owned::succeeded;
 use crate::door;
 use crate::secret::SecretBuf;
 use aws_lc_sys::{SHA256_CTX, SHA512_CTX};
+use std::iter;
 use std::mem::MaybeUninit;
 
 /// SHA-256 of the concatenation of `parts`, which are public.
@@ -103,11 +104,12 @@ pub fn sha384(parts: &[&[u8]]) -> [u8; 48] {
     })
 }
 
-/// 32 bytes by the concatenation KDF with SHA-256 (NIST SP 800-56A 5.8.1, one round).
+/// 32 bytes by the concatenation KDF with SHA-256 (NIST SP 800-56A 5.8.1, one round), of what is
+/// shared: the parts of `z`, one after the other.
 ///
 /// # Errors
 /// [`CryptoError::ArenaFull`].
-pub fn concat_kdf_sha256(z: &SecretBuf, other_info: &[u8]) -> Result<SecretBuf, CryptoError> {
+pub fn concat_kdf_sha256(z: &[&SecretBuf], other_info: &[u8]) -> Result<SecretBuf, CryptoError> {
     let mut derived = SecretBuf::with_len(32)?;
     let mut context = SecretBuf::with_len(size_of::<SHA256_CTX>())?;
     door::enter(|| {
@@ -118,7 +120,8 @@ pub fn concat_kdf_sha256(z: &SecretBuf, other_info: &[u8]) -> Result<SecretBuf, 
         // length; Final writes 32 bytes, as the buffer has.
         unsafe {
             succeeded(aws_lc_sys::SHA256_Init(context), CryptoError::Refused)?;
-            for part in [&counter[..], z.expose(), other_info] {
+            let shared = z.iter().map(|part| part.expose());
+            for part in iter::once(&counter[..]).chain(shared).chain([other_info]) {
                 succeeded(
                     aws_lc_sys::SHA256_Update(context, part.as_ptr().cast(), part.len()),
                     CryptoError::Refused,

@@ -212,7 +212,7 @@ impl Secrets {
 
     fn derive(&self, _: usize) {
         let shared = self.ec.ecdh(&self.peer_point).unwrap();
-        let derived = concat_kdf_sha256(&shared, b"other info").unwrap();
+        let derived = concat_kdf_sha256(&[&shared], b"other info").unwrap();
         drop(AeadKey::new(AeadAlgorithm::Aes256Gcm, derived.expose()).unwrap());
     }
 
@@ -315,7 +315,7 @@ impl Secrets {
         let shared = self.ec.ecdh(&self.peer_point).unwrap();
         needles.push(needle("shared secret", shared.expose()));
         needles.push(reversed("shared secret", shared.expose()));
-        let derived = concat_kdf_sha256(&shared, b"other info").unwrap();
+        let derived = concat_kdf_sha256(&[&shared], b"other info").unwrap();
         needles.push(needle("derived key", derived.expose()));
         let unwrapping = schedule(&self.kek, Direction::Decrypt);
         needles.push(needle(

@@ -1,4 +1,6 @@
-use super::{Asked, GateRule, KeyRule, NamePattern, PolicyFault, PolicySet, ReleaseTo, Signer};
+use super::{
+    Asked, GateRule, KeyRule, NamePattern, PolicyFault, PolicySet, ReleaseTo, Service, Signer,
+};
 use crate::Peer;
 use nitride_protocol::{KeyName, KeyNameBuf, Operation, OperationSet};
 use std::collections::{BTreeMap, HashMap};
@@ -67,6 +69,14 @@ impl ActivePolicy {
     /// The gate of this name.
     pub(crate) fn gate_rule(&self, name: &str) -> Option<&Arc<GateRule>> {
         self.gates.get(name)
+    }
+
+    /// The service of this name.
+    pub(crate) fn service(&self, name: &str) -> Option<&Service> {
+        self.set
+            .services
+            .iter()
+            .find(|service| service.name == name)
     }
 
     /// The signer of this name.

@@ -227,6 +227,10 @@ impl PolicySet {
             check_peers(&rule.peers, by)?;
         }
         check_peers(&self.admins, || "admin".into())?;
+        unique(
+            "service",
+            self.services.iter().map(|service| service.name.as_str()),
+        )?;
         unique("gate", self.gates.iter().map(|gate| gate.name.as_str()))?;
         unique(
             "signer",

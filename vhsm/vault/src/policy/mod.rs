@@ -41,8 +41,8 @@ pub struct PolicySet {
     pub keys: Vec<KeyRule>,
     /// What an approval of the VM takes, at most one rule a name.
     pub gates: Vec<GateRule>,
-    /// Names of the provisioning services that keys and gates may refer to.
-    pub services: Vec<String>,
+    /// The provisioning services that keys and gates may refer to.
+    pub services: Vec<Service>,
     /// Owners of resources, whose envelopes keys may name.
     pub signers: Vec<Signer>,
     /// What the seal is, where there is one.
@@ -213,6 +213,30 @@ pub struct GateRule {
     pub max_age_ms: u64,
     /// Whether a verdict on simulated evidence counts. It proves nothing.
     pub danger_accept_simulated: bool,
+}
+
+/// A provisioning service, as far as the vault has a say over how it is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// What keys and gates call it.
+    pub name: String,
+    /// Which form the key of a round with it has.
+    pub tee_key: TeeKeyChoice,
+}
+
+/// Which form the key of a round has, to which a service encrypts.
+///
+/// What a service offers comes through the courier, who could keep an offer back: so a fall-back is
+/// the policy's to allow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TeeKeyChoice {
+    /// X25519 with ML-KEM-768, or no round.
+    Hybrid,
+    /// That where it is offered, and P-256 where it is not.
+    #[default]
+    HybridOrP256,
+    /// P-256, whatever is offered.
+    P256,
 }
 
 /// An owner of resources.

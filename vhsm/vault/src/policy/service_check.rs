@@ -34,7 +34,7 @@ impl PolicySet {
         name: &str,
         by: impl Fn() -> String,
     ) -> Result<(), PolicyFault> {
-        if self.services.iter().any(|service| service == name) {
+        if self.services.iter().any(|service| service.name == name) {
             Ok(())
         } else {
             Err(unknown(by(), "service", name))

@@ -39,6 +39,10 @@ pub enum RoundFailure {
     /// The TEE gave no evidence.
     #[error("no evidence could be had for the round")]
     EvidenceUnavailable,
+    /// The service does not offer the form of TEE key that the policy wants of it, or the courier
+    /// keeps its offer back.
+    #[error("the service offers no form of tee key that the policy allows for it")]
+    TeeKeyNotOffered,
     /// The policy no longer wants it, or wants it otherwise.
     #[error("the policy changed while the round was under way")]
     PolicyChanged,
@@ -63,9 +67,10 @@ impl RoundFailure {
             Self::ShuttingDown => Status::ShuttingDown,
             Self::EvidenceUnavailable => Status::EvidenceUnavailable,
             Self::ResourceRefused(ResourceFault::ArenaFull) => Status::ArenaFull,
-            Self::NotFound | Self::PolicyChanged | Self::ResourceRefused(_) => {
-                Status::ResourceRefused
-            }
+            Self::NotFound
+            | Self::PolicyChanged
+            | Self::TeeKeyNotOffered
+            | Self::ResourceRefused(_) => Status::ResourceRefused,
             Self::GateRefused(fault) if fault.is_a_verdict() => Status::DeniedByVerifier,
             Self::GateRefused(_) => Status::ResourceRefused,
         }
@@ -163,6 +168,12 @@ pub enum RoundError {
     /// The TEE key could not be made.
     #[error("the key of the round cannot be made")]
     KeyNotMade(#[source] nitride_secmem::crypto::CryptoError),
+    /// The service does not offer what the policy wants.
+    #[error(
+        "the service offers no form of tee key that the policy allows for it; \
+         tee-key of its [[service]] in vhsmd.toml says which"
+    )]
+    TeeKeyNotOffered,
     /// The order does not name the resource.
     #[error("the resource is not in the round's order")]
     OutsideOrder,
@@ -194,7 +205,7 @@ impl RoundError {
             Self::EmptyNonce => Status::Malformed,
             Self::NonceTooLong { .. } => Status::TooLarge,
             Self::KeyNotMade(_) | Self::Resource(ResourceFault::ArenaFull) => Status::ArenaFull,
-            Self::Resource(_) | Self::Gate(_) => Status::ResourceRefused,
+            Self::TeeKeyNotOffered | Self::Resource(_) | Self::Gate(_) => Status::ResourceRefused,
         }
     }
 }

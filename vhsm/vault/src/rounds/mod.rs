@@ -38,6 +38,7 @@ mod renewal;
 mod resource;
 mod stage;
 mod table;
+mod tee_key;
 
 #[cfg(test)]
 mod tests;
@@ -88,8 +89,8 @@ impl Vault {
         self.with_destination(|rounds, to| rounds.next_order(to, now))
     }
 
-    /// Takes the service's nonce, once a round: makes the round's key, and says what evidence is
-    /// to be made over.
+    /// Takes the service's nonce, once a round: makes the round's key, in the form that the policy
+    /// wants of those that the service offers, and says what evidence is to be made over.
     ///
     /// # Errors
     /// [`RoundError`]; the round stays as it was.
@@ -97,9 +98,10 @@ impl Vault {
         &self,
         round: &RoundId,
         nonce: &str,
+        offered: &[&str],
         now: Now,
     ) -> Result<EvidenceWanted, RoundError> {
-        self.rounds.lock().challenge(round, nonce, now)
+        self.with_destination(|rounds, to| rounds.challenge(round, nonce, offered, to, now))
     }
 
     /// Takes the attestation result, once a round that wants one, and approves the gates whose

@@ -1,17 +1,17 @@
 //! From a JWE to facts about a key: opened, authenticated, held against what was asked.
 
+use super::tee_key::TeeKey;
 use crate::keys::{CommitRefused, Delivered, Owner, Voucher};
 use crate::policy::{ActivePolicy, KeyRule, ReleaseTo, Signer, Unsigned};
 use crate::{Now, Refusal};
 use nitride_kbs::disk::DiskExpectation;
 use nitride_kbs::envelope::{EnvelopeError, EnvelopeFields, UnverifiedEnvelope};
-use nitride_kbs::jwe::{self, Jwe, JweError};
+use nitride_kbs::jwe::{Jwe, JweError};
 use nitride_kbs::resource::ResourcePath;
 use nitride_protocol::{KeyNameBuf, KeyType, Operation};
 use nitride_secmem::SecretBuf;
 use nitride_secmem::crypto::{
-    AeadAlgorithm, AeadKey, CryptoError, EcP256, aes256_key_unwrap, concat_kdf_sha256,
-    verify_p256_sha256,
+    AeadAlgorithm, AeadKey, CryptoError, aes256_key_unwrap, verify_p256_sha256,
 };
 use std::sync::Arc;
 use thiserror::Error;
@@ -26,6 +26,9 @@ pub enum ResourceFault {
     /// It does not open with this round's key: it is another round's, or was changed.
     #[error("the jwe does not open with this round's key")]
     DoesNotOpen(#[source] CryptoError),
+    /// It is for another form of key than the round's.
+    #[error("the jwe is for another form of key than this round's")]
+    OtherKeyForm,
     /// There is nothing in it.
     #[error("the resource is empty")]
     Empty,
@@ -124,14 +127,14 @@ pub(super) struct Opened {
 
 impl Opened {
     /// Opens a JWE with the round's key (RFC 7518, 4.6; RFC 7516, 5.2). Every intermediate value
-    /// is in the arena: shared point, both keys, plaintext.
-    pub(super) fn from_jwe(key: &EcP256, bytes: &[u8]) -> Result<Self, ResourceFault> {
+    /// is in the arena: what is shared, both keys, plaintext.
+    pub(super) fn from_jwe(key: &TeeKey, bytes: &[u8]) -> Result<Self, ResourceFault> {
         let jwe = Jwe::parse(bytes).map_err(|error| ResourceFault::NotAJwe(Arc::new(error)))?;
         if jwe.ciphertext().is_empty() {
             return Err(ResourceFault::Empty);
         }
-        let shared = key.ecdh(&jwe.header().epk)?;
-        let wrapping = concat_kdf_sha256(&shared, &jwe::concat_kdf_other_info())?;
+        let wrapping = key.wrapping_key(jwe.header());
+        let wrapping = wrapping.ok_or(ResourceFault::OtherKeyForm)??;
         let content = aes256_key_unwrap(wrapping.expose(), jwe.encrypted_key())?;
         let cipher = AeadKey::new(AeadAlgorithm::Aes256Gcm, content.expose())?;
         let sealed = [jwe.ciphertext(), jwe.tag()].concat();

@@ -1,7 +1,7 @@
 use super::back_off::BackOffs;
 use super::reach::Reach;
 use super::renewal::Spread;
-use super::stage::{Challenged, Destination, Ended, Ordered, RoundKey, Wanted};
+use super::stage::{Challenged, Destination, Ended, Ordered, Wanted};
 use super::{EvidenceWanted, Order, RoundError, RoundFailure, RoundId, Settled, WantRefused};
 use crate::{Draw, Now, Want};
 use nitride_protocol::agent::RoundCause;
@@ -129,13 +129,15 @@ impl Table {
         &mut self,
         round: &RoundId,
         nonce: &str,
+        offered: &[&str],
+        to: &Destination<'_>,
         now: Now,
     ) -> Result<EvidenceWanted, RoundError> {
         self.live(round, now)?;
         if let Some(Live::Challenged(_)) = self.live.get(round) {
             return Err(RoundError::AlreadyChallenged);
         }
-        let key = RoundKey::make(nonce)?;
+        let key = self.live(round, now)?.make_key(nonce, offered, to)?;
         let Some(Live::Ordered(ordered)) = self.live.remove(round) else {
             return Err(RoundError::UnknownRound);
         };

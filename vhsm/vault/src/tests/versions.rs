@@ -1,6 +1,6 @@
 //! Each version has its own terms and its own voucher, and an administrator's word outlasts both.
 
-use super::world::{EVERYTHING, Not, World, kbs, key, name, policy, rule, secret_for};
+use super::world::{EVERYTHING, Not, World, kbs, key, name, policy, rule, secret_for, service};
 use crate::keys::{CommitRefused, Delivered, Owner, Voucher};
 use crate::policy::{KeyRule, PolicySet, ReleaseTo, Unsigned};
 use crate::{Refusal, VolumeRefusal, Want};
@@ -237,7 +237,7 @@ fn an_unsigned_key_is_not_used_once_it_would_be_refused() {
         path: "r/t/tag".parse().unwrap(),
     };
     let mut elsewhere = under(vec![accepting]);
-    elsewhere.services.push("other".into());
+    elsewhere.services.push(service("other"));
     world.vault.replace_policy(elsewhere, world.now).unwrap();
     assert_eq!(world.ask(&mut app, &mac()).unwrap_err(), wanted());
 }

@@ -308,6 +308,13 @@ pub(crate) fn gate(name: &str, max_age_ms: u64) -> GateRule {
     }
 }
 
+pub(crate) fn service(name: &str) -> crate::policy::Service {
+    crate::policy::Service {
+        name: name.into(),
+        tee_key: crate::policy::TeeKeyChoice::default(),
+    }
+}
+
 /// A policy with user 0 as its administrator and one service and signer to refer to.
 pub(crate) fn policy(rules: Vec<Rule>, keys: Vec<KeyRule>) -> PolicySet {
     PolicySet {
@@ -317,7 +324,7 @@ pub(crate) fn policy(rules: Vec<Rule>, keys: Vec<KeyRule>) -> PolicySet {
         rules,
         keys,
         gates: vec![gate("vm", 60_000)],
-        services: vec!["main".into()],
+        services: vec![service("main")],
         signers: vec![crate::policy::Signer {
             name: "owner".into(),
             kid: vec![1],

@@ -5,6 +5,7 @@ use crate::config::ThrottleLimits;
 use crate::token_key::SigningAlgorithm;
 use nitride_kbs::jwe::Jwe;
 use nitride_kbs::messages::{Request, parse_attestation_response, parse_challenge};
+use nitride_kbs::tee_key::TeeKeyForm;
 use nitride_kbs::token::{EarStatus, PRIMARY_SUBMOD, UnverifiedToken};
 use serde_json::Value;
 
@@ -137,8 +138,82 @@ fn extra_params_may_be_an_empty_text_and_further_hashes_may_be_offered() {
         let body = format!(r#"{{"version":"0.4.0","tee":"sample","extra-params":{extra}}}"#);
         let answer = world.post("/kbs/v0/auth", &[], body.as_bytes());
         assert_eq!(answer.status, 200, "{extra}");
-        assert_eq!(parse_challenge(&answer.body).unwrap().extra_params, "");
+        let challenge = parse_challenge(&answer.body).unwrap();
+        assert_eq!(challenge.tee_keys(), TeeKeyForm::ALL);
     }
+}
+
+#[test]
+fn every_version_of_0_4_is_answered() {
+    let world = World::start();
+    for version in ["0.4.0", "0.4.1", "0.4.12"] {
+        let body = format!(r#"{{"version":"{version}","tee":"sample","extra-params":""}}"#);
+        let answer = world.post("/kbs/v0/auth", &[], body.as_bytes());
+        assert_eq!(answer.status, 200, "{version}");
+    }
+}
+
+#[test]
+fn a_token_that_no_header_has_room_for_serves_in_a_body() {
+    let world = World::start();
+    world.put(PATH, SECRET);
+    let guest = Guest::challenged(&world);
+    let token = guest.token(&world, "1");
+    let path = format!("/kbs/v0/resource-by-token/{PATH}");
+    let body = |token: &str| format!(r#"{{"token":"{token}"}}"#).into_bytes();
+    let cookie = [("Cookie", guest.cookie.as_str())];
+    for headers in [&[][..], &cookie] {
+        let answer = world.post(&path, headers, &body(&token));
+        assert_eq!(answer.status, 200);
+        assert_eq!(guest.open(&answer).as_deref(), Some(SECRET));
+    }
+    // The empty segment of one client, as everywhere.
+    let empty = format!("/kbs/v0/resource-by-token//{PATH}");
+    assert_eq!(world.post(&empty, &[], &body(&token)).status, 200);
+}
+
+#[test]
+fn a_token_in_a_body_is_judged_as_one_in_a_header_is() {
+    let world = World::start();
+    world.put(PATH, SECRET);
+    let guest = Guest::challenged(&world);
+    let token = guest.token(&world, "1");
+    let path = format!("/kbs/v0/resource-by-token/{PATH}");
+    let body = |token: &str| format!(r#"{{"token":"{token}"}}"#).into_bytes();
+    let long = "e".repeat(131_073);
+    for (bytes, status, kind) in [
+        (body("a.b.c"), 401, "TokenVerifierError"),
+        (body(&format!("{token}A")), 401, "TokenVerifierError"),
+        (body(""), 400, "InvalidRequest"),
+        (body(&long), 400, "InvalidRequest"),
+        (body(&long.repeat(2)), 413, "RequestTooLarge"),
+        (b"{}".to_vec(), 400, "InvalidRequest"),
+        (token.clone().into_bytes(), 400, "InvalidRequest"),
+        (Vec::new(), 400, "InvalidRequest"),
+    ] {
+        world.post(&path, &[], &bytes).assert_refused(status, kind);
+    }
+    // A second token beside it, and the session's own where the body has none.
+    let bearer = format!("Bearer {token}");
+    let both = [("Authorization", bearer.as_str())];
+    world
+        .post(&path, &both, &body(&token))
+        .assert_refused(400, "InvalidRequest");
+    let cookie = format!("kbs-session-id={token}");
+    world
+        .post(&path, &[("Cookie", &cookie)], b"")
+        .assert_refused(400, "InvalidRequest");
+    // It is no way to write, nor to read without.
+    world
+        .get(&path, &[])
+        .assert_refused(405, "MethodNotAllowed");
+    let unwanted = Guest::challenged(&world).token(&world, "2");
+    world
+        .post(&path, &[], &body(&unwanted))
+        .assert_refused(401, "PolicyDeny");
+    let other = "/kbs/v0/resource-by-token/demo/key/none";
+    let answer = world.post(other, &[], &body(&token));
+    assert!([401, 404].contains(&answer.status));
 }
 
 #[test]

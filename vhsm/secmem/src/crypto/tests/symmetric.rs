@@ -299,7 +299,7 @@ fn the_kdf_is_one_round_of_counter_secret_info() {
         info.extend(field);
     }
     info.extend(128_u32.to_be_bytes());
-    let derived = concat_kdf_sha256(&z, &info).unwrap();
+    let derived = concat_kdf_sha256(&[&z], &info).unwrap();
     assert_eq!(
         derived.expose()[..16],
         [

@@ -2,12 +2,12 @@ use super::{Destination, Ended, Ordered};
 use crate::gate::{Binding, GateFault, judge};
 use crate::policy::{GateRule, KeyRule};
 use crate::rounds::resource::{Opened, ResourceFault};
+use crate::rounds::tee_key::TeeKey;
 use crate::rounds::{EvidenceWanted, RoundError, RoundFailure};
 use crate::{Draw, Now, Want};
 use nitride_kbs::resource::ResourcePath;
-use nitride_kbs::tee_key::TeePublicKey;
+use nitride_kbs::tee_key::TeeKeyForm;
 use nitride_protocol::limits::MAX_NONCE_LEN;
-use nitride_secmem::crypto::{CryptoError, EcP256};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -25,25 +25,20 @@ pub(in crate::rounds) struct Challenged {
 
 /// A fresh TEE key and the nonce that it answers. Not cloned, not kept: one round's.
 pub(in crate::rounds) struct RoundKey {
-    private: EcP256,
-    public: TeePublicKey,
+    key: TeeKey,
     nonce: Box<str>,
 }
 
 impl RoundKey {
-    /// Draws a key for a nonce of 1 to [`MAX_NONCE_LEN`] bytes.
-    pub(in crate::rounds) fn make(nonce: &str) -> Result<Self, RoundError> {
+    /// Draws a key of this form for a nonce of 1 to [`MAX_NONCE_LEN`] bytes.
+    pub(in crate::rounds) fn make(nonce: &str, form: TeeKeyForm) -> Result<Self, RoundError> {
         match nonce.len() {
             0 => return Err(RoundError::EmptyNonce),
             len if len > MAX_NONCE_LEN => return Err(RoundError::NonceTooLong { len }),
             _ => {}
         }
-        let private = EcP256::generate().map_err(RoundError::KeyNotMade)?;
-        let public = TeePublicKey::from_point(&private.public_point())
-            .map_err(|_| RoundError::KeyNotMade(CryptoError::InvalidPoint))?;
         Ok(Self {
-            private,
-            public,
+            key: TeeKey::generate(form).map_err(RoundError::KeyNotMade)?,
             nonce: nonce.into(),
         })
     }
@@ -52,8 +47,8 @@ impl RoundKey {
     pub(super) fn evidence_wanted(&self) -> EvidenceWanted {
         EvidenceWanted {
             nonce: self.nonce.clone(),
-            public: self.public,
-            tee_pubkey_jwk: self.public.to_jwk_json(),
+            public: self.key.public().clone(),
+            tee_pubkey_jwk: self.key.public().to_jwk_json(),
         }
     }
 }
@@ -111,7 +106,7 @@ impl Challenged {
             return Err(GateFault::PolicyChanged);
         }
         let binding = Binding {
-            key: &self.key.public,
+            key: self.key.key.public(),
             nonce: &self.key.nonce,
             made_boot_ms: self.made_boot_ms,
         };
@@ -132,7 +127,7 @@ impl Challenged {
         if !self.delivered.insert(path.clone()) {
             return Err(RoundError::DeliveredTwice);
         }
-        let opened = Opened::from_jwe(&self.key.private, jwe);
+        let opened = Opened::from_jwe(&self.key.key, jwe);
         let mut fault = None;
         for rule in self.ordered.rules(&path) {
             let outcome = match &opened {

@@ -1,5 +1,5 @@
-use super::{Challenged, Ended, RoundKey};
-use crate::policy::{GateRule, KeyRule};
+use super::{Challenged, Destination, Ended, RoundKey};
+use crate::policy::{GateRule, KeyRule, TeeKeyChoice};
 use crate::rounds::{EvidenceWanted, Order, RoundError, RoundFailure, RoundId, Settled};
 use crate::{Now, Want};
 use nitride_kbs::resource::ResourcePath;
@@ -85,6 +85,24 @@ impl Ordered {
 
     pub(in crate::rounds) fn has_expired(&self, now: Now) -> bool {
         now.boot_ms >= self.deadline_boot_ms
+    }
+
+    /// Draws the round's key, in the form that the policy of this moment wants of those that are
+    /// offered. Where it wants another, that is why the round ends.
+    pub(in crate::rounds) fn make_key(
+        &mut self,
+        nonce: &str,
+        offered: &[&str],
+        to: &Destination<'_>,
+    ) -> Result<RoundKey, RoundError> {
+        // A service that the policy has lost since may say nothing of what it would have wanted.
+        let choice = to.policy.service(&self.service);
+        let choice = choice.map_or(TeeKeyChoice::Hybrid, |service| service.tee_key);
+        let Some(form) = choice.among(offered) else {
+            self.hints.round = Some(RoundFailure::TeeKeyNotOffered);
+            return Err(RoundError::TeeKeyNotOffered);
+        };
+        RoundKey::make(nonce, form)
     }
 
     /// Gives the round its key, and says what evidence is to be made over.

@@ -41,7 +41,7 @@ fn a_second_challenge_is_refused_and_the_first_one_counts() {
         assert!(matches!(
             world
                 .vault
-                .challenge(&round.order.round, nonce, world.now()),
+                .challenge(&round.order.round, nonce, &[], world.now()),
             Err(RoundError::AlreadyChallenged)
         ));
     }
@@ -55,7 +55,7 @@ fn a_nonce_of_no_or_too_many_bytes_is_refused_and_the_round_stays() {
     let world = World::new();
     world.want(&key(SIGNING)).unwrap();
     let round = world.order().unwrap().round;
-    let challenge = |nonce: &str| world.vault.challenge(&round, nonce, world.now());
+    let challenge = |nonce: &str| world.vault.challenge(&round, nonce, &[], world.now());
     assert!(matches!(challenge(""), Err(RoundError::EmptyNonce)));
     let long = "n".repeat(MAX_NONCE_LEN + 1);
     assert!(matches!(
@@ -79,7 +79,12 @@ fn nothing_is_taken_before_the_challenge() {
         world.vault.accept_result(&round, "a.b.c", world.now()),
         Err(RoundError::NotChallenged)
     ));
-    assert!(world.vault.challenge(&round, NONCE, world.now()).is_ok());
+    assert!(
+        world
+            .vault
+            .challenge(&round, NONCE, &[], world.now())
+            .is_ok()
+    );
 }
 
 #[test]
@@ -87,7 +92,7 @@ fn an_order_that_nobody_took_cannot_be_challenged() {
     let world = World::new();
     let round = world.want(&key(SIGNING)).unwrap();
     assert!(matches!(
-        world.vault.challenge(&round, NONCE, world.now()),
+        world.vault.challenge(&round, NONCE, &[], world.now()),
         Err(RoundError::UnknownRound)
     ));
 }
@@ -100,7 +105,9 @@ fn nothing_is_taken_for_an_unknown_or_ended_round() {
     for round in [RoundId([0xee; 16]), ended] {
         let unknown = |result| matches!(result, Err(RoundError::UnknownRound));
         let now = world.now();
-        assert!(unknown(world.vault.challenge(&round, NONCE, now).map(drop)));
+        assert!(unknown(
+            world.vault.challenge(&round, NONCE, &[], now).map(drop)
+        ));
         assert!(unknown(world.vault.accept_result(&round, "t", now)));
         assert!(unknown(world.deliver_jwe(&round, SIGNING_PATH, b"{}")));
         let class = nitride_protocol::agent::FailureClass::Refused;

@@ -36,7 +36,9 @@ fn a_service_that_is_not_reached_is_followed_by_the_next_and_nobody_is_told_befo
     let second = world.order().unwrap();
     assert_eq!((second.service.as_str(), second.round), ("other", joined));
     assert_ne!(second.round, first.round);
-    let evidence = world.vault.challenge(&second.round, NONCE, world.now());
+    let evidence = world
+        .vault
+        .challenge(&second.round, NONCE, &[], world.now());
     let round = Challenged {
         order: second,
         evidence: evidence.unwrap(),

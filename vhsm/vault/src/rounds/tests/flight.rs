@@ -48,7 +48,10 @@ fn a_thousand_wants_of_one_key_are_one_round() {
     }
     let order = world.order().unwrap();
     assert_eq!(order.round, first);
-    world.vault.challenge(&first, NONCE, world.now()).unwrap();
+    world
+        .vault
+        .challenge(&first, NONCE, &[], world.now())
+        .unwrap();
     for _ in 0..500 {
         assert_eq!(world.want(&key(SIGNING)).unwrap(), first);
     }

@@ -10,4 +10,5 @@ mod properties;
 mod resources;
 mod service;
 mod tampered;
+mod tee_keys;
 mod world;

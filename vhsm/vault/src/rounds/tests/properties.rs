@@ -121,7 +121,7 @@ impl Model {
             }
             Action::Challenge(at) => {
                 let (round, before) = self.round(at);
-                let answer = self.world.vault.challenge(&round, NONCE, now);
+                let answer = self.world.vault.challenge(&round, NONCE, &[], now);
                 assert!(before.is_none() || answer.is_err());
                 if let (Ok(evidence), Some(known)) = (
                     answer,

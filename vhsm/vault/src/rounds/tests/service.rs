@@ -6,12 +6,14 @@ use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_kw::KwAes256;
 use nitride_kbs::envelope::{self, EnvelopeFields, EnvelopePolicy};
 use nitride_kbs::jwe;
-use nitride_kbs::tee_key::TeePublicKey;
+use nitride_kbs::tee_key::{
+    ML_KEM_768_KEY_LEN, TeePublicKey, X25519_ML_KEM_768_KEY_LEN, p256_point,
+};
 use nitride_kbs::token::{
     self, AnnotatedEvidence, EAR_PROFILE, EarClaims, EarStatus, PRIMARY_SUBMOD, RuntimeDataClaims,
     Submod, TokenAlgorithm, TokenHeader,
 };
-use nitride_secmem::crypto::MlDsa65;
+use nitride_secmem::crypto::{MlDsa65, X25519, encapsulate_ml_kem_768};
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey};
 use p256::elliptic_curve::sec1::ToSec1Point;
@@ -72,21 +74,18 @@ pub(super) fn signed(fields: &EnvelopeFields<'_>) -> Vec<u8> {
 
 /// Encrypts to a round's key as a service does.
 pub(super) fn encrypt(tee_pubkey_jwk: &str, plaintext: &[u8]) -> Vec<u8> {
-    let tee = TeePublicKey::parse(tee_pubkey_jwk).unwrap();
-    let tee = PublicKey::from_sec1_bytes(&tee.to_point()).unwrap();
-    let ephemeral = SecretKey::from_slice(&[9; 32]).unwrap();
-    let shared = p256::ecdh::diffie_hellman(ephemeral.to_nonzero_scalar(), tee.as_affine());
-    let wrapping = Sha256::new()
-        .chain_update(1u32.to_be_bytes())
-        .chain_update(shared.raw_secret_bytes())
-        .chain_update(jwe::concat_kdf_other_info())
-        .finalize();
+    let (header, wrapping) = match TeePublicKey::parse(tee_pubkey_jwk).unwrap() {
+        TeePublicKey::EcP256 { x, y } => on_p256(&p256_point(&x, &y)),
+        TeePublicKey::X25519MlKem768(public) => hybrid(&public),
+        other => panic!("the vault makes no key of {:?}", other.form()),
+    };
+    let wrapping = wrapping.into();
     let content = [7; 32];
     let mut encrypted_key = [0; 40];
     KwAes256::new(&wrapping)
         .wrap_key(&content, &mut encrypted_key)
         .unwrap();
-    let protected = jwe::protected_header(&point_of(&ephemeral.public_key()));
+    let protected = jwe::protected_header(&header);
     let iv = [5; 12];
     let payload = Payload {
         msg: plaintext,
@@ -104,6 +103,36 @@ pub(super) fn encrypt(tee_pubkey_jwk: &str, plaintext: &[u8]) -> Vec<u8> {
         tag.try_into().unwrap(),
     )
     .into_bytes()
+}
+
+fn on_p256(tee: &[u8; 65]) -> (jwe::Header, [u8; 32]) {
+    let tee = PublicKey::from_sec1_bytes(tee).unwrap();
+    let ephemeral = SecretKey::from_slice(&[9; 32]).unwrap();
+    let shared = p256::ecdh::diffie_hellman(ephemeral.to_nonzero_scalar(), tee.as_affine());
+    let epk = point_of(&ephemeral.public_key());
+    let info = jwe::concat_kdf_other_info();
+    let wrapping = derived(&[shared.raw_secret_bytes()], &info);
+    (jwe::Header::EcP256 { epk }, wrapping)
+}
+
+fn hybrid(public: &[u8; X25519_ML_KEM_768_KEY_LEN]) -> (jwe::Header, [u8; 32]) {
+    let (ml_kem, x25519) = public.split_at(ML_KEM_768_KEY_LEN);
+    let (ciphertext, from_ml_kem) = encapsulate_ml_kem_768(ml_kem).unwrap();
+    let ephemeral = X25519::generate().unwrap();
+    let from_x25519 = ephemeral.agree(x25519.try_into().unwrap()).unwrap();
+    let ek = [ciphertext.as_slice(), &ephemeral.public()].concat();
+    let ek: Box<[u8; jwe::HYBRID_CIPHERTEXT_LEN]> = ek.into_boxed_slice().try_into().unwrap();
+    let info = jwe::hybrid_other_info(&ek, public);
+    let wrapping = derived(&[from_ml_kem.expose(), from_x25519.expose()], &info);
+    (jwe::Header::X25519MlKem768 { ek }, wrapping)
+}
+
+fn derived(shared: &[&[u8]], info: &[u8]) -> [u8; 32] {
+    let start = Sha256::new().chain_update(1u32.to_be_bytes());
+    let hash = shared
+        .iter()
+        .fold(start, |hash, part| hash.chain_update(part));
+    hash.chain_update(info).finalize().into()
 }
 
 /// The claims of a token that opens the gate of [`super::world`].

@@ -1,7 +1,10 @@
 //! A vault with a policy, a clock that stands until it is moved, and a courier's view of a round.
 
 use super::service::{self, KID, OWNER, STRANGER};
-use crate::policy::{GateRule, IssuerKey, KeyRule, PolicySet, ReleaseTo, Signer, Source, Unsigned};
+use crate::policy::{
+    GateRule, IssuerKey, KeyRule, PolicySet, ReleaseTo, Service, Signer, Source, TeeKeyChoice,
+    Unsigned,
+};
 use crate::rounds::{EvidenceWanted, Order, RoundError, RoundId, Settled};
 use crate::{Draw, Now, Vault, VaultLimits, Want};
 use nitride_kbs::resource::ResourcePath;
@@ -92,11 +95,16 @@ impl World {
 
     /// Wants one thing, takes the order and answers the challenge.
     pub(super) fn challenged(&self, want: &Want) -> Challenged {
+        self.challenged_with(want, &[])
+    }
+
+    /// The same by a service that offers these forms of TEE key.
+    pub(super) fn challenged_with(&self, want: &Want, offered: &[&str]) -> Challenged {
         self.want(want).unwrap();
         let order = self.order().unwrap();
         let evidence = self
             .vault
-            .challenge(&order.round, NONCE, self.now())
+            .challenge(&order.round, NONCE, offered, self.now())
             .unwrap();
         Challenged { order, evidence }
     }
@@ -203,6 +211,13 @@ pub(super) fn rule(name: &str, key_type: KeyType, service: &str, path: &str) -> 
     }
 }
 
+pub(super) fn served(name: &str) -> Service {
+    Service {
+        name: name.into(),
+        tee_key: TeeKeyChoice::default(),
+    }
+}
+
 pub(super) fn policy() -> PolicySet {
     let plain = KeyRule {
         signer: vec![],
@@ -228,7 +243,7 @@ pub(super) fn policy() -> PolicySet {
             max_age_ms: 600_000,
             danger_accept_simulated: false,
         }],
-        services: vec!["main".into(), "other".into()],
+        services: vec![served("main"), served("other")],
         signers: vec![
             Signer {
                 name: "owner".into(),
