@@ -81,7 +81,7 @@ fn a_header_has_what_its_algorithm_needs_and_no_more() {
         // Another form's name over these members.
         for other in TeeKeyForm::ALL {
             let (from, to) = (form.algorithm(), other.algorithm());
-            let renamed = with(&text.replace(from, to), &vec![0; 40]);
+            let renamed = with(&text.replace(from, to), &[0; 40]);
             assert!(from == to || renamed.is_err(), "{from} as {to}");
         }
         for more in [
