@@ -93,6 +93,9 @@ pub(crate) struct Doctor {
     /// The kernel's command line of the next boot; without it that of the kernel that runs
     #[arg(long, value_name = "TEXT")]
     pub(crate) command_line: Option<String>,
+    /// A slot whose passphrase is your recovery and not the vault's; may stand several times
+    #[arg(long = "recovery-slot", value_name = "NUMBER", value_parser = slot)]
+    pub(crate) recovery_slots: Vec<u8>,
 }
 
 /// LUKS2 has the slots 0 to 31.

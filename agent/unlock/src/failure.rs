@@ -43,7 +43,9 @@ pub(crate) enum Failure {
     Output(#[source] std::io::Error),
     #[error("no volume is configured, so there is nothing to look for")]
     NoVolumes,
-    #[error("{found} of {asked} checks found what would keep this machine from unlocking")]
+    #[error(
+        "{found} of {asked} checks found what would keep this machine from unlocking, or let somebody else in"
+    )]
     Doctor { found: usize, asked: usize },
 }
 

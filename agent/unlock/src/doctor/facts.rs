@@ -108,6 +108,8 @@ impl Facts {
 pub(super) struct Round {
     pub(super) unlocks: Vec<String>,
     pub(super) other_slots: Vec<u8>,
+    /// Of these, the ones that are said to be the operator's recovery.
+    pub(super) recovery_slots: Vec<u8>,
 }
 
 /// Finds out what is so of the machine.
@@ -134,10 +136,18 @@ pub(super) fn machine(config: &Config, unlock: &Path, asked: &Doctor) -> Machine
 
 /// Finds out what is so of the volume. One passphrase after the other is fetched and tried on a
 /// checked copy: the round that a boot would make, but for the mapping.
-pub(super) fn of_volume(config: &Config, volume: &Volume, machine: Machine) -> Facts {
+pub(super) fn of_volume(
+    config: &Config,
+    volume: &Volume,
+    machine: Machine,
+    recovery_slots: &[u8],
+) -> Facts {
     let copy = HeaderCopy::take(&volume.device).and_then(|copy| copy.check(&volume.wanted));
     let (header, round) = match &copy {
-        Ok(copy) => (Ok(copy.standing()), round(config, volume, copy)),
+        Ok(copy) => (
+            Ok(copy.standing()),
+            round(config, volume, copy, recovery_slots),
+        ),
         Err(error) => {
             let unread = "the header is refused, so no passphrase was fetched".to_owned();
             (Err(chain(error)), Err(unread))
@@ -161,7 +171,12 @@ pub(super) fn of_volume(config: &Config, volume: &Volume, machine: Machine) -> F
     }
 }
 
-fn round(config: &Config, volume: &Volume, copy: &CheckedCopy) -> Result<Round, String> {
+fn round(
+    config: &Config,
+    volume: &Volume,
+    copy: &CheckedCopy,
+    recovery_slots: &[u8],
+) -> Result<Round, String> {
     let cryptsetup = Cryptsetup::at(&config.cryptsetup);
     let slots = copy.header().header().keyslots();
     let mut others: Vec<u8> = slots.iter().map(|slot| slot.number).collect();
@@ -196,6 +211,7 @@ fn round(config: &Config, volume: &Volume, copy: &CheckedCopy) -> Result<Round, 
         _ => Ok(Round {
             unlocks,
             other_slots: others,
+            recovery_slots: recovery_slots.to_vec(),
         }),
     }
 }

@@ -37,9 +37,10 @@ pub(crate) fn run(
         None => config.volumes.iter().collect(),
     };
     let machine = facts::machine(config, path, asked);
+    let recovery_slots = &asked.recovery_slots;
     let (mut asked, mut found) = (0, 0);
     for volume in volumes {
-        let facts = facts::of_volume(config, volume, machine.clone());
+        let facts = facts::of_volume(config, volume, machine.clone(), recovery_slots);
         for check in CHECKS {
             let verdict = (check.judge)(&facts);
             asked += 1;

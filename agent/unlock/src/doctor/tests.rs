@@ -100,6 +100,7 @@ fn good() -> Facts {
         round: Ok(Round {
             unlocks: vec!["root".to_owned()],
             other_slots: Vec::new(),
+            recovery_slots: Vec::new(),
         }),
     }
 }
@@ -113,6 +114,15 @@ fn found(facts: &Facts) -> Vec<&'static str> {
 #[test]
 fn nothing_is_found_where_nothing_is_wrong() {
     assert_eq!(found(&good()), Vec::<&str>::new());
+}
+
+#[test]
+fn a_slot_that_is_said_to_be_the_recovery_is_nothing_to_find() {
+    let mut facts = good();
+    let round = facts.round.as_mut().unwrap();
+    round.other_slots.push(3);
+    round.recovery_slots.push(3);
+    assert_eq!(found(&facts), Vec::<&str>::new());
 }
 
 #[test]
@@ -223,6 +233,14 @@ fn each_defect_is_found_by_its_check_alone() {
         }),
         ("round", |f| f.round.as_mut().unwrap().unlocks.clear()),
         ("slots", |f| f.round.as_mut().unwrap().other_slots.push(3)),
+        ("slots", |f| {
+            f.round.as_mut().unwrap().recovery_slots.push(3);
+        }),
+        ("slots", |f| {
+            let round = f.round.as_mut().unwrap();
+            round.other_slots.extend([2, 3]);
+            round.recovery_slots.push(3);
+        }),
         ("console-shell", |f| said(f, "rd.break")),
         ("console-shell", |f| said(f, "rd.shell=1")),
         ("console-shell", |f| said(f, "rd.shell")),

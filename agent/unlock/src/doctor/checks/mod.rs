@@ -135,7 +135,7 @@ pub(super) const CHECKS: &[Check] = &[
     check(
         "slots",
         slots_are_the_vaults,
-        "remove the slot if it is not your recovery: nitride-unlock enroll --remove-slot",
+        "remove the slot (nitride-unlock enroll VOLUME --remove-slot NUMBER), or say that it is your recovery (--recovery-slot NUMBER)",
     ),
     check(
         "console-shell",

@@ -89,9 +89,18 @@ pub(super) fn round_unlocks(facts: &Facts) -> Verdict {
 pub(super) fn slots_are_the_vaults(facts: &Facts) -> Verdict {
     match &facts.round {
         Ok(round) => {
-            let other = |slot: &u8| format!("slot {slot} has a passphrase that the vault has not");
-            let others = round.other_slots.iter().map(other).collect();
-            verdict(others, "every slot has a passphrase of the vault's")
+            let (others, recovery) = (&round.other_slots, &round.recovery_slots);
+            let strange = others.iter().filter(|slot| !recovery.contains(slot));
+            let strange =
+                strange.map(|slot| format!("slot {slot} has a passphrase that the vault has not"));
+            let absent = recovery.iter().filter(|slot| !others.contains(slot));
+            let absent = absent.map(|slot| format!("slot {slot} is no recovery"));
+            let good = if recovery.is_empty() {
+                "every slot has a passphrase of the vault's"
+            } else {
+                "every slot has a passphrase of the vault's, or is your recovery"
+            };
+            verdict(strange.chain(absent).collect(), good)
         }
         Err(_) => Verdict::Bad("no passphrase came, so no slot was tried".to_owned()),
     }
