@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes jwe.json, token.jwt, token-trustee.jwt and envelope.hex: a second implementation of these
+"""Makes jwe.json, token.jwt, token-trustee.jwt, envelope.hex and signer-list.hex: a second implementation of these
 forms, by Python's `cryptography` and a few lines of CBOR. The keys are the published ones of RFC 6979, A.2.5 and
 RFC 7515, A.3, and protect nothing. Nonces and ephemeral keys are fixed; ECDSA is deterministic
 (RFC 6979), so the output is the same on every run.
@@ -84,15 +84,26 @@ def cbor(item):
     return head(5, len(item)) + b"".join(cbor(k) + cbor(v) for k, v in item.items())
 
 
+def sign1(kid, payload):
+    protected = cbor({1: -7, 4: kid})
+    signature = sign(private(SIGNER), cbor(["Signature1", protected, b"", payload]))
+    return head(6, 18) + cbor([protected, {}, payload, signature])
+
+
 def envelope():
-    payload = cbor([
+    return sign1(b"owner-1", cbor([
         1, "default/key/signing", "ec-p256", 3, "acme", 1767225600,
         [["sign", "public-key"], [], ["unit:web.service"], 43200, 1893456000, None],
         bytes(range(32)),
-    ])
-    protected = cbor({1: -7, 4: b"owner-1"})
-    signature = sign(private(SIGNER), cbor(["Signature1", protected, b"", payload]))
-    return head(6, 18) + cbor([protected, {}, payload, signature])
+    ]))
+
+
+def signer_list():
+    points = [b"\x04" + b"".join(coordinates(private(scalar))) for scalar in (SIGNER, TEE)]
+    return sign1(b"list-1", cbor([
+        "nitride signer list 1", "acme", 2, bytes(range(32)), 1767225600,
+        [[points[0], 0, None], [points[1], 1767225600, 1893456000]],
+    ]))
 
 
 def token(header, claims):
@@ -168,6 +179,8 @@ def main():
     sealed = envelope()
     with open("envelope.hex", "w") as file:
         file.write(sealed.hex() + "\n")
+    with open("signer-list.hex", "w") as file:
+        file.write(signer_list().hex() + "\n")
     with open("jwe.json", "wb") as file:
         file.write(jwe(sealed) + b"\n")
     for name, text in (("token.jwt", ours()), ("token-trustee.jwt", trustees())):

@@ -12,6 +12,7 @@
 //!   token          the attestation result, an EAR JWT       service --> vault
 //!   jwe            a resource, encrypted to the TEE key     service --> vault
 //!     └ envelope   the resource itself, signed by its owner owner --> vault
+//!   signer_list    whose signatures count, signed by its owner's list key   owner --> vault
 //!   wanted         which resources a token is to be for      vault --> service
 //!   disk           which LUKS2 volume a passphrase is for    owner --> nitride-unlock
 //! ```
@@ -27,6 +28,7 @@
 #![forbid(unsafe_code)]
 
 mod base64url;
+mod cose;
 mod strict_json;
 
 pub mod disk;
@@ -37,6 +39,7 @@ pub mod messages;
 pub mod nonce;
 pub mod report_data;
 pub mod resource;
+pub mod signer_list;
 pub mod tee_key;
 pub mod token;
 pub mod wanted;

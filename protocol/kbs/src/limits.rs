@@ -36,6 +36,12 @@ pub const MAX_ENVELOPE_LEN: usize = 65_536;
 pub const MAX_MATERIAL_LEN: usize = 16_384;
 /// Bytes of a signer's key id.
 pub const MAX_KID_LEN: usize = 64;
+/// Bytes of a list of signers.
+pub const MAX_SIGNER_LIST_LEN: usize = 8192;
+/// Keys that a list of signers names.
+pub const MAX_LISTED_KEYS: usize = 64;
+/// Bytes of an owner's name in a list of signers.
+pub const MAX_OWNER_LEN: usize = 255;
 /// Bytes of a key type's name.
 pub const MAX_KEY_TYPE_LEN: usize = 32;
 /// Bytes of a tenant's name.

@@ -25,6 +25,7 @@ use nitride_kbs::jwe::{self, Jwe};
 use nitride_kbs::messages;
 use nitride_kbs::nonce::{self, UnverifiedNonce};
 use nitride_kbs::resource::ResourcePath;
+use nitride_kbs::signer_list::UnverifiedSignerList;
 use nitride_kbs::tee_key::TeePublicKey;
 use nitride_kbs::token::{self, UnverifiedToken};
 use nitride_kbs::wanted;
@@ -177,6 +178,23 @@ pub fn envelope(data: &[u8]) {
             "an envelope has two spellings"
         );
     }
+}
+
+/// A signed list of signers; its payload too, as if its signature were good.
+pub fn signer_list(data: &[u8]) {
+    let Ok(list) = UnverifiedSignerList::parse(data) else {
+        return;
+    };
+    let kid = list.kid().to_vec();
+    let (Ok(list), Some(signature)) = (list.verified_by(|_, _| true), data.last_chunk()) else {
+        return;
+    };
+    let again = nitride_kbs::signer_list::assemble(&kid, &list, signature);
+    assert_eq!(
+        again.ok().as_deref(),
+        Some(data),
+        "a list of signers has two spellings"
+    );
 }
 
 /// Evidence as a service receives it, judged against a policy that wants svn 1.

@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod asker;
+pub mod bao;
 pub mod binaries;
 pub mod courier;
 pub mod credential;
@@ -33,6 +34,7 @@ pub mod python;
 pub mod relay;
 pub mod round_robin;
 pub mod scan;
+pub mod softhsm;
 pub mod swtpm;
 pub mod tls;
 pub mod unit;

@@ -5,6 +5,7 @@ mod opened_store;
 pub(crate) mod policy;
 pub(crate) mod resource;
 pub(crate) mod rings;
+pub(crate) mod signer_list;
 
 use crate::serve::serve;
 use anyhow::Result;
@@ -34,7 +35,11 @@ pub(crate) enum Command {
     /// Sign, store, list and delete resources.
     #[command(subcommand)]
     Resource(Box<resource::Command>),
-    /// The key that signs envelopes; its public half is pinned by every vault.
+    /// Sign the list of the keys that sign envelopes, which vaults follow.
+    #[command(subcommand)]
+    SignerList(signer_list::Command),
+    /// The key that signs envelopes, or the list of those that do; its public half is pinned by
+    /// every vault.
     #[command(subcommand)]
     OwnerKey(keys::PairCommand),
     /// The key that signs attestation results; its public half is pinned by every gate.
@@ -59,6 +64,7 @@ impl Command {
         match self {
             Self::Serve { config } => serve(&config.config),
             Self::Resource(command) => command.run(),
+            Self::SignerList(command) => command.run(),
             Self::OwnerKey(command) => command.run(),
             Self::TokenKey(command) => command.run(),
             Self::StoreKey(command) => command.run(),

@@ -1,7 +1,7 @@
 //! The owner's side: material, policy and name signed into one envelope. The form is
 //! `nitride_kbs::envelope`'s; what would only be found out at a guest's first use is refused here.
 
-use crate::key_file::key_id;
+use crate::signer::{Signer, SignerError};
 use nitride_kbs::envelope::{
     EnvelopeError, EnvelopeFields, EnvelopePolicy, ReleaseTo, ReleaseToError, assemble,
     to_be_signed,
@@ -9,8 +9,6 @@ use nitride_kbs::envelope::{
 use nitride_kbs::limits::MAX_MATERIAL_LEN;
 use nitride_kbs::resource::ResourcePath;
 use p256::SecretKey;
-use p256::ecdsa::signature::Signer;
-use p256::ecdsa::{Signature, SigningKey};
 use std::ops::RangeInclusive;
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -117,13 +115,13 @@ pub(crate) enum SealError {
     },
     #[error("write envelope")]
     Envelope(#[from] EnvelopeError),
-    #[error("encode the owner's public key")]
-    KeyId,
+    #[error(transparent)]
+    Signer(#[from] SignerError),
 }
 
 /// The envelope, signed. It holds the material in the clear.
 pub(crate) fn seal(
-    owner: &SigningKey,
+    owner: &mut Signer,
     path: &ResourcePath,
     spec: &SealSpec,
     material: &[u8],
@@ -146,14 +144,10 @@ pub(crate) fn seal(
         },
         material,
     };
-    let kid = key_id(owner.verifying_key()).ok_or(SealError::KeyId)?;
+    let kid = *owner.kid();
     let signed = Zeroizing::new(to_be_signed(&kid, &fields)?);
-    let signature: Signature = owner.sign(&signed);
-    Ok(Zeroizing::new(assemble(
-        &kid,
-        &fields,
-        &signature.to_bytes().into(),
-    )?))
+    let signature = owner.sign(&signed)?;
+    Ok(Zeroizing::new(assemble(&kid, &fields, &signature)?))
 }
 
 fn check(spec: &SealSpec, material: &[u8]) -> Result<(), SealError> {
@@ -206,9 +200,9 @@ fn key_types() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entropy::KernelEntropy;
-    use crate::key_file::draw_p256;
+    use crate::signer::tests::drawn;
     use nitride_kbs::envelope::UnverifiedEnvelope;
+    use p256::ecdsa::Signature;
     use p256::ecdsa::signature::Verifier;
 
     fn spec() -> SealSpec {
@@ -225,27 +219,20 @@ mod tests {
         }
     }
 
-    fn owner() -> SigningKey {
-        SigningKey::from(draw_p256(&mut KernelEntropy).unwrap())
-    }
-
     fn path() -> ResourcePath {
         ResourcePath::parse("demo/disk/root").unwrap()
     }
 
     #[test]
     fn an_envelope_says_what_was_signed_and_verifies() {
-        let owner = owner();
-        let envelope = seal(&owner, &path(), &spec(), b"passphrase", 1000).unwrap();
+        let mut owner = drawn();
+        let envelope = seal(&mut owner, &path(), &spec(), b"passphrase", 1000).unwrap();
         let unverified = UnverifiedEnvelope::parse(&envelope).unwrap();
-        assert_eq!(unverified.kid(), key_id(owner.verifying_key()).unwrap());
+        assert_eq!(unverified.kid(), owner.kid());
         let verified = unverified
             .verified_by(|parts, signature| {
                 let signature = Signature::from_slice(signature).unwrap();
-                owner
-                    .verifying_key()
-                    .verify(&parts.concat(), &signature)
-                    .is_ok()
+                owner.public().verify(&parts.concat(), &signature).is_ok()
             })
             .unwrap();
         let fields = verified.fields();
@@ -259,7 +246,7 @@ mod tests {
     #[test]
     fn what_no_vault_would_take_is_not_signed() {
         let refused = |spec: SealSpec, material: &[u8]| {
-            seal(&owner(), &path(), &spec, material, 1000).unwrap_err()
+            seal(&mut drawn(), &path(), &spec, material, 1000).unwrap_err()
         };
         let ec = SealSpec {
             key_type: "ec-p256".to_owned(),

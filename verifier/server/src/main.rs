@@ -36,6 +36,7 @@ mod listen;
 mod policies;
 mod serve;
 mod service;
+mod signer;
 mod slots;
 mod source;
 mod store;

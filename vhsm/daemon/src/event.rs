@@ -489,6 +489,7 @@ impl fmt::Display for Wanted<'_> {
         match self.0 {
             Want::Key { name } => write!(f, "key {name}"),
             Want::Gate { name } => write!(f, "gate {name}"),
+            Want::Signers { name } => write!(f, "list of signer {name}"),
         }
     }
 }

@@ -101,6 +101,9 @@ fn told(verdict: &Result<(), Stop>) -> String {
         Err(Stop::Wanting(Want::Gate { name })) => {
             format!("allowed, once gate {name} is approved: a round proves this machine first")
         }
+        Err(Stop::Wanting(Want::Signers { name })) => {
+            format!("allowed, once the list of signer {name} is here")
+        }
     }
 }
 

@@ -44,6 +44,11 @@ pub enum Want {
         /// The gate's name.
         name: String,
     },
+    /// The list of a signer's keys; nobody waits for it alone.
+    Signers {
+        /// The signer's name.
+        name: String,
+    },
 }
 
 /// Proof that the peer may have evidence collected, and what over; made by

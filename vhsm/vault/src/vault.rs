@@ -2,14 +2,14 @@ use crate::gate::Gates;
 use crate::keys::Keys;
 use crate::measured::{Measure, Releases};
 use crate::operations::{self, Call, Form};
-use crate::policy::{ActivePolicy, PolicyFault, PolicySet};
+use crate::policy::{ActivePolicy, CurrentPolicy, PolicyFault, PolicySet};
 use crate::refusal::Stop;
 use crate::rounds::Rounds;
+use crate::signers::{SIGNER_LIST, SignerLists};
 use crate::{Draw, Now, Outcome, Peer, Refusal, Session, Socket};
 use nitride_protocol::{Operation, Reader, RequestHead, write_refusal};
 use nitride_secmem::Record;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 /// How much one vault keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +35,8 @@ pub struct Recovery {
 /// The whole state. Every method takes `&self`; any number of threads may be inside.
 #[derive(Debug)]
 pub struct Vault {
-    /// Whoever sees a new one finds its change counted: both are done under the lock.
-    policy: RwLock<Arc<ActivePolicy>>,
-    /// Counts policies, so that a session sees by one load whether it is up to date.
-    epoch: AtomicU64,
+    pub(crate) current: CurrentPolicy,
+    pub(crate) lists: SignerLists,
     pub(crate) keys: Keys,
     pub(crate) gates: Gates,
     pub(crate) releases: Releases,
@@ -59,14 +57,18 @@ impl Vault {
         recovered: Vec<Record>,
     ) -> Result<(Self, Recovery), PolicyFault> {
         let policy = ActivePolicy::new(policy)?;
-        let (keys, refused) = Keys::new(limits, recovered);
+        let is_list = |record: &Record| record.kind() == SIGNER_LIST;
+        let (lists, recovered) = recovered.into_iter().partition(is_list);
+        let (keys, mut refused) = Keys::new(limits, recovered);
+        let (lists, refused_lists) = SignerLists::recover(lists);
+        refused.extend(refused_lists);
         let recovery = Recovery {
             keys: keys.count().unwrap_or(0),
             refused,
         };
         let vault = Self {
-            policy: RwLock::new(Arc::new(policy)),
-            epoch: AtomicU64::new(0),
+            current: CurrentPolicy::new(policy.with_lists(lists.all())),
+            lists,
             keys,
             gates: Gates::default(),
             releases: Releases::default(),
@@ -81,16 +83,13 @@ impl Vault {
     /// # Errors
     /// [`PolicyFault`] where it contradicts itself; then the old one stays.
     pub fn replace_policy(&self, policy: PolicySet, now: Now) -> Result<(), PolicyFault> {
-        let policy = Arc::new(ActivePolicy::new(policy)?);
-        {
-            let mut current = self.policy.write().unwrap_or_else(PoisonError::into_inner);
-            *current = Arc::clone(&policy);
+        let next = ActivePolicy::new(policy)?;
+        let policy = self.lists.under_lock(|lists| {
+            let next = |_: &ActivePolicy| next.with_lists(lists);
             // It may speak of other keys than before. Counted later, an answer under it could
             // leave before the file has what it now should.
-            self.keys.seal.note(true);
-            // After the policy: a session that sees the new epoch finds the new policy.
-            self.epoch.fetch_add(1, Ordering::Release);
-        }
+            self.current.replace(next, || self.keys.seal.note(true))
+        });
         // A key that cannot be swept is locked for good, and then nobody uses it either.
         let _ = self.keys.sweep(&policy, now);
         Ok(())
@@ -163,6 +162,7 @@ impl Vault {
     /// records that are dropped are not kept ([`nitride_secmem::keep_dropped_records`]).
     pub fn forget_keys(&self) {
         self.keys.forget();
+        self.lists.forget();
     }
 
     /// Makes a version more of every key whose rule says that it is time, also of those that nobody
@@ -186,11 +186,10 @@ impl Vault {
 
     /// The policy that counts now.
     pub(crate) fn policy(&self) -> Arc<ActivePolicy> {
-        let current = self.policy.read().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&current)
+        self.current.policy()
     }
 
     pub(crate) fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::Acquire)
+        self.current.epoch()
     }
 }

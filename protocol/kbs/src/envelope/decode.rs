@@ -1,37 +1,20 @@
 use super::{
     ENVELOPE_VERSION, Envelope, EnvelopeFields, EnvelopePolicy, ReleaseTo, ReleaseToError,
 };
+use crate::cose::{Frame, TAG_BYTE, read_frame, read_protected, signature_prefix};
 use crate::limits::{
-    MAX_ENVELOPE_LEN, MAX_KEY_TYPE_LEN, MAX_KID_LEN, MAX_MATERIAL_LEN, MAX_POLICY_ENTRIES,
-    MAX_POLICY_TEXT_LEN, MAX_TENANT_LEN,
+    MAX_ENVELOPE_LEN, MAX_KEY_TYPE_LEN, MAX_MATERIAL_LEN, MAX_POLICY_ENTRIES, MAX_POLICY_TEXT_LEN,
+    MAX_TENANT_LEN,
 };
 use crate::resource::{self, ResourcePathError};
-use nitride_cbor::{DecodeError, EncodeError, Reader, encode_to_vec};
+use nitride_cbor::{DecodeError, EncodeError, Reader};
 use std::fmt;
 use thiserror::Error;
-
-/// COSE_Sign1 (RFC 9052, 4.2).
-pub(super) const TAG: u64 = 18;
-/// The tag's only spelling as a first byte.
-const TAG_BYTE: u8 = 0xd2;
-/// The header parameters `alg` and `kid` (RFC 9052, 3.1), and ES256 (RFC 9053, 2.1).
-pub(super) const ALG: i64 = 1;
-pub(super) const KID: i64 = 4;
-pub(super) const ES256: i64 = -7;
-/// What a signature of this form is over (RFC 9052, 4.4).
-pub(super) const CONTEXT: &str = "Signature1";
 
 /// An envelope whose frame has its form; nobody has vouched for it, and its payload is unread.
 pub struct UnverifiedEnvelope<'a> {
     frame: Frame<'a>,
     kid: &'a [u8],
-}
-
-/// The COSE_Sign1 array, without its unprotected header, which is empty.
-struct Frame<'a> {
-    protected: &'a [u8],
-    payload: &'a [u8],
-    signature: &'a [u8; 64],
 }
 
 /// Why bytes are no envelope, or none that was verified, or fields make none.
@@ -148,20 +131,6 @@ impl fmt::Debug for UnverifiedEnvelope<'_> {
     }
 }
 
-/// The Sig_structure up to and including the head of the payload.
-pub(super) fn signature_prefix(
-    protected: &[u8],
-    payload_len: usize,
-) -> Result<Vec<u8>, EncodeError> {
-    encode_to_vec(protected.len() + 64, |writer| {
-        writer.array(4)?;
-        writer.text(CONTEXT)?;
-        writer.bytes(protected)?;
-        writer.bytes(&[])?;
-        writer.bytes_head(payload_len)
-    })
-}
-
 /// Names the part. What is no envelope may be a bare secret, so a length that was read out of it
 /// is left out: an error says where and what, and none of the bytes.
 fn in_part(part: &'static str) -> impl FnOnce(DecodeError) -> EnvelopeError {
@@ -174,49 +143,6 @@ fn in_part(part: &'static str) -> impl FnOnce(DecodeError) -> EnvelopeError {
             source => source,
         };
         EnvelopeError::Malformed { part, source }
-    }
-}
-
-fn read_frame(bytes: &[u8]) -> Result<Frame<'_>, DecodeError> {
-    let mut reader = Reader::new(bytes);
-    reader.tag(TAG, "tag")?;
-    reader.array_of(4)?;
-    let protected = reader.bytes()?;
-    reader.map_of(0)?;
-    let frame = Frame {
-        protected,
-        payload: reader.bytes()?,
-        signature: reader.byte_array("signature")?,
-    };
-    reader.finish()?;
-    Ok(frame)
-}
-
-/// `{1: -7, 4: kid}` and nothing else: a parameter more could mean anything.
-fn read_protected(bytes: &[u8]) -> Result<&[u8], DecodeError> {
-    let mut reader = Reader::new(bytes);
-    reader.map_of(2)?;
-    read_exactly(&mut reader, ALG, "header parameter")?;
-    read_exactly(&mut reader, ES256, "alg")?;
-    read_exactly(&mut reader, KID, "header parameter")?;
-    let at = reader.position();
-    let kid = reader.bytes()?;
-    reader.finish()?;
-    if kid.is_empty() || kid.len() > MAX_KID_LEN {
-        return Err(DecodeError::OutOfRange { at, field: "kid" });
-    }
-    Ok(kid)
-}
-
-fn read_exactly(
-    reader: &mut Reader<'_>,
-    expected: i64,
-    field: &'static str,
-) -> Result<(), DecodeError> {
-    let at = reader.position();
-    match reader.i64()? {
-        found if found == expected => Ok(()),
-        _ => Err(DecodeError::OutOfRange { at, field }),
     }
 }
 

@@ -1,6 +1,7 @@
-use super::decode::{ALG, ES256, KID, TAG, check_fields, signature_prefix};
+use super::decode::check_fields;
 use super::{ENVELOPE_VERSION, EnvelopeError, EnvelopeFields};
-use crate::limits::{MAX_ENVELOPE_LEN, MAX_KID_LEN};
+use crate::cose::{self, signature_prefix, write_frame};
+use crate::limits::MAX_ENVELOPE_LEN;
 use nitride_cbor::{EncodeError, Writer, encode_to_vec};
 use zeroize::Zeroizing;
 
@@ -26,26 +27,13 @@ pub fn assemble(
     let protected = protected_header(kid)?;
     let payload = payload(fields)?;
     Ok(encode_to_vec(MAX_ENVELOPE_LEN, |writer| {
-        writer.tag(TAG)?;
-        writer.array(4)?;
-        writer.bytes(&protected)?;
-        writer.map(0)?;
-        writer.bytes(&payload)?;
-        writer.bytes(signature)
+        write_frame(writer, &protected, &payload, signature)
     })?)
 }
 
 fn protected_header(kid: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
-    if kid.is_empty() || kid.len() > MAX_KID_LEN {
-        return Err(EnvelopeError::OutOfRange { field: "kid" });
-    }
-    Ok(encode_to_vec(MAX_KID_LEN + 16, |writer| {
-        writer.map(2)?;
-        writer.i64(ALG)?;
-        writer.i64(ES256)?;
-        writer.i64(KID)?;
-        writer.bytes(kid)
-    })?)
+    let header = cose::protected_header(kid).ok_or(EnvelopeError::OutOfRange { field: "kid" })?;
+    Ok(header?)
 }
 
 fn payload(fields: &EnvelopeFields<'_>) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {

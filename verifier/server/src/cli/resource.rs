@@ -5,7 +5,8 @@ use super::opened_store::{IfThere, OpenedStore};
 use crate::atomic_file;
 use crate::clock::Clock;
 use crate::envelope::{SealSpec, seal};
-use crate::key_file::{read_signing_key, read_up_to};
+use crate::key_file::read_up_to;
+use crate::signer::Signer;
 use crate::store::{MAX_RESOURCE_LEN, Place, Under};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
@@ -29,19 +30,23 @@ pub(crate) enum Command {
         #[command(flatten)]
         sealing: Sealing,
         /// Where the envelope goes; it holds the material in the clear. `-` is standard output.
-        #[arg(long, value_name = "PATH")]
-        out: PathBuf,
+        #[arg(long, value_name = "PATH", required_unless_present = "tree")]
+        out: Option<PathBuf>,
+        /// In its place, a folder that is a Trustee's repository: the envelope goes to
+        /// FOLDER/repo/type/tag.
+        #[arg(long, value_name = "FOLDER", conflicts_with = "out")]
+        tree: Option<PathBuf>,
     },
     /// Store a resource: an envelope, one that is signed on the way, or raw bytes.
     Put {
         #[command(flatten)]
         config: ConfigPath,
         /// An envelope that `seal` made. `-` is standard input.
-        #[arg(long, value_name = "PATH", conflicts_with_all = ["raw", "owner_key"])]
+        #[arg(long, value_name = "PATH", conflicts_with_all = ["raw", "signs"])]
         envelope: Option<PathBuf>,
         /// Bytes that nobody signed, for keys whose policy says unsigned = "accept". `-` is
         /// standard input.
-        #[arg(long, value_name = "PATH", conflicts_with = "owner_key")]
+        #[arg(long, value_name = "PATH", conflicts_with = "signs")]
         raw: Option<PathBuf>,
         #[command(flatten)]
         if_there: IfThere,
@@ -77,50 +82,45 @@ pub(crate) struct Sealing {
     #[arg(
         long,
         value_name = "PATH",
+        group = "signs",
         requires_all = ["material", "key_type", "version", "operations"]
     )]
     owner_key: Option<PathBuf>,
+    /// In its place, a TOML file that says where the owner's key is: in a token, by PKCS#11, or in
+    /// OpenBao's transit engine.
+    #[arg(
+        long,
+        value_name = "PATH",
+        group = "signs",
+        requires_all = ["material", "key_type", "version", "operations"]
+    )]
+    signer: Option<PathBuf>,
     /// The material, taken byte for byte. `-` is standard input.
-    #[arg(long, value_name = "PATH", requires = "owner_key")]
+    #[arg(long, value_name = "PATH", requires = "signs")]
     material: Option<PathBuf>,
     /// The key's type, as vhsmd names it: secret, ec-p256, aes-256-gcm, …
-    #[arg(long = "type", value_name = "TYPE", requires = "owner_key")]
+    #[arg(long = "type", value_name = "TYPE", requires = "signs")]
     key_type: Option<String>,
     /// The version of the material, from 1; a new one for each change.
-    #[arg(long, value_name = "NUMBER", requires = "owner_key")]
+    #[arg(long, value_name = "NUMBER", requires = "signs")]
     version: Option<u32>,
     /// What may be done with it: release, sign, public-key, …
-    #[arg(
-        long,
-        value_name = "LIST",
-        value_delimiter = ',',
-        requires = "owner_key"
-    )]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "signs")]
     operations: Vec<String>,
     /// Whose it is.
-    #[arg(long, value_name = "NAME", requires = "owner_key")]
+    #[arg(long, value_name = "NAME", requires = "signs")]
     tenant: Option<String>,
     /// The keys that may wrap it.
-    #[arg(
-        long,
-        value_name = "LIST",
-        value_delimiter = ',',
-        requires = "owner_key"
-    )]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "signs")]
     wrappable_by: Vec<String>,
     /// To whom it may be released: unit:NAME, uid:NUMBER, volume:NAME.
-    #[arg(
-        long,
-        value_name = "LIST",
-        value_delimiter = ',',
-        requires = "owner_key"
-    )]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "signs")]
     release_to: Vec<String>,
     /// How long a vault may hold it, in seconds.
-    #[arg(long, value_name = "SECONDS", requires = "owner_key")]
+    #[arg(long, value_name = "SECONDS", requires = "signs")]
     lease_secs: Option<u64>,
     /// When it ends, in seconds since 1970.
-    #[arg(long, value_name = "SECONDS", requires = "owner_key")]
+    #[arg(long, value_name = "SECONDS", requires = "signs")]
     not_after_secs: Option<u64>,
     /// The volumes that it is for, each as `expect` of `nitride-unlock status` says; vhsmd releases it
     /// to no other.
@@ -129,7 +129,7 @@ pub(crate) struct Sealing {
         value_name = "LIST",
         value_delimiter = ',',
         value_parser = disk,
-        requires = "owner_key"
+        requires = "signs"
     )]
     disk: Option<Vec<String>>,
 }
@@ -142,8 +142,9 @@ fn disk(text: &str) -> Result<String, DiskExpectationError> {
 impl Sealing {
     /// The envelope; `None` when nothing was said about signing.
     fn sign(self) -> Result<Option<Zeroizing<Vec<u8>>>> {
-        let (Some(owner_key), Some(material), Some(key_type), Some(version)) =
-            (self.owner_key, self.material, self.key_type, self.version)
+        let owner = Signer::of(self.owner_key.as_deref(), self.signer.as_deref())?;
+        let (Some(mut owner), Some(material), Some(key_type), Some(version)) =
+            (owner, self.material, self.key_type, self.version)
         else {
             return Ok(None);
         };
@@ -158,10 +159,9 @@ impl Sealing {
             not_after_secs: self.not_after_secs,
             disk: self.disk,
         };
-        let owner = read_signing_key(&owner_key)?;
         let material = read_input(&material, MAX_MATERIAL_LEN)?;
         Ok(Some(seal(
-            &owner,
+            &mut owner,
             &self.path,
             &spec,
             &material,
@@ -173,11 +173,16 @@ impl Sealing {
 impl Command {
     pub(crate) fn run(self) -> Result<()> {
         match self {
-            Self::Seal { sealing, out } => {
+            Self::Seal { sealing, out, tree } => {
+                let path = sealing.path.clone();
                 let Some(envelope) = sealing.sign()? else {
-                    bail!("say who signs: --owner-key");
+                    bail!("say who signs: --owner-key or --signer");
                 };
-                write_out(&out, &envelope)
+                match (out, tree) {
+                    (Some(out), _) => write_out(&out, &envelope),
+                    (None, Some(tree)) => write_to_tree(&tree, &path, &envelope),
+                    (None, None) => bail!("say where the envelope goes: --out or --tree"),
+                }
             }
             Self::Put {
                 config,
@@ -237,7 +242,9 @@ fn to_store(
             bytes
         }
         (None, None, Some(envelope)) => envelope,
-        _ => bail!("say what to store: --envelope, --raw, or --owner-key to sign on the way"),
+        _ => bail!(
+            "say what to store: --envelope, --raw, or --owner-key or --signer to sign on the way"
+        ),
     };
     Ok(resource)
 }
@@ -266,7 +273,7 @@ fn list(config: &ConfigPath, versions: bool) -> Result<()> {
 }
 
 /// Reads secret input of at most `max_len` bytes into one buffer that never grows.
-fn read_input(path: &Path, max_len: usize) -> Result<Zeroizing<Vec<u8>>> {
+pub(super) fn read_input(path: &Path, max_len: usize) -> Result<Zeroizing<Vec<u8>>> {
     let mut input = if path == Path::new(STANDARD) {
         unbuffered(stdin())?
     } else {
@@ -282,13 +289,23 @@ fn read_input(path: &Path, max_len: usize) -> Result<Zeroizing<Vec<u8>>> {
     Ok(buffer)
 }
 
-fn write_out(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(super) fn write_out(path: &Path, bytes: &[u8]) -> Result<()> {
     if path == Path::new(STANDARD) {
         return unbuffered(stdout())?
             .write_all(bytes)
-            .context("write the envelope");
+            .context("write to standard output");
     }
     atomic_file::replace(path, bytes, 0o600).with_context(|| format!("write {}", path.display()))
+}
+
+/// As a Trustee's file store keeps resources: FOLDER/repo/type/tag. What a path may be made of keeps
+/// it below the folder.
+fn write_to_tree(tree: &Path, path: &ResourcePath, bytes: &[u8]) -> Result<()> {
+    let file = tree.join(path.as_str());
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    }
+    write_out(&file, bytes)
 }
 
 /// A standard stream past its buffer, which would keep a copy that nobody wipes.

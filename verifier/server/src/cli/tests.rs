@@ -7,6 +7,7 @@ use crate::store::Place;
 use clap::CommandFactory;
 use nitride_kbs::envelope::UnverifiedEnvelope;
 use nitride_kbs::resource::ResourcePath;
+use nitride_kbs::signer_list::UnverifiedSignerList;
 use p256::ecdsa::Signature;
 use p256::ecdsa::signature::Verifier;
 use std::fs;
@@ -246,4 +247,66 @@ fn a_change_that_somebody_else_made_meanwhile_is_not_overwritten() {
     }
     let delete = format!("resource delete {CONFIG} demo/raw/one --if-version 2");
     folder.run(&delete).unwrap();
+}
+
+#[test]
+fn an_envelope_for_a_trustee_lies_where_its_repository_has_it() {
+    let folder = Folder::make();
+    folder
+        .run(&format!("resource seal {SEALING} --tree @/repository"))
+        .unwrap();
+    let envelope = fs::read(folder.at("repository/demo/disk/root")).unwrap();
+    assert!(UnverifiedEnvelope::parse(&envelope).is_ok());
+    assert!(folder.run(&format!("resource seal {SEALING}")).is_err());
+}
+
+#[test]
+fn each_list_of_signers_follows_the_one_before_and_is_its_owner_s() {
+    let folder = Folder::make();
+    for name in ["list", "next", "other"] {
+        let line = format!("owner-key generate --out @/{name}.pem --public-out @/{name}.pub");
+        folder.run(&line).unwrap();
+    }
+    let line = "signer-list make --list-key @/list.pem --owner owner --key @/owner.pub --out @/1";
+    folder.run(line).unwrap();
+    let line =
+        "signer-list add --list-key @/list.pem --list @/1 --key @/next.pub --from-secs 5 --out @/2";
+    folder.run(line).unwrap();
+    let line = "signer-list retire --list-key @/list.pem --list @/2 --key @/owner.pub --out @/3";
+    folder.run(line).unwrap();
+    let lists = ["1", "2", "3"].map(|name| {
+        let bytes = fs::read(folder.at(name)).unwrap();
+        let unverified = UnverifiedSignerList::parse(&bytes).unwrap();
+        let digest = unverified.digest();
+        (unverified.verified_by(|_, _| true).unwrap(), digest)
+    });
+    let [(first, first_digest), (second, second_digest), (third, _)] = lists;
+    assert_eq!((first.serial, second.serial, third.serial), (1, 2, 3));
+    assert_eq!(second.previous, Some(first_digest));
+    assert_eq!(third.previous, Some(second_digest));
+    assert_eq!(
+        (first.keys.len(), second.keys.len(), third.keys.len()),
+        (1, 2, 1)
+    );
+    assert_eq!(third.keys[0].from_secs, 5);
+    assert_eq!(third.owner, "owner");
+    folder
+        .run("signer-list show --list @/3 --list-public @/list.pub")
+        .unwrap();
+    for refused in [
+        "signer-list show --list @/3 --list-public @/other.pub",
+        // Somebody else's list is not continued, and a key that is not named not retired.
+        "signer-list add --list-key @/other.pem --list @/3 --key @/other.pub --out @/4",
+        "signer-list retire --list-key @/list.pem --list @/3 --key @/owner.pub --out @/4",
+        "signer-list add --list-key @/list.pem --list @/3 --key @/next.pub --from-secs 9 --until-secs 8 --out @/4",
+        "signer-list make --owner owner --key @/owner.pub --out @/4",
+    ] {
+        assert!(folder.run(refused).is_err(), "{refused}");
+    }
+    assert!(!folder.at("4").exists());
+    // It is stored as any resource is.
+    let line = format!("resource put {CONFIG} --path demo/signers/owner --envelope @/3");
+    folder.run(&line).unwrap();
+    let stored = folder.stored("demo/signers/owner").unwrap();
+    assert_eq!(stored, fs::read(folder.at("3")).unwrap());
 }

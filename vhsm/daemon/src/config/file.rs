@@ -8,6 +8,7 @@ use super::peers::{Accounts, RawPeer, peer_match, unit_of};
 use super::recipient::{RawRecipient, RecipientFile, recipients};
 use super::seal::{RawSeal, SealSettings};
 use super::service::RawService;
+use super::signer::{RawSigner, SignerFile};
 use super::sockets::{RawSockets, Sockets};
 use super::{ConfigError, Document, quantity};
 use nitride_protocol::{KeyName, limits::MAX_LABEL_LEN};
@@ -79,17 +80,6 @@ pub(crate) struct AgentPeer {
     pub(crate) unit: Option<String>,
 }
 
-/// A signer whose key has yet to be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SignerFile {
-    /// What key rules call it.
-    pub(crate) name: String,
-    /// The `kid` of its envelopes; left out, it is the digest of the public key.
-    pub(crate) kid: Option<Vec<u8>>,
-    /// The PEM file of its public key.
-    pub(crate) public_key: PathBuf,
-}
-
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawConfig {
@@ -112,7 +102,7 @@ struct RawConfig {
     #[serde(default)]
     service: Vec<RawService>,
     #[serde(default)]
-    signer: Vec<RawSigner>,
+    signer: Vec<Spanned<RawSigner>>,
     #[serde(default)]
     backup_recipient: Vec<RawRecipient>,
     seal: Option<RawSeal>,
@@ -161,14 +151,6 @@ struct RawAgent {
 struct RawAdmin {
     #[serde(default)]
     peers: Vec<Spanned<RawPeer>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct RawSigner {
-    name: Spanned<String>,
-    public_key: PathBuf,
-    kid: Option<Spanned<String>>,
 }
 
 impl Config {
@@ -227,7 +209,7 @@ impl Config {
             signers: raw
                 .signer
                 .into_iter()
-                .map(|signer| signer_file(document, signer))
+                .map(|signer| RawSigner::validate(signer, document))
                 .collect::<Result<_, _>>()?,
             recipients: recipients(document, raw.backup_recipient)?,
             seal: raw
@@ -377,26 +359,6 @@ fn disk_keys(
         found.push(disk_key);
     }
     Ok(found)
-}
-
-fn signer_file(document: &Document, raw: RawSigner) -> Result<SignerFile, ConfigError> {
-    let name = name(document, raw.name)?;
-    let kid = match raw.kid {
-        None => None,
-        Some(kid) if (1..=64).contains(&kid.get_ref().len()) => Some(kid.into_inner().into_bytes()),
-        Some(kid) => {
-            return Err(document.fault(
-                kid.span(),
-                "a kid has 1 to 64 bytes",
-                "write the kid of the signer's envelopes",
-            ));
-        }
-    };
-    Ok(SignerFile {
-        name,
-        kid,
-        public_key: raw.public_key,
-    })
 }
 
 /// The name of a service, a gate or a signer: made as key names are.

@@ -29,6 +29,7 @@ mod quantity;
 mod recipient;
 mod seal;
 mod service;
+mod signer;
 mod sockets;
 #[cfg(test)]
 mod tests;
@@ -44,4 +45,5 @@ pub(crate) use keys::Manual;
 pub(crate) use metrics::MetricsSettings;
 pub(crate) use policy::{check as check_policy, load as load_policy};
 pub(crate) use seal::SealSettings;
+pub(crate) use signer::SignerFile;
 pub(crate) use sockets::SocketPath;

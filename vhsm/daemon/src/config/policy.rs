@@ -4,11 +4,10 @@ use super::key_rule::RawKey;
 use super::peers::{Accounts, RawPeer, peer_match};
 use super::policy_folder::{digest, file_name, read_folder};
 use super::policy_remedy::{part, remedy};
-use super::{Config, ConfigError, Document, public_key};
+use super::{Config, ConfigError, Document};
 use nitride_protocol::{Operation, OperationSet};
-use nitride_secmem::crypto::{p256_spki, sha256};
 use nitride_vault::policy::{
-    KeyRule, NamePattern, PolicyFault, PolicySet, ReleaseTo, Rule, SealTerms, Signer, Source,
+    KeyRule, NamePattern, PolicyFault, PolicySet, ReleaseTo, Rule, SealTerms, Source,
 };
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -77,17 +76,8 @@ fn set_of(config: &Config, documents: &[Document]) -> Result<PolicySet, Vec<Conf
         is_durable: seal.counter,
     });
     for signer in &config.signers {
-        let point = match public_key::read(&signer.public_key) {
-            Ok(point) => point,
-            Err(fault) => return Err(vec![fault]),
-        };
-        let kid = signer.kid.clone();
-        builder.set.signers.push(Signer {
-            name: signer.name.clone(),
-            // As nitride-provisiond names a key when it signs with it.
-            kid: kid.unwrap_or_else(|| sha256(&[&p256_spki(&point)]).to_vec()),
-            point,
-        });
+        let read = signer.read_into(&mut builder.set);
+        read.map_err(|fault| vec![fault])?;
     }
     for (index, document) in documents.iter().enumerate() {
         builder.add(index, document);

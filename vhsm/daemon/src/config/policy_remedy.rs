@@ -23,6 +23,10 @@ pub(super) fn part(fault: &PolicyFault) -> String {
         | PolicyFault::CountedWithoutCounter { key }
         | PolicyFault::SealsItself { key }
         | PolicyFault::UnfitSealPart { key } => format!("key {key}"),
+        PolicyFault::ListedSealPart { key, .. } => format!("key {key}"),
+        PolicyFault::NeverListed { signer } | PolicyFault::ListElsewhere { signer, .. } => {
+            format!("signer {signer}")
+        }
         PolicyFault::Duplicate { kind, name } => format!("{kind} {name}"),
         PolicyFault::Unknown { by, .. }
         | PolicyFault::TooMany { by, .. }
@@ -70,6 +74,9 @@ pub(super) fn remedy(fault: &PolicyFault) -> &'static str {
         PolicyFault::OnlyAHint { .. } => "state uid, user, gid, group, unit or cgroup-prefix too",
         PolicyFault::AnyPeer { .. } => "state a condition for each peer",
         PolicyFault::RelativeCgroup { .. } => "begin it with a slash",
+        PolicyFault::ListedSealPart { .. } => "give that key a [[signer]] with a public-key",
+        PolicyFault::NeverListed { .. } => "state how old a list may get, as in \"1d\"",
+        PolicyFault::ListElsewhere { .. } => "give each list a resource of its own",
         PolicyFault::NoSeal { .. } => "state [seal] in vhsmd.toml, or remove seal",
         PolicyFault::CountedWithoutCounter { .. } => {
             "remove one of the two, or state platform = \"tpm\" and counter = true under [seal]"

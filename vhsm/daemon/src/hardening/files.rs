@@ -2,7 +2,7 @@
 //! what it writes.
 
 use super::Confined;
-use crate::config::Config;
+use crate::config::{Config, SignerFile};
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset,
     RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
@@ -37,7 +37,7 @@ impl Places {
     /// are reached below /etc and below the folders of today's.
     pub(crate) fn of(config: &Config, config_path: &Path) -> Self {
         let folder = |path: &Path| path.parent().map(Path::to_owned);
-        let signers = config.signers.iter().map(|signer| &*signer.public_key);
+        let signers = config.signers.iter().map(SignerFile::key_file);
         let disk_keys = config.disk_keys.iter();
         let sockets = [
             &config.sockets.application,

@@ -295,6 +295,7 @@ impl Watch {
         let (key, reason) = match &settled.want {
             Want::Key { name } => (Some(name.as_name()), format!("settled: {reason}")),
             Want::Gate { name } => (None, format!("settled: gate {name}: {reason}")),
+            Want::Signers { name } => (None, format!("settled: signers {name}: {reason}")),
         };
         self.metrics.count_settled(status);
         let event = Event {

@@ -301,7 +301,7 @@ impl Body {
     /// Whether the newest version is here, and somebody vouches for it whom `rule` believes.
     pub(super) fn is_up_to_date(&self, policy: &ActivePolicy, rule: &KeyRule, now: Now) -> bool {
         self.version(Wanted::Newest).is_ok_and(|newest| {
-            newest.voucher.counts(policy, rule) && self.is_here(newest, Some(rule), now)
+            newest.voucher.counts(policy, rule, Some(now)) && self.is_here(newest, Some(rule), now)
         })
     }
 

@@ -209,7 +209,7 @@ fn merge(
         // What nobody vouches for any more has no say in what comes after it.
         && body
             .version(Wanted::Newest)
-            .is_ok_and(|newest| newest.voucher.counts(policy, rule));
+            .is_ok_and(|newest| newest.voucher.counts(policy, rule, Some(now)));
     if !is_same {
         replace(body, delivered, material, now, draw)?;
         return Ok(true);

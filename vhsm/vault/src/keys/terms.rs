@@ -1,6 +1,6 @@
-use crate::Refusal;
 use crate::permissions::uses_of;
 use crate::policy::{ActivePolicy, KeyRule, Rate, ReleaseTo, Source, Unsigned};
+use crate::{Now, Refusal};
 use nitride_kbs::disk::DiskExpectation;
 use nitride_protocol::{KeyNameBuf, KeyType, Operation, OperationSet};
 
@@ -208,13 +208,14 @@ fn is_subset<T: PartialEq>(of: Option<&[T]>, whole: Option<&[T]>) -> bool {
 }
 
 impl Voucher {
-    /// Whether `rule` takes its word, by the signers that `policy` pins now.
-    pub(crate) fn counts(&self, policy: &ActivePolicy, rule: &KeyRule) -> bool {
+    /// Whether `rule` takes its word, by the signers that `policy` pins, and that their lists name,
+    /// now. Without a moment no list counts.
+    pub(crate) fn counts(&self, policy: &ActivePolicy, rule: &KeyRule, now: Option<Now>) -> bool {
         match self {
             Self::Vault => true,
             Self::Owner(owner) => {
-                let mut signers = rule.signer.iter().filter_map(|name| policy.signer(name));
-                owner.tenant == rule.tenant && signers.any(|signer| signer.point == owner.point)
+                let mut believed = policy.believed(rule, now);
+                owner.tenant == rule.tenant && believed.any(|key| *key.point == owner.point)
             }
             Self::Service(name) => {
                 rule.unsigned == Unsigned::Accept

@@ -99,6 +99,7 @@ impl Vault {
             .chain(own)
             .chain(simulated)
             .chain(unsigned)
+            .chain(policy.warnings_of_lists(now))
             .collect())
     }
 }

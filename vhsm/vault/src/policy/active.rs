@@ -1,19 +1,43 @@
 use super::{
-    Asked, GateRule, KeyRule, NamePattern, PolicyFault, PolicySet, ReleaseTo, Service, Signer,
+    Asked, GateRule, KeyRule, ListedSigner, NamePattern, PolicyFault, PolicySet, ReleaseTo,
+    Service, Source,
 };
-use crate::Peer;
+use crate::signers::{HeldList, HeldLists};
+use crate::{Now, Peer};
 use nitride_protocol::{KeyName, KeyNameBuf, Operation, OperationSet};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// A policy that was checked, with its indexes. Whoever holds one sees all of one generation.
+/// A policy that was checked, with its indexes, and the lists by which its signers are known. Whoever
+/// holds one sees all of one generation, and of each list one serial.
 #[derive(Debug)]
 pub(crate) struct ActivePolicy {
+    stated: Arc<Stated>,
+    lists: HeldLists,
+}
+
+#[derive(Debug)]
+struct Stated {
     set: PolicySet,
     keys: BTreeMap<KeyNameBuf, Arc<KeyRule>>,
     gates: HashMap<String, Arc<GateRule>>,
     /// Volume to key.
     volumes: HashMap<String, KeyNameBuf>,
+    listed: BTreeMap<String, Listed>,
+}
+
+/// A signer that has a list, and who could bring it where no key is wanted.
+#[derive(Debug)]
+struct Listed {
+    rule: Arc<ListedSigner>,
+    service: Option<String>,
+}
+
+/// A key whose signature counts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Believed<'p> {
+    pub(crate) kid: &'p [u8],
+    pub(crate) point: &'p [u8; 65],
 }
 
 impl ActivePolicy {
@@ -37,61 +61,126 @@ impl ActivePolicy {
                     .map(|volume| (volume.to_owned(), rule.name.clone()))
             })
             .collect();
-        Ok(Self {
+        let listed = set.listed_signers.iter().map(|rule| {
+            let service = keys.values().find_map(|key| match &key.source {
+                Source::Kbs { services, .. } if key.signer.contains(&rule.name) => services.first(),
+                _ => None,
+            });
+            let listed = Listed {
+                rule: Arc::new(rule.clone()),
+                service: service.cloned(),
+            };
+            (rule.name.clone(), listed)
+        });
+        let stated = Stated {
+            listed: listed.collect(),
             set,
             keys,
             gates,
             volumes,
+        };
+        Ok(Self {
+            stated: Arc::new(stated),
+            lists: HeldLists::default(),
         })
+    }
+
+    /// The same policy with these lists, as far as it knows their signers.
+    pub(crate) fn with_lists(&self, lists: HeldLists) -> Self {
+        let is_known = |(name, held): &(String, Arc<HeldList>)| {
+            let rule = self.listed_signer(name);
+            rule.is_some_and(|rule| held.is_of(rule))
+        };
+        Self {
+            stated: Arc::clone(&self.stated),
+            lists: lists.into_iter().filter(is_known).collect(),
+        }
     }
 
     /// As it was stated.
     pub(crate) fn set(&self) -> &PolicySet {
-        &self.set
+        &self.stated.set
     }
 
     /// Whether this key is a part of the sealing key.
     pub(crate) fn is_seal_part(&self, name: &KeyNameBuf) -> bool {
-        let seal = self.set.seal.as_ref();
+        let seal = self.stated.set.seal.as_ref();
         seal.and_then(|seal| seal.provisioned.as_ref()) == Some(name)
     }
 
     /// The key's own policy, where one is stated.
     pub(crate) fn key_rule(&self, name: &str) -> Option<&Arc<KeyRule>> {
-        self.keys.get(name)
+        self.stated.keys.get(name)
     }
 
     /// All key rules, by name.
     pub(crate) fn key_rules(&self) -> &BTreeMap<KeyNameBuf, Arc<KeyRule>> {
-        &self.keys
+        &self.stated.keys
     }
 
     /// The gate of this name.
     pub(crate) fn gate_rule(&self, name: &str) -> Option<&Arc<GateRule>> {
-        self.gates.get(name)
+        self.stated.gates.get(name)
     }
 
     /// The service of this name.
     pub(crate) fn service(&self, name: &str) -> Option<&Service> {
-        self.set
-            .services
-            .iter()
-            .find(|service| service.name == name)
+        let mut services = self.stated.set.services.iter();
+        services.find(|service| service.name == name)
     }
 
-    /// The signer of this name.
-    pub(crate) fn signer(&self, name: &str) -> Option<&Signer> {
-        self.set.signers.iter().find(|signer| signer.name == name)
+    /// The keys whose signature counts for what `rule` speaks of. Without a moment, those that were
+    /// pinned alone: a list counts for a time.
+    pub(crate) fn believed(
+        &self,
+        rule: &KeyRule,
+        now: Option<Now>,
+    ) -> impl Iterator<Item = Believed<'_>> {
+        rule.signer.iter().flat_map(move |name| {
+            let signers = self.stated.set.signers.iter();
+            let pinned = signers
+                .filter(move |signer| signer.name == *name)
+                .map(|signer| Believed {
+                    kid: &signer.kid,
+                    point: &signer.point,
+                });
+            let listed = now.and_then(|now| {
+                let rule = self.listed_signer(name)?;
+                Some(self.lists.get(name)?.believed(rule, now))
+            });
+            pinned.chain(listed.into_iter().flatten())
+        })
+    }
+
+    /// The signer of this name, where it has a list.
+    pub(crate) fn listed_signer(&self, name: &str) -> Option<&Arc<ListedSigner>> {
+        self.stated.listed.get(name).map(|listed| &listed.rule)
+    }
+
+    /// The signers that have a list, by name.
+    pub(crate) fn listed_signers(&self) -> impl Iterator<Item = &Arc<ListedSigner>> {
+        self.stated.listed.values().map(|listed| &listed.rule)
+    }
+
+    /// Who brings the list of this signer where no key is wanted.
+    pub(crate) fn service_of_list(&self, name: &str) -> Option<&str> {
+        self.stated.listed.get(name)?.service.as_deref()
+    }
+
+    /// The list of this signer that counts, if one has come.
+    pub(crate) fn list(&self, name: &str) -> Option<&Arc<HeldList>> {
+        self.lists.get(name)
     }
 
     /// The one key that may be released to this volume.
     pub(crate) fn key_of_volume(&self, volume: &str) -> Option<&Arc<KeyRule>> {
-        self.key_rule(self.volumes.get(volume)?.as_str())
+        self.key_rule(self.stated.volumes.get(volume)?.as_str())
     }
 
     /// What the rules grant `peer` on `name`. Nothing, where no rule is about both.
     pub(crate) fn granted_on(&self, peer: &Peer, name: KeyName<'_>) -> OperationSet {
-        self.set
+        self.stated
+            .set
             .rules
             .iter()
             .filter(|rule| rule.keys.iter().any(|pattern| pattern.matches(name)))
@@ -104,6 +193,7 @@ impl ActivePolicy {
     /// them beginning with another one.
     pub(crate) fn starts_granted(&self, peer: &Peer, operation: Operation) -> Vec<&str> {
         let granting = self
+            .stated
             .set
             .rules
             .iter()
@@ -119,7 +209,8 @@ impl ActivePolicy {
 
     /// What the rules grant `peer` on any name or on none: for what is about no key.
     pub(crate) fn granted_anywhere(&self, peer: &Peer) -> OperationSet {
-        self.set
+        self.stated
+            .set
             .rules
             .iter()
             .filter(|rule| rule.peers.iter().any(|stated| stated.matches(peer)))
@@ -128,9 +219,9 @@ impl ActivePolicy {
 
     /// What rules and administrators would like to know of `peer` besides who it is.
     pub(crate) fn asks_about(&self, peer: &Peer) -> Asked {
-        let stated = self.set.rules.iter().flat_map(|rule| &rule.peers);
+        let stated = self.stated.set.rules.iter().flat_map(|rule| &rule.peers);
         stated
-            .chain(&self.set.admins)
+            .chain(&self.stated.set.admins)
             .filter(|stated| stated.executable_digest.is_some() || stated.per_message)
             .map(|stated| stated.asks_about(peer))
             .fold(Asked::default(), |all, one| Asked {
@@ -141,7 +232,11 @@ impl ActivePolicy {
 
     /// Whether `peer` may use the admin socket.
     pub(crate) fn is_admin(&self, peer: &Peer) -> bool {
-        self.set.admins.iter().any(|stated| stated.matches(peer))
+        self.stated
+            .set
+            .admins
+            .iter()
+            .any(|stated| stated.matches(peer))
     }
 }
 

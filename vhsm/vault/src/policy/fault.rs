@@ -184,6 +184,29 @@ pub enum PolicyFault {
         /// The key.
         key: KeyNameBuf,
     },
+    /// The provisioned part of the seal, by a signer that has a list: nobody could bring the list
+    /// before the seal opens.
+    #[error("the seal's provisioned part, {key}, names signer {signer}, whose keys are listed")]
+    ListedSealPart {
+        /// The key.
+        key: KeyNameBuf,
+        /// The signer.
+        signer: String,
+    },
+    /// A list that would count for no time at all.
+    #[error("signer {signer} has a list-max-age of zero: no list would ever count")]
+    NeverListed {
+        /// The signer.
+        signer: String,
+    },
+    /// A list in the place of another one, or of a key.
+    #[error("signer {signer} has its list where {by} comes from")]
+    ListElsewhere {
+        /// The signer.
+        signer: String,
+        /// "key NAME" or "signer NAME".
+        by: String,
+    },
     /// A gate that no evidence opens.
     #[error("gate {gate} names no TEE, and no evidence would open it")]
     NoTee {
@@ -232,18 +255,7 @@ impl PolicySet {
             self.services.iter().map(|service| service.name.as_str()),
         )?;
         unique("gate", self.gates.iter().map(|gate| gate.name.as_str()))?;
-        unique(
-            "signer",
-            self.signers.iter().map(|signer| signer.name.as_str()),
-        )?;
-        // An envelope names its signer by this alone: it must not mean two.
-        let mut kids = HashSet::new();
-        if let Some(signer) = self.signers.iter().find(|signer| !kids.insert(&signer.kid)) {
-            return Err(PolicyFault::Duplicate {
-                kind: "kid of signer",
-                name: signer.name.clone(),
-            });
-        }
+        self.check_signers()?;
         let volumes = self.keys.iter().flat_map(KeyRule::volumes);
         unique("volume", volumes)?;
         for gate in &self.gates {
@@ -286,9 +298,13 @@ impl PolicySet {
                             | KeyType::HmacSha512
                     )
             };
-            if !keys.any(|rule| rule.name == *part && is_fit(rule)) {
-                let key = part.clone();
+            let key = part.clone();
+            let Some(rule) = keys.find(|rule| rule.name == *part && is_fit(rule)) else {
                 return Err(PolicyFault::UnfitSealPart { key });
+            };
+            if let Some(signer) = rule.signer.iter().find(|name| self.is_listed(name)) {
+                let signer = signer.clone();
+                return Err(PolicyFault::ListedSealPart { key, signer });
             }
         }
         for rule in self.keys.iter().filter(|rule| rule.seal) {
@@ -340,7 +356,8 @@ impl PolicySet {
             Source::Kbs { services, .. } => {
                 self.check_services(rule, services)?;
                 for name in &rule.signer {
-                    if !self.signers.iter().any(|signer| signer.name == *name) {
+                    let mut pinned = self.signers.iter();
+                    if !pinned.any(|signer| signer.name == *name) && !self.is_listed(name) {
                         return Err(unknown(by(), "signer", name));
                     }
                 }
@@ -464,7 +481,10 @@ pub(super) fn unknown(by: String, kind: &'static str, name: &str) -> PolicyFault
     single_use_lifetimes,
     reason = "an elided lifetime in impl Trait is unstable"
 )]
-fn unique<'a>(kind: &'static str, names: impl Iterator<Item = &'a str>) -> Result<(), PolicyFault> {
+pub(super) fn unique<'a>(
+    kind: &'static str,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<(), PolicyFault> {
     let mut seen = HashSet::new();
     for name in names {
         if !seen.insert(name) {

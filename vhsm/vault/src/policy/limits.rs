@@ -15,6 +15,8 @@ pub const PEERS: usize = 256;
 pub const RECIPIENTS: usize = 64;
 /// Signers of one key.
 pub const SIGNERS: usize = 16;
+/// Signers that have a list: all of theirs may be in one round, beside what it is for.
+pub const LISTED_SIGNERS: usize = 16;
 /// Wrapping keys of one key; as many as the protocol's messages carry.
 pub const WRAPPING_KEYS: usize = 8;
 /// Services of one key.

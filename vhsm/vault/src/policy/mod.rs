@@ -4,6 +4,7 @@
 //! a key without operations and a `secret` without `release-to` all deny.
 
 mod active;
+mod current;
 mod fault;
 mod issuer_key;
 pub mod limits;
@@ -11,9 +12,11 @@ mod pattern;
 mod peers;
 mod release_to;
 mod service_check;
+mod signer_check;
 mod tees;
 
-pub(crate) use active::ActivePolicy;
+pub(crate) use active::{ActivePolicy, Believed};
+pub(crate) use current::CurrentPolicy;
 pub use fault::PolicyFault;
 pub use issuer_key::IssuerKey;
 pub use pattern::{NamePattern, PatternError};
@@ -45,6 +48,8 @@ pub struct PolicySet {
     pub services: Vec<Service>,
     /// Owners of resources, whose envelopes keys may name.
     pub signers: Vec<Signer>,
+    /// Owners whose keys a list names that they sign; no name of theirs is one of `signers`.
+    pub listed_signers: Vec<ListedSigner>,
     /// What the seal is, where there is one.
     pub seal: Option<SealTerms>,
 }
@@ -94,7 +99,7 @@ pub struct KeyRule {
     pub key_type: KeyType,
     /// Where the key comes from.
     pub source: Source,
-    /// Names of the [`Signer`]s whose envelope is taken for it; for [`Source::Kbs`].
+    /// Names of the [`Signer`]s and [`ListedSigner`]s whose envelope is taken for it; for [`Source::Kbs`].
     pub signer: Vec<String>,
     /// Whether a resource without an envelope is taken; for [`Source::Kbs`].
     pub unsigned: Unsigned,
@@ -248,4 +253,20 @@ pub struct Signer {
     pub kid: Vec<u8>,
     /// The P-256 key, an uncompressed point.
     pub point: [u8; 65],
+}
+
+/// An owner of resources whose signing keys change: what is pinned is the key of the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedSigner {
+    /// What [`KeyRule::signer`] calls it, and what its list calls its owner.
+    pub name: String,
+    /// The P-256 key that signs the list, an uncompressed point.
+    pub list_key: [u8; 65],
+    /// The list, brought by whichever service brings a key of this signer.
+    pub path: ResourcePath,
+    /// For how long a list counts that no round has brought again, in milliseconds of
+    /// CLOCK_BOOTTIME.
+    pub max_age_ms: u64,
+    /// Lists with a lower serial are refused, also by a vault that has seen none.
+    pub min_serial: u64,
 }

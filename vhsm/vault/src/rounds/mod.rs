@@ -27,6 +27,9 @@
 //! - **Work is metered.** A round has one challenge, one result and one delivery of each resource,
 //!   and ends by itself; there are only so many rounds at a time.
 //!
+//! - **Whose signature counts comes first.** Where a key's signer has a list, every order for the key
+//!   asks for the list before it.
+//!
 //! What a vault that was just started cannot know is which versions were held before: that older
 //! envelopes are refused holds from the first one that it takes.
 
@@ -50,9 +53,11 @@ pub use resource::ResourceFault;
 pub(crate) use table::Rounds;
 
 use crate::policy::{ActivePolicy, Source};
+use crate::signers::room_beside_lists;
 use crate::{Draw, Now, Vault, Want};
 use nitride_protocol::agent::{FailureClass, RoundCause};
 use stage::Destination;
+use table::Asked;
 
 impl Vault {
     /// Joins the round that is to bring `want`, or begins one.
@@ -62,22 +67,40 @@ impl Vault {
     pub fn want(&self, want: &Want, now: Now, draw: &mut dyn Draw) -> Result<RoundId, WantRefused> {
         let policy = self.policy();
         let services = services_of(&policy, want).ok_or(WantRefused::NoService)?;
-        let asked = (services, RoundCause::Request);
+        let asked = Asked {
+            services,
+            cause: RoundCause::Request,
+            room: room_beside_lists(policy.set()),
+        };
         self.rounds.lock().want(want, asked, now, draw)
     }
 
-    /// Begins rounds for every key that is missing and that its rule says to fetch beforehand.
-    /// What is backed off is left for later.
+    /// Begins rounds for every key that is missing and that its rule says to fetch beforehand, and
+    /// for lists of signers before they are too old. What is backed off is left for later.
     pub fn prefetch(&self, now: Now, draw: &mut dyn Draw) {
         let policy = self.policy();
+        let room = room_beside_lists(policy.set());
         let mut rounds = self.rounds.lock();
+        for (name, service) in policy.lists_due(now) {
+            let name = name.to_owned();
+            let asked = Asked {
+                services: vec![service.to_owned()],
+                cause: RoundCause::Prefetch,
+                room,
+            };
+            let _ = rounds.want(&Want::Signers { name }, asked, now, draw);
+        }
         for (name, rule) in policy.key_rules() {
             if let Source::Kbs { services, .. } = &rule.source
                 && rule.prefetch
                 && self.keys.is_missing(&policy, rule, now)
             {
                 let name = name.clone();
-                let asked = (services.as_slice(), RoundCause::Prefetch);
+                let asked = Asked {
+                    services: services.clone(),
+                    cause: RoundCause::Prefetch,
+                    room,
+                };
                 // Nobody waits for it who would have to learn why it is not tried now.
                 let _ = rounds.want(&Want::Key { name }, asked, now, draw);
             }
@@ -188,18 +211,21 @@ impl Vault {
             policy: &policy,
             keys: &self.keys,
             gates: &self.gates,
+            current: &self.current,
+            lists: &self.lists,
         };
         act(&mut self.rounds.lock(), &to)
     }
 }
 
 /// Who brings `want`, by the policy of this moment.
-fn services_of<'p>(policy: &'p ActivePolicy, want: &Want) -> Option<&'p [String]> {
+fn services_of(policy: &ActivePolicy, want: &Want) -> Option<Vec<String>> {
     match want {
         Want::Key { name } => match &policy.key_rule(name.as_str())?.source {
-            Source::Kbs { services, .. } => Some(services),
+            Source::Kbs { services, .. } => Some(services.clone()),
             Source::Generate | Source::Local => None,
         },
-        Want::Gate { name } => Some(std::slice::from_ref(&policy.gate_rule(name)?.service)),
+        Want::Gate { name } => Some(vec![policy.gate_rule(name)?.service.clone()]),
+        Want::Signers { name } => Some(vec![policy.service_of_list(name)?.to_owned()]),
     }
 }

@@ -12,8 +12,10 @@
 //! changes nothing: the courier could forge the refusal. It is the end of the lease that counts, on
 //! the boot clock.
 
+use super::table::Asked;
 use crate::keys::Renewable;
 use crate::policy::Source;
+use crate::signers::room_beside_lists;
 use crate::{Draw, Now, Vault, Want};
 use nitride_protocol::agent::RoundCause;
 
@@ -52,9 +54,10 @@ impl Vault {
                 return None;
             };
             let renewable = self.keys.renewable(&policy, rule, now)?;
-            Some((name, services.as_slice(), renewable))
+            Some((name, services, renewable))
         });
         let leased: Vec<_> = leased.collect();
+        let room = room_beside_lists(policy.set());
         let mut rounds = self.rounds.lock();
         let spread = rounds.spread.of_this_time(draw);
         if !leased.iter().any(|(_, _, lease)| lease.is_due(spread)) {
@@ -63,7 +66,11 @@ impl Vault {
         let mut has_begun = false;
         for (name, services, _) in leased {
             let name = name.clone();
-            let asked = (services, RoundCause::Renewal);
+            let asked = Asked {
+                services: services.clone(),
+                cause: RoundCause::Renewal,
+                room,
+            };
             // What waits for its back-off is tried again later, until the lease ends.
             has_begun |= rounds.want(&Want::Key { name }, asked, now, draw).is_ok();
         }

@@ -1,9 +1,10 @@
 //! From a JWE to facts about a key: opened, authenticated, held against what was asked.
 
+use super::stage::Destination;
 use super::tee_key::TeeKey;
 use crate::keys::{CommitRefused, Delivered, Owner, Voucher};
-use crate::policy::{ActivePolicy, KeyRule, ReleaseTo, Signer, Unsigned};
-use crate::{Now, Refusal};
+use crate::policy::{ActivePolicy, Believed, KeyRule, ListedSigner, ReleaseTo, Unsigned};
+use crate::{Now, Refusal, SignerListFault};
 use nitride_kbs::disk::DiskExpectation;
 use nitride_kbs::envelope::{EnvelopeError, EnvelopeFields, UnverifiedEnvelope};
 use nitride_kbs::jwe::{Jwe, JweError};
@@ -41,6 +42,12 @@ pub enum ResourceFault {
     /// The envelope names a signer that the key's rule does not.
     #[error("the envelope's signer is none of the key's")]
     UnknownSigner,
+    /// Nobody is believed for the key yet: its signer has a list, and none that counts has come.
+    #[error("no list of the key's signer has come that counts")]
+    NoSignerList,
+    /// It is to be a list of signers, and is refused.
+    #[error("the list of signers is refused")]
+    SignerList(#[source] SignerListFault),
     /// The envelope is of another resource: of the one who swapped them.
     #[error("the envelope is of another resource than was asked for")]
     OtherPath,
@@ -113,6 +120,15 @@ impl From<CryptoError> for ResourceFault {
     }
 }
 
+impl From<SignerListFault> for ResourceFault {
+    fn from(fault: SignerListFault) -> Self {
+        match fault {
+            SignerListFault::ArenaFull => Self::ArenaFull,
+            fault => Self::SignerList(fault),
+        }
+    }
+}
+
 impl From<EnvelopeError> for ResourceFault {
     fn from(error: EnvelopeError) -> Self {
         Self::Envelope(Arc::new(error))
@@ -143,6 +159,18 @@ impl Opened {
         let len = cipher.open(jwe.iv(), &[jwe.aad()], &sealed, plaintext.expose_mut())?;
         plaintext.truncate(len);
         Ok(Self { plaintext })
+    }
+
+    /// Takes the plaintext as the list of `signer`.
+    pub(super) fn take_list(
+        &self,
+        signer: &ListedSigner,
+        made_boot_ms: u64,
+        to: &Destination<'_>,
+    ) -> Result<(), SignerListFault> {
+        let into = (to.current, to.keys);
+        to.lists
+            .take(signer, self.plaintext.expose(), made_boot_ms, into)
     }
 
     /// Holds the plaintext against what `rule` asks of `path`.
@@ -180,9 +208,9 @@ fn judge_envelope<'p>(
     path: &ResourcePath,
     now: Now,
 ) -> Result<Delivered<'p>, ResourceFault> {
-    let signer = pinned_signer(policy, rule, envelope.kid())?;
+    let signer = believed_key(policy, rule, envelope.kid(), now)?;
     let envelope = envelope
-        .verified_by(|parts, signature| verify_p256_sha256(&signer.point, parts, signature))?;
+        .verified_by(|parts, signature| verify_p256_sha256(signer.point, parts, signature))?;
     let fields = envelope.fields();
     if fields.path != path.as_str() {
         return Err(ResourceFault::OtherPath);
@@ -200,23 +228,26 @@ fn judge_envelope<'p>(
         return Err(ResourceFault::Ended);
     }
     let owner = Owner {
-        point: signer.point,
+        point: *signer.point,
         tenant: fields.tenant.map(str::to_owned),
     };
     Ok(signed(policy, rule, path, owner, fields))
 }
 
-/// The signer of this key id, among those that the key's rule names.
-fn pinned_signer<'s>(
+/// The key of this id, among those that the key's rule believes.
+fn believed_key<'s>(
     policy: &'s ActivePolicy,
     rule: &KeyRule,
     kid: &[u8],
-) -> Result<&'s Signer, ResourceFault> {
-    rule.signer
-        .iter()
-        .filter_map(|name| policy.signer(name))
-        .find(|signer| signer.kid == kid)
-        .ok_or(ResourceFault::UnknownSigner)
+    now: Now,
+) -> Result<Believed<'s>, ResourceFault> {
+    let mut believed = policy.believed(rule, Some(now));
+    believed
+        .find(|key| key.kid == kid)
+        .ok_or_else(|| match policy.lacks_list(rule, now) {
+            true => ResourceFault::NoSignerList,
+            false => ResourceFault::UnknownSigner,
+        })
 }
 
 /// What travels with the key. An operation, a recipient, a disk or a wrapping key that this vault

@@ -19,6 +19,16 @@ pub(crate) struct Rounds {
     table: Mutex<Table>,
 }
 
+/// Of whom something is wanted, and why.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// The preferred one first; at least one.
+    pub(super) services: Vec<String>,
+    pub(super) cause: RoundCause,
+    /// Keys that a round has room for, beside the lists of signers.
+    pub(super) room: usize,
+}
+
 /// Every want is in one round, and every round in one of two places.
 #[derive(Debug, Default)]
 pub(super) struct Table {
@@ -53,13 +63,13 @@ impl Table {
     pub(super) fn want(
         &mut self,
         want: &Want,
-        (services, cause): (&[String], RoundCause),
+        asked: Asked,
         now: Now,
         draw: &mut dyn Draw,
     ) -> Result<RoundId, WantRefused> {
         if let Some(round) = self.flights.get(want) {
             if let Some(queued) = self.queue.iter_mut().find(|queued| queued.id() == *round) {
-                queued.raise(cause);
+                queued.raise(asked.cause);
             }
             return Ok(*round);
         }
@@ -69,37 +79,42 @@ impl Table {
                 last,
             });
         }
-        let services = self.reach.in_order(services, now);
+        let services = self.reach.in_order(&asked.services, now);
+        let asked = Asked { services, ..asked };
         let new_id = || {
             let mut id = [0; 16];
             draw.fill(&mut id);
             RoundId(id)
         };
-        let round = self.queue_up(want, services, cause, new_id);
+        let round = self.queue_up(want, asked, new_id);
         round.ok_or(WantRefused::NoService)
     }
 
-    /// Puts a want in line for the first of these services; the rest are left should it not be
+    /// Puts a want in line for the first of its services; the rest are left should it not be
     /// reached.
     fn queue_up(
         &mut self,
         want: &Want,
-        services: Vec<String>,
-        cause: RoundCause,
+        asked: Asked,
         new_id: impl FnOnce() -> RoundId,
     ) -> Option<RoundId> {
+        let Asked {
+            services,
+            cause,
+            room,
+        } = asked;
         let mut services = services.into_iter();
         let service = services.next()?;
         let spare: Vec<String> = services.collect();
         let has_spare = !spare.is_empty();
         let mut queued = self.queue.iter_mut();
-        let id = match queued.find(|round| round.takes(&service, has_spare)) {
+        let id = match queued.find(|round| round.takes(&service, has_spare, room)) {
             Some(round) => {
                 round.add(want.clone(), spare, cause);
                 round.id()
             }
             None => {
-                let mut round = Wanted::new(new_id(), service, cause);
+                let mut round = Wanted::new(new_id(), service, (cause, room));
                 round.add(want.clone(), spare, cause);
                 let id = round.id();
                 self.queue.push_back(round);
@@ -237,8 +252,12 @@ impl Table {
                 new_id = new_id.following();
             }
             let goes_on = spare.and_then(|services| {
-                let services = self.reach.in_order(&services, now);
-                self.queue_up(&one.want, services, round.cause, || new_id)
+                let asked = Asked {
+                    services: self.reach.in_order(&services, now),
+                    cause: round.cause,
+                    room: round.room,
+                };
+                self.queue_up(&one.want, asked, || new_id)
             });
             match goes_on {
                 Some(_) => next_id = new_id,

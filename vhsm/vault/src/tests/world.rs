@@ -325,6 +325,7 @@ pub(crate) fn policy(rules: Vec<Rule>, keys: Vec<KeyRule>) -> PolicySet {
         keys,
         gates: vec![gate("vm", 60_000)],
         services: vec![service("main")],
+        listed_signers: vec![],
         signers: vec![crate::policy::Signer {
             name: "owner".into(),
             kid: vec![1],

@@ -128,6 +128,16 @@ impl Challenged {
             return Err(RoundError::DeliveredTwice);
         }
         let opened = Opened::from_jwe(&self.key.key, jwe);
+        if let Some(signer) = self.ordered.listed_signer(&path) {
+            let taken = opened.and_then(|opened| {
+                let taken = opened.take_list(signer, self.made_boot_ms, to);
+                taken.map_err(ResourceFault::from)
+            });
+            let name = signer.name.clone();
+            let outcome = taken.clone().map_err(RoundFailure::ResourceRefused);
+            self.outcomes.insert(Want::Signers { name }, outcome);
+            return taken.map_err(RoundError::Resource);
+        }
         let mut fault = None;
         for rule in self.ordered.rules(&path) {
             let outcome = match &opened {

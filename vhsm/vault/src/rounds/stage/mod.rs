@@ -20,7 +20,8 @@ use super::{RoundId, Settled};
 use crate::Want;
 use crate::gate::Gates;
 use crate::keys::Keys;
-use crate::policy::ActivePolicy;
+use crate::policy::{ActivePolicy, CurrentPolicy};
+use crate::signers::SignerLists;
 use nitride_protocol::agent::RoundCause;
 use std::collections::HashMap;
 
@@ -29,6 +30,8 @@ pub(super) struct Destination<'v> {
     pub(super) policy: &'v ActivePolicy,
     pub(super) keys: &'v Keys,
     pub(super) gates: &'v Gates,
+    pub(super) current: &'v CurrentPolicy,
+    pub(super) lists: &'v SignerLists,
 }
 
 /// A round that has ended.
@@ -37,6 +40,7 @@ pub(super) struct Ended {
     pub(super) round: RoundId,
     pub(super) service: String,
     pub(super) cause: RoundCause,
+    pub(super) room: usize,
     pub(super) settled: Vec<Settled>,
     /// The services that are left to ask for a want, where there are any.
     pub(super) spares: HashMap<Want, Vec<String>>,

@@ -1,5 +1,5 @@
 use super::{Challenged, Destination, Ended, RoundKey};
-use crate::policy::{GateRule, KeyRule, TeeKeyChoice};
+use crate::policy::{GateRule, KeyRule, ListedSigner, TeeKeyChoice};
 use crate::rounds::{EvidenceWanted, Order, RoundError, RoundFailure, RoundId, Settled};
 use crate::{Now, Want};
 use nitride_kbs::resource::ResourcePath;
@@ -20,19 +20,27 @@ pub(in crate::rounds) struct Ordered {
     id: RoundId,
     service: String,
     cause: RoundCause,
+    room: usize,
     budget_ms: u32,
-    keys: BTreeMap<ResourcePath, Vec<Arc<KeyRule>>>,
-    gates: Vec<Arc<GateRule>>,
+    wanted: Resources,
     spares: HashMap<Want, Vec<String>>,
     deadline_boot_ms: u64,
     hints: Hints,
 }
 
-/// What is asked for: keys by their resources, and gates.
-type Asked = (
-    BTreeMap<ResourcePath, Vec<Arc<KeyRule>>>,
-    Vec<Arc<GateRule>>,
-);
+/// What a round is to bring.
+#[derive(Debug)]
+pub(super) struct Resources {
+    pub(super) lists: BTreeMap<ResourcePath, Arc<ListedSigner>>,
+    pub(super) keys: BTreeMap<ResourcePath, Vec<Arc<KeyRule>>>,
+    pub(super) gates: Vec<Arc<GateRule>>,
+}
+
+impl Resources {
+    pub(super) fn is_empty(&self) -> bool {
+        self.lists.is_empty() && self.keys.is_empty() && self.gates.is_empty()
+    }
+}
 
 /// What the courier says went wrong. It counts only where nothing was delivered.
 #[derive(Debug, Default)]
@@ -45,8 +53,8 @@ struct Hints {
 impl Ordered {
     pub(super) fn new(
         id: RoundId,
-        (service, cause): (String, RoundCause),
-        (keys, gates): Asked,
+        (service, cause, room): (String, RoundCause, usize),
+        wanted: Resources,
         spares: HashMap<Want, Vec<String>>,
         now: Now,
     ) -> Self {
@@ -58,9 +66,9 @@ impl Ordered {
             id,
             service,
             cause,
+            room,
             budget_ms,
-            keys,
-            gates,
+            wanted,
             spares,
             deadline_boot_ms: now.boot_ms.saturating_add(u64::from(budget_ms) + GRACE_MS),
             hints: Hints::default(),
@@ -76,8 +84,9 @@ impl Ordered {
         Order {
             round: self.id,
             service: self.service.clone(),
-            resources: self.keys.keys().cloned().collect(),
-            result_wanted: !self.gates.is_empty(),
+            // Lists first: by them is judged what comes after.
+            resources: self.paths().cloned().collect(),
+            result_wanted: !self.wanted.gates.is_empty(),
             budget_ms: self.budget_ms,
             cause: self.cause,
         }
@@ -140,20 +149,29 @@ impl Ordered {
 
     /// The gates that the result is for.
     pub(super) fn gates(&self) -> &[Arc<GateRule>] {
-        &self.gates
+        &self.wanted.gates
+    }
+
+    /// The signer whose list the resource is.
+    pub(super) fn listed_signer(&self, path: &ResourcePath) -> Option<&Arc<ListedSigner>> {
+        self.wanted.lists.get(path)
     }
 
     /// The keys that come from one resource.
     pub(super) fn rules(&self, path: &ResourcePath) -> &[Arc<KeyRule>] {
-        self.keys.get(path).map_or(&[], Vec::as_slice)
+        self.wanted.keys.get(path).map_or(&[], Vec::as_slice)
     }
 
     /// The resource of this path, if the order names it.
     pub(super) fn path(&self, path: &str) -> Result<ResourcePath, RoundError> {
         ResourcePath::parse(path)
             .ok()
-            .filter(|path| self.keys.contains_key(path))
+            .filter(|path| self.paths().any(|ordered| ordered == path))
             .ok_or(RoundError::OutsideOrder)
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &ResourcePath> {
+        self.wanted.lists.keys().chain(self.wanted.keys.keys())
     }
 
     /// Ends it before it was challenged.
@@ -173,14 +191,19 @@ impl Ordered {
             let outcome = outcomes.remove(&want).unwrap_or_else(|| Err(hint.clone()));
             settled.push(Settled { want, outcome });
         };
-        for (path, rules) in &self.keys {
+        for (path, signer) in &self.wanted.lists {
+            let hint = self.hints.by_path.get(path).unwrap_or(of_round);
+            let name = signer.name.clone();
+            settle(Want::Signers { name }, hint);
+        }
+        for (path, rules) in &self.wanted.keys {
             let hint = self.hints.by_path.get(path).unwrap_or(of_round);
             for rule in rules {
                 let name = rule.name.clone();
                 settle(Want::Key { name }, hint);
             }
         }
-        for gate in &self.gates {
+        for gate in &self.wanted.gates {
             let name = gate.name.clone();
             settle(Want::Gate { name }, of_round);
         }
@@ -188,6 +211,7 @@ impl Ordered {
             round: self.id,
             service: self.service,
             cause: self.cause,
+            room: self.room,
             settled,
             spares: self.spares,
             retry_after_ms: self.hints.retry_after_ms,

@@ -1,6 +1,8 @@
+use super::ordered::Resources;
 use super::{Destination, Ended, Ordered};
 use crate::policy::{ActivePolicy, KeyRule, Source};
 use crate::rounds::{RoundFailure, RoundId, Settled};
+use crate::signers::lists_of;
 use crate::{Now, Want};
 use nitride_kbs::resource::ResourcePath;
 use nitride_protocol::KeyNameBuf;
@@ -15,19 +17,24 @@ pub(in crate::rounds) struct Wanted {
     id: RoundId,
     service: String,
     cause: RoundCause,
+    room: usize,
     /// Each key with the services that are left to ask, should this one not be reached.
     keys: BTreeMap<KeyNameBuf, Vec<String>>,
     gates: BTreeSet<String>,
+    signers: BTreeSet<String>,
 }
 
 impl Wanted {
-    pub(in crate::rounds) fn new(id: RoundId, service: String, cause: RoundCause) -> Self {
+    pub(in crate::rounds) fn new(id: RoundId, service: String, asked: (RoundCause, usize)) -> Self {
+        let (cause, room) = asked;
         Self {
             id,
             service,
             cause,
+            room,
             keys: BTreeMap::new(),
             gates: BTreeSet::new(),
+            signers: BTreeSet::new(),
         }
     }
 
@@ -35,12 +42,13 @@ impl Wanted {
         self.id
     }
 
-    /// Whether it is for `service`, and has room for one more want. What another service could bring
-    /// is not mixed with what none could: the one has less time for this service than the other.
-    pub(in crate::rounds) fn takes(&self, service: &str, has_spare: bool) -> bool {
+    /// Whether it is for `service`, and has room for one more want: of keys there are at most `room`.
+    /// What another service could bring is not mixed with what none could: the one has less time for
+    /// this service than the other.
+    pub(in crate::rounds) fn takes(&self, service: &str, has_spare: bool, room: usize) -> bool {
         self.service == service
             && self.has_spare() == has_spare
-            && self.keys.len() < MAX_RESOURCES_PER_ROUND
+            && self.keys.len() < room
             && self.gates.len() < MAX_RESOURCES_PER_ROUND
     }
 
@@ -48,8 +56,9 @@ impl Wanted {
         self.raise(cause);
         match want {
             Want::Key { name } => drop(self.keys.insert(name, spare)),
-            // A gate pins one issuer, whose service it names; replicas of it are endpoints.
+            // A gate pins one issuer, whose service it names, and a list its own; replicas are endpoints.
             Want::Gate { name } => drop(self.gates.insert(name)),
+            Want::Signers { name } => drop(self.signers.insert(name)),
         }
     }
 
@@ -98,9 +107,35 @@ impl Wanted {
                 None => settle(Want::Gate { name }, Err(RoundFailure::PolicyChanged)),
             }
         }
-        let has_work = !keys.is_empty() || !gates.is_empty();
-        let from = (self.service, self.cause);
-        let ordered = has_work.then(|| Ordered::new(self.id, from, (keys, gates), spares, now));
+        let mut lists = lists_of(to.policy, &keys);
+        for name in self.signers {
+            match to.policy.listed_signer(&name) {
+                Some(signer) if to.policy.service_of_list(&name) == Some(&self.service) => {
+                    lists.insert(&signer.name, signer);
+                }
+                _ => settle(Want::Signers { name }, Err(RoundFailure::PolicyChanged)),
+            }
+        }
+        // Only where the policy has more lists than when these were wanted: the next round is theirs.
+        while keys.len() + lists.len() > MAX_RESOURCES_PER_ROUND
+            && let Some((_, rules)) = keys.pop_last()
+        {
+            for rule in rules {
+                let name = rule.name.clone();
+                settle(Want::Key { name }, Err(RoundFailure::PolicyChanged));
+            }
+        }
+        let lists = lists
+            .into_values()
+            .map(|signer| (signer.path.clone(), Arc::clone(signer)));
+        let wanted = Resources {
+            lists: lists.collect(),
+            keys,
+            gates,
+        };
+        let from = (self.service, self.cause, self.room);
+        let ordered =
+            (!wanted.is_empty()).then(|| Ordered::new(self.id, from, wanted, spares, now));
         (ordered, settled)
     }
 
@@ -108,8 +143,10 @@ impl Wanted {
     pub(in crate::rounds) fn settle(self, failure: &RoundFailure) -> Ended {
         let keys = self.keys.into_keys().map(|name| Want::Key { name });
         let gates = self.gates.into_iter().map(|name| Want::Gate { name });
+        let signers = self.signers.into_iter();
         let settled = keys
             .chain(gates)
+            .chain(signers.map(|name| Want::Signers { name }))
             .map(|want| Settled {
                 want,
                 outcome: Err(failure.clone()),
@@ -119,6 +156,7 @@ impl Wanted {
             round: self.id,
             service: self.service,
             cause: self.cause,
+            room: self.room,
             settled,
             spares: HashMap::new(),
             retry_after_ms: 0,

@@ -9,6 +9,7 @@ mod issuer_keys;
 mod properties;
 mod resources;
 mod service;
+mod signers;
 mod tampered;
 mod tee_keys;
 mod world;
