@@ -14,6 +14,7 @@
 //!     └ envelope   the resource itself, signed by its owner owner --> vault
 //!   signer_list    whose signatures count, signed by its owner's list key   owner --> vault
 //!   wanted         which resources a token is to be for      vault --> service
+//!   admin          who administers, as a JWT                admin --> service
 //!   disk           which LUKS2 volume a passphrase is for    owner --> nitride-unlock
 //! ```
 //!
@@ -31,6 +32,7 @@ mod base64url;
 mod cose;
 mod strict_json;
 
+pub mod admin;
 pub mod disk;
 pub mod envelope;
 pub mod jwe;

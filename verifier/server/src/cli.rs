@@ -1,5 +1,6 @@
 //! The command line. Secrets never stand in an argument: they come from files or standard input.
 
+pub(crate) mod audit;
 pub(crate) mod keys;
 mod opened_store;
 pub(crate) mod policy;
@@ -54,6 +55,9 @@ pub(crate) enum Command {
     /// The token of the HTTP admin.
     #[command(subcommand)]
     AdminToken(keys::SecretCommand),
+    /// Check the audit's files.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Check policy files.
     #[command(subcommand)]
     Policy(policy::Command),
@@ -70,6 +74,7 @@ impl Command {
             Self::StoreKey(command) => command.run(),
             Self::ChallengeKey(command) => command.run(),
             Self::AdminToken(command) => command.run_as_token(),
+            Self::Audit(command) => command.run(),
             Self::Policy(command) => command.run(),
         }
     }

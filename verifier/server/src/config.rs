@@ -23,8 +23,21 @@
 //! key = "/etc/nitride/tls.key"
 //! client-ca = "/etc/nitride/clients.pem"        # optional; then every client needs a certificate
 //!
-//! [admin]                                       # optional; without it nobody writes over HTTP
+//! [[admin]]                                     # any number; without one nobody writes over HTTP
+//! name = "pipeline"                             # see `config/admin.rs` for the other ways in
 //! token-sha256 = "<64 hex digits>"              # `admin-token generate` prints it
+//! roles = ["resources:write"]
+//! namespaces = ["web"]                          # repositories; or "all"
+//!
+//! [audit]                                       # optional; without it the log alone has what happens
+//! folder = "/var/lib/nitride-provisiond/audit"  # of this replica alone
+//! files = 8
+//! file-mib = 16
+//! sync = "second"                               # or "entry": on the disk before the answer leaves
+//! full = "refuse"                               # or "serve": without an entry, which is told later
+//!
+//! [monitor]                                     # optional; figures and health, for this machine alone
+//! listen = "127.0.0.1:9464"                     # or "unix:/run/nitride-provisiond/monitor.sock"
 //!
 //! [policies]                                    # optional
 //! tenants = "/etc/nitride/policy.d"             # REPOSITORY.toml or REPOSITORY.rego decide alone there
@@ -47,14 +60,23 @@
 //!
 //! Relative paths are relative to the file's own folder.
 
+mod admin;
+mod audit;
 mod key_files;
+mod monitor;
 mod openbao;
 mod policies;
 
+pub(crate) use admin::{AdminSettings, AdminWay, CertificateSettings, JwtSettings};
 pub(crate) use key_files::KeyFiles;
+pub(crate) use monitor::MonitorAddress;
 pub(crate) use openbao::{Login, LoginMethod, OpenBao};
 
+use crate::audit::AuditSettings;
+use admin::AdminForm;
+use audit::AuditForm;
 use key_files::KeyFilesForm;
+use monitor::MonitorForm;
 use nitride_verify::strict_toml::{FileError, TomlText};
 use policies::PoliciesForm;
 use serde::Deserialize;
@@ -91,6 +113,8 @@ pub(crate) struct Fixed {
     pub(crate) issuer: String,
     pub(crate) audience: String,
     pub(crate) policy_id: String,
+    pub(crate) audit: Option<AuditSettings>,
+    pub(crate) monitor: Option<MonitorAddress>,
     pub(crate) throttle: ThrottleLimits,
     /// What a source may have judged: a judgement costs a hundred times what an answer does.
     pub(crate) attest_throttle: ThrottleLimits,
@@ -119,7 +143,7 @@ pub(crate) struct Reloaded {
     pub(crate) tenant_policies: Option<PathBuf>,
     pub(crate) collateral: Option<PathBuf>,
     pub(crate) tls: Option<TlsPaths>,
-    pub(crate) admin_token_sha256: Option<[u8; 32]>,
+    pub(crate) admins: Vec<AdminSettings>,
 }
 
 /// Where certificate and key are.
@@ -220,10 +244,7 @@ impl Config {
                 return Err(text.error(&form.listen, reason, remedy));
             }
         };
-        let admin = form
-            .admin
-            .map(|admin| parse_digest(&admin.token_sha256, &text))
-            .transpose()?;
+        let admins = admin::read(form.admin, folder, &text)?;
         let keys = |name, form| key_files::read(name, form, folder, &text);
         Ok(Self {
             fixed: Fixed {
@@ -235,6 +256,14 @@ impl Config {
                 issuer: not_empty("issuer", form.issuer, &text)?,
                 audience: not_empty("audience", form.audience, &text)?,
                 policy_id: not_empty("policy-id", form.policy_id, &text)?,
+                audit: form
+                    .audit
+                    .map(|audit| audit.read(folder, &text))
+                    .transpose()?,
+                monitor: form
+                    .monitor
+                    .map(|monitor| monitor.read(folder, &text))
+                    .transpose()?,
                 throttle,
                 attest_throttle,
                 limits: form.limits.read(&text)?,
@@ -248,7 +277,7 @@ impl Config {
                 tenant_policies: form.policies.tenants.map(|path| folder.join(path)),
                 collateral: form.collateral.map(|path| folder.join(path)),
                 tls,
-                admin_token_sha256: admin,
+                admins,
             },
         })
     }
@@ -290,7 +319,10 @@ struct FileForm {
     resource_policy: PathBuf,
     collateral: Option<PathBuf>,
     tls: Option<TlsForm>,
-    admin: Option<AdminForm>,
+    #[serde(default)]
+    admin: Vec<AdminForm>,
+    audit: Option<AuditForm>,
+    monitor: Option<MonitorForm>,
     #[serde(default)]
     policies: PoliciesForm,
     #[serde(default)]
@@ -305,12 +337,6 @@ struct TlsForm {
     certificate: PathBuf,
     key: PathBuf,
     client_ca: Option<PathBuf>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct AdminForm {
-    token_sha256: Spanned<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -426,7 +452,7 @@ fn parse_digest(hex: &Spanned<String>, text: &TomlText<'_>) -> Result<[u8; 32], 
     let wrong = || {
         text.error(
             hex,
-            "token-sha256 is not 64 hex digits",
+            "a SHA-256 is not 64 hex digits",
             "write what `admin-token generate` printed",
         )
     };
@@ -447,7 +473,7 @@ fn parse_digest(hex: &Spanned<String>, text: &TomlText<'_>) -> Result<[u8; 32], 
     if digest == <[u8; 32]>::from(Sha256::digest([])) {
         return Err(text.error(
             hex,
-            "token-sha256 is the digest of nothing",
+            "a SHA-256 is the digest of nothing",
             "write what `admin-token generate` printed",
         ));
     }

@@ -6,12 +6,16 @@
 //!   POST    /kbs/v0/attest                session of a live challenge             256 KiB
 //!   GET     /kbs/v0/resource/r/t/t        token of ours, and a rule that allows   none is read
 //!   POST    /kbs/v0/resource-by-token/..  token of ours, and a rule that allows   129 KiB
-//!   POST    /kbs/v0/resource/r/t/t        admin                                   64 KiB
+//!   POST    /kbs/v0/resource/r/t/t        admin, by `admin`'s table               64 KiB
 //!   DELETE  /kbs/v0/resource/r/t/t        admin                                   none is read
+//!   …       /kbs/v0/nitride/…             admin                                   `admin`'s own
 //!   GET     /.well-known/jwks.json        anyone                                  none is read
 //!   GET     /.well-known/openid-configuration  anyone                             none is read
-//!   GET     /healthz                      anyone, not throttled                   none is read
+//!   GET     /healthz /readyz              anyone, not throttled                   none is read
 //! ```
+//!
+//! An answer that decides something carries what it decided ([`decision::Decided`]), and leaves once the
+//! audit has it.
 
 mod admin;
 mod attest;
@@ -24,6 +28,8 @@ mod resource_by_token;
 mod session;
 mod well_known;
 
+use crate::audit::Unaudited;
+use crate::audit::entry::{Event, Kind};
 use crate::entropy::{KernelEntropy, draw_array};
 use crate::service::Service;
 use crate::source::Network;
@@ -32,11 +38,13 @@ use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use decision::{log_fault, shown};
+use decision::{Decided, log_fault, shown};
 use fault::{Fault, FaultKind};
 use http::header::{CACHE_CONTROL, HeaderValue};
+use http::{Method, StatusCode};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 use tracing::Instrument;
 
 /// Where a challenge is had.
@@ -44,6 +52,9 @@ pub(crate) const AUTH: &str = "/kbs/v0/auth";
 /// Where evidence is judged.
 pub(crate) const ATTEST: &str = "/kbs/v0/attest";
 const HEALTHZ: &str = "/healthz";
+const READYZ: &str = "/readyz";
+const ADMIN: &str = "/kbs/v0/nitride/";
+const RESOURCES: &str = "/kbs/v0/resource/";
 /// Ties an answer to what the log says about it.
 const REQUEST_ID: &str = "nitride-request-id";
 
@@ -63,7 +74,9 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route(well_known::JWKS, get(well_known::jwks))
         .route(well_known::DISCOVERY, get(well_known::discovery))
         .route(resource_by_token::ROUTE, post(resource_by_token::read))
+        .merge(admin::router())
         .route(HEALTHZ, get(healthz))
+        .route(READYZ, get(readyz))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(service.clone(), around))
@@ -76,22 +89,47 @@ async fn around(State(service): State<Arc<Service>>, request: Request, next: Nex
         Ok(id) => format!("{:016x}", u64::from_be_bytes(id)),
         Err(error) => return Fault::internal(&error).into_response(),
     };
+    let began = Instant::now();
     let source = request.extensions().get::<Source>().copied();
+    let asked = asked(request.method(), request.uri().path());
+    let what = shown(request.uri().path());
     let span = tracing::info_span!(
         "request",
         %id,
         source = source.map(|Source(address)| tracing::field::display(address)),
         method = shown(request.method().as_str()),
-        path = shown(request.uri().path()),
+        path = what,
     );
     let answer = async {
         let mut response = match admit(&service, source, request.uri().path()) {
             Ok(()) => next.run(request).await,
             Err(fault) => fault.into_response(),
         };
-        if let Some(fault) = response.extensions_mut().remove::<Arc<Fault>>() {
-            log_fault(&fault);
+        let from = source.map_or_else(String::new, |Source(address)| address.to_string());
+        let complete = |event: Event<'static>| Event {
+            source: from.clone().into(),
+            request: id.clone().into(),
+            ..event
+        };
+        if let Some(decided) = response.extensions_mut().remove::<Decided>() {
+            let events = decided.into_events().into_iter().map(complete);
+            if let Err(error) = record(&service, events).await {
+                response = Fault::internal(&error).into_response();
+            }
         }
+        let fault = response.extensions_mut().remove::<Arc<Fault>>();
+        if let Some(fault) = &fault {
+            let event = complete(log_fault(fault));
+            let what = if event.what.is_empty() {
+                what.into()
+            } else {
+                event.what
+            };
+            refuse(&service, &Event { what, ..event });
+        }
+        let outcome = fault.map_or("ok", |fault| fault.variant());
+        let metrics = &service.watch.metrics;
+        metrics.count_request(asked, outcome, began.elapsed());
         response
     };
     let mut response = answer.instrument(span).await;
@@ -107,8 +145,42 @@ async fn around(State(service): State<Arc<Service>>, request: Request, next: Nex
     response
 }
 
+/// Writes what an answer decided, in order; what cannot be written is not answered.
+async fn record(
+    service: &Service,
+    events: impl Iterator<Item = Event<'static>>,
+) -> Result<(), Unaudited> {
+    let now_secs = service.clock.wall_secs();
+    for event in events {
+        service.watch.audit.record(&event, now_secs).await?;
+    }
+    Ok(())
+}
+
+fn refuse(service: &Service, event: &Event<'_>) {
+    let now_secs = service.clock.wall_secs();
+    match event.kind {
+        Kind::Refusal => service.watch.audit.refused(event, now_secs),
+        _ => service.watch.audit.note(event, now_secs),
+    }
+}
+
+/// The kinds of requests that figures tell apart.
+fn asked(method: &Method, path: &str) -> &'static str {
+    match path {
+        AUTH => "auth",
+        ATTEST => "attest",
+        HEALTHZ | READYZ => "health",
+        _ if path.starts_with(ADMIN) => "admin",
+        _ if path.starts_with(resource_by_token::PREFIX) => "resource",
+        _ if !path.starts_with(RESOURCES) => "other",
+        _ if method == Method::GET => "resource",
+        _ => "admin",
+    }
+}
+
 fn admit(service: &Service, source: Option<Source>, path: &str) -> Result<(), Fault> {
-    if path == HEALTHZ {
+    if [HEALTHZ, READYZ].contains(&path) {
         return Ok(());
     }
     let Some(Source(address)) = source else {
@@ -128,6 +200,14 @@ fn admit(service: &Service, source: Option<Source>, path: &str) -> Result<(), Fa
 
 async fn healthz() -> &'static str {
     "ok\n"
+}
+
+/// For whoever sends requests to one of several replicas; the reasons are told by `[monitor]`.
+async fn readyz(State(service): State<Arc<Service>>) -> (StatusCode, &'static str) {
+    match service.watch.health.state().not_ready.is_empty() {
+        true => (StatusCode::OK, "ready\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+    }
 }
 
 async fn not_found() -> Fault {

@@ -6,6 +6,7 @@
 //! opens ever new ones has its share of the slots, and the rest stay for others. Where others wait
 //! for a slot, who has its answer and asks nothing gives its own up.
 
+use crate::admin::ClientChain;
 use crate::http::{ATTEST, AUTH, Source};
 use crate::service::Service;
 use crate::slots::{FreeSlot, Slot, Slots};
@@ -124,11 +125,14 @@ async fn connection(
     // The certificate that holds now; a reload is for new connections.
     let tls = service.current().tls.clone();
     match tls {
-        None => speak(stream, peer, &slot, &service, router, stopping).await,
+        None => speak(stream, (peer, None), &slot, &service, router, stopping).await,
         Some(tls) => {
             let handshake = TlsAcceptor::from(tls).accept(stream);
             match timeout(service.limits.header_timeout, handshake).await {
-                Ok(Ok(stream)) => speak(stream, peer, &slot, &service, router, stopping).await,
+                Ok(Ok(stream)) => {
+                    let chain = ClientChain::new(stream.get_ref().1.peer_certificates());
+                    speak(stream, (peer, chain), &slot, &service, router, stopping).await;
+                }
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "tls handshake"),
                 Err(_) => tracing::debug!(%peer, "tls handshake timed out"),
             }
@@ -139,7 +143,7 @@ async fn connection(
 
 async fn speak(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: SocketAddr,
+    (peer, chain): (SocketAddr, Option<ClientChain>),
     slot: &Slot,
     service: &Service,
     router: Router,
@@ -149,6 +153,9 @@ async fn speak(
     let idle = Idle::default();
     let answer = service_fn(|mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(source);
+        if let Some(chain) = &chain {
+            request.extensions_mut().insert(chain.clone());
+        }
         // A guest that has a challenge makes evidence, which may take it seconds, and one that has
         // attested asks for what it came for.
         let is_last = ![AUTH, ATTEST].contains(&request.uri().path());

@@ -17,9 +17,11 @@
 //!   to the log, both under one request id.
 #![forbid(unsafe_code)]
 
+mod admin;
 mod answered;
 mod atomic_file;
 mod attest;
+mod audit;
 mod challenge;
 mod cli;
 mod clock;
@@ -27,12 +29,15 @@ mod config;
 mod entropy;
 mod envelope;
 mod evaluators;
+mod health;
 mod http;
 mod judging;
 mod jwe;
 mod key_file;
 mod key_ring;
 mod listen;
+mod metrics;
+mod monitor;
 mod policies;
 mod serve;
 mod service;
@@ -44,6 +49,7 @@ mod throttle;
 mod tls;
 mod token;
 mod token_key;
+mod watch;
 
 use clap::Parser;
 use cli::Cli;

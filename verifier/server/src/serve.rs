@@ -1,10 +1,13 @@
 //! `serve`: from the configuration to a running service, its signals, and its end.
 
 use crate::atomic_file;
+use crate::audit::entry::{Event, Kind};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::health;
 use crate::http::router;
 use crate::listen;
+use crate::monitor;
 use crate::service::{Current, Service, SetUpError};
 use anyhow::{Context, Result};
 use nix::sys::prctl;
@@ -15,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 
 /// For judgements, which take turns anyway, and for reads of files, which are short: each thread has
 /// memory of its own, and a fleet that boots would start hundreds.
@@ -52,6 +56,19 @@ async fn run(config_path: PathBuf, config: Config, service: Arc<Service>) -> Res
             .with_context(|| format!("write {}", path.display()))?;
     }
     let (stop, stopping) = watch::channel(false);
+    let monitoring = match &config.fixed.monitor {
+        None => None,
+        Some(address) => {
+            let listener = monitor::bind(address).await;
+            let listener = listener.with_context(|| format!("listen on {address} for figures"))?;
+            Some(tokio::spawn(monitor::serve(
+                listener,
+                service.clone(),
+                stopping.clone(),
+            )))
+        }
+    };
+    let looking = tokio::spawn(health::look_after(service.clone(), stopping.clone()));
     let serving = tokio::spawn(listen::serve(
         listener,
         service.clone(),
@@ -89,9 +106,10 @@ async fn run(config_path: PathBuf, config: Config, service: Arc<Service>) -> Res
                 )
             }
         };
-        if let Some(error) = error {
+        if let Some(error) = &error {
             tracing::error!(error, "reload changed nothing");
         }
+        note_reload(&service, &service.current(), error.as_deref());
         notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
     }
 
@@ -99,7 +117,27 @@ async fn run(config_path: PathBuf, config: Config, service: Arc<Service>) -> Res
     notify(&[NotifyState::Stopping]);
     // The receiver lives as long as the task; a task that is gone has stopped.
     let _ = stop.send(true);
-    serving.await.context("stop serving")
+    let served = serving.await.context("stop serving");
+    for task in [Some(looking), monitoring].into_iter().flatten() {
+        task.await.context("stop what goes on beside serving")?;
+    }
+    let closing = service.clone();
+    let closed = move || closing.watch.audit.close(closing.clock.wall_secs());
+    spawn_blocking(closed).await.context("close the audit")?;
+    served
+}
+
+/// Tells everybody who looks how a reload ended.
+fn note_reload(service: &Service, current: &Current, refused: Option<&str>) {
+    let event = Event {
+        what: digest(current).into(),
+        outcome: if refused.is_some() { "refused" } else { "ok" }.into(),
+        ..Event::own(Kind::Reload, refused.unwrap_or_default())
+    };
+    let watch = &service.watch;
+    watch.audit.note(&event, service.clock.wall_secs());
+    watch.metrics.count_reload(refused.is_none());
+    watch.health.set_reload(refused.map(str::to_owned));
 }
 
 /// [`reload`] off the executor: disks block, and a fleet's keys take seconds to parse.
@@ -108,7 +146,7 @@ pub(crate) async fn reload_aside(
     running: Arc<Config>,
     service: Arc<Service>,
 ) -> Result<Arc<Current>> {
-    let reloading = tokio::task::spawn_blocking(move || reload(&path, &running, &service));
+    let reloading = spawn_blocking(move || reload(&path, &running, &service));
     Ok(reloading.await.context("reload")??)
 }
 
@@ -133,7 +171,7 @@ fn announce(bound: SocketAddr, current: &Current, plain_http: bool) {
         policies = digest(current),
         rules = current.policies.rules_count(),
         tenants = current.policies.tenants_count(),
-        admin = current.admin_token_sha256.is_some(),
+        admins = current.admins.len(),
         "serving"
     );
     if plain_http {

@@ -1,10 +1,13 @@
 //! Everything a request needs: keys, policies, store, clock. Built from the configuration once;
 //! what a reload changes is one value behind one swap, so that it changes whole or not at all.
 
+use crate::admin::{AdminError, Admins};
 use crate::answered::Answered;
+use crate::audit::Audit;
+use crate::audit::folder::FolderError;
 use crate::challenge::{ChallengeKey, ChallengeKeys};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, Limits, read_text};
+use crate::config::{AdminSettings, Config, ConfigError, Limits, read_text};
 use crate::evaluators::Evaluators;
 use crate::judging::Judging;
 use crate::key_file::{Key32, KeyFileError};
@@ -15,6 +18,7 @@ use crate::throttle::Throttle;
 use crate::tls::{self, TlsError};
 use crate::token::Issuer;
 use crate::token_key::TokenKey;
+use crate::watch::Watch;
 use nitride_collateral::{Files, Obstacle, Shelf};
 use nitride_verify::policy::MissingCollateral;
 use nitride_verify::strict_toml::FileError;
@@ -22,7 +26,7 @@ use nitride_verify::x509::ChainMemo;
 use nitride_verify::{AttestationPolicy, Collateral};
 use rustls::ServerConfig;
 use sha2::{Digest, Sha256};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use thiserror::Error;
 
@@ -38,6 +42,7 @@ pub(crate) struct Service {
     pub(crate) limits: Limits,
     pub(crate) judging: Judging,
     pub(crate) evaluators: Evaluators,
+    pub(crate) watch: Watch,
     /// Whether cookies may travel in the clear, since everything does.
     pub(crate) plain_http: bool,
     current: RwLock<Arc<Current>>,
@@ -57,7 +62,9 @@ pub(crate) struct Current {
     /// SHA-256 of all policies, for the log.
     pub(crate) policy_digest: [u8; 32],
     pub(crate) tls: Option<Arc<ServerConfig>>,
-    pub(crate) admin_token_sha256: Option<[u8; 32]>,
+    /// When its certificate ends, in seconds since 1970.
+    pub(crate) certificate_ends_secs: Option<u64>,
+    pub(crate) admins: Admins,
 }
 
 /// Why the service cannot start, or a reload changed nothing.
@@ -84,10 +91,14 @@ pub(crate) enum SetUpError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    #[error(transparent)]
+    Audit(#[from] FolderError),
     #[error("store-key and challenge-key are one key; make another with `store-key generate`")]
     OneKeyTwice,
     #[error(
-        "{file} changes what is not in [tls], [admin], a policy, the collateral, challenge-key or token-key; restart the service for that"
+        "{file} changes what is not in [tls], [[admin]], a policy, the collateral, challenge-key or token-key; restart the service for that"
     )]
     NeedsRestart { file: String },
 }
@@ -99,6 +110,7 @@ impl Service {
         let store_key = Key32::read(&fixed.store_key)?;
         let evaluators = Evaluators::new(fixed.evaluation);
         let current = Current::load(config, &evaluators)?;
+        let audit = Audit::open(fixed.audit.as_ref(), clock.wall_secs())?;
         Ok(Self {
             clock,
             answered: Answered::default(),
@@ -107,6 +119,7 @@ impl Service {
             attest_throttle: Throttle::new(fixed.attest_throttle),
             limits: fixed.limits,
             judging: Judging::new(),
+            watch: Watch::new(audit),
             plain_http: fixed.plain_http,
             evaluators,
             current: RwLock::new(Arc::new(current)),
@@ -150,6 +163,7 @@ impl Service {
             limits,
             judging: Judging::new(),
             evaluators: Evaluators::new(std::time::Duration::from_secs(1)),
+            watch: Watch::new(Audit::none()),
             plain_http: true,
             current: RwLock::new(Arc::new(current)),
         }
@@ -188,6 +202,11 @@ impl Current {
         if let Some(missing) = attestation_policy.missing_of(&shelf.as_collateral()) {
             return Err(missing.into());
         }
+        let admin_cas: Vec<PathBuf> = reloaded
+            .admins
+            .iter()
+            .filter_map(AdminSettings::ca)
+            .collect();
         let mut digest = Sha256::new();
         for text in std::iter::once(attestation_text.as_str()).chain(policies.texts()) {
             digest.update(text.len().to_be_bytes());
@@ -206,8 +225,13 @@ impl Current {
             shelf,
             memo: ChainMemo::new(),
             policy_digest: digest.finalize().into(),
-            tls: reloaded.tls.as_ref().map(tls::load).transpose()?,
-            admin_token_sha256: reloaded.admin_token_sha256,
+            certificate_ends_secs: reloaded.tls.as_ref().map(tls::ends_secs).transpose()?,
+            tls: reloaded
+                .tls
+                .as_ref()
+                .map(|paths| tls::load(paths, &admin_cas))
+                .transpose()?,
+            admins: Admins::load(&reloaded.admins)?,
         })
     }
 }

@@ -96,8 +96,8 @@ fn errors_name_file_line_reason_and_remedy() {
         ("[tls]", "[policies]\ncolour = 0\n[tls]", 12, "colour"),
         (
             "[tls]",
-            "[admin]\ntoken-sha256 = \"00\"\n[tls]",
-            12,
+            "[[admin]]\nname = \"a\"\nroles = []\nnamespaces = \"all\"\ntoken-sha256 = \"00\"\n[tls]",
+            15,
             "64 hex",
         ),
     ] {
@@ -174,32 +174,71 @@ fn plain_http_is_for_loopback_alone_and_must_be_said() {
     assert!(parse(&both).unwrap_err().reason.contains("exclude"));
 }
 
+fn admin(lines: &str) -> Result<Vec<AdminSettings>, FileError> {
+    let text = format!("[[admin]]\nname = \"a\"\n{lines}\n[tls]");
+    let parsed = parse(&GOOD.replace("[tls]", &text));
+    parsed.map(|config| config.reloaded.admins)
+}
+
 #[test]
 fn the_admin_token_s_digest_is_hex() {
-    let text = GOOD.replace(
-        "[tls]",
-        &format!("[admin]\ntoken-sha256 = \"{}\"\n[tls]", "0a".repeat(32)),
-    );
-    assert_eq!(
-        parse(&text).unwrap().reloaded.admin_token_sha256,
-        Some([10; 32])
-    );
-    for bad in ["+a".repeat(32), "é".repeat(32), "0g".repeat(32)] {
-        let text = GOOD.replace(
-            "[tls]",
-            &format!("[admin]\ntoken-sha256 = \"{bad}\"\n[tls]"),
-        );
-        assert!(parse(&text).is_err(), "{bad}");
+    let rest = "roles = [\"audit:read\"]\nnamespaces = [\"web\"]";
+    let good = admin(&format!("token-sha256 = \"{}\"\n{rest}", "0a".repeat(32)));
+    assert_eq!(good.unwrap()[0].way, AdminWay::Token([10; 32]));
+    let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    for bad in [&"+a".repeat(32), &"é".repeat(32), &"0g".repeat(32), empty] {
+        let bad = admin(&format!("token-sha256 = \"{bad}\"\n{rest}"));
+        assert!(!bad.unwrap_err().remedy.is_empty());
     }
 }
 
 #[test]
-fn the_digest_of_an_empty_token_is_refused() {
-    let digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-    let admin = format!("[admin]\ntoken-sha256 = \"{digest}\"\n[tls]");
-    let error = error("[tls]", &admin);
-    assert!(error.reason.contains("nothing"), "{error}");
-    assert_eq!(error.line, 12);
+fn an_admin_has_one_way_in_known_roles_and_namespaces_that_are_said() {
+    let token = format!("token-sha256 = \"{}\"", "0a".repeat(32));
+    let jwt = "jwt = { keys = \"k\", issuer = \"i\", audience = \"a\", role = \"r\" }";
+    let certificate = format!(
+        "certificate = {{ ca = \"c\", sha256 = \"{}\" }}",
+        "0a".repeat(32)
+    );
+    let named = "certificate = { ca = \"c\", dns = \"a.b\" }";
+    let roles = "roles = [\"resources:write\", \"policies:read\"]";
+    let all = "namespaces = \"all\"";
+    for way in [token.as_str(), jwt, &certificate, named] {
+        assert!(admin(&format!("{way}\n{roles}\n{all}")).is_ok(), "{way}");
+    }
+    for bad in [
+        format!("{roles}\n{all}"),
+        format!("{token}\n{jwt}\n{roles}\n{all}"),
+        format!("{token}\n{all}"),
+        format!("{token}\n{roles}"),
+        format!("{token}\nroles = [\"resources\"]\n{all}"),
+        format!("{token}\nroles = [\"resources:all\"]\n{all}"),
+        format!("{token}\nroles = [\"everything:write\"]\n{all}"),
+        format!("{token}\n{roles}\nnamespaces = \"web\""),
+        format!("{token}\n{roles}\nnamespaces = []"),
+        format!("{token}\n{roles}\nnamespaces = [\"a/b\"]"),
+        format!("{token}\n{roles}\nnamespaces = [\"..\"]"),
+        format!("certificate = {{ ca = \"c\" }}\n{roles}\n{all}"),
+        format!("certificate = {{ ca = \"c\", dns = \"a\", sha256 = \"00\" }}\n{roles}\n{all}"),
+        format!("{token}\n{roles}\n{all}\nmore = 1"),
+        format!("{token}\n{roles}\n{all}\n[[admin]]\nname = \"a\"\n{token}\n{roles}\n{all}"),
+    ] {
+        assert!(admin(&bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn figures_are_for_this_machine_alone() {
+    let parsed = |listen: &str| {
+        let text = format!("[monitor]\nlisten = \"{listen}\"\n[tls]");
+        parse(&GOOD.replace("[tls]", &text)).map(|config| config.fixed.monitor)
+    };
+    for good in ["127.0.0.1:1", "[::1]:1", "unix:/run/x.sock"] {
+        assert!(parsed(good).is_ok(), "{good}");
+    }
+    for bad in ["0.0.0.0:1", "192.0.2.1:1", "unix:", "", "localhost:1"] {
+        assert!(parsed(bad).is_err(), "{bad}");
+    }
 }
 
 #[test]

@@ -1,75 +1,156 @@
-//! Writing resources over HTTP: for whoever has the admin's token, of which the service knows the
-//! digest alone.
+//! What admins ask for, under one table:
+//!
+//! ```text
+//!   method       path                                role              access  of
+//!   POST DELETE  /kbs/v0/resource/r/t/t              resources         write   r
+//!   GET          /kbs/v0/nitride/resources           resources         read    all, or ?namespace=r
+//!   GET          /kbs/v0/nitride/audit-head          audit             read    all
+//!   GET          /kbs/v0/nitride/status              audit             read    all
+//! ```
+//!
+//! Every write may say what it expects to find, so that of two admins who saw the same version one is
+//! refused: `If-None-Match: *` is nothing, `If-Match: "3"` the version that an answer's `ETag` gave.
+//!
+//! An act has its entry in the audit before it is done, and another with how it ended.
 
-use super::body::read_body;
-use super::decision::log_admin;
+mod observe;
+mod resource;
+
+use super::decision::Decided;
 use super::fault::{Fault, FaultKind};
-use super::resource::{path_of, store_fault};
 use super::session::bearer;
+use crate::admin::{Access, ClientChain, Credentials, NotPermitted, Permitted, Role, Scope};
+use crate::audit::entry::{Event, Kind};
 use crate::service::Service;
-use crate::store::{Expected, MAX_RESOURCE_LEN, Place, Resource};
-use axum::body::Body;
-use axum::extract::State;
-use http::{HeaderMap, StatusCode, Uri};
-use nitride_kbs::envelope::looks_like_envelope;
-use sha2::{Digest, Sha256};
+use crate::store::{Expected, Version};
+use axum::Router;
+use axum::response::Response;
+use axum::routing::get;
+use http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
+use http::{Extensions, HeaderMap};
+pub(super) use resource::{delete, write};
 use std::sync::Arc;
-use subtle::ConstantTimeEq;
 
-pub(super) async fn write(
-    State(service): State<Arc<Service>>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<StatusCode, Fault> {
-    check_admin(&service, &headers)?;
-    let path = path_of(&uri)?;
-    let body = read_body(body, MAX_RESOURCE_LEN, service.limits.body_timeout).await?;
-    let is_envelope = looks_like_envelope(&body);
-    let resource = Resource::new(body.to_vec());
-    let written = service
-        .store
-        .write(&Place::from(&path), resource, Expected::Any)
-        .await;
-    written.map_err(|error| store_fault(&error))?;
-    log_admin("stored", path.as_str(), Some(is_envelope));
-    Ok(StatusCode::OK)
+/// The paths that are for admins alone.
+pub(super) fn router() -> Router<Arc<Service>> {
+    Router::new()
+        .route("/kbs/v0/nitride/resources", get(observe::resources))
+        .route("/kbs/v0/nitride/audit-head", get(observe::audit_head))
+        .route("/kbs/v0/nitride/status", get(observe::status))
 }
 
-pub(super) async fn delete(
-    State(service): State<Arc<Service>>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<StatusCode, Fault> {
-    check_admin(&service, &headers)?;
-    let path = path_of(&uri)?;
-    let deleted = service
-        .store
-        .delete(&Place::from(&path), Expected::Any)
-        .await;
-    if !deleted.map_err(|error| store_fault(&error))? {
-        return Err(Fault::new(
-            FaultKind::ResourceNotFound,
-            "there is no such resource",
-        ));
+/// Leave to do `what`, which the audit knows of by now. Asked for before anything else of the request
+/// is looked at, its body least of all.
+async fn permit(
+    service: &Service,
+    (headers, extensions): (&HeaderMap, &Extensions),
+    wanted: (Role, Access),
+    scope: Scope<'_>,
+    what: &str,
+) -> Result<Acting, Fault> {
+    let credentials = Credentials {
+        bearer: bearer(headers)?,
+        chain: extensions.get::<ClientChain>(),
+    };
+    let now_secs = service.clock.wall_secs();
+    let permitted = service
+        .current()
+        .admins
+        .permit(credentials, wanted, scope, now_secs);
+    let permitted = permitted.map_err(|error| refuse(&error))?;
+    let acting = Acting {
+        what: format!("{} {what}", verb(wanted)),
+        permitted,
+    };
+    if wanted.1 == Access::Write {
+        let begins = Event {
+            outcome: "asked".into(),
+            ..acting.event()
+        };
+        let recorded = service.watch.audit.record(&begins, now_secs).await;
+        recorded.map_err(|error| Fault::internal(&error))?;
     }
-    log_admin("deleted", path.as_str(), None);
-    Ok(StatusCode::OK)
+    Ok(acting)
 }
 
-/// Before anything else of the request is looked at, its body least of all.
-fn check_admin(service: &Service, headers: &HeaderMap) -> Result<(), Fault> {
-    let refused = |detail| Err(Fault::new(FaultKind::AdminAuthError, detail));
-    let Some(expected) = service.current().admin_token_sha256 else {
-        return refused("this service has no admin over HTTP");
+/// Who is refused learns what he lacks; what each entry says against him is for the log.
+fn refuse(error: &NotPermitted) -> Fault {
+    let kind = match error {
+        NotPermitted::Forbidden { .. } => FaultKind::AdminForbidden,
+        _ => FaultKind::AdminAuthError,
     };
-    let Some(token) = bearer(headers)? else {
-        return refused("the admin's token is missing");
+    Fault::of(kind, error)
+}
+
+fn verb((role, access): (Role, Access)) -> String {
+    match access {
+        Access::Read => format!("read {}", role.as_str()),
+        Access::Write => format!("write {}", role.as_str()),
+    }
+}
+
+/// What a write expects to find, from its head.
+fn expected(headers: &HeaderMap) -> Result<Expected, Fault> {
+    let one = |name: HeaderName| {
+        let mut all = headers.get_all(&name).iter();
+        match (all.next(), all.next()) {
+            (None, _) => Ok(None),
+            (Some(value), None) => Ok(Some(value.as_bytes())),
+            _ => Err(malformed()),
+        }
     };
-    let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-    if bool::from(digest.ct_eq(&expected)) {
-        Ok(())
-    } else {
-        refused("the admin's token is wrong")
+    match (one(IF_MATCH)?, one(IF_NONE_MATCH)?) {
+        (None, None) => Ok(Expected::Any),
+        (None, Some(b"*")) => Ok(Expected::Absent),
+        (Some(tag), None) => {
+            let number = tag
+                .strip_prefix(b"\"")
+                .and_then(|tag| tag.strip_suffix(b"\""));
+            let number = number.and_then(|number| std::str::from_utf8(number).ok());
+            let number = number.and_then(|number| number.parse().ok());
+            let number = number.filter(|number| tag == format!("\"{number}\"").as_bytes());
+            number
+                .map(|number| Expected::Version(Version::new(number)))
+                .ok_or_else(malformed)
+        }
+        _ => Err(malformed()),
+    }
+}
+
+fn malformed() -> Fault {
+    let detail = "say what is expected by If-None-Match: * or by If-Match: and one quoted version";
+    Fault::new(FaultKind::InvalidRequest, detail)
+}
+
+/// An act that is under way.
+#[derive(Debug)]
+struct Acting {
+    permitted: Permitted,
+    what: String,
+}
+
+impl Acting {
+    /// The answer, which leaves once the audit has that it was done.
+    fn done(&self, mut answer: Response, reason: &str) -> Response {
+        let event = Event {
+            reason: reason.to_owned().into(),
+            ..self.event()
+        };
+        tracing::info!(
+            decision = "administered",
+            admin = self.permitted.admin(),
+            what = self.what,
+            reason
+        );
+        answer.extensions_mut().insert(Decided::of(vec![event]));
+        answer
+    }
+
+    fn event(&self) -> Event<'static> {
+        Event {
+            who: format!("admin:{}", self.permitted.admin()).into(),
+            what: self.what.clone().into(),
+            ..Event::own(Kind::Admin, "")
+        }
     }
 }

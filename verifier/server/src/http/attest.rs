@@ -1,7 +1,7 @@
 //! `POST attest`: a token for authentic evidence, whatever it is found to be worth.
 
 use super::body::read_body;
-use super::decision::log_verdict;
+use super::decision::{Decided, log_verdict};
 use super::fault::{Fault, FaultKind};
 use super::session::{session, token_cookie};
 use crate::attest::{self, AttestRefusal};
@@ -54,9 +54,10 @@ pub(super) async fn attest(
         .answered
         .note(challenge.id, &key, service.clock.monotonic_ms())
         .map_err(|error| Fault::of(FaultKind::SessionError, &error))?;
-    for (submod, verdict) in composite.submods() {
-        log_verdict(&submod, verdict, &key);
-    }
+    let submods = composite.submods();
+    let verdicts =
+        submods.map(|(submod, verdict)| log_verdict(&service.watch, &submod, verdict, &key));
+    let decided = Decided::of(verdicts.collect());
 
     let token = issuing
         .issuer
@@ -67,6 +68,7 @@ pub(super) async fn attest(
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.extend(cookie.map(|cookie| (SET_COOKIE, cookie)));
+    response.extensions_mut().insert(decided);
     Ok(response)
 }
 

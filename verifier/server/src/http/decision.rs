@@ -1,8 +1,10 @@
-//! What the log says about decisions. No secret, no token and no nonce is among it: a TEE key's
+//! What log and audit say about decisions. No secret, no token and no nonce is among it: a TEE key's
 //! digest ties the steps of a round together.
 
 use super::fault::{Fault, FaultKind};
+use crate::audit::entry::{Event, Kind};
 use crate::policies::Allowed;
+use crate::watch::Watch;
 use nitride_kbs::tee_key::TeePublicKey;
 use nitride_verify::{CheckOutcome, Verdict};
 use sha2::{Digest, Sha256};
@@ -10,8 +12,28 @@ use sha2::{Digest, Sha256};
 /// Of a text from outside, the log shows so many characters.
 const MAX_SHOWN_CHARS: usize = 512;
 
+/// What an answer tells the audit before it leaves. Who made the answer does not write it: whoever is
+/// around the request does, for all of them, and holds the answer back where it cannot.
+#[derive(Debug, Clone)]
+pub(super) struct Decided(Vec<Event<'static>>);
+
+impl Decided {
+    pub(super) fn of(events: Vec<Event<'static>>) -> Self {
+        Self(events)
+    }
+
+    pub(super) fn into_events(self) -> Vec<Event<'static>> {
+        self.0
+    }
+}
+
 /// A verdict was given for one submodule, and a token for all.
-pub(super) fn log_verdict(submod: &str, verdict: &Verdict, key: &TeePublicKey) {
+pub(super) fn log_verdict(
+    watch: &Watch,
+    submod: &str,
+    verdict: &Verdict,
+    key: &TeePublicKey,
+) -> Event<'static> {
     let failures: Vec<String> = verdict
         .failures()
         .map(|(name, reason)| format!("{name}: {reason}"))
@@ -37,31 +59,55 @@ pub(super) fn log_verdict(submod: &str, verdict: &Verdict, key: &TeePublicKey) {
         failed = shown(&failures.join("; ")),
         waived = waived.join("; "),
     );
+    let (tee, status) = (verdict.tee().as_str(), verdict.status().as_str());
+    watch
+        .metrics
+        .count_verdict(tee, status, verdict.is_simulated());
+    let simulated = if verdict.is_simulated() {
+        "simulated; "
+    } else {
+        ""
+    };
+    Event {
+        who: who(key).into(),
+        what: format!("{submod} {tee}").into(),
+        outcome: status.into(),
+        ..Event::own(Kind::Attest, format!("{simulated}{}", failures.join("; ")))
+    }
 }
 
 /// A resource was released.
-pub(super) fn log_release(allowed: &Allowed<'_>) {
+pub(super) fn log_release(watch: &Watch, allowed: &Allowed<'_>) -> Event<'static> {
     tracing::info!(
         decision = "released",
         resource = %allowed.path(),
         rule = allowed.rule(),
         tee_key = key_digest(allowed.tee_key()),
     );
-}
-
-/// An admin wrote or deleted a resource.
-pub(super) fn log_admin(decision: &'static str, resource: &str, is_envelope: Option<bool>) {
-    tracing::info!(decision, resource, is_envelope);
+    watch.metrics.count_release();
+    Event {
+        who: who(allowed.tee_key()).into(),
+        what: allowed.path().to_string().into(),
+        ..Event::own(Kind::Release, format!("rule {:?}", allowed.rule()))
+    }
 }
 
 /// A request was refused, with the reason that its client may not be told.
-pub(super) fn log_fault(fault: &Fault) {
+pub(super) fn log_fault(fault: &Fault) -> Event<'static> {
     let reason = shown(fault.reason());
     match fault.kind() {
         FaultKind::Internal | FaultKind::StoreError => {
             tracing::error!(decision = "failed", fault = fault.variant(), reason);
         }
         _ => tracing::warn!(decision = "refused", fault = fault.variant(), reason),
+    }
+    let kind = match fault.kind() {
+        FaultKind::Internal | FaultKind::StoreError => Kind::Failure,
+        _ => Kind::Refusal,
+    };
+    Event {
+        outcome: fault.variant().into(),
+        ..Event::own(kind, reason)
     }
 }
 
@@ -75,6 +121,11 @@ pub(super) fn shown(text: &str) -> String {
         }
     };
     text.chars().take(MAX_SHOWN_CHARS).map(printable).collect()
+}
+
+/// Ties the entries of a round together.
+fn who(key: &TeePublicKey) -> String {
+    format!("tee:{}", key_digest(key))
 }
 
 fn key_digest(key: &TeePublicKey) -> String {

@@ -27,10 +27,14 @@ pub(crate) enum FaultKind {
     TokenVerifierError,
     /// The resource policy does not allow it.
     PolicyDeny,
-    /// The admin's token is missing or wrong, or there is no admin.
+    /// No admin's credentials were brought, or there is no admin.
     AdminAuthError,
+    /// The admin has not the role for it, or not in this namespace.
+    AdminForbidden,
     /// No such resource.
     ResourceNotFound,
+    /// What was expected to lie there does not.
+    Conflict,
     /// No such path.
     NotFound,
     /// A path that does not take the method.
@@ -60,7 +64,9 @@ impl FaultKind {
             Self::TokenVerifierError => (StatusCode::UNAUTHORIZED, "TokenVerifierError"),
             Self::PolicyDeny => (StatusCode::UNAUTHORIZED, "PolicyDeny"),
             Self::AdminAuthError => (StatusCode::UNAUTHORIZED, "AdminAuthError"),
+            Self::AdminForbidden => (StatusCode::FORBIDDEN, "AdminForbidden"),
             Self::ResourceNotFound => (StatusCode::NOT_FOUND, "ResourceNotFound"),
+            Self::Conflict => (StatusCode::PRECONDITION_FAILED, "Conflict"),
             Self::NotFound => (StatusCode::NOT_FOUND, "NotFound"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
             Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "RequestTimeout"),

@@ -1,6 +1,6 @@
 //! `GET resource/...`: a resource, encrypted to the TEE key inside a token of ours.
 
-use super::decision::log_release;
+use super::decision::{Decided, log_release};
 use super::fault::{Fault, FaultKind};
 use super::session::token;
 use crate::entropy::KernelEntropy;
@@ -48,12 +48,12 @@ pub(super) async fn serve(
         .await
         .map_err(|denied| deny(&denied))?;
     let body = release(service, &allowed).await?;
-    log_release(&allowed);
-    Ok((
-        [(CONTENT_TYPE, HeaderValue::from_static("application/json"))],
-        body,
-    )
-        .into_response())
+    let released = log_release(&service.watch, &allowed);
+    let content_type = HeaderValue::from_static("application/json");
+    let mut response = ([(CONTENT_TYPE, content_type)], body).into_response();
+    let decided = Decided::of(vec![released]);
+    response.extensions_mut().insert(decided);
+    Ok(response)
 }
 
 /// Asks for the leave by type: there is no other way to a resource.
@@ -93,6 +93,7 @@ pub(super) fn path_under(prefix: &str, uri: &Uri) -> Result<ResourcePath, Fault>
 pub(super) fn store_fault(error: &StoreError) -> Fault {
     match error {
         StoreError::NameTooLong { .. } => Fault::of(FaultKind::InvalidRequestPath, error),
+        StoreError::Conflict { .. } => Fault::of(FaultKind::Conflict, error),
         _ => Fault::new(FaultKind::StoreError, "the store cannot answer this now").because(error),
     }
 }

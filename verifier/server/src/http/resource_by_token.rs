@@ -19,7 +19,7 @@ use nitride_kbs::messages::parse_attestation_response;
 use std::sync::Arc;
 
 pub(super) const ROUTE: &str = "/kbs/v0/resource-by-token/{*path}";
-const PREFIX: &str = "/kbs/v0/resource-by-token/";
+pub(super) const PREFIX: &str = "/kbs/v0/resource-by-token/";
 
 pub(super) async fn read(
     State(service): State<Arc<Service>>,

@@ -1,6 +1,7 @@
 //! The whole protocol over real connections on loopback, by a client written by hand.
 
 mod admin;
+mod audit;
 mod connections;
 mod logging;
 mod protocol;

@@ -36,7 +36,7 @@ impl Folder {
             tenant_policies: Some(self.0.path().join("d")),
             collateral: None,
             tls: None,
-            admin_token_sha256: None,
+            admins: Vec::new(),
         };
         Policies::load(&reloaded, &Evaluators::new(Duration::from_secs(1)))
     }

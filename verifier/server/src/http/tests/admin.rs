@@ -74,3 +74,68 @@ fn what_is_too_large_or_wrongly_named_is_not_stored() {
         write(&world, "POST", path, Some(ADMIN), b"x").assert_refused(400, "InvalidRequestPath");
     }
 }
+
+#[test]
+fn of_two_admins_who_saw_one_version_one_is_refused() {
+    let world = World::start();
+    let bearer = format!("Bearer {ADMIN}");
+    let path = format!("/kbs/v0/resource/{PATH}");
+    let write = |method, expected: (&str, &str)| {
+        world.ask(&HttpRequest {
+            method,
+            path: &path,
+            headers: &[("Authorization", &bearer), expected],
+            body: b"x",
+        })
+    };
+    let first = write("POST", ("If-None-Match", "*"));
+    assert_eq!((first.status, first.header("etag")), (200, Some("\"1\"")));
+    write("POST", ("If-None-Match", "*")).assert_refused(412, "Conflict");
+    assert_eq!(write("POST", ("If-Match", "\"1\"")).status, 200);
+    write("POST", ("If-Match", "\"1\"")).assert_refused(412, "Conflict");
+    write("DELETE", ("If-Match", "\"1\"")).assert_refused(412, "Conflict");
+    for wrong in [
+        "2",
+        "\"02\"",
+        "\"+2\"",
+        "W/\"2\"",
+        "\"2\", \"3\"",
+        "*",
+        "\"\"",
+    ] {
+        write("POST", ("If-Match", wrong)).assert_refused(400, "InvalidRequest");
+    }
+    write("POST", ("If-None-Match", "\"2\"")).assert_refused(400, "InvalidRequest");
+    assert_eq!(write("DELETE", ("If-Match", "\"2\"")).status, 200);
+}
+
+#[test]
+fn an_admin_sees_names_and_never_what_they_hold() {
+    let world = World::start();
+    world.put(PATH, SECRET);
+    world.put("other/key/two", SECRET);
+    let bearer = format!("Bearer {ADMIN}");
+    let authorization = [("Authorization", bearer.as_str())];
+    let see = |path: &str| world.get(path, &authorization);
+    let all = see("/kbs/v0/nitride/resources");
+    assert_eq!(all.status, 200);
+    assert_eq!(
+        all.body,
+        br#"{"resources":["demo/key/one","other/key/two"]}"#
+    );
+    let one = see("/kbs/v0/nitride/resources?namespace=other");
+    assert_eq!(one.body, br#"{"resources":["other/key/two"]}"#);
+    for query in ["x=1", "namespace=", "namespace=a/b", "namespace=a&x=1", ""] {
+        let wrong = see(&format!("/kbs/v0/nitride/resources?{query}"));
+        wrong.assert_refused(400, "InvalidRequest");
+    }
+    // The role for resources is not the one for the audit, and nobody else sees anything.
+    for path in ["status", "audit-head"] {
+        let path = format!("/kbs/v0/nitride/{path}");
+        see(&path).assert_refused(403, "AdminForbidden");
+        world.get(&path, &[]).assert_refused(401, "AdminAuthError");
+    }
+    world
+        .get("/kbs/v0/nitride/resources", &[])
+        .assert_refused(401, "AdminAuthError");
+}

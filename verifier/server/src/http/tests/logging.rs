@@ -158,7 +158,13 @@ fn decisions_are_logged_and_nothing_that_opens_anything_is() {
     logged.ask("POST", "/kbs/v0/attest", &swapped, attestation.as_bytes());
 
     let text = logged.text();
-    for decision in ["stored", "challenged", "attested", "released", "refused"] {
+    for decision in [
+        "administered",
+        "challenged",
+        "attested",
+        "released",
+        "refused",
+    ] {
         assert!(
             text.contains(&format!("decision=\"{decision}\"")),
             "{decision}: {text}"

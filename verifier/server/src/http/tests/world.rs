@@ -1,7 +1,9 @@
 //! A running service and a guest, for the tests beside this file.
 
+use crate::admin::{Access, Admins, Grant, Namespaces, Role};
+use crate::audit::Audit;
 use crate::clock::Clock;
-use crate::config::{Limits, ThrottleLimits};
+use crate::config::{AdminSettings, AdminWay, Limits, ThrottleLimits};
 use crate::entropy::KernelEntropy;
 use crate::http::router;
 use crate::jwe::opening;
@@ -15,6 +17,7 @@ use crate::throttle::Throttle;
 use crate::token::tests::{NOW_SECS, issuer_with};
 use crate::token_key::SigningAlgorithm;
 use crate::token_key::tests::key;
+use crate::watch::Watch;
 use base64ct::{Base64, Encoding};
 use nitride_collateral::Shelf;
 use nitride_kbs::messages::{
@@ -54,6 +57,7 @@ pub(super) struct Plan {
     /// The number of its challenge key: replicas have the same.
     pub(super) challenge_key: u8,
     pub(super) algorithm: SigningAlgorithm,
+    pub(super) audit: Audit,
 }
 
 impl Default for Plan {
@@ -80,6 +84,7 @@ impl Default for Plan {
             has_admin: true,
             challenge_key: 1,
             algorithm: SigningAlgorithm::Es256,
+            audit: Audit::none(),
         }
     }
 }
@@ -202,7 +207,7 @@ impl Drop for World {
 
 /// The service that serves nobody yet.
 pub(super) fn service(plan: Plan, clock: Clock) -> Service {
-    Service::of_parts(
+    let mut service = Service::of_parts(
         clock,
         plan.store,
         Throttle::new(plan.throttle),
@@ -214,7 +219,9 @@ pub(super) fn service(plan: Plan, clock: Clock) -> Service {
             plan.challenge_key,
             plan.algorithm,
         ),
-    )
+    );
+    service.watch = Watch::new(plan.audit);
+    service
 }
 
 fn current(
@@ -229,6 +236,15 @@ fn current(
     let resource = "version = 1\n[[rule]]\nname = \"demo\"\nresources = [\"demo/**\"]\n\
         status = \"affirming\"\ntee = [\"sample\"]\ndanger-allow-simulated = true\n\
         danger-allow-debug = false\nclaims = { \"sample.svn\" = [\"1\"] }\n";
+    let admin = AdminSettings {
+        name: "of the test".to_owned(),
+        way: AdminWay::Token(Sha256::digest(ADMIN.as_bytes()).into()),
+        grants: vec![Grant {
+            role: Role::Resources,
+            access: Access::Write,
+        }],
+        namespaces: Namespaces::All,
+    };
     Current {
         issuer: issuer_with(vec![key(algorithm)]),
         challenges: crate::challenge::tests::keys(&[challenge_key]),
@@ -238,7 +254,8 @@ fn current(
         memo: ChainMemo::new(),
         policy_digest: [0; 32],
         tls: None,
-        admin_token_sha256: has_admin.then(|| Sha256::digest(ADMIN.as_bytes()).into()),
+        certificate_ends_secs: None,
+        admins: Admins::load(&if has_admin { vec![admin] } else { vec![] }).unwrap(),
     }
 }
 

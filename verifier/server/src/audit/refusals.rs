@@ -1,0 +1,106 @@
+//! Equal refusals of one second are one entry with a count, so that nobody fills the files alone.
+
+use super::entry::{Event, Kind};
+use std::collections::BTreeMap;
+
+/// So many different refusals a second are told apart; the rest is added up.
+const MAX_DIFFERENT: usize = 64;
+
+/// What was refused in this second.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    counted: BTreeMap<Refusal, u64>,
+    beyond: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Refusal {
+    outcome: String,
+    source: String,
+}
+
+/// What becomes of a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// It is the first of its kind: it has an entry now.
+    Now,
+    /// It is counted, and told at the end of the second.
+    Later,
+}
+
+impl Refusals {
+    pub(super) fn note(&mut self, event: &Event<'_>) -> Told {
+        let refusal = Refusal {
+            outcome: event.outcome.clone().into_owned(),
+            source: event.source.clone().into_owned(),
+        };
+        if let Some(count) = self.counted.get_mut(&refusal) {
+            *count += 1;
+            return Told::Later;
+        }
+        if self.counted.len() < MAX_DIFFERENT {
+            self.counted.insert(refusal, 0);
+            return Told::Now;
+        }
+        self.beyond += 1;
+        Told::Later
+    }
+
+    /// Ends the second: an entry for each that came again.
+    pub(super) fn collect(&mut self) -> Vec<Event<'static>> {
+        let counted = std::mem::take(&mut self.counted);
+        let beyond = std::mem::take(&mut self.beyond);
+        let again = counted.into_iter().map(|(refusal, count)| Event {
+            outcome: refusal.outcome.into(),
+            source: refusal.source.into(),
+            count,
+            ..Event::own(Kind::Refusal, "again in the same second")
+        });
+        let beyond = Event {
+            outcome: "several".into(),
+            count: beyond,
+            ..Event::own(Kind::Refusal, "more different refusals than are told apart")
+        };
+        let events = again.chain([beyond]);
+        events.filter(|event| event.count > 0).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(source: &str) -> Event<'_> {
+        Event {
+            outcome: "PolicyDeny".into(),
+            source: source.into(),
+            ..Event::own(Kind::Refusal, "")
+        }
+    }
+
+    #[test]
+    fn what_comes_again_is_counted_and_told_once() {
+        let mut refusals = Refusals::default();
+        assert_eq!(refusals.note(&refused("a")), Told::Now);
+        assert_eq!(refusals.note(&refused("a")), Told::Later);
+        assert_eq!(refusals.note(&refused("a")), Told::Later);
+        assert_eq!(refusals.note(&refused("b")), Told::Now);
+        let told = refusals.collect();
+        assert_eq!(told.len(), 1);
+        assert_eq!((told[0].source.as_ref(), told[0].count), ("a", 2));
+        assert!(refusals.collect().is_empty());
+        assert_eq!(refusals.note(&refused("a")), Told::Now);
+    }
+
+    #[test]
+    fn a_flood_of_different_ones_is_one_entry_beyond_the_bound() {
+        let mut refusals = Refusals::default();
+        let told = (0..1000)
+            .map(|number| refusals.note(&refused(&number.to_string())))
+            .filter(|told| *told == Told::Now)
+            .count();
+        assert_eq!(told, MAX_DIFFERENT);
+        let counts: Vec<u64> = refusals.collect().iter().map(|event| event.count).collect();
+        assert_eq!(counts, [1000 - MAX_DIFFERENT as u64]);
+    }
+}

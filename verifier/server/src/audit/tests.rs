@@ -1,0 +1,179 @@
+use super::*;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use trail::{Trail, TrailFault};
+
+fn settings(folder: &Path) -> AuditSettings {
+    AuditSettings {
+        folder: folder.join("audit"),
+        files: 3,
+        file_len: 2000,
+        sync: Sync::Entry,
+        full: WhenFull::Refuse,
+    }
+}
+
+fn release(what: &str) -> Event<'_> {
+    Event {
+        what: what.into(),
+        ..Event::own(Kind::Release, "of the test")
+    }
+}
+
+fn record(audit: &Audit, event: &Event<'_>) -> Result<(), Unaudited> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(audit.record(event, 1))
+}
+
+/// Kind, what and count of every entry that is there.
+fn entries(folder: &Path) -> Result<Vec<(Kind, String, u64)>, TrailFault> {
+    let mut trail = Trail::default();
+    let mut entries = Vec::new();
+    for path in folder::files(&folder.join("audit")).unwrap() {
+        trail.read(&folder::read(&path).unwrap(), |entry, _| {
+            entries.push((entry.kind, entry.what.to_string(), entry.count));
+        })?;
+    }
+    trail.finish()?;
+    Ok(entries)
+}
+
+#[test]
+fn a_chain_goes_on_after_a_start_and_its_files_are_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let mut head = None;
+    for _ in 0..4 {
+        let audit = Audit::open(Some(&settings), 1).unwrap();
+        assert!(head.is_none_or(|head: Head| audit.head().unwrap().sequence == head.sequence + 1));
+        for number in 0..20 {
+            record(&audit, &release(&number.to_string())).unwrap();
+        }
+        audit.close(2);
+        head = audit.head();
+    }
+    let there = entries(folder.path()).unwrap();
+    assert_eq!(there.last().unwrap().0, Kind::Stop);
+    let files = folder::files(&settings.folder).unwrap();
+    assert_eq!(files.len(), 3);
+    for path in files {
+        let metadata = fs::metadata(path).unwrap();
+        assert!(metadata.len() <= 2000);
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn two_services_do_not_share_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let _one = Audit::open(Some(&settings), 1).unwrap();
+    assert!(matches!(
+        Audit::open(Some(&settings), 1),
+        Err(FolderError::Taken { .. })
+    ));
+}
+
+#[test]
+fn a_line_that_a_crash_cut_off_is_told_and_a_changed_one_is_not_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    drop(Audit::open(Some(&settings), 1).unwrap());
+    let first = folder::files(&settings.folder).unwrap().remove(0);
+    let whole = fs::read(&first).unwrap();
+    fs::write(&first, [whole.as_slice(), b"{\"seq"].concat()).unwrap();
+    assert!(entries(folder.path()).is_err());
+    drop(Audit::open(Some(&settings), 1).unwrap());
+    assert_eq!(entries(folder.path()).unwrap().len(), 2);
+    drop(Audit::open(Some(&settings), 1).unwrap());
+    assert_eq!(entries(folder.path()).unwrap().len(), 3);
+
+    let newest = folder::files(&settings.folder).unwrap().pop().unwrap();
+    let mut changed = fs::read(&newest).unwrap();
+    changed[40] ^= 1;
+    fs::write(&newest, changed).unwrap();
+    assert!(matches!(
+        Audit::open(Some(&settings), 1),
+        Err(FolderError::Broken { .. })
+    ));
+}
+
+#[test]
+fn without_room_nothing_is_done_and_what_is_missing_is_said_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let audit = Audit::open(Some(&settings), 1).unwrap();
+    audit.set_full(true);
+    assert!(record(&audit, &release("unseen")).is_err());
+    audit.refused(&release("refused"), 1);
+    assert_eq!(audit.lost(), 2);
+    audit.set_full(false);
+    record(&audit, &release("seen")).unwrap();
+    let there = entries(folder.path()).unwrap();
+    let told: Vec<_> = there
+        .iter()
+        .map(|(kind, what, count)| (*kind, what.as_str(), *count))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (Kind::Start, "", 1),
+            (Kind::Loss, "", 2),
+            (Kind::Release, "seen", 1)
+        ]
+    );
+}
+
+#[test]
+fn a_service_that_is_told_to_serves_without_entries() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = AuditSettings {
+        full: WhenFull::Serve,
+        ..settings(folder.path())
+    };
+    let audit = Audit::open(Some(&settings), 1).unwrap();
+    audit.set_full(true);
+    assert!(record(&audit, &release("unseen")).is_ok());
+    assert_eq!(audit.lost(), 1);
+}
+
+#[test]
+fn refusals_of_one_second_are_one_entry_and_a_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let audit = Audit::open(Some(&settings), 1).unwrap();
+    let refused = Event {
+        outcome: "PolicyDeny".into(),
+        ..Event::own(Kind::Refusal, "no rule")
+    };
+    for _ in 0..100 {
+        audit.refused(&refused, 1);
+    }
+    audit.tick(1);
+    let there = entries(folder.path()).unwrap();
+    let counts: Vec<u64> = there.iter().map(|(_, _, count)| *count).collect();
+    assert_eq!(counts, [1, 1, 99]);
+}
+
+#[test]
+fn entries_of_many_threads_are_one_chain() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = AuditSettings {
+        files: 1000,
+        ..settings(folder.path())
+    };
+    let audit = Audit::open(Some(&settings), 1).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..25 {
+                    record(&audit, &release("x")).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(entries(folder.path()).unwrap().len(), 101);
+}

@@ -1,0 +1,110 @@
+//! What the audit has of requests, and what is not answered without it.
+
+use super::world::{ADMIN, Guest, PATH, Plan, SECRET, World, fetch};
+use crate::audit::entry::Kind;
+use crate::audit::folder;
+use crate::audit::trail::Trail;
+use crate::audit::{Audit, AuditSettings, Sync, WhenFull};
+use std::path::Path;
+
+fn world(folder: &Path) -> World {
+    let settings = AuditSettings {
+        folder: folder.join("audit"),
+        files: 8,
+        file_len: 1 << 20,
+        sync: Sync::Entry,
+        full: WhenFull::Refuse,
+    };
+    World::of(Plan {
+        audit: Audit::open(Some(&settings), 1).unwrap(),
+        ..Plan::default()
+    })
+}
+
+/// Kind, who, what and outcome of every entry, with the whole text.
+fn entries(folder: &Path) -> (Vec<(Kind, String, String, String)>, String) {
+    let mut trail = Trail::default();
+    let (mut entries, mut text) = (Vec::new(), String::new());
+    for path in folder::files(&folder.join("audit")).unwrap() {
+        let bytes = folder::read(&path).unwrap();
+        let read = trail.read(&bytes, |entry, _| {
+            let texts = [&entry.who, &entry.what, &entry.outcome].map(ToString::to_string);
+            let [who, what, outcome] = texts;
+            entries.push((entry.kind, who, what, outcome));
+        });
+        read.unwrap();
+        text.push_str(std::str::from_utf8(&bytes).unwrap());
+    }
+    trail.finish().unwrap();
+    (entries, text)
+}
+
+#[test]
+fn the_audit_has_every_decision_and_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path());
+    let bearer = format!("Bearer {ADMIN}");
+    let path = format!("/kbs/v0/resource/{PATH}");
+    let stored = world.post(&path, &[("Authorization", &bearer)], SECRET);
+    assert_eq!(stored.status, 200);
+    let guest = Guest::challenged(&world);
+    let token = guest.token(&world, "1");
+    assert_eq!(fetch(&world, PATH, &token).status, 200);
+    assert_eq!(fetch(&world, "other/key/one", &token).status, 401);
+    let (entries, text) = entries(folder.path());
+    let kinds: Vec<Kind> = entries.iter().map(|(kind, ..)| *kind).collect();
+    assert_eq!(
+        kinds,
+        [
+            Kind::Start,
+            Kind::Admin,
+            Kind::Admin,
+            Kind::Attest,
+            Kind::Release,
+            Kind::Refusal
+        ]
+    );
+    let outcomes: Vec<&str> = entries.iter().map(|entry| entry.3.as_str()).collect();
+    assert_eq!(
+        outcomes,
+        ["ok", "asked", "ok", "affirming", "ok", "PolicyDeny"]
+    );
+    assert_eq!(entries[1].1, "admin:of the test");
+    assert_eq!(entries[2].2, format!("write resources {PATH}"));
+    // The round is tied together by the key that it was for.
+    assert!(entries[3].1.starts_with("tee:"));
+    assert_eq!(entries[3].1, entries[4].1);
+    assert_eq!(entries[4].2, PATH);
+    assert_eq!(entries[5].2, "/kbs/v0/resource/other/key/one");
+    for secret in [
+        ADMIN,
+        token.as_str(),
+        guest.nonce.as_str(),
+        std::str::from_utf8(SECRET).unwrap(),
+    ] {
+        assert!(!text.contains(secret));
+    }
+}
+
+#[test]
+fn nothing_is_released_that_the_audit_cannot_take() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path());
+    world.put(PATH, SECRET);
+    let guest = Guest::challenged(&world);
+    let token = guest.token(&world, "1");
+    world.service.watch.audit.set_full(true);
+    let refused = fetch(&world, PATH, &token);
+    refused.assert_refused(500, "InternalError");
+    assert!(guest.open(&refused).is_none());
+    let other = Guest::challenged(&world);
+    other
+        .attest(&world, "1")
+        .assert_refused(500, "InternalError");
+    let bearer = format!("Bearer {ADMIN}");
+    let path = "/kbs/v0/resource/demo/key/new";
+    let stored = world.post(path, &[("Authorization", &bearer)], b"x");
+    stored.assert_refused(500, "InternalError");
+    assert!(world.service.watch.audit.is_refusing());
+    fetch(&world, "demo/key/new", &token).assert_refused(404, "ResourceNotFound");
+}
