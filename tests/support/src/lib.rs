@@ -26,6 +26,7 @@ pub mod forge;
 pub mod http;
 pub mod initrd;
 pub mod notify;
+pub mod openbao;
 pub mod owner;
 pub mod pki;
 pub mod plan;
