@@ -2,10 +2,11 @@
 //! process of its own. There is nothing it reads or writes besides.
 
 use crate::rego::{RegoFault, RegoModule};
+use nitride_verify::TrustVector;
 use regorus::utils::limits::{ExecutionTimerConfig, LimitError, TimeSource, set_time_source};
 use regorus::{Engine, Value};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::OnceLock;
@@ -21,12 +22,24 @@ const STEPS_PER_LOOK: NonZeroU32 = NonZeroU32::new(32).unwrap();
 const MAX_FAULT_CHARS: usize = 400;
 const PACKAGE: &str = "data.policy";
 const ALLOW: &str = "data.policy.allow";
+const TRUST_CLAIMS: &str = "data.policy.trust_claims";
+/// Trustee's own function: a reference value by its name, or null.
+const QUERY: &str = "query_reference_value";
 
 /// What is asked of a module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ask {
-    /// Is it a policy at all?
+    /// Is it a resource policy at all?
     Check,
+    /// Is it an attestation policy at all?
+    CheckAppraisal,
+    /// What is `data.policy.trust_claims`?
+    Appraise {
+        /// JSON: the claims of one TEE, under its name.
+        input: String,
+        /// JSON: the reference values by their names.
+        reference: String,
+    },
     /// What is `data.policy.allow`?
     Allow {
         /// JSON: the claims.
@@ -58,6 +71,8 @@ pub enum Answer {
     UnknownModule,
     /// Yes: it is a policy, or it allows.
     Yes(Option<Trace>),
+    /// What an attestation policy claims, by the names of AR4SI.
+    Claims(BTreeMap<String, i8>),
     /// Everything else.
     No(RegoFault, Option<Trace>),
 }
@@ -105,9 +120,9 @@ impl Evaluator {
     /// Answers one request.
     pub fn answer(&mut self, request: &Request) -> Answer {
         match &request.ask {
-            Ask::Check => match &request.text {
+            Ask::Check | Ask::CheckAppraisal => match &request.text {
                 None => Answer::UnknownModule,
-                Some(text) => match self.check(&request.file, text) {
+                Some(text) => match self.check(&request.file, text, &request.ask) {
                     Ok(()) => Answer::Yes(None),
                     Err(fault) => Answer::No(fault, None),
                 },
@@ -119,6 +134,16 @@ impl Evaluator {
             } => match &request.text {
                 None => Answer::UnknownModule,
                 Some(text) => self.traced(&request.file, text, input, data),
+            },
+            Ask::Appraise { input, reference } => match self.engine(request) {
+                None => Answer::UnknownModule,
+                Some(engine) => {
+                    let claimed = engine.and_then(|mut e| trust_claims(&mut e, input, reference));
+                    match claimed {
+                        Ok(claims) => Answer::Claims(claims),
+                        Err(fault) => Answer::No(fault, None),
+                    }
+                }
             },
             Ask::Allow { input, data, .. } => match self.engine(request) {
                 None => Answer::UnknownModule,
@@ -135,9 +160,13 @@ impl Evaluator {
 
     /// Reads the module, and asks it about nothing at all: what is wrong with it whatever it is asked
     /// shows.
-    fn check(&self, file: &str, text: &str) -> Result<(), RegoFault> {
+    fn check(&self, file: &str, text: &str, ask: &Ask) -> Result<(), RegoFault> {
         let mut engine = self.read(file, text)?;
-        match allow(&mut engine, "{}", "{}") {
+        let decided = match ask {
+            Ask::CheckAppraisal => trust_claims(&mut engine, "{}", "{}").map(|_| ()),
+            _ => allow(&mut engine, "{}", "{}"),
+        };
+        match decided {
             Ok(()) | Err(RegoFault::False | RegoFault::Undefined) => Ok(()),
             Err(RegoFault::RunTime(reason)) if !reason.contains("could not find function") => {
                 Ok(())
@@ -224,24 +253,63 @@ fn allow(engine: &mut Engine, input: &str, data: &str) -> Result<(), RegoFault> 
     let data = Value::from_json_str(data).map_err(|error| question(&error))?;
     engine.set_input(input);
     engine.add_data(data).map_err(|error| question(&error))?;
-    match engine.eval_rule(ALLOW.to_owned()) {
-        Ok(Value::Bool(true)) => Ok(()),
-        Ok(Value::Bool(false)) => Err(RegoFault::False),
-        Ok(Value::Undefined) => Err(RegoFault::Undefined),
-        Ok(other) => Err(RegoFault::NotBoolean(short(&other.to_string()))),
+    match evaluated(engine, ALLOW)? {
+        Value::Bool(true) => Ok(()),
+        Value::Bool(false) => Err(RegoFault::False),
+        Value::Undefined => Err(RegoFault::Undefined),
+        other => Err(RegoFault::NotBoolean(short(&other.to_string()))),
+    }
+}
+
+/// The claims of an attestation policy, each of which has a name of AR4SI and a byte's value.
+fn trust_claims(
+    engine: &mut Engine,
+    input: &str,
+    reference: &str,
+) -> Result<BTreeMap<String, i8>, RegoFault> {
+    let question = |error: &dyn fmt::Display| RegoFault::Question(short(&error.to_string()));
+    let input = Value::from_json_str(input).map_err(|error| question(&error))?;
+    let reference = Value::from_json_str(reference).map_err(|error| question(&error))?;
+    engine.set_input(input);
+    let query = move |names: Vec<Value>| {
+        let name = names.first().cloned().unwrap_or(Value::Undefined);
+        let found = reference.as_object()?.get(&name).cloned();
+        Ok(found.unwrap_or(Value::Null))
+    };
+    engine
+        .add_extension(QUERY.to_owned(), 1, Box::new(query))
+        .map_err(|error| question(&error))?;
+    let claims = evaluated(engine, TRUST_CLAIMS)?;
+    if claims == Value::Undefined {
+        return Err(RegoFault::Answer("trust_claims is undefined".to_owned()));
+    }
+    let wrong = |error: &dyn fmt::Display| RegoFault::Answer(short(&error.to_string()));
+    let text = claims.to_json_str().map_err(|error| wrong(&error))?;
+    let claims: BTreeMap<String, i8> =
+        serde_json::from_str(&text).map_err(|error| wrong(&error))?;
+    TrustVector::of_named(&claims).map_err(|error| wrong(&error))?;
+    if claims.is_empty() {
+        return Err(RegoFault::Answer("trust_claims is empty".to_owned()));
+    }
+    Ok(claims)
+}
+
+fn evaluated(engine: &mut Engine, rule: &str) -> Result<Value, RegoFault> {
+    match engine.eval_rule(rule.to_owned()) {
+        Ok(value) => Ok(value),
         Err(error) => {
             let limit = error.downcast_ref::<LimitError>();
             let is_late = matches!(limit, Some(LimitError::TimeLimitExceeded { .. }));
-            Err(fault(told(&error), is_late))
+            Err(fault(told(&error), is_late, rule))
         }
     }
 }
 
-fn fault(text: String, is_late: bool) -> RegoFault {
+fn fault(text: String, is_late: bool, rule: &str) -> RegoFault {
     if is_late {
         RegoFault::OutOfTime(text)
     } else if text == "not a valid rule path" {
-        RegoFault::NoRule("allow".to_owned())
+        RegoFault::NoRule(rule.rsplit('.').next().unwrap_or(rule).to_owned())
     } else {
         RegoFault::RunTime(text)
     }

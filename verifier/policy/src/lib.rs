@@ -22,10 +22,12 @@
 
 mod decision;
 mod evaluator;
+mod reference;
 mod rego;
 mod rules;
 
 pub use decision::{Condition, Decision, Denied, Question, RuleReport};
 pub use evaluator::{Answer, Ask, Evaluator, MAX_MESSAGE_LEN, Request, Trace};
+pub use reference::{NamedValues, NamedValuesError};
 pub use rego::{MAX_MODULE_LEN, ModuleTooLong, RegoFault, RegoModule};
 pub use rules::Rules;

@@ -41,6 +41,8 @@
 //!
 //! [policies]                                    # optional
 //! tenants = "/etc/nitride/policy.d"             # REPOSITORY.toml or REPOSITORY.rego decide alone there
+//! appraisal = "/etc/nitride/appraisal.rego"     # optional; Rego that may find evidence worse
+//! reference-values = "/etc/nitride/values.json" # optional; what it asks for by name
 //! evaluation-ms = 250                           # how long one evaluation of Rego may take
 //!
 //! [throttle]                                    # optional; these are the defaults
@@ -141,6 +143,10 @@ pub(crate) struct Reloaded {
     pub(crate) resource_policy: PathBuf,
     /// A folder.
     pub(crate) tenant_policies: Option<PathBuf>,
+    /// Rego that judges what was judged.
+    pub(crate) appraisal: Option<PathBuf>,
+    /// What it asks for by name.
+    pub(crate) reference_values: Option<PathBuf>,
     pub(crate) collateral: Option<PathBuf>,
     pub(crate) tls: Option<TlsPaths>,
     pub(crate) admins: Vec<AdminSettings>,
@@ -275,6 +281,8 @@ impl Config {
                 attestation_policy: folder.join(form.attestation_policy),
                 resource_policy: folder.join(form.resource_policy),
                 tenant_policies: form.policies.tenants.map(|path| folder.join(path)),
+                appraisal: form.policies.appraisal.map(|path| folder.join(path)),
+                reference_values: form.policies.reference_values.map(|path| folder.join(path)),
                 collateral: form.collateral.map(|path| folder.join(path)),
                 tls,
                 admins,

@@ -19,6 +19,7 @@
 
 mod admin;
 mod answered;
+mod appraisal;
 mod atomic_file;
 mod attest;
 mod audit;

@@ -11,8 +11,8 @@ use crate::token::AcceptedToken;
 use nitride_kbs::resource::ResourcePath;
 use nitride_kbs::tee_key::TeePublicKey;
 use nitride_policy::{
-    Answer, Ask, Decision, Denied, ModuleTooLong, Question, RegoFault, RegoModule, RuleReport,
-    Rules, Trace,
+    Answer, Ask, Decision, Denied, ModuleTooLong, NamedValuesError, Question, RegoFault,
+    RegoModule, RuleReport, Rules, Trace,
 };
 use nitride_verify::strict_toml::FileError;
 use std::collections::BTreeMap;
@@ -64,6 +64,8 @@ pub(crate) enum PolicyError {
     Rules(#[from] FileError),
     #[error(transparent)]
     TooLong(#[from] ModuleTooLong),
+    #[error(transparent)]
+    Values(#[from] NamedValuesError),
     #[error("{file}: {fault}")]
     Rego { file: String, fault: RegoFault },
     #[error("read the tenants' policies in {}", folder.display())]
@@ -223,7 +225,7 @@ impl ResourcePolicy {
                 let answer = evaluators.ask_now(module, allow(question, true));
                 let trace = match &answer {
                     Answer::Yes(trace) | Answer::No(_, trace) => trace.clone(),
-                    Answer::UnknownModule => None,
+                    Answer::UnknownModule | Answer::Claims(_) => None,
                 };
                 (decision(module, answer), Explanation::Rego(trace))
             }
@@ -267,12 +269,12 @@ fn decision(module: &RegoModule, answer: Answer) -> Decision {
     }
 }
 
-/// The fault of an answer that is not yes.
-fn fault_of(answer: Answer) -> RegoFault {
+/// The fault of an answer that is not what was asked for.
+pub(crate) fn fault_of(answer: Answer) -> RegoFault {
     match answer {
         Answer::No(fault, _) => fault,
-        Answer::Yes(_) | Answer::UnknownModule => {
-            RegoFault::NotEvaluated("the evaluator does not know the module".to_owned())
+        Answer::Yes(_) | Answer::UnknownModule | Answer::Claims(_) => {
+            RegoFault::NotEvaluated("the evaluator answers something else".to_owned())
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::admin::{AdminError, Admins};
 use crate::answered::Answered;
+use crate::appraisal::Appraisal;
 use crate::audit::Audit;
 use crate::audit::folder::FolderError;
 use crate::challenge::{ChallengeKey, ChallengeKeys};
@@ -55,6 +56,8 @@ pub(crate) struct Current {
     pub(crate) issuer: Issuer,
     pub(crate) attestation_policy: AttestationPolicy,
     pub(crate) policies: Policies,
+    /// What judges beside the attestation policy.
+    pub(crate) appraisal: Option<Appraisal>,
     /// What vendors publish, as it was at hand.
     pub(crate) shelf: Shelf,
     /// Of chains that were verified under it.
@@ -192,6 +195,7 @@ impl Current {
         let (attestation_policy, attestation_text) =
             load_policy(&reloaded.attestation_policy, AttestationPolicy::parse)?;
         let policies = Policies::load(reloaded, evaluators)?;
+        let appraisal = Appraisal::load(reloaded, evaluators)?;
         let mut files = Files::new();
         let shelf = reloaded.collateral.as_deref();
         let shelf = shelf
@@ -208,7 +212,10 @@ impl Current {
             .filter_map(AdminSettings::ca)
             .collect();
         let mut digest = Sha256::new();
-        for text in std::iter::once(attestation_text.as_str()).chain(policies.texts()) {
+        for text in std::iter::once(attestation_text.as_str())
+            .chain(policies.texts())
+            .chain(appraisal.iter().map(Appraisal::text))
+        {
             digest.update(text.len().to_be_bytes());
             digest.update(text);
         }
@@ -222,6 +229,7 @@ impl Current {
             ),
             attestation_policy,
             policies,
+            appraisal,
             shelf,
             memo: ChainMemo::new(),
             policy_digest: digest.finalize().into(),

@@ -19,6 +19,7 @@ use crate::evidence::{
 };
 use crate::ledger::Ledger;
 use crate::policy::AttestationPolicy;
+use crate::trust_vector::TrustVector;
 use crate::verdict::Verdict;
 use nitride_kbs::token::PRIMARY_SUBMOD;
 
@@ -62,6 +63,20 @@ impl Composite {
         let devices = self.devices.iter().enumerate();
         let devices = devices.map(|(index, device)| (format!("gpu{index}"), device));
         std::iter::once((PRIMARY_SUBMOD.to_owned(), &self.primary)).chain(devices)
+    }
+
+    /// Makes one submodule's verdict as bad as `vector` says, where that is worse: what a policy beside
+    /// ours found. Nothing makes a verdict better.
+    pub fn worsen(&mut self, submod: &str, vector: &TrustVector) {
+        let index = self.submods().position(|(name, _)| name == submod);
+        let verdict = match index {
+            Some(0) => Some(&mut self.primary),
+            Some(index) => self.devices.get_mut(index - 1),
+            None => None,
+        };
+        if let Some(verdict) = verdict {
+            verdict.vector.worsen(vector);
+        }
     }
 
     /// Whether no hardware vouches for some of it.

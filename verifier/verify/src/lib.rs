@@ -57,7 +57,7 @@ pub use evidence::{
 };
 pub use ledger::Ledger;
 pub use policy::AttestationPolicy;
-pub use trust_vector::TrustVector;
+pub use trust_vector::{TrustVector, UnknownClaim};
 pub use verdict::{Anchor, Check, CheckOutcome, Claims, Verdict};
 
 use authenticity::Bench;

@@ -2,6 +2,7 @@
 
 use nitride_kbs::token::EarStatus;
 use std::collections::BTreeMap;
+use thiserror::Error;
 
 /// One claim of the vector: AR4SI section 2.3 puts meaning on ranges of a signed byte.
 pub(crate) type TrustClaim = i8;
@@ -62,6 +63,48 @@ impl TrustVector {
         ])
     }
 
+    /// A vector of the claims that are named; the others are none.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownClaim`] for a name that is none of AR4SI's.
+    pub fn of_named(claims: &BTreeMap<String, i8>) -> Result<Self, UnknownClaim> {
+        let mut vector = Self::default();
+        for (name, claim) in claims {
+            let place = vector
+                .place(name)
+                .ok_or_else(|| UnknownClaim(name.clone()))?;
+            *place = *claim;
+        }
+        Ok(vector)
+    }
+
+    /// Takes each claim of another's that is in a worse tier. Nothing becomes better by it, and what
+    /// the other does not claim stays.
+    pub(crate) fn worsen(&mut self, other: &Self) {
+        for (name, theirs) in other.named() {
+            if let Some(ours) = self.place(name)
+                && severity(tier(theirs)) > severity(tier(*ours))
+            {
+                *ours = theirs;
+            }
+        }
+    }
+
+    fn place(&mut self, name: &str) -> Option<&mut i8> {
+        Some(match name {
+            "instance-identity" => &mut self.instance_identity,
+            "configuration" => &mut self.configuration,
+            "executables" => &mut self.executables,
+            "file-system" => &mut self.file_system,
+            "hardware" => &mut self.hardware,
+            "runtime-opaque" => &mut self.runtime_opaque,
+            "storage-opaque" => &mut self.storage_opaque,
+            "sourced-data" => &mut self.sourced_data,
+            _ => return None,
+        })
+    }
+
     /// Claims nothing good of the hardware, nor of memory that it would hide; what is bad stays.
     pub(crate) fn withdraw_hardware(&mut self) {
         for claim in [&mut self.hardware, &mut self.runtime_opaque] {
@@ -81,6 +124,11 @@ impl TrustVector {
             .unwrap_or(EarStatus::None)
     }
 }
+
+/// A claim that AR4SI does not have.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("trust claim {0:?} is none of AR4SI's")]
+pub struct UnknownClaim(pub String);
 
 /// AR4SI section 2.3.2: the ranges of the tiers, positive for standard values, negative for private
 /// ones.
@@ -135,6 +183,43 @@ mod tests {
             };
             vector.withdraw_hardware();
             assert_eq!((vector.hardware, vector.runtime_opaque), (after, after));
+        }
+    }
+
+    #[test]
+    fn a_claim_has_its_place_by_its_name() {
+        for (number, name) in (1_i8..).zip(TrustVector::default().named().into_keys()) {
+            let named = BTreeMap::from([(name.to_owned(), number)]);
+            let vector = TrustVector::of_named(&named).unwrap();
+            assert_eq!(vector.named()[name], number);
+            assert_eq!(
+                vector.named().values().filter(|claim| **claim != 0).count(),
+                1
+            );
+        }
+        let unknown = BTreeMap::from([("colour".to_owned(), 2)]);
+        assert!(TrustVector::of_named(&unknown).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_vector_that_is_worsened_is_never_better(
+            ours in proptest::array::uniform8(proptest::num::i8::ANY),
+            theirs in proptest::array::uniform8(proptest::num::i8::ANY),
+        ) {
+            let vector = |claims: [i8; 8]| {
+                let names = TrustVector::default().named().into_keys();
+                let named = names.map(str::to_owned).zip(claims).collect();
+                TrustVector::of_named(&named).unwrap()
+            };
+            let (before, other) = (vector(ours), vector(theirs));
+            let mut after = before;
+            after.worsen(&other);
+            for (name, claim) in after.named() {
+                let (was, told) = (tier(before.named()[name]), tier(other.named()[name]));
+                let worst = severity(was).max(severity(told));
+                proptest::prop_assert_eq!(severity(tier(claim)), worst);
+            }
         }
     }
 

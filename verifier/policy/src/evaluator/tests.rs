@@ -243,6 +243,61 @@ fn the_modules_that_are_kept_are_bounded() {
     assert_eq!(evaluator.prepared.len(), MAX_PREPARED);
 }
 
+/// Of the form that Trustee's own attestation policies have: defaults that say "not recognized", and
+/// better claims where a reference value is met.
+const APPRAISAL: &str = "package policy\nimport rego.v1\n\ndefault executables := 33\n\
+    default hardware := 97\n\ntrust_claims := {\n\t\"executables\": executables,\n\
+    \t\"hardware\": hardware,\n}\n\nexecutables := 3 if {\n\tinput.sample\n\
+    \tinput.sample.svn in query_reference_value(\"svn\")\n}\n\nhardware := 2 if input.sample\n";
+
+fn appraised(text: &str, reference: &str) -> Result<BTreeMap<String, i8>, RegoFault> {
+    let module = RegoModule::new(text, "a.rego").unwrap();
+    let ask = Ask::Appraise {
+        input: "{\"sample\":{\"svn\":\"7\"}}".to_owned(),
+        reference: reference.to_owned(),
+    };
+    match evaluator().answer(&Request::of(&module, ask, true)) {
+        Answer::Claims(claims) => Ok(claims),
+        Answer::No(fault, _) => Err(fault),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_attestation_policy_of_trustees_form_claims_by_reference_values() {
+    for (reference, executables) in [
+        ("{\"svn\": [\"6\", \"7\"]}", 3),
+        ("{\"svn\": [\"6\"]}", 33),
+        ("{}", 33),
+    ] {
+        let claims = appraised(APPRAISAL, reference).unwrap();
+        assert_eq!(claims["executables"], executables, "{reference}");
+        assert_eq!(claims["hardware"], 2);
+    }
+    let module = RegoModule::new(APPRAISAL, "a.rego").unwrap();
+    let checked = evaluator().answer(&Request::of(&module, Ask::CheckAppraisal, true));
+    assert_eq!(checked, Answer::Yes(None));
+}
+
+#[test]
+fn claims_that_are_none_are_a_fault() {
+    for (body, word) in [
+        ("other := 1", "no rule trust_claims"),
+        ("trust_claims := {}", "empty"),
+        ("trust_claims := {\"hardware\": 200}", "cannot be used"),
+        ("trust_claims := {\"hardware\": \"2\"}", "cannot be used"),
+        ("trust_claims := {\"colour\": 2}", "colour"),
+        ("trust_claims := 2", "cannot be used"),
+        (
+            "trust_claims := {\"hardware\": 2} if input.colour",
+            "undefined",
+        ),
+    ] {
+        let fault = appraised(&format!("package policy\n{body}\n"), "{}").unwrap_err();
+        assert!(fault.to_string().contains(word), "{body}: {fault}");
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn any_text_is_a_policy_or_a_fault(text in "(package policy\n)?\\PC{0,40}(\n\\PC{0,40}){0,4}") {

@@ -3,6 +3,7 @@
 mod claims;
 mod report;
 
+use crate::appraisal::Appraisal;
 use crate::config::Config;
 use crate::evaluators::{Evaluators, evaluate};
 use crate::policies::{Policies, ResourcePolicy};
@@ -130,9 +131,13 @@ fn check(
     }
     if let Some(reloaded) = reloaded {
         let policies = Policies::load(reloaded, &evaluators)?;
+        let appraisal = Appraisal::load(reloaded, &evaluators)?;
         let (rules, tenants) = (policies.rules_count(), policies.tenants_count());
         let path = reloaded.resource_policy.display();
         println!("{path}: good, {rules} rules");
+        if let (Some(path), Some(_)) = (&reloaded.appraisal, appraisal) {
+            println!("{}: good", path.display());
+        }
         if let Some(folder) = &reloaded.tenant_policies {
             println!("{}: good, {tenants} tenants", folder.display());
         }

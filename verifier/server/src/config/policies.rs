@@ -12,6 +12,8 @@ use toml::Spanned;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct PoliciesForm {
     pub(super) tenants: Option<PathBuf>,
+    pub(super) appraisal: Option<PathBuf>,
+    pub(super) reference_values: Option<PathBuf>,
     evaluation_ms: Option<Spanned<u32>>,
 }
 

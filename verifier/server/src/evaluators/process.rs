@@ -75,7 +75,10 @@ impl Process {
     /// Asks one question. After a fault the process is not to be asked again.
     pub(super) fn ask(&mut self, module: &RegoModule, ask: &Ask) -> Result<Answer, ProcessFault> {
         // Most questions are about a module that the process knows; the others name none it could.
-        let with_text = matches!(ask, Ask::Check | Ask::Allow { traced: true, .. });
+        let with_text = matches!(
+            ask,
+            Ask::Check | Ask::CheckAppraisal | Ask::Allow { traced: true, .. }
+        );
         let request = Request::of(module, ask.clone(), with_text);
         match self.exchange(&request)? {
             Answer::UnknownModule if !with_text => {

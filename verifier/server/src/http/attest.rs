@@ -37,18 +37,27 @@ pub(super) async fn attest(
         .verify(&attestation.runtime_data.nonce, session, now_secs)
         .map_err(|error: ChallengeError| Fault::of(FaultKind::SessionError, &error))?;
     let key = attestation.runtime_data.tee_pubkey.clone();
+    let judging = current.clone();
     let judge = move || {
         attest::attest(
             &attestation,
             challenge,
-            &current.attestation_policy,
-            &current.collateral(),
+            &judging.attestation_policy,
+            &judging.collateral(),
             now_secs,
         )
     };
     let judged = service.judging.run(judge).await;
     let judged = judged.map_err(|error| Fault::internal(&error))?;
-    let (composite, runtime) = judged.map_err(|refusal| refuse(&refusal))?;
+    let (mut composite, runtime) = judged.map_err(|refusal| refuse(&refusal))?;
+    if let Some(appraisal) = &current.appraisal {
+        let evaluators = &service.evaluators;
+        let appraised = appraisal.apply(evaluators, &mut composite, now_secs).await;
+        appraised.map_err(|fault| {
+            let detail = "the evidence was not appraised; ask again later";
+            Fault::new(FaultKind::AttestationError, detail).because(&fault)
+        })?;
+    }
     // Of evidence that verified alone, so that nobody else can spend a guest's challenge.
     service
         .answered

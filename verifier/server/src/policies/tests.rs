@@ -34,6 +34,8 @@ impl Folder {
             attestation_policy: PathBuf::new(),
             resource_policy: self.0.path().join("resource.toml"),
             tenant_policies: Some(self.0.path().join("d")),
+            appraisal: None,
+            reference_values: None,
             collateral: None,
             tls: None,
             admins: Vec::new(),

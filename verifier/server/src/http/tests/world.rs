@@ -250,6 +250,7 @@ fn current(
         challenges: crate::challenge::tests::keys(&[challenge_key]),
         attestation_policy: AttestationPolicy::parse(&attestation, "attestation.toml").unwrap(),
         policies: Policies::of_rules(resource),
+        appraisal: None,
         shelf: Shelf::default(),
         memo: ChainMemo::new(),
         policy_digest: [0; 32],
