@@ -107,6 +107,45 @@ fn each_tenant_is_decided_by_its_own_policy_whatever_the_others_do() -> Result<(
     Ok(())
 }
 
+/// Of Trustee's form: what no reference value knows is a warning.
+const APPRAISAL: &str = "package policy\nimport rego.v1\ndefault executables := 33\n\
+    trust_claims := {\"executables\": executables}\n\
+    executables := 3 if input.sample.svn in query_reference_value(\"svn\")\n";
+
+#[test]
+fn an_attestation_policy_in_rego_finds_worse_and_nothing_better() -> Result<()> {
+    for (svn, values, served) in [
+        ("1", r#"["1"]"#, true),
+        ("1", r#"["2"]"#, false),
+        // Ours does not want it, whatever the other says.
+        ("0", r#"["0"]"#, false),
+    ] {
+        let mut plan = Plan::chain("");
+        plan.svn = svn.to_owned();
+        plan.service_tables.push_str(concat!(
+            "[policies]\nappraisal = \"@DIR@/appraisal.rego\"\n",
+            "reference-values = \"@DIR@/values.json\"\n"
+        ));
+        let mut world = World::prepare(plan)?;
+        fs::write(world.path("appraisal.rego"), APPRAISAL)?;
+        let values = format!(
+            r#"[{{"version":"0.1.0","name":"svn","expiration":"2999-01-01T00:00:00Z","value":{values}}}]"#
+        );
+        fs::write(world.path("values.json"), values)?;
+        world.start_quote()?;
+        world.start_service()?;
+        let deposit = Deposit::key("demo/key/one", KeyType::HmacSha256, &[1; 32]);
+        world.owner().deposit(&deposit)?;
+        let mut session = attested(&world)?;
+        if served {
+            session.resource("demo/key/one")?;
+        } else {
+            is_denied(&mut session, "demo/key/one")?;
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn an_endless_policy_takes_nobody_elses_turn() -> Result<()> {
     let world = world(&[("alpha.rego", AFFIRMING), ("endless.rego", ENDLESS)])?;

@@ -31,7 +31,6 @@ pub(super) async fn attest(
         parse_attestation(&body).map_err(|error| Fault::of(FaultKind::InvalidRequest, &error))?;
     let now_secs = service.clock.wall_secs();
     let current = service.current();
-    let issuing = current.clone();
     let challenge = current
         .challenges
         .verify(&attestation.runtime_data.nonce, session, now_secs)
@@ -68,7 +67,7 @@ pub(super) async fn attest(
         submods.map(|(submod, verdict)| log_verdict(&service.watch, &submod, verdict, &key));
     let decided = Decided::of(verdicts.collect());
 
-    let token = issuing
+    let token = current
         .issuer
         .issue(&composite, &runtime, wanted, now_secs)
         .map_err(|error| Fault::internal(&error))?;
