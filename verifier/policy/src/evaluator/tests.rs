@@ -47,7 +47,7 @@ fn answer_to(
     match answer {
         Answer::Yes(_) => Ok(()),
         Answer::No(fault, _) => Err(fault),
-        Answer::UnknownModule => panic!("the text was there"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -61,7 +61,7 @@ fn checked(text: &str) -> Result<(), RegoFault> {
     match evaluator().answer(&Request::of(&module, Ask::Check, true)) {
         Answer::Yes(_) => Ok(()),
         Answer::No(fault, _) => Err(fault),
-        Answer::UnknownModule => panic!("the text was there"),
+        other => panic!("{other:?}"),
     }
 }
 
