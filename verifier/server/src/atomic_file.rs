@@ -10,12 +10,22 @@ use std::path::Path;
 /// Replaces `path` by a file of `bytes` and `mode`: temporary file, fsync, rename, fsync of the
 /// folder. A reader sees the old bytes or the new ones.
 pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    by_way_of_temporary(path, bytes, mode, |temporary| fs::rename(temporary, path))
+    let write = |file: &mut File| file.write_all(bytes);
+    by_way_of_temporary(path, mode, write, |temporary| fs::rename(temporary, path))
 }
 
 /// Makes a file that must not exist yet, such as a key: an old key is never overwritten.
 pub(crate) fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    by_way_of_temporary(path, bytes, mode, |temporary| {
+    create_by(path, mode, |file| file.write_all(bytes))
+}
+
+/// The same, of what `write` writes.
+pub(crate) fn create_by(
+    path: &Path,
+    mode: u32,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
+    by_way_of_temporary(path, mode, write, |temporary| {
         let flags = RenameFlags::RENAME_NOREPLACE;
         Ok(renameat2(AT_FDCWD, temporary, AT_FDCWD, path, flags)?)
     })
@@ -23,15 +33,15 @@ pub(crate) fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 
 fn by_way_of_temporary(
     path: &Path,
-    bytes: &[u8],
     mode: u32,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
     name: impl FnOnce(&Path) -> io::Result<()>,
 ) -> io::Result<()> {
     let folder = folder_of(path)?;
     let suffix: [u8; 8] = draw_array(&mut KernelEntropy).map_err(io::Error::other)?;
     // No resource's file begins with a dot, so that a leftover can be told from one.
     let temporary = folder.join(format!(".new-{:016x}", u64::from_be_bytes(suffix)));
-    let written = write_new(&temporary, bytes, mode).and_then(|()| name(&temporary));
+    let written = write_new(&temporary, mode, write).and_then(|()| name(&temporary));
     if written.is_err() {
         // The first error is the one to tell; a leftover does no harm.
         let _ = fs::remove_file(&temporary);
@@ -62,13 +72,17 @@ pub(crate) fn ensure_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+fn write_new(
+    path: &Path,
+    mode: u32,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(mode)
         .open(path)?;
-    file.write_all(bytes)?;
+    write(&mut file)?;
     file.sync_all()
 }
 

@@ -1,6 +1,8 @@
 //! The command line. Secrets never stand in an argument: they come from files or standard input.
 
 pub(crate) mod audit;
+pub(crate) mod backup;
+pub(crate) mod import;
 pub(crate) mod keys;
 mod opened_store;
 pub(crate) mod policy;
@@ -41,6 +43,14 @@ pub(crate) enum Command {
     SignerList(signer_list::Command),
     /// The key that signs envelopes, or the list of those that do; its public half is pinned by
     /// every vault.
+    /// Write everything that the store holds into one file, encrypted.
+    Backup(backup::Backup),
+    /// Put what a backup holds into the store.
+    Restore(backup::Restore),
+    /// Take over what another service keeps.
+    #[command(subcommand)]
+    Import(import::Command),
+    /// The key that signs envelopes; its public half is pinned by every vault.
     #[command(subcommand)]
     OwnerKey(keys::PairCommand),
     /// The key that signs attestation results; its public half is pinned by every gate.
@@ -71,6 +81,9 @@ impl Command {
             Self::SignerList(command) => command.run(),
             Self::OwnerKey(command) => command.run(),
             Self::TokenKey(command) => command.run(),
+            Self::Backup(backup) => backup.run(),
+            Self::Restore(restore) => restore.run(),
+            Self::Import(command) => command.run(),
             Self::StoreKey(command) => command.run(),
             Self::ChallengeKey(command) => command.run(),
             Self::AdminToken(command) => command.run_as_token(),

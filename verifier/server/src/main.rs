@@ -23,6 +23,7 @@ mod appraisal;
 mod atomic_file;
 mod attest;
 mod audit;
+mod backup;
 mod challenge;
 mod cli;
 mod clock;

@@ -39,10 +39,6 @@ pub(crate) enum Under<'a> {
     /// Every resource.
     Resources,
     /// Every record whose name begins with these parts; itself, if it is one, is not among them.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the first listing of records follows")
-    )]
     Records(&'a RecordName),
 }
 
