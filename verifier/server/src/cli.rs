@@ -41,8 +41,6 @@ pub(crate) enum Command {
     /// Sign the list of the keys that sign envelopes, which vaults follow.
     #[command(subcommand)]
     SignerList(signer_list::Command),
-    /// The key that signs envelopes, or the list of those that do; its public half is pinned by
-    /// every vault.
     /// Write everything that the store holds into one file, encrypted.
     Backup(backup::Backup),
     /// Put what a backup holds into the store.
@@ -50,7 +48,8 @@ pub(crate) enum Command {
     /// Take over what another service keeps.
     #[command(subcommand)]
     Import(import::Command),
-    /// The key that signs envelopes; its public half is pinned by every vault.
+    /// The key that signs envelopes, or the list of those that do; its public half is pinned by
+    /// every vault.
     #[command(subcommand)]
     OwnerKey(keys::PairCommand),
     /// The key that signs attestation results; its public half is pinned by every gate.

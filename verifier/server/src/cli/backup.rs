@@ -98,7 +98,7 @@ fn write(
     for place in places {
         // What was deleted meanwhile is not there.
         let stored = store.ask(|store| store.read(place));
-        let Some(stored) = stored.map_err(|error| error.into_boxed_dyn_error())? else {
+        let Some(stored) = stored.map_err(Box::<dyn std::error::Error + Send + Sync>::from)? else {
             continue;
         };
         let item = Item {

@@ -5,14 +5,14 @@ use super::backup::is_conflict;
 use super::opened_store::OpenedStore;
 use crate::clock::Clock;
 use crate::envelope::{SealSpec, seal};
-use crate::key_file::{read_signing_key, read_up_to};
+use crate::key_file::read_up_to;
+use crate::signer::Signer;
 use crate::store::{Expected, MAX_RESOURCE_LEN, Place, Resource};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use nitride_kbs::envelope::looks_like_envelope;
 use nitride_kbs::limits::MAX_MATERIAL_LEN;
 use nitride_kbs::resource::ResourcePath;
-use p256::ecdsa::SigningKey;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -83,16 +83,12 @@ impl Command {
 
 impl Trustee {
     fn run(self) -> Result<()> {
-        let owner = self
-            .owner_key
-            .as_deref()
-            .map(read_signing_key)
-            .transpose()?;
+        let mut owner = Signer::of(self.owner_key.as_deref(), None)?;
         let (resources, strangers) = resources_in(&self.folder)?;
         let store = OpenedStore::open(&self.config)?;
         let (mut signed, mut raw, mut conflicts) = (0, 0, Vec::new());
         for (path, file) in &resources {
-            let (resource, form) = self.read(path, file, owner.as_ref())?;
+            let (resource, form) = self.read(path, file, owner.as_mut())?;
             let place = Place::from(path);
             let expected = match self.replace {
                 true => Expected::Any,
@@ -130,7 +126,7 @@ impl Trustee {
         &self,
         path: &ResourcePath,
         file: &Path,
-        owner: Option<&SigningKey>,
+        owner: Option<&mut Signer>,
     ) -> Result<(Resource, Form)> {
         let bytes = read_file(file)?;
         if looks_like_envelope(&bytes) {

@@ -310,3 +310,5 @@ fn each_list_of_signers_follows_the_one_before_and_is_its_owner_s() {
     let stored = folder.stored("demo/signers/owner").unwrap();
     assert_eq!(stored, fs::read(folder.at("3")).unwrap());
 }
+
+mod keeping;
