@@ -7,6 +7,7 @@ pub(crate) mod keys;
 mod opened_store;
 pub(crate) mod policy;
 pub(crate) mod resource;
+pub(crate) mod revoke;
 pub(crate) mod rings;
 pub(crate) mod signer_list;
 
@@ -67,6 +68,9 @@ pub(crate) enum Command {
     /// Check the audit's files.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// The kill switch: what gets nothing any more.
+    #[command(subcommand)]
+    Revoke(revoke::Command),
     /// Check policy files.
     #[command(subcommand)]
     Policy(policy::Command),
@@ -87,6 +91,7 @@ impl Command {
             Self::ChallengeKey(command) => command.run(),
             Self::AdminToken(command) => command.run_as_token(),
             Self::Audit(command) => command.run(),
+            Self::Revoke(command) => command.run(),
             Self::Policy(command) => command.run(),
         }
     }

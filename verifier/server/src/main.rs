@@ -41,6 +41,7 @@ mod listen;
 mod metrics;
 mod monitor;
 mod policies;
+mod revocation;
 mod serve;
 mod service;
 mod signer;

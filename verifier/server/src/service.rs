@@ -14,6 +14,7 @@ use crate::judging::Judging;
 use crate::key_file::{Key32, KeyFileError};
 use crate::key_ring::{KeyRing, KeyRingError};
 use crate::policies::{Policies, PolicyError};
+use crate::revocation::Revocations;
 use crate::store::{self, Store, StoreError};
 use crate::throttle::Throttle;
 use crate::tls::{self, TlsError};
@@ -37,6 +38,7 @@ pub(crate) struct Service {
     pub(crate) clock: Clock,
     pub(crate) answered: Answered,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) revocations: Revocations,
     pub(crate) throttle: Throttle,
     /// Beside it, for what has evidence judged.
     pub(crate) attest_throttle: Throttle,
@@ -118,6 +120,7 @@ impl Service {
             clock,
             answered: Answered::default(),
             store: store::open(&fixed.store, store_key)?,
+            revocations: Revocations::default(),
             throttle: Throttle::new(fixed.throttle),
             attest_throttle: Throttle::new(fixed.attest_throttle),
             limits: fixed.limits,
@@ -161,6 +164,7 @@ impl Service {
             clock,
             answered: Answered::default(),
             store,
+            revocations: Revocations::default(),
             throttle,
             attest_throttle,
             limits,

@@ -12,7 +12,7 @@ mod place;
 mod sealed_file;
 
 pub(crate) use dir::DirStore;
-pub(crate) use place::{Place, RecordName, Under};
+pub(crate) use place::{Place, RecordName, RecordNameError, Under};
 
 use crate::config::StoreConfig;
 use crate::key_file::{Key32, KeyFileError};

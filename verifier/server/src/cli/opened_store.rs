@@ -36,6 +36,18 @@ impl OpenedStore {
         })
     }
 
+    pub(super) fn store(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
+    /// Waits for what asks the store.
+    pub(super) fn wait<T, E: std::error::Error + Send + Sync + 'static>(
+        &self,
+        asking: impl Future<Output = Result<T, E>>,
+    ) -> Result<T> {
+        Ok(self.runtime.block_on(asking)?)
+    }
+
     /// Asks the store, and waits.
     pub(super) fn ask<'a, T>(
         &'a self,

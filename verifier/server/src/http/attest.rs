@@ -3,6 +3,7 @@
 use super::body::read_body;
 use super::decision::{Decided, log_verdict};
 use super::fault::{Fault, FaultKind};
+use super::resource::{refuse_revoked, revoked_list};
 use super::session::{session, token_cookie};
 use crate::attest::{self, AttestRefusal};
 use crate::challenge::ChallengeError;
@@ -67,6 +68,12 @@ pub(super) async fn attest(
         submods.map(|(submod, verdict)| log_verdict(&service.watch, &submod, verdict, &key));
     let decided = Decided::of(verdicts.collect());
 
+    let submods = composite.submods();
+    let submods = submods.map(|(_, verdict)| verdict.submod("", runtime.clone()));
+    revoked_list(&service)
+        .await?
+        .check_claims(submods)
+        .map_err(|error| refuse_revoked(&error))?;
     let token = current
         .issuer
         .issue(&composite, &runtime, wanted, now_secs)

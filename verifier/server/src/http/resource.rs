@@ -6,6 +6,7 @@ use super::session::token;
 use crate::entropy::KernelEntropy;
 use crate::jwe;
 use crate::policies::Allowed;
+use crate::revocation::{Revoked, RevokedList};
 use crate::service::Service;
 use crate::store::{Place, StoreError};
 use axum::extract::State;
@@ -41,6 +42,11 @@ pub(super) async fn serve(
         .accept(token, now_secs)
         .and_then(|token| token.check_resource(path).map(|()| token))
         .map_err(|error| Fault::of(FaultKind::TokenVerifierError, &error))?;
+    let revoked = revoked_list(service).await?;
+    revoked
+        .check_resource(path)
+        .and_then(|()| revoked.check_claims(token.claims().submods.values()))
+        .map_err(|error| refuse_revoked(&error))?;
     // The policy comes before the store, so that who is not allowed learns nothing of what is there.
     let allowed = current
         .policies
@@ -54,6 +60,23 @@ pub(super) async fn serve(
     let decided = Decided::of(vec![released]);
     response.extensions_mut().insert(decided);
     Ok(response)
+}
+
+/// What is revoked now; while that is not known nothing is given.
+pub(super) async fn revoked_list(service: &Service) -> Result<Arc<RevokedList>, Fault> {
+    let list = service
+        .revocations
+        .now(service.store.as_ref(), &service.clock);
+    list.await.map_err(|error| {
+        let detail = "the store cannot say now what is revoked";
+        Fault::new(FaultKind::StoreError, detail).because(&error)
+    })
+}
+
+/// The guest is told that, and the log what.
+pub(super) fn refuse_revoked(revoked: &Revoked) -> Fault {
+    let detail = "this machine, its image, the tenant or the resource is revoked";
+    Fault::new(FaultKind::PolicyDeny, detail).because(revoked)
 }
 
 /// Asks for the leave by type: there is no other way to a resource.

@@ -4,6 +4,7 @@ use super::world::{Guest, HttpRequest, PATH, Plan, SECRET, World, fetch};
 use crate::config::ThrottleLimits;
 use crate::entropy::KernelEntropy;
 use crate::key_file::{Key32, draw_p256};
+use crate::revocation::Kind;
 use crate::store::DirStore;
 use crate::store::memory::MemoryStore;
 use crate::token::tests::{NOW_SECS, issuer, runtime, verdict};
@@ -427,4 +428,31 @@ fn the_store_is_not_asked_for_what_is_denied() {
     });
     let token = Guest::challenged(&world).token(&world, "1");
     fetch(&world, "other/key/one", &token).assert_refused(401, "PolicyDeny");
+}
+
+#[test]
+fn what_is_revoked_gets_nothing_within_the_time_that_is_stated() {
+    for (kind, what, attests) in [
+        (Kind::Vm, "sample.svn=1", false),
+        (Kind::Image, "sample.svn=1", false),
+        (Kind::Tenant, "demo", true),
+        (Kind::Resource, PATH, true),
+        (Kind::Vm, "sample.svn=2", true),
+    ] {
+        let world = World::start();
+        world.put(PATH, SECRET);
+        let guest = Guest::challenged(&world);
+        let token = guest.token(&world, "1");
+        assert_eq!(fetch(&world, PATH, &token).status, 200);
+        world.revoke(kind, what);
+        world.turn_clock(5);
+        // A token from before is of no use either.
+        if what.ends_with("=2") {
+            assert_eq!(fetch(&world, PATH, &token).status, 200);
+        } else {
+            fetch(&world, PATH, &token).assert_refused(401, "PolicyDeny");
+        }
+        let again = Guest::challenged(&world).attest(&world, "1");
+        assert_eq!(again.status == 200, attests, "{what}");
+    }
 }

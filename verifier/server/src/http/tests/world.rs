@@ -10,6 +10,7 @@ use crate::jwe::opening;
 use crate::key_file::draw_p256;
 use crate::listen;
 use crate::policies::Policies;
+use crate::revocation::{self, Entry, Kind};
 use crate::service::{Current, Service};
 use crate::store::memory::MemoryStore;
 use crate::store::{Expected, Place, Resource, Store};
@@ -137,6 +138,18 @@ impl World {
         let resource = Resource::new(resource.to_vec());
         let writing = self.service.store.write(&place, resource, Expected::Any);
         self.runtime.block_on(writing).unwrap();
+    }
+
+    pub(super) fn revoke(&self, kind: Kind, what: &str) {
+        let entry = Entry {
+            kind,
+            what: what.to_owned(),
+            since_secs: NOW_SECS,
+            reason: String::new(),
+        };
+        let store = self.service.store.as_ref();
+        let added = self.runtime.block_on(revocation::add(store, entry));
+        assert!(added.unwrap());
     }
 
     pub(super) fn turn_clock(&self, secs: u64) {

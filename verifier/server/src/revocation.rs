@@ -1,0 +1,318 @@
+//! The kill switch: a VM, an image, a tenant or a resource that gets nothing any more.
+//!
+//! What is revoked is one record of the store, `revoked/list`, which all replicas read: at most
+//! [`SEEN_WITHIN_MS`] old at each attestation and each resource, or nothing is given. A VM and an image are
+//! named by claims of verified evidence, never by what a guest says of itself. What a vault holds already
+//! leaves it with its lease, whose renewal is refused.
+
+use crate::clock::Clock;
+use crate::store::{Expected, Place, RecordName, RecordNameError, Store, StoreError};
+use nitride_kbs::resource::ResourcePath;
+use nitride_kbs::token::Submod;
+use nitride_verify::Tee;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::borrow::Borrow;
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError, RwLock};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+/// What is revoked takes effect on every replica within so long.
+const SEEN_WITHIN_MS: u64 = 5000;
+const RECORD: &str = "revoked/list";
+const VERSION: u32 = 1;
+const MAX_REASON_LEN: usize = 255;
+const MAX_WHAT_LEN: usize = 600;
+/// How often a change begins anew, since another was made meanwhile.
+const MAX_TRIES: usize = 16;
+
+/// What kind of thing is revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Kind {
+    /// One machine, by a claim such as snp.report_id=…
+    Vm,
+    /// All machines of an image, by a claim such as snp.measurement=…
+    Image,
+    /// All resources of a tenant: the first part of their paths.
+    Tenant,
+    /// One resource.
+    Resource,
+}
+
+/// One thing that is revoked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Entry {
+    pub(crate) kind: Kind,
+    /// `TEE.CLAIM=VALUE`, a tenant's name, or a resource's path.
+    pub(crate) what: String,
+    pub(crate) since_secs: u64,
+    pub(crate) reason: String,
+}
+
+/// The record's form.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListForm {
+    version: u32,
+    revoked: Vec<Entry>,
+}
+
+/// What is revoked, ready to be asked.
+#[derive(Debug, Default)]
+pub(crate) struct RevokedList {
+    claims: BTreeSet<String>,
+    tenants: BTreeSet<String>,
+    resources: BTreeSet<String>,
+}
+
+/// Something that is revoked was met.
+#[derive(Debug, PartialEq, Eq, Error)]
+#[error("{what} is revoked")]
+pub(crate) struct Revoked {
+    what: String,
+}
+
+/// Why it is not known what is revoked, or not changed.
+#[derive(Debug, Error)]
+pub(crate) enum RevocationError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Name(#[from] RecordNameError),
+    #[error("record {RECORD} is not a list of what is revoked, of version {VERSION}")]
+    Malformed,
+    #[error("{what:?} names no {kind:?}: {remedy}")]
+    NotNamed {
+        kind: Kind,
+        what: String,
+        remedy: &'static str,
+    },
+    #[error("the reason is longer than {MAX_REASON_LEN} bytes")]
+    ReasonTooLong,
+    #[error("others changed the list again and again; try again")]
+    Busy,
+}
+
+/// The list as this process saw it last.
+#[derive(Debug, Default)]
+pub(crate) struct Revocations {
+    seen: RwLock<Option<(u64, Arc<RevokedList>)>>,
+    looking: tokio::sync::Mutex<()>,
+}
+
+impl Revocations {
+    /// The list, not older than [`SEEN_WITHIN_MS`]. One request looks, and the others wait for it.
+    pub(crate) async fn now(
+        &self,
+        store: &dyn Store,
+        clock: &Clock,
+    ) -> Result<Arc<RevokedList>, RevocationError> {
+        if let Some(list) = self.fresh(clock.monotonic_ms()) {
+            return Ok(list);
+        }
+        let _looking = self.looking.lock().await;
+        // Its time is that of the question: what is revoked while it is under way is not in it.
+        let asked_ms = clock.monotonic_ms();
+        if let Some(list) = self.fresh(asked_ms) {
+            return Ok(list);
+        }
+        let (entries, _) = read(store).await?;
+        let list = Arc::new(RevokedList::of(&entries));
+        *self.seen.write().unwrap_or_else(PoisonError::into_inner) = Some((asked_ms, list.clone()));
+        Ok(list)
+    }
+
+    fn fresh(&self, now_ms: u64) -> Option<Arc<RevokedList>> {
+        let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
+        let (at_ms, list) = seen.as_ref()?;
+        (now_ms.saturating_sub(*at_ms) < SEEN_WITHIN_MS).then(|| list.clone())
+    }
+}
+
+impl RevokedList {
+    fn of(entries: &[Entry]) -> Self {
+        let mut list = Self::default();
+        for Entry { kind, what, .. } in entries {
+            let names = match kind {
+                Kind::Vm | Kind::Image => &mut list.claims,
+                Kind::Tenant => &mut list.tenants,
+                Kind::Resource => &mut list.resources,
+            };
+            names.insert(what.clone());
+        }
+        list
+    }
+
+    /// Whether a machine with these verified claims gets anything.
+    pub(crate) fn check_claims<S: Borrow<Submod>>(
+        &self,
+        submods: impl IntoIterator<Item = S>,
+    ) -> Result<(), Revoked> {
+        if self.claims.is_empty() {
+            return Ok(());
+        }
+        for submod in submods {
+            let evidence = submod.borrow().annotated_evidence.as_ref();
+            for (tee, claims) in evidence
+                .into_iter()
+                .flat_map(|evidence| &evidence.tee_claims)
+            {
+                self.check_tee(tee, claims)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_tee(&self, tee: &str, claims: &Value) -> Result<(), Revoked> {
+        for (name, value) in claims.as_object().into_iter().flatten() {
+            let Some(value) = text_of(value) else {
+                continue;
+            };
+            let what = format!("{tee}.{name}={value}");
+            if self.claims.contains(&what) {
+                return Err(Revoked { what });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a resource is given to anybody.
+    pub(crate) fn check_resource(&self, path: &ResourcePath) -> Result<(), Revoked> {
+        let what = match path {
+            path if self.tenants.contains(path.repository()) => path.repository(),
+            path if self.resources.contains(path.as_str()) => path.as_str(),
+            _ => return Ok(()),
+        };
+        Err(Revoked {
+            what: what.to_owned(),
+        })
+    }
+}
+
+/// What is revoked, in the order in which it was.
+pub(crate) async fn list(store: &dyn Store) -> Result<Vec<Entry>, RevocationError> {
+    Ok(read(store).await?.0)
+}
+
+/// Revokes it; whether it was not yet.
+pub(crate) async fn add(store: &dyn Store, entry: Entry) -> Result<bool, RevocationError> {
+    let Entry { kind, what, .. } = &entry;
+    let not_named = |remedy| RevocationError::NotNamed {
+        kind: *kind,
+        what: what.clone(),
+        remedy,
+    };
+    if what.len() > MAX_WHAT_LEN {
+        return Err(not_named("it is too long"));
+    }
+    if entry.reason.len() > MAX_REASON_LEN {
+        return Err(RevocationError::ReasonTooLong);
+    }
+    match kind {
+        Kind::Vm | Kind::Image => {
+            let claim = what.split_once('=').and_then(|(claim, value)| {
+                let (tee, name) = claim.split_once('.')?;
+                (Tee::parse(tee).is_some() && !name.is_empty() && !value.is_empty()).then_some(())
+            });
+            claim.ok_or_else(|| {
+                not_named("write TEE.CLAIM=VALUE, as the log's claims are written")
+            })?;
+        }
+        Kind::Tenant => {
+            let path = format!("{what}/type/tag");
+            ResourcePath::parse(&path).map_err(|_| not_named("write the first part of a path"))?;
+        }
+        Kind::Resource => {
+            let path = ResourcePath::parse(what);
+            // One spelling, which is what is compared.
+            let is_path = path.is_ok_and(|path| path.as_str() == what);
+            is_path
+                .then_some(())
+                .ok_or_else(|| not_named("write repo/type/tag"))?;
+        }
+    }
+    change(store, move |entries| {
+        let is_new = !entries
+            .iter()
+            .any(|other| other.is_of(entry.kind, &entry.what));
+        if is_new {
+            entries.push(entry.clone());
+        }
+        is_new
+    })
+    .await
+}
+
+/// Takes it back; whether it was revoked.
+pub(crate) async fn lift(
+    store: &dyn Store,
+    kind: Kind,
+    what: &str,
+) -> Result<bool, RevocationError> {
+    change(store, |entries| {
+        let before = entries.len();
+        entries.retain(|entry| !entry.is_of(kind, what));
+        entries.len() < before
+    })
+    .await
+}
+
+impl Entry {
+    fn is_of(&self, kind: Kind, what: &str) -> bool {
+        self.kind == kind && self.what == what
+    }
+}
+
+/// Writes a changed list over the one that was read, and begins anew where another was faster.
+async fn change(
+    store: &dyn Store,
+    apply: impl Fn(&mut Vec<Entry>) -> bool,
+) -> Result<bool, RevocationError> {
+    let place = Place::from(&RecordName::parse(RECORD)?);
+    for _ in 0..MAX_TRIES {
+        let (mut revoked, expected) = read(store).await?;
+        if !apply(&mut revoked) {
+            return Ok(false);
+        }
+        let form = ListForm {
+            version: VERSION,
+            revoked,
+        };
+        let bytes = serde_json::to_vec(&form).map_err(|_| RevocationError::Malformed)?;
+        match store.write(&place, Zeroizing::new(bytes), expected).await {
+            Ok(_) => return Ok(true),
+            Err(StoreError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(RevocationError::Busy)
+}
+
+async fn read(store: &dyn Store) -> Result<(Vec<Entry>, Expected), RevocationError> {
+    let place = Place::from(&RecordName::parse(RECORD)?);
+    let Some(stored) = store.read(&place).await? else {
+        return Ok((Vec::new(), Expected::Absent));
+    };
+    let form: ListForm =
+        serde_json::from_slice(&stored.bytes).map_err(|_| RevocationError::Malformed)?;
+    if form.version != VERSION {
+        return Err(RevocationError::Malformed);
+    }
+    Ok((form.revoked, Expected::Version(stored.version)))
+}
+
+/// How a claim is compared: as its text, whole numbers in decimal, as policies do.
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
