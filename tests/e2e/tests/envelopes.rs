@@ -196,8 +196,9 @@ fn a_lease_ends_and_the_key_is_fetched_anew() -> Result<()> {
         Ok(app.describe("app/mac")?.state == KeyState::Pending)
     })?;
     app.mac("app/mac", b"d")?;
-    // The second renewed the lease, since the key had been used in the first; in that nobody used it.
-    assert_eq!(rounds(&world)?, 3);
+    // And one more where the lease was renewed, since the key had been used; so short a one may end before.
+    let rounds = rounds(&world)?;
+    assert!((2..=3).contains(&rounds), "{rounds}");
     // Revoked meanwhile: what the service no longer gives leaves the vault.
     world.service.take().context("the service runs")?.stop()?;
     wait_until("the lease ends again", Duration::from_secs(10), || {

@@ -30,9 +30,9 @@ const NEVER: &str = "version = 1\n";
 fn world(tenants: &[(&str, &str)]) -> Result<World> {
     let mut plan = Plan::chain("");
     plan.service_tables
-        .push_str("[policies]\ntenants = \"@DIR@/policy.d\"\n");
+        .push_str("[policies]\ntenants = \"@DIR@/tenants\"\n");
     let mut world = World::prepare(plan)?;
-    let folder = world.path("policy.d");
+    let folder = world.path("tenants");
     fs::create_dir(&folder)?;
     for (file, text) in tenants {
         fs::write(folder.join(file), text)?;
