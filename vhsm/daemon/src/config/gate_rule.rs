@@ -47,7 +47,7 @@ impl RawGate {
             return Err(document.fault(
                 span,
                 format_args!("issuer-key names {} files", issuer_keys.len()),
-                "name the key that signs now and, while it rotates, the next; at most 8",
+                "name the key that signs now and, while it rotates, the next, 8 at most",
             ));
         }
         let issuer_keys = issuer_keys.iter().map(|path| public_key::read_issuer(path));
