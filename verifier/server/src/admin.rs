@@ -7,8 +7,11 @@
 //!                     -                              set the attestation policy         all
 //!   reference-values  read them                      set them                           all
 //!   identities        list kill switches             pull and release them              all
-//!   audit             the head, what was witnessed   witness a vault's head             all
+//!   audit             the head                       -                                  all
 //! ```
+//!
+//! Of these the service answers for resources and the audit's head today; the other roles can be given,
+//! and nothing asks for them yet.
 //!
 //! - **Denied by default.** A role that an entry does not name is not had; what is of all needs an
 //!   entry with `namespaces = "all"`. No role reads a resource: what lies in the store leaves

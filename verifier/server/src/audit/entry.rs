@@ -46,15 +46,13 @@ pub(crate) enum Kind {
     Admin,
     /// Policies or certificates were taken anew, or not.
     Reload,
-    /// The head of a vault's audit was witnessed.
-    Witness,
     /// Entries that could not be written, added up.
     Loss,
 }
 
 impl Kind {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Start,
         Self::Stop,
         Self::Attest,
@@ -63,7 +61,6 @@ impl Kind {
         Self::Failure,
         Self::Admin,
         Self::Reload,
-        Self::Witness,
         Self::Loss,
     ];
 
@@ -77,7 +74,6 @@ impl Kind {
             Self::Failure => "failure",
             Self::Admin => "admin",
             Self::Reload => "reload",
-            Self::Witness => "witness",
             Self::Loss => "loss",
         }
     }

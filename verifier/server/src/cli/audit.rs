@@ -15,7 +15,7 @@ pub(crate) enum Command {
         /// The folder of one service's audit, or files of it, oldest first.
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<PathBuf>,
-        /// An entry that has to be among them, as `admin audit-head` printed it: its number and its
+        /// An entry that has to be among them, as GET /kbs/v0/nitride/audit-head said it: its number and its
         /// digest. Without it nothing shows that the newest entries were cut off.
         #[arg(long, value_name = "NUMBER:DIGEST", value_parser = head)]
         head: Option<Head>,
