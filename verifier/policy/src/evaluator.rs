@@ -220,6 +220,11 @@ impl Evaluator {
     }
 
     fn read(&self, file: &str, text: &str) -> Result<Engine, RegoFault> {
+        if let Some(line) = nesting::line_of_too_many_readings(text) {
+            return Err(RegoFault::Malformed(format!(
+                "its brackets nest too deep, for so much text, at {file}:{line}"
+            )));
+        }
         let mut engine = Engine::new();
         engine.set_execution_timer_config(ExecutionTimerConfig {
             limit: self.limit,
@@ -350,5 +355,6 @@ impl TimeSource for Monotonic {
     }
 }
 
+mod nesting;
 #[cfg(test)]
 mod tests;
