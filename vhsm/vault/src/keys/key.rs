@@ -136,6 +136,12 @@ impl Body {
         (fields.name, body)
     }
 
+    /// Puts the terms of its versions together again, out of the records of those that are left.
+    pub(super) fn restate(&mut self) {
+        self.versions.iter_mut().for_each(Version::reread);
+        record::narrow_before(&mut self.versions);
+    }
+
     /// What stands in its record.
     pub(super) fn fields(&self, name: &KeyNameBuf) -> KeyFields {
         KeyFields {
@@ -462,6 +468,14 @@ impl Version {
             own: self.own.clone(),
             voucher: self.voucher.clone(),
             was_unsealed: self.was_unsealed,
+        }
+    }
+
+    /// Takes what its envelope says out of its record, without what newer ones took from it. What
+    /// could not be read would stay as narrow as it is.
+    pub(super) fn reread(&mut self) {
+        if let Ok(fields) = VersionFields::decode(self.held.record().public()) {
+            self.own = fields.own;
         }
     }
 

@@ -88,7 +88,7 @@ impl Keys {
     /// A newer version is added under terms of its own. The version that is here already renews
     /// its lease. Of what is here, terms can only get narrower: whoever signs wider ones has to
     /// count the version up. An older version is a roll-back and refused, and so is whatever was
-    /// destroyed here.
+    /// destroyed here. Versions above the newest that somebody vouches for are dropped.
     pub(crate) fn commit_provisioned(
         &self,
         delivered: &Delivered<'_>,
@@ -145,6 +145,20 @@ impl Keys {
 }
 
 impl Delivered<'_> {
+    /// Whether that was this version.
+    fn is(&self, former: &Former) -> bool {
+        former.origin_uri == self.origin_uri && former.number == self.version
+    }
+
+    /// The state in which an administrator left this version.
+    fn state_left(&self, former: &[Former]) -> Result<KeyState, CommitRefused> {
+        match former.iter().find(|one| self.is(one)) {
+            Some(left) if left.state == KeyState::Destroyed => Err(CommitRefused::Destroyed),
+            Some(left) => Ok(left.state),
+            None => Ok(KeyState::Enabled),
+        }
+    }
+
     fn own_policy(&self) -> OwnPolicy {
         let uses = uses_of(self.rule.key_type);
         OwnPolicy {
@@ -205,28 +219,51 @@ fn merge(
     }
     let (policy, rule) = (delivered.policy, delivered.rule);
     let is_same = body.origin_uri.as_ref() == Some(&delivered.origin_uri)
-        && body.key_type == rule.key_type
-        // What nobody vouches for any more has no say in what comes after it.
-        && body
-            .version(Wanted::Newest)
-            .is_ok_and(|newest| newest.voucher.counts(policy, rule, Some(now)));
-    if !is_same {
+        && body.key_type == rule.key_type;
+    // What nobody vouches for any more has no say in what comes after it.
+    let mut vouched_for = body
+        .versions
+        .iter()
+        .filter(|version| is_same && version.voucher.counts(policy, rule, Some(now)));
+    let Some(held) = vouched_for.next_back().map(|newest| newest.number) else {
         replace(body, delivered, material, now, draw)?;
         return Ok(true);
-    }
-    let held = body.newest_version();
+    };
     if delivered.version < held {
         return Err(CommitRefused::OlderVersion { held });
     }
     if delivered.version > held {
+        let state = delivered.state_left(&body.former)?;
+        drop_above(body, held, rule)?;
         let place = body.make_room()?;
-        let version = delivered.version(material, KeyState::Enabled, now);
+        let version = delivered.version(material, state, now);
         let version = version.write(body.family, None, draw)?;
         narrow(&mut body.versions, version.own.as_deref());
         body.put(version, place);
         return Ok(true);
     }
     renew(body, delivered, material, now, draw)
+}
+
+/// Drops the versions above `held`, for which nobody vouches any more, and takes back by what they
+/// narrowed those before. What an administrator did to them is remembered. A kill in between leaves
+/// some of them, and what is vouched for whole. Says whether there were any.
+fn drop_above(body: &mut Body, held: u32, rule: &KeyRule) -> Result<bool, CommitRefused> {
+    let kept = body
+        .versions
+        .partition_point(|version| version.number <= held);
+    if kept == body.versions.len() {
+        return Ok(false);
+    }
+    let former = bounded(left_behind(body, kept))?;
+    if former != body.former {
+        let fields = body.fields(&rule.name);
+        body.rewrite(KeyFields { former, ..fields })?;
+    }
+    let dropped = body.versions.split_off(kept);
+    dropped.into_iter().for_each(record::erase);
+    body.restate();
+    Ok(true)
 }
 
 /// Puts what came in the place of another resource, or of another owner's. What an administrator
@@ -239,32 +276,10 @@ fn replace(
     now: Now,
     draw: &mut dyn Draw,
 ) -> Result<(), CommitRefused> {
-    let mut former = body.former.clone();
-    if let Some(origin_uri) = &body.origin_uri {
-        let changed = body
-            .versions
-            .iter()
-            .filter(|version| version.state != KeyState::Enabled);
-        former.extend(changed.map(|version| Former {
-            origin_uri: origin_uri.clone(),
-            number: version.number,
-            state: version.state,
-        }));
-    }
-    let is_it =
-        |one: &Former| one.origin_uri == delivered.origin_uri && one.number == delivered.version;
-    let mut state = KeyState::Enabled;
-    if let Some(left) = former.iter().find(|one| is_it(one)) {
-        if left.state == KeyState::Destroyed {
-            return Err(CommitRefused::Destroyed);
-        }
-        state = left.state;
-    }
-    former.retain(|one| !is_it(one));
-    // Nothing that was changed is forgotten: better no other resource than that.
-    if former.len() > MAX_FORMER_LEN {
-        return Err(CommitRefused::TooManyVersions);
-    }
+    let mut former = left_behind(body, 0);
+    let state = delivered.state_left(&former)?;
+    former.retain(|one| !delivered.is(one));
+    let former = bounded(former)?;
     // Nobody's until the key names the family.
     let family = Family::draw(draw);
     let version = delivered.version(material, state, now);
@@ -283,6 +298,35 @@ fn replace(
     Ok(())
 }
 
+/// What is known of versions that are not here, once those from `kept` on are gone: what an
+/// administrator has disabled or destroyed. Of one that came back, its state here is what counts.
+fn left_behind(body: &Body, kept: usize) -> Vec<Former> {
+    let mut former = body.former.clone();
+    if let Some(origin_uri) = &body.origin_uri {
+        let is_here = |one: &Former| {
+            let mut versions = body.versions.iter();
+            one.origin_uri == *origin_uri && versions.any(|version| version.number == one.number)
+        };
+        former.retain(|one| !is_here(one));
+        let gone = body.versions.iter().skip(kept);
+        let changed = gone.filter(|version| version.state != KeyState::Enabled);
+        former.extend(changed.map(|version| Former {
+            origin_uri: origin_uri.clone(),
+            number: version.number,
+            state: version.state,
+        }));
+    }
+    former
+}
+
+/// Nothing that was changed is forgotten: better no other resource than that.
+fn bounded(former: Vec<Former>) -> Result<Vec<Former>, CommitRefused> {
+    match former.len() {
+        0..=MAX_FORMER_LEN => Ok(former),
+        _ => Err(CommitRefused::TooManyVersions),
+    }
+}
+
 /// Who signs narrower terms means the versions before, too; wider ones are for the new one alone.
 fn narrow(versions: &mut [Version], by: Option<&OwnPolicy>) {
     for version in versions {
@@ -299,10 +343,7 @@ fn renew(
     now: Now,
     draw: &mut dyn Draw,
 ) -> Result<bool, CommitRefused> {
-    let family = body.family;
-    let Some((here, before)) = body.versions.split_last_mut() else {
-        return Ok(false);
-    };
+    let here = body.version(Wanted::Given(delivered.version))?;
     if here.state == KeyState::Destroyed {
         return Err(CommitRefused::Destroyed);
     }
@@ -310,11 +351,16 @@ fn renew(
     if here.material().is_some_and(is_other) {
         return Err(CommitRefused::OtherMaterial);
     }
+    let has_dropped = drop_above(body, delivered.version, delivered.rule)?;
+    let family = body.family;
+    let Some((here, before)) = body.versions.split_last_mut() else {
+        return Ok(has_dropped);
+    };
     let said = delivered.own_policy();
     let own = here.own.as_deref().unwrap_or(&said).narrowed_by(&said);
     if here.material().is_some() && here.own.as_deref() == Some(&own) {
         here.renew_lease(now);
-        return Ok(false);
+        return Ok(has_dropped);
     }
     let mut again = delivered.version(material, here.state, now);
     if here.material().is_some() {

@@ -184,13 +184,76 @@ fn a_signer_who_is_not_believed_any_more_does_not_block_the_next_one() {
     world.deliver_with("tag", &[2; 32], of_heir(1)).unwrap();
 }
 
-#[test]
-fn an_older_version_of_a_signer_who_is_not_believed_any_more_is_denied() {
+/// Both owners sign the key.
+fn of_both() -> PolicySet {
     let mut both = under(vec![tag_rule()]);
     let mut heir = both.signers[0].clone();
     (heir.name, heir.kid, heir.point) = ("heir".into(), vec![2], [5; 65]);
     both.signers.push(heir);
     both.keys[0].signer.push("heir".into());
+    both
+}
+
+/// The first of both signs it no more.
+fn retire(world: &World) {
+    let mut set = of_both();
+    set.keys[0].signer.remove(0);
+    world.vault.replace_policy(set, world.now).unwrap();
+}
+
+#[test]
+fn versions_of_a_retired_signer_go_and_those_below_of_the_other_stay() {
+    let mut world = World::new(of_both());
+    let mut app = world.application(1);
+    world.deliver_with("tag", &[1; 32], of_heir(1)).unwrap();
+    let first = world.ask(&mut app, &mac()).unwrap();
+    let old = verify(1, first.result().tag);
+    world.deliver_with("tag", &[2; 32], of_heir(2)).unwrap();
+    world
+        .deliver_with("tag", &[9; 32], |envelope| {
+            envelope.version = 9;
+            envelope.operations = OperationSet::of(&[Operation::Mac]);
+        })
+        .unwrap();
+    assert_eq!(world.ask(&mut app, &old), Err(DENIED));
+    retire(&world);
+    assert_eq!(world.ask(&mut app, &mac()).unwrap_err(), wanted());
+    // Neither the number nor the terms of what is not believed hold the others down.
+    let refused = world.deliver_with("tag", &[1; 32], of_heir(1));
+    assert_eq!(refused, Err(CommitRefused::OlderVersion { held: 2 }));
+    let refused = world.deliver_with("tag", &[9; 32], of_heir(2));
+    assert_eq!(refused, Err(CommitRefused::OtherMaterial));
+    world.deliver_with("tag", &[2; 32], of_heir(2)).unwrap();
+    assert_eq!(world.ask(&mut app, &mac()).unwrap().result().version, 2);
+    world.ask(&mut app, &old).unwrap();
+    world.deliver_with("tag", &[3; 32], of_heir(9)).unwrap();
+    world.ask(&mut app, &old).unwrap();
+}
+
+#[test]
+fn what_was_changed_of_a_retired_signer_is_so_when_the_other_brings_it() {
+    let mut world = World::new(of_both());
+    let (mut app, mut admin) = (world.application(1), world.admin(0));
+    world.deliver_with("tag", &[1; 32], of_heir(1)).unwrap();
+    world.deliver_with("tag", &[8; 32], numbered(8)).unwrap();
+    world.deliver_with("tag", &[9; 32], numbered(9)).unwrap();
+    let (key, version) = (name("tag"), Some(8));
+    world.ask(&mut app, &Disable { key, version }).unwrap();
+    let version = Some(9);
+    world.ask(&mut admin, &Destroy { key, version }).unwrap();
+    retire(&world);
+    world.deliver_with("tag", &[1; 32], of_heir(1)).unwrap();
+    let refused = world.deliver_with("tag", &[9; 32], of_heir(9));
+    assert_eq!(refused, Err(CommitRefused::Destroyed));
+    assert_eq!(world.ask(&mut app, &mac()).unwrap().result().version, 1);
+    world.deliver_with("tag", &[8; 32], of_heir(8)).unwrap();
+    let refused = world.ask(&mut app, &mac()).unwrap_err();
+    assert_eq!(refused, Not::Done(Status::KeyDisabled));
+}
+
+#[test]
+fn an_older_version_of_a_signer_who_is_not_believed_any_more_is_denied() {
+    let mut both = of_both();
     let mut world = World::new(both.clone());
     let mut app = world.application(1);
     world.deliver("tag", &[1; 32]);

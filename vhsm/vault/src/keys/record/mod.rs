@@ -38,7 +38,7 @@ pub(crate) use codec::{
 pub(crate) use group::GROUP;
 pub(super) use group::Group;
 pub use recover::record_written_again;
-pub(super) use recover::recover;
+pub(super) use recover::{narrow_before, recover};
 
 use super::key::{Body, Version};
 use super::{Material, Nonces};

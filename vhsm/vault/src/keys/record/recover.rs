@@ -199,12 +199,7 @@ fn whole(
         })
         .collect();
     versions.sort_unstable_by_key(|version| version.number);
-    for newest in (1..versions.len()).rev() {
-        let (before, from) = versions.split_at_mut(newest);
-        if let (Some(older), Some(newer)) = (before.last_mut(), from.first()) {
-            older.narrow_by(newer.own.as_deref());
-        }
-    }
+    narrow_before(&mut versions);
     if versions.len() > MAX_VERSIONS_LEN {
         let mut gone = versions.iter();
         if let Some(gone) = gone.position(|version| version.material().is_none()) {
@@ -217,6 +212,16 @@ fn whole(
         return Body::new(fields, KeyState::Destroyed, versions, record);
     }
     Body::new(fields, state, versions, record)
+}
+
+/// What newer envelopes say narrows the versions before.
+pub(crate) fn narrow_before(versions: &mut [Version]) {
+    for newest in (1..versions.len()).rev() {
+        let (before, from) = versions.split_at_mut(newest);
+        if let (Some(older), Some(newer)) = (before.last_mut(), from.first()) {
+            older.narrow_by(newer.own.as_deref());
+        }
+    }
 }
 
 /// The public part of a key's or a version's record, read and written again; `None` where it is

@@ -1,5 +1,7 @@
 //! Signers whose keys a list names: what counts before it, by it, and after the next one.
 
+mod floor;
+
 use super::service::{self, OWNER, STRANGER};
 use super::world::*;
 use crate::policy::{ListedSigner, PolicySet};

@@ -1,6 +1,6 @@
 use super::super::trace::{self, Store, recovered};
 use super::{images, picture};
-use crate::keys::{Delivered, Keys, Noted};
+use crate::keys::{Delivered, Keys, Noted, Owner, Voucher};
 use crate::policy::{KeyRule, PolicySet, Rate, Source};
 use crate::tests::world::{EVERYTHING, World, kbs, key, name, policy, rule};
 use crate::{Refusal, VaultLimits};
@@ -326,6 +326,49 @@ fn a_version_that_gives_up_its_place_leaves_its_narrowing() {
         let left = OperationSet::of(&[Operation::Mac]);
         assert_eq!(body.own_operations(first), left);
     }
+}
+
+#[test]
+fn a_kill_while_versions_of_a_retired_signer_go_leaves_what_the_other_vouches_for() {
+    let mut set = everything(stated());
+    let mut heir = set.signers[0].clone();
+    (heir.name, heir.kid, heir.point) = ("heir".into(), vec![2], [5; 65]);
+    set.signers.push(heir);
+    set.keys[1].signer.push("heir".into());
+    let mut world = World::new(set.clone());
+    trace::begin();
+    let of_heir = |envelope: &mut Delivered<'_>| {
+        let (point, tenant) = ([5; 65], None);
+        envelope.voucher = Voucher::Owner(Box::new(Owner { point, tenant }));
+    };
+    deliver(&mut world, 1, of_heir);
+    deliver(&mut world, 2, of_heir);
+    for number in [8, 9] {
+        deliver(&mut world, number, |envelope| {
+            envelope.operations = OperationSet::of(&[Operation::Mac]);
+        });
+    }
+    disable(&mut world, "tag", Some(8));
+    set.keys[1].signer.remove(0);
+    world.vault.replace_policy(set, world.now).unwrap();
+    let first = trace::steps().len();
+    deliver(&mut world, 2, of_heir);
+    let steps = trace::steps();
+    assert_eq!(steps.len(), first + 4, "one remembered, two dropped, one renewed");
+    for (step, store) in steps.iter().enumerate().skip(first) {
+        let keys = found(store);
+        let key = keys.find("tag").unwrap().unwrap();
+        let body = key.read().unwrap();
+        let is_whole = |number| {
+            let mut versions = body.versions.iter();
+            versions.any(|version| version.number == number && version.material().is_some())
+        };
+        assert!(is_whole(1) && is_whole(2), "step {step}");
+        let left: Vec<_> = body.former.iter().map(|one| one.number).collect();
+        assert_eq!(left, [8], "step {step}");
+    }
+    let after = picture(&world.vault.keys);
+    assert_eq!(picture(&found(steps.last().unwrap())), after);
 }
 
 /// The number of a version that was destroyed is nobody's again, whenever it ends: its ciphertexts
