@@ -220,11 +220,12 @@ fn merge(
     let (policy, rule) = (delivered.policy, delivered.rule);
     let is_same = body.origin_uri.as_ref() == Some(&delivered.origin_uri)
         && body.key_type == rule.key_type;
-    // What nobody vouches for any more has no say in what comes after it.
+    // What nobody vouches for any more has no say in what comes after it. What somebody vouches
+    // for at another time has: a clock that is put back is no reason to go back.
     let mut vouched_for = body
         .versions
         .iter()
-        .filter(|version| is_same && version.voucher.counts(policy, rule, Some(now)));
+        .filter(|version| is_same && version.voucher.is_named(policy, rule));
     let Some(held) = vouched_for.next_back().map(|newest| newest.number) else {
         replace(body, delivered, material, now, draw)?;
         return Ok(true);
@@ -358,12 +359,17 @@ fn renew(
     };
     let said = delivered.own_policy();
     let own = here.own.as_deref().unwrap_or(&said).narrowed_by(&said);
-    if here.material().is_some() && here.own.as_deref() == Some(&own) {
+    // Who vouched for it first does so on, but for one whose time is over.
+    let is_vouched_for = here.material().is_some()
+        && here
+            .voucher
+            .counts(delivered.policy, delivered.rule, Some(now));
+    if is_vouched_for && here.own.as_deref() == Some(&own) {
         here.renew_lease(now);
         return Ok(has_dropped);
     }
     let mut again = delivered.version(material, here.state, now);
-    if here.material().is_some() {
+    if is_vouched_for {
         again.fields.voucher = here.voucher.clone();
     }
     again.fields.own = Some(Box::new(own));

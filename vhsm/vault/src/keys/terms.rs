@@ -211,12 +211,23 @@ impl Voucher {
     /// Whether `rule` takes its word, by the signers that `policy` pins, and that their lists name,
     /// now. Without a moment no list counts.
     pub(crate) fn counts(&self, policy: &ActivePolicy, rule: &KeyRule, now: Option<Now>) -> bool {
+        self.is_one_of(rule, |point| {
+            let mut believed = policy.believed(rule, now);
+            believed.any(|key| key.point == point)
+        })
+    }
+
+    /// Whether `rule` takes its word at some time, whatever any clock says: then a lower version
+    /// than the one that it vouches for is a roll-back, and the host, whose wall clock it is, cannot
+    /// have that forgotten.
+    pub(crate) fn is_named(&self, policy: &ActivePolicy, rule: &KeyRule) -> bool {
+        self.is_one_of(rule, |point| policy.names(rule, point))
+    }
+
+    fn is_one_of(&self, rule: &KeyRule, is_signer: impl FnOnce(&[u8; 65]) -> bool) -> bool {
         match self {
             Self::Vault => true,
-            Self::Owner(owner) => {
-                let mut believed = policy.believed(rule, now);
-                owner.tenant == rule.tenant && believed.any(|key| *key.point == owner.point)
-            }
+            Self::Owner(owner) => owner.tenant == rule.tenant && is_signer(&owner.point),
             Self::Service(name) => {
                 rule.unsigned == Unsigned::Accept
                     && matches!(&rule.source, Source::Kbs { services, .. } if services.contains(name))

@@ -152,6 +152,16 @@ impl ActivePolicy {
         })
     }
 
+    /// Whether a signer of `rule` has this key: pinned, or in the list that is here, however old
+    /// that is and whenever the key counts.
+    pub(crate) fn names(&self, rule: &KeyRule, point: &[u8; 65]) -> bool {
+        rule.signer.iter().any(|name| {
+            let mut signers = self.stated.set.signers.iter();
+            let is_pinned = signers.any(|signer| signer.name == *name && signer.point == *point);
+            is_pinned || self.lists.get(name).is_some_and(|list| list.names(point))
+        })
+    }
+
     /// The signer of this name, where it has a list.
     pub(crate) fn listed_signer(&self, name: &str) -> Option<&Arc<ListedSigner>> {
         self.stated.listed.get(name).map(|listed| &listed.rule)

@@ -158,6 +158,11 @@ impl HeldList {
             })
     }
 
+    /// Whether it has this key, whenever that counts.
+    pub(crate) fn names(&self, point: &[u8; 65]) -> bool {
+        self.list.keys.iter().any(|key| key.point == *point)
+    }
+
     fn age_ms(&self, now: Now) -> u64 {
         let since = self.since_boot_ms.load(Ordering::Relaxed);
         now.boot_ms.saturating_sub(since)

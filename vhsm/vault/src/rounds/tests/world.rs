@@ -41,6 +41,7 @@ impl Draw for Counter {
 pub(super) struct World {
     pub(super) vault: Vault,
     pub(super) now: Cell<u64>,
+    pub(super) wall_secs: Cell<u64>,
     draw: Cell<u64>,
 }
 
@@ -65,6 +66,7 @@ impl World {
         Self {
             vault: Vault::new(policy, limits, Vec::new()).unwrap().0,
             now: Cell::new(1_000_000),
+            wall_secs: Cell::new(1_767_225_600),
             draw: Cell::new(0),
         }
     }
@@ -72,7 +74,7 @@ impl World {
     pub(super) fn now(&self) -> Now {
         Now {
             boot_ms: self.now.get(),
-            wall_secs: 1_767_225_600,
+            wall_secs: self.wall_secs.get(),
         }
     }
 

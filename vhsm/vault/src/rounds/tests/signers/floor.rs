@@ -39,3 +39,55 @@ fn a_list_that_drops_a_key_does_not_reset_the_versions_of_the_others() {
     bring_again(&world, &second, &envelope_of(SECOND, 2)).unwrap();
     assert_eq!(held(&world), [1, 2]);
 }
+
+/// The first key until a moment, and the second from then on.
+fn one_after_the_other(moment: u64) -> Vec<u8> {
+    let mut list = list(1, None, &[FIRST, SECOND]);
+    list.keys[0].until_secs = Some(moment - 1);
+    list.keys[1].from_secs = moment;
+    signed(&list)
+}
+
+#[test]
+fn a_wall_clock_that_is_put_back_brings_no_older_version_back() {
+    let world = World::under(listed());
+    let moment = world.now().wall_secs;
+    let list = one_after_the_other(moment);
+    bring_again(&world, &list, &envelope_of(SECOND, 2)).unwrap();
+    world.wall_secs.set(moment - 1);
+    assert!(is_missing(&world), "who vouches for it does not count yet");
+    let refused = bring_again(&world, &list, &envelope_of(FIRST, 1));
+    assert_eq!(older(&refused), Some(2));
+    world.wall_secs.set(moment);
+    assert!(!is_missing(&world));
+    assert_eq!(held(&world), [2]);
+}
+
+#[test]
+fn a_version_whose_signers_time_is_over_is_signed_anew() {
+    let world = World::under(listed());
+    let moment = world.now().wall_secs;
+    let list = one_after_the_other(moment);
+    world.wall_secs.set(moment - 1);
+    bring_again(&world, &list, &envelope_of(FIRST, 2)).unwrap();
+    world.wall_secs.set(moment);
+    assert!(is_missing(&world));
+    bring_again(&world, &list, &envelope_of(SECOND, 2)).unwrap();
+    assert!(!is_missing(&world));
+    assert_eq!(held(&world), [2]);
+}
+
+#[test]
+fn a_list_that_is_held_back_until_it_is_too_old_brings_no_older_version_back() {
+    let mut set = listed();
+    set.keys[0].signer.push("stranger".into());
+    let world = World::under(set);
+    let first = signed(&list(1, None, &[FIRST]));
+    bring_again(&world, &first, &envelope_of(FIRST, 2)).unwrap();
+    world.wait_ms(MAX_AGE_MS + 1);
+    assert!(is_missing(&world));
+    let fields = service::fields(SIGNING_PATH, &SCALAR);
+    let older_one = service::signed_by(STRANGER, b"stranger", &fields);
+    let (_, of_key) = bring(&world, None, &older_one);
+    assert_eq!(older(&of_key), Some(2));
+}
