@@ -12,6 +12,8 @@
 //!   live, and so is another list of the same serial. A reboot forgets them: what is measured then
 //!   is `min_serial` alone.
 //! - **Never wider.** A name whose list was taken under one list key takes none under another.
+//! - **Silence is bounded, and lies are not.** A list is public, and who delivers it is not known: whoever
+//!   answers with the one before keeps it in force. `max_age` is for how long none may come.
 //! - **Judged at use.** A list replaces the one before in the policy that every use asks; keys that
 //!   it names no more take along what they signed.
 

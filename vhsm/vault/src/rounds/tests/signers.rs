@@ -302,6 +302,29 @@ fn a_list_that_no_round_brings_again_counts_no_more_when_it_is_too_old() {
     assert!(!is_missing(&world));
 }
 
+/// A list is public, and a JWE says nothing of who made it: this is a limit that is documented, not a
+/// promise. What ends it is a serial that is stated, or a key's time.
+#[test]
+fn an_old_list_that_is_served_on_and_on_counts_until_a_higher_serial_is_stated() {
+    let world = World::under(listed());
+    let first = signed(&list(1, None, &[FIRST]));
+    let (_, of_key) = bring(&world, Some(&first), &envelope_by(FIRST));
+    assert!(of_key.is_ok());
+    for _ in 0..5 {
+        world.wait_ms(MAX_AGE_MS);
+        take(&world, &first);
+        assert!(!is_missing(&world));
+    }
+    let mut raised = listed();
+    raised.listed_signers[0].min_serial = 2;
+    world.vault.replace_policy(raised, world.now()).unwrap();
+    assert!(is_missing(&world));
+    assert!(matches!(
+        fault_of_list(&world, &first),
+        SignerListFault::BelowStated { .. }
+    ));
+}
+
 #[test]
 fn another_process_knows_the_list_and_does_not_go_back() {
     let world = World::under(listed());
