@@ -37,6 +37,18 @@ pub(crate) fn read_frame(bytes: &[u8]) -> Result<Frame<'_>, DecodeError> {
     Ok(frame)
 }
 
+/// What the reader says, without a number that it has read: what is none of ours may be a bare
+/// secret, and a length that it announces is up to eight of its bytes.
+pub(crate) fn without_bytes(error: DecodeError) -> DecodeError {
+    match error {
+        DecodeError::WrongLength { at, .. } => DecodeError::OutOfRange {
+            at,
+            field: "number of entries",
+        },
+        error => error,
+    }
+}
+
 /// The kid of `{1: -7, 4: kid}` and nothing else: a parameter more could mean anything.
 pub(crate) fn read_protected(bytes: &[u8]) -> Result<&[u8], DecodeError> {
     let mut reader = Reader::new(bytes);

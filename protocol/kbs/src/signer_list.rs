@@ -15,7 +15,7 @@ mod encode;
 
 pub use encode::{assemble, to_be_signed};
 
-use crate::cose::{Frame, read_frame, read_protected, signature_prefix};
+use crate::cose::{Frame, read_frame, read_protected, signature_prefix, without_bytes};
 use crate::limits::{MAX_LISTED_KEYS, MAX_OWNER_LEN, MAX_SIGNER_LIST_LEN};
 use nitride_cbor::{DecodeError, EncodeError, Reader};
 use sha2::{Digest, Sha256};
@@ -193,8 +193,12 @@ impl SignerList {
     }
 }
 
+/// Names the part, and repeats none of what was read: a courier may deliver a secret as a list.
 fn in_part(part: &'static str) -> impl FnOnce(DecodeError) -> SignerListError {
-    move |source| SignerListError::Malformed { part, source }
+    move |source| SignerListError::Malformed {
+        part,
+        source: without_bytes(source),
+    }
 }
 
 fn read_payload(bytes: &[u8]) -> Result<SignerList, SignerListError> {

@@ -1,7 +1,9 @@
 use super::{
     ENVELOPE_VERSION, Envelope, EnvelopeFields, EnvelopePolicy, ReleaseTo, ReleaseToError,
 };
-use crate::cose::{Frame, TAG_BYTE, read_frame, read_protected, signature_prefix};
+use crate::cose::{
+    Frame, TAG_BYTE, read_frame, read_protected, signature_prefix, without_bytes,
+};
 use crate::limits::{
     MAX_ENVELOPE_LEN, MAX_KEY_TYPE_LEN, MAX_MATERIAL_LEN, MAX_POLICY_ENTRIES, MAX_POLICY_TEXT_LEN,
     MAX_TENANT_LEN,
@@ -131,18 +133,11 @@ impl fmt::Debug for UnverifiedEnvelope<'_> {
     }
 }
 
-/// Names the part. What is no envelope may be a bare secret, so a length that was read out of it
-/// is left out: an error says where and what, and none of the bytes.
+/// Names the part, and repeats none of what was read.
 fn in_part(part: &'static str) -> impl FnOnce(DecodeError) -> EnvelopeError {
-    move |source| {
-        let source = match source {
-            DecodeError::WrongLength { at, .. } => DecodeError::OutOfRange {
-                at,
-                field: "number of entries",
-            },
-            source => source,
-        };
-        EnvelopeError::Malformed { part, source }
+    move |source| EnvelopeError::Malformed {
+        part,
+        source: without_bytes(source),
     }
 }
 

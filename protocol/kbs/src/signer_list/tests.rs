@@ -254,6 +254,18 @@ fn any_list() -> impl Strategy<Value = SignerList> {
         })
 }
 
+#[test]
+fn an_error_over_a_bare_secret_repeats_none_of_it() {
+    // It begins as a list does, and announces 0x0102030405060708 entries.
+    let secret = [0xd2, 0x9b, 1, 2, 3, 4, 5, 6, 7, 8];
+    let error = UnverifiedSignerList::parse(&secret).unwrap_err();
+    let shown = format!("{error:?}");
+    assert!(
+        !shown.contains("72623859790382856") && shown.contains("entries"),
+        "{shown}"
+    );
+}
+
 proptest! {
     #[test]
     fn any_list_reads_as_it_was_written(list in any_list()) {
