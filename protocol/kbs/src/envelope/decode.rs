@@ -1,9 +1,7 @@
 use super::{
     ENVELOPE_VERSION, Envelope, EnvelopeFields, EnvelopePolicy, ReleaseTo, ReleaseToError,
 };
-use crate::cose::{
-    Frame, TAG_BYTE, read_frame, read_protected, signature_prefix, without_bytes,
-};
+use crate::cose::{Frame, TAG_BYTE, read_frame, read_protected, signature_prefix, without_bytes};
 use crate::limits::{
     MAX_ENVELOPE_LEN, MAX_KEY_TYPE_LEN, MAX_MATERIAL_LEN, MAX_POLICY_ENTRIES, MAX_POLICY_TEXT_LEN,
     MAX_TENANT_LEN,

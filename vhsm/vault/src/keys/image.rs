@@ -207,7 +207,7 @@ impl<'i> KeyImage<'i> {
                 },
                 key_type: self.key_type,
                 material: &material,
-                now: new.now,
+                since_boot_ms: new.now.boot_ms,
             };
             let version = version.write(family, None, draw)?;
             let record = version.held().record();

@@ -432,10 +432,10 @@ impl Version {
         before_ms.saturating_add(since_ms)
     }
 
-    /// Counts its lease from now on: one atomic store.
-    pub(super) fn renew_lease(&self, now: Now) {
+    /// Counts its lease from this moment on, if that is later: one atomic store.
+    pub(super) fn renew_lease(&self, since_boot_ms: u64) {
         self.used_before.store(self.uses(), Ordering::Relaxed);
-        record::renew(self.held.record(), now);
+        record::renew(self.held.record(), since_boot_ms);
     }
 
     /// Whether anybody used it since its lease began, or since this process did.

@@ -287,7 +287,7 @@ impl Body {
             },
             key_type: self.key_type,
             material,
-            now,
+            since_boot_ms: now.boot_ms,
         };
         let version = version.write(self.family, None, draw)?;
         self.put(version, place);

@@ -90,7 +90,7 @@ impl NewKey<'_> {
             },
             key_type: self.key_type,
             material: making.material,
-            now: self.now,
+            since_boot_ms: self.now.boot_ms,
         };
         let version = version.write(family, None, draw)?;
         let fields = KeyFields {

@@ -32,6 +32,9 @@ pub(crate) struct Delivered<'a> {
     pub(crate) not_after_secs: Option<u64>,
     /// `kbs:///repo/type/tag`.
     pub(crate) origin_uri: String,
+    /// When the key of the round was made that brought it: a lease counts from then, since the
+    /// service may have given it at any moment after that, and the courier have kept it.
+    pub(crate) made_boot_ms: u64,
     /// In the arena.
     pub(crate) material: &'a [u8],
 }
@@ -115,7 +118,7 @@ impl Keys {
         }
         self.seal.may_change(rule.is_sealed())?;
         let family = Family::draw(draw);
-        let version = delivered.version(&material, KeyState::Enabled, now);
+        let version = delivered.version(&material, KeyState::Enabled);
         let version = version.write(family, None, draw)?;
         let fields = delivered.fields(family, now);
         let (name, body) = fields.write(vec![version], draw)?;
@@ -171,7 +174,7 @@ impl Delivered<'_> {
         }
     }
 
-    fn version<'m>(&self, material: &'m SecretBuf, state: KeyState, now: Now) -> NewVersion<'m> {
+    fn version<'m>(&self, material: &'m SecretBuf, state: KeyState) -> NewVersion<'m> {
         NewVersion {
             number: self.version,
             state,
@@ -182,7 +185,7 @@ impl Delivered<'_> {
             },
             key_type: self.rule.key_type,
             material,
-            now,
+            since_boot_ms: self.made_boot_ms,
         }
     }
 
@@ -218,8 +221,8 @@ fn merge(
         return Err(CommitRefused::Destroyed);
     }
     let (policy, rule) = (delivered.policy, delivered.rule);
-    let is_same = body.origin_uri.as_ref() == Some(&delivered.origin_uri)
-        && body.key_type == rule.key_type;
+    let is_same =
+        body.origin_uri.as_ref() == Some(&delivered.origin_uri) && body.key_type == rule.key_type;
     // What nobody vouches for any more has no say in what comes after it. What somebody vouches
     // for at another time has: a clock that is put back is no reason to go back.
     let mut vouched_for = body
@@ -237,7 +240,7 @@ fn merge(
         let state = delivered.state_left(&body.former)?;
         drop_above(body, held, rule)?;
         let place = body.make_room()?;
-        let version = delivered.version(material, state, now);
+        let version = delivered.version(material, state);
         let version = version.write(body.family, None, draw)?;
         narrow(&mut body.versions, version.own.as_deref());
         body.put(version, place);
@@ -283,7 +286,7 @@ fn replace(
     let former = bounded(former)?;
     // Nobody's until the key names the family.
     let family = Family::draw(draw);
-    let version = delivered.version(material, state, now);
+    let version = delivered.version(material, state);
     let version = version.write(family, None, draw)?;
     let fields = KeyFields {
         terms: body.terms.clone(),
@@ -365,10 +368,10 @@ fn renew(
             .voucher
             .counts(delivered.policy, delivered.rule, Some(now));
     if is_vouched_for && here.own.as_deref() == Some(&own) {
-        here.renew_lease(now);
+        here.renew_lease(delivered.made_boot_ms);
         return Ok(has_dropped);
     }
-    let mut again = delivered.version(material, here.state, now);
+    let mut again = delivered.version(material, here.state);
     if is_vouched_for {
         again.fields.voucher = here.voucher.clone();
     }

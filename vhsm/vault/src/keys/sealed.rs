@@ -284,7 +284,7 @@ impl<'i> SealedVersion<'i> {
             },
             key_type,
             material: &material,
-            now,
+            since_boot_ms: now.boot_ms,
         };
         let version = version.write(family, None, draw)?;
         let record = version.held().record();

@@ -135,6 +135,14 @@ impl From<EnvelopeError> for ResourceFault {
     }
 }
 
+/// Where a resource is from.
+pub(super) struct Whence<'r> {
+    pub(super) path: &'r ResourcePath,
+    pub(super) service: &'r str,
+    /// When the key was made under which it came.
+    pub(super) made_boot_ms: u64,
+}
+
 /// A plaintext that opened under a round's key, in the arena. Nobody has vouched for it.
 #[derive(Debug)]
 pub(super) struct Opened {
@@ -182,13 +190,13 @@ impl Opened {
         &'p self,
         policy: &'p ActivePolicy,
         rule: &'p KeyRule,
-        (path, service): (&ResourcePath, &str),
+        from: &Whence<'_>,
         now: Now,
     ) -> Result<Delivered<'p>, ResourceFault> {
         let plaintext = self.plaintext.expose();
         match (UnverifiedEnvelope::parse(plaintext), rule.unsigned) {
-            (Ok(envelope), _) => judge_envelope(envelope, policy, rule, path, now),
-            (Err(_), Unsigned::Accept) => Ok(plain(policy, rule, (path, service), plaintext)),
+            (Ok(envelope), _) => judge_envelope(envelope, policy, rule, from, now),
+            (Err(_), Unsigned::Accept) => Ok(plain(policy, rule, from, plaintext)),
             (Err(error), Unsigned::Refuse) => {
                 // A plain resource is told from a broken envelope for whoever reads the log.
                 if nitride_kbs::envelope::looks_like_envelope(plaintext) {
@@ -205,14 +213,14 @@ fn judge_envelope<'p>(
     envelope: UnverifiedEnvelope<'p>,
     policy: &'p ActivePolicy,
     rule: &'p KeyRule,
-    path: &ResourcePath,
+    from: &Whence<'_>,
     now: Now,
 ) -> Result<Delivered<'p>, ResourceFault> {
     let signer = believed_key(policy, rule, envelope.kid(), now)?;
     let envelope = envelope
         .verified_by(|parts, signature| verify_p256_sha256(signer.point, parts, signature))?;
     let fields = envelope.fields();
-    if fields.path != path.as_str() {
+    if fields.path != from.path.as_str() {
         return Err(ResourceFault::OtherPath);
     }
     if fields.key_type != rule.key_type.as_str() {
@@ -231,7 +239,7 @@ fn judge_envelope<'p>(
         point: *signer.point,
         tenant: fields.tenant.map(str::to_owned),
     };
-    Ok(signed(policy, rule, path, owner, fields))
+    Ok(signed(policy, rule, from, owner, fields))
 }
 
 /// The key of this id, among those that the key's rule believes.
@@ -255,7 +263,7 @@ fn believed_key<'s>(
 fn signed<'p>(
     policy: &'p ActivePolicy,
     rule: &'p KeyRule,
-    path: &ResourcePath,
+    from: &Whence<'_>,
     owner: Owner,
     fields: &EnvelopeFields<'p>,
 ) -> Delivered<'p> {
@@ -276,7 +284,8 @@ fn signed<'p>(
         disks: disks.map(|disks| disks.iter().filter_map(disk).collect()),
         lease_secs: terms.lease_secs,
         not_after_secs: terms.not_after_secs,
-        origin_uri: path.to_uri(),
+        origin_uri: from.path.to_uri(),
+        made_boot_ms: from.made_boot_ms,
         material: fields.material,
     }
 }
@@ -285,13 +294,13 @@ fn signed<'p>(
 fn plain<'p>(
     policy: &'p ActivePolicy,
     rule: &'p KeyRule,
-    (path, service): (&ResourcePath, &str),
+    from: &Whence<'_>,
     material: &'p [u8],
 ) -> Delivered<'p> {
     Delivered {
         policy,
         rule,
-        voucher: Voucher::Service(service.to_owned()),
+        voucher: Voucher::Service(from.service.to_owned()),
         version: 1,
         operations: rule.operations,
         wrappable_by: rule.wrappable_by.clone(),
@@ -299,7 +308,8 @@ fn plain<'p>(
         disks: None,
         lease_secs: rule.lease_secs,
         not_after_secs: rule.not_after,
-        origin_uri: path.to_uri(),
+        origin_uri: from.path.to_uri(),
+        made_boot_ms: from.made_boot_ms,
         material,
     }
 }

@@ -3,7 +3,7 @@
 use super::world::{EVERYTHING, Not, World, kbs, key, name, policy, rule};
 use crate::Want;
 use nitride_protocol::application::{Describe, Mac, VerifyMac};
-use nitride_protocol::{KeyState, KeyType, Status};
+use nitride_protocol::{KeyState, KeyType, Operation, OperationSet, Status};
 
 fn world(rule_lease_secs: Option<u64>) -> World {
     let mut leased = key("tag", KeyType::HmacSha256, kbs("r/t/tag"));
@@ -21,6 +21,10 @@ fn mac() -> Mac<'static> {
 fn wanted() -> Not {
     let name = "tag".parse().unwrap();
     Not::Yet(Want::Key { name })
+}
+
+fn only_mac() -> OperationSet {
+    OperationSet::of(&[Operation::Mac])
 }
 
 fn has_material(world: &World) -> bool {
@@ -98,6 +102,26 @@ fn a_renewed_lease_counts_from_its_renewal() {
     world.ask(&mut app, &mac()).unwrap();
     world.pass_secs(1);
     assert_eq!(world.ask(&mut app, &mac()).unwrap_err(), wanted());
+}
+
+#[test]
+fn a_round_that_began_before_the_last_one_does_not_shorten_the_lease() {
+    for operations in [KeyType::HmacSha256.operations(), only_mac()] {
+        let mut world = world(Some(60));
+        let mut app = world.application(1);
+        world.pass_secs(60);
+        world.deliver("tag", &[1; 32]);
+        world
+            .deliver_with("tag", &[1; 32], |envelope| {
+                envelope.made_boot_ms -= 59_000;
+                envelope.operations = operations;
+            })
+            .unwrap();
+        world.pass_secs(59);
+        world.ask(&mut app, &mac()).unwrap();
+        world.pass_secs(1);
+        assert_eq!(world.ask(&mut app, &mac()).unwrap_err(), wanted());
+    }
 }
 
 #[test]

@@ -174,6 +174,7 @@ impl World {
             lease_secs: None,
             not_after_secs: None,
             origin_uri: path.to_uri(),
+            made_boot_ms: self.now.boot_ms,
             material,
         };
         change(&mut delivered);

@@ -42,7 +42,7 @@ pub(super) use recover::{narrow_before, recover};
 
 use super::key::{Body, Version};
 use super::{Material, Nonces};
-use crate::{Draw, Now, Refusal};
+use crate::{Draw, Refusal};
 use nitride_protocol::{KeyNameBuf, KeyState, KeyType};
 use nitride_secmem::{Draft, Record, RecordId, RecordKind, SecretBuf};
 use std::sync::atomic::Ordering;
@@ -119,7 +119,8 @@ pub(super) struct NewVersion<'m> {
     pub(super) key_type: KeyType,
     /// As it is stored.
     pub(super) material: &'m SecretBuf,
-    pub(super) now: Now,
+    /// Since when its age and its lease count; not from earlier than with the one before.
+    pub(super) since_boot_ms: u64,
 }
 
 impl NewVersion<'_> {
@@ -136,8 +137,11 @@ impl NewVersion<'_> {
         let mut draft = Draft::new(VERSION, id, public.len(), secret.len())?;
         draft.public_mut().copy_from_slice(&public);
         draft.secret_mut().copy_from_slice(secret);
+        let mut since_boot_ms = self.since_boot_ms;
         match former.map(|former| former.held().record()) {
             Some(former) => {
+                let before = former.counter(SINCE_BOOT_MS).load(Ordering::SeqCst);
+                since_boot_ms = since_boot_ms.max(before);
                 for index in [USES, MESSAGES, NONCE_PREFIX] {
                     let value = former.counter(index).load(Ordering::SeqCst);
                     draft.set_counter(index, value);
@@ -145,7 +149,7 @@ impl NewVersion<'_> {
             }
             None => draft.set_counter(NONCE_PREFIX, Nonces::new_prefix(draw)),
         }
-        draft.set_counter(SINCE_BOOT_MS, self.now.boot_ms);
+        draft.set_counter(SINCE_BOOT_MS, since_boot_ms);
         draft.set_state(word_of(self.state));
         let record = commit(draft);
         let material = Material::from_record(self.key_type, record);
@@ -216,11 +220,11 @@ pub(super) fn mark_filed(record: &Record, mark: u64) {
     trace::written(record);
 }
 
-/// Counts a version's lease from now on.
-pub(super) fn renew(record: &Record, now: Now) {
+/// Counts a version's lease from then on; never from earlier than before.
+pub(super) fn renew(record: &Record, since_boot_ms: u64) {
     record
         .counter(SINCE_BOOT_MS)
-        .store(now.boot_ms, Ordering::SeqCst);
+        .fetch_max(since_boot_ms, Ordering::SeqCst);
     #[cfg(test)]
     trace::written(record);
 }

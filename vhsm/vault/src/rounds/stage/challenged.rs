@@ -1,7 +1,7 @@
 use super::{Destination, Ended, Ordered};
 use crate::gate::{Binding, GateFault, judge};
 use crate::policy::{GateRule, KeyRule};
-use crate::rounds::resource::{Opened, ResourceFault};
+use crate::rounds::resource::{Opened, ResourceFault, Whence};
 use crate::rounds::tee_key::TeeKey;
 use crate::rounds::{EvidenceWanted, RoundError, RoundFailure};
 use crate::{Draw, Now, Want};
@@ -138,10 +138,15 @@ impl Challenged {
             self.outcomes.insert(Want::Signers { name }, outcome);
             return taken.map_err(RoundError::Resource);
         }
+        let from = Whence {
+            path: &path,
+            service: self.ordered.service(),
+            made_boot_ms: self.made_boot_ms,
+        };
         let mut fault = None;
         for rule in self.ordered.rules(&path) {
             let outcome = match &opened {
-                Ok(opened) => commit(opened, rule, (&path, self.ordered.service()), to, now, draw),
+                Ok(opened) => commit(opened, rule, &from, to, now, draw),
                 Err(fault) => Err(fault.clone()),
             };
             if let Err(refused) = &outcome {
@@ -165,7 +170,7 @@ impl Challenged {
 fn commit(
     opened: &Opened,
     rule: &Arc<KeyRule>,
-    from: (&ResourcePath, &str),
+    from: &Whence<'_>,
     to: &Destination<'_>,
     now: Now,
     draw: &mut dyn Draw,

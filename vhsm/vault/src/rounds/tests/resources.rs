@@ -341,6 +341,26 @@ fn a_key_whose_rule_changed_under_way_is_not_committed() {
     assert_eq!(world.held(SIGNING), None);
 }
 
+/// A courier that keeps what it has does not prolong a lease by that.
+#[test]
+fn a_lease_counts_from_the_moment_that_the_rounds_key_was_made() {
+    let mut leased = policy();
+    leased.keys[0].lease_secs = Some(30);
+    let world = World::under(leased);
+    let round = world.challenged(&key(SIGNING));
+    world.wait_ms(20_000);
+    world
+        .deliver(&round, SIGNING_PATH, &signing_envelope())
+        .unwrap();
+    world.finish(&round.order.round);
+    world.wait_ms(9_999);
+    world.vault.end_leases(world.now()).unwrap();
+    assert!(world.held(SIGNING).is_some());
+    world.wait_ms(1);
+    world.vault.end_leases(world.now()).unwrap();
+    assert_eq!(world.held(SIGNING), None);
+}
+
 #[test]
 fn a_key_that_was_made_here_is_not_replaced() {
     let mut local = policy();

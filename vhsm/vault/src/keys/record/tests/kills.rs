@@ -354,7 +354,11 @@ fn a_kill_while_versions_of_a_retired_signer_go_leaves_what_the_other_vouches_fo
     let first = trace::steps().len();
     deliver(&mut world, 2, of_heir);
     let steps = trace::steps();
-    assert_eq!(steps.len(), first + 4, "one remembered, two dropped, one renewed");
+    assert_eq!(
+        steps.len(),
+        first + 4,
+        "one remembered, two dropped, one renewed"
+    );
     for (step, store) in steps.iter().enumerate().skip(first) {
         let keys = found(store);
         let key = keys.find("tag").unwrap().unwrap();

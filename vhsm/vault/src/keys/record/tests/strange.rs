@@ -2,7 +2,7 @@ use super::super::trace::{self, Image, Store, recovered};
 use super::super::{Family, KEY, KeyFields, NewVersion, VERSION, VersionFields};
 use crate::keys::{Keys, OwnPolicy, Voucher};
 use crate::tests::world::{Sequence, arenas, name};
-use crate::{Draw, Now, VaultLimits};
+use crate::{Draw, VaultLimits};
 use nitride_protocol::{KeyState, KeyType, OperationSet, Origin};
 use nitride_secmem::{COUNTERS, RecordId, RecordKind, SecretBuf};
 
@@ -238,10 +238,7 @@ fn a_key_that_cannot_be_written_takes_its_versions_with_it() {
         fields: version(),
         key_type: whole.key_type,
         material: &material,
-        now: Now {
-            boot_ms: 1,
-            wall_secs: 1,
-        },
+        since_boot_ms: 1,
     };
     let first = first.write(whole.family, None, &mut draw).unwrap();
     let too_long = KeyFields {
