@@ -4,35 +4,11 @@ use anyhow::{Context, Result, ensure};
 use nitride_protocol::KeyType;
 use nitride_support::owner::Deposit;
 use nitride_support::plan::Plan;
+use nitride_support::rules::provisioned;
 use nitride_support::scan::{Form, Needles, Snapshot};
 use nitride_support::world::World;
 
-const POLICY: &str = r#"
-[[key]]
-name = "app/fetched-secret"
-type = "secret"
-source = "kbs:///demo/secret/one"
-service = "main"
-signer = "owner"
-operations = ["release"]
-release-to = [{ uid = @UID@ }]
-
-[[key]]
-name = "app/fetched-mac"
-type = "hmac-sha256"
-source = "kbs:///demo/key/mac"
-service = "main"
-signer = "owner"
-operations = ["mac", "verify-mac"]
-
-[[key]]
-name = "app/fetched-ec"
-type = "ec-p256"
-source = "kbs:///demo/key/ec"
-service = "main"
-signer = "owner"
-operations = ["sign", "verify", "public-key"]
-
+const IMPORTED_SECRET: &str = r#"
 [[key]]
 name = "app/secret"
 type = "secret"
@@ -48,7 +24,13 @@ const CONTROL: &str = "app/fetched-secret";
 /// All four programs, with the policy of the keys below.
 #[must_use]
 pub fn plan(locked_only: bool) -> Plan {
-    let mut plan = Plan::chain(POLICY);
+    let policy = [
+        provisioned("app/fetched-secret", KeyType::Secret, "demo/secret/one"),
+        provisioned("app/fetched-mac", KeyType::HmacSha256, "demo/key/mac"),
+        provisioned("app/fetched-ec", KeyType::EcP256, "demo/key/ec"),
+        IMPORTED_SECRET.to_owned(),
+    ];
+    let mut plan = Plan::chain(&policy.concat());
     plan.locked_only = locked_only;
     plan
 }

@@ -6,6 +6,7 @@ use nitride_protocol::{KeyType, Status};
 use nitride_support::owner::Deposit;
 use nitride_support::plan::Plan;
 use nitride_support::program::{RunAs, wait_until};
+use nitride_support::rules::provisioned;
 use nitride_support::scan::Needles;
 use nitride_support::world::{World, outcome};
 use serde_json::Value;
@@ -17,17 +18,6 @@ use std::time::Duration;
 
 const SECRET: &[u8] = b"correct horse battery staple";
 const MATERIAL: [u8; 32] = *b"an imported key of thirty-two by";
-
-const KEYS: &str = r#"
-[[key]]
-name = "app/secret"
-type = "secret"
-source = "kbs:///demo/secret/one"
-service = "main"
-signer = "owner"
-operations = ["release"]
-release-to = [{ uid = @UID@ }]
-"#;
 
 fn tables(full: &str) -> String {
     format!(
@@ -101,7 +91,11 @@ fn is(entry: &Value, kind: &str, operation: &str, status: &str) -> bool {
 fn everything_that_matters_has_its_entry_and_no_secret_is_in_it() -> Result<()> {
     let world = World::start(Plan {
         vhsmd_tables: tables("refuse"),
-        ..Plan::chain(KEYS)
+        ..Plan::chain(&provisioned(
+            "app/secret",
+            KeyType::Secret,
+            "demo/secret/one",
+        ))
     })?;
     let owner = world.owner();
     owner.deposit(&Deposit::secret("demo/secret/one", SECRET))?;

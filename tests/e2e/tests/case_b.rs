@@ -2,11 +2,11 @@
 #![forbid(unsafe_code)]
 
 use anyhow::{Context, Result};
+use nitride_e2e::three;
 use nitride_protocol::application::Mac;
-use nitride_protocol::{KeyName, KeyState, KeyType, Origin, Status};
+use nitride_protocol::{KeyName, KeyState, Origin, Status};
 use nitride_support::asker::Asker;
 use nitride_support::http::HttpMessage;
-use nitride_support::owner::Deposit;
 use nitride_support::plan::Plan;
 use nitride_support::program::{RunAs, wait_until};
 use nitride_support::relay::{Fate, Honest, OnRequest};
@@ -15,46 +15,9 @@ use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, SigningKey};
 use std::time::{Duration, Instant};
 
-const KEYS: &str = r#"
-[[key]]
-name = "app/secret"
-type = "secret"
-source = "kbs:///demo/secret/one"
-service = "main"
-signer = "owner"
-operations = ["release"]
-release-to = [{ uid = @UID@ }]
-
-[[key]]
-name = "app/signing"
-type = "ec-p256"
-source = "kbs:///demo/key/signing"
-service = "main"
-signer = "owner"
-operations = ["sign", "verify", "public-key"]
-
-[[key]]
-name = "app/mac"
-type = "hmac-sha256"
-source = "kbs:///demo/key/mac"
-service = "main"
-signer = "owner"
-operations = ["mac", "verify-mac"]
-"#;
-
-fn deposit(world: &World) -> Result<()> {
-    let owner = world.owner();
-    owner.deposit(&Deposit::secret(
-        "demo/secret/one",
-        b"correct horse battery staple",
-    ))?;
-    owner.deposit(&Deposit::key("demo/key/signing", KeyType::EcP256, &[5; 32]))?;
-    owner.deposit(&Deposit::key("demo/key/mac", KeyType::HmacSha256, &[6; 32]))
-}
-
 fn chain() -> Result<World> {
-    let world = World::start(Plan::chain(KEYS))?;
-    deposit(&world)?;
+    let world = World::start(Plan::chain(&three::keys()))?;
+    three::deposit(&world)?;
     Ok(world)
 }
 
@@ -92,9 +55,9 @@ fn a_missing_key_arrives_on_first_use_and_signs_as_its_owner_expects() -> Result
 
 #[test]
 fn keys_marked_prefetch_arrive_in_one_round_before_anybody_asks() -> Result<()> {
-    let keys = KEYS.replace("\nservice = ", "\nprefetch = true\nservice = ");
+    let keys = three::keys().replace("\nservice = ", "\nprefetch = true\nservice = ");
     let mut world = World::start(Plan::without_agent(&keys))?;
-    deposit(&world)?;
+    three::deposit(&world)?;
     world.start_agent()?;
     let mut app = world.application_waiting(Duration::ZERO)?;
     wait_until("all keys are there", Duration::from_secs(20), || {
@@ -116,11 +79,11 @@ fn keys_marked_prefetch_arrive_in_one_round_before_anybody_asks() -> Result<()> 
 
 #[test]
 fn what_the_rules_deny_is_not_even_fetched() -> Result<()> {
-    let narrow = KEYS.replace("operations = [\"release\"]", "operations = []");
+    let narrow = three::keys().replace("operations = [\"release\"]", "operations = []");
     let mut plan = Plan::chain(&narrow);
     plan.policy = plan.policy.replace("\"sign\", ", "");
     let world = World::start(plan)?;
-    deposit(&world)?;
+    three::deposit(&world)?;
     let mut app = world.application()?;
     assert_eq!(
         outcome(app.sign("app/signing", None, b"m"))?,
@@ -188,10 +151,10 @@ fn a_service_that_is_down_is_named_and_one_that_is_back_serves() -> Result<()> {
 
 #[test]
 fn an_svn_that_the_service_does_not_want_gets_nothing_and_learns_why() -> Result<()> {
-    let mut plan = Plan::chain(KEYS);
+    let mut plan = Plan::chain(&three::keys());
     plan.svn = "0".to_owned();
     let world = World::start(plan)?;
-    deposit(&world)?;
+    three::deposit(&world)?;
     let mut app = world.application()?;
     let refused = outcome(app.mac("app/mac", b"d"))?;
     assert_eq!(refused, Status::DeniedByVerifier);
@@ -201,13 +164,13 @@ fn an_svn_that_the_service_does_not_want_gets_nothing_and_learns_why() -> Result
 
 #[test]
 fn sample_evidence_is_refused_by_a_service_whose_policy_does_not_name_it() -> Result<()> {
-    let mut plan = Plan::chain(KEYS);
+    let mut plan = Plan::chain(&three::keys());
     plan.attestation_policy = plan.attestation_policy.replace(
         "danger-accept-sample = true",
         "danger-accept-sample = false",
     );
     let world = World::start(plan)?;
-    deposit(&world)?;
+    three::deposit(&world)?;
     let mut app = world.application()?;
     assert_eq!(outcome(app.mac("app/mac", b"d"))?, Status::DeniedByVerifier);
     Ok(())
@@ -215,10 +178,10 @@ fn sample_evidence_is_refused_by_a_service_whose_policy_does_not_name_it() -> Re
 
 #[test]
 fn a_resource_that_no_policy_of_the_service_opens_is_denied() -> Result<()> {
-    let mut plan = Plan::chain(KEYS);
+    let mut plan = Plan::chain(&three::keys());
     plan.resource_policy = plan.resource_policy.replace("\"**\"", "\"other/**\"");
     let world = World::start(plan)?;
-    deposit(&world)?;
+    three::deposit(&world)?;
     let mut app = world.application()?;
     assert_eq!(outcome(app.mac("app/mac", b"d"))?, Status::DeniedByVerifier);
     Ok(())
@@ -226,7 +189,7 @@ fn a_resource_that_no_policy_of_the_service_opens_is_denied() -> Result<()> {
 
 #[test]
 fn a_resource_that_the_service_does_not_have_is_refused() -> Result<()> {
-    let world = World::start(Plan::chain(KEYS))?;
+    let world = World::start(Plan::chain(&three::keys()))?;
     let mut app = world.application()?;
     assert_eq!(outcome(app.mac("app/mac", b"d"))?, Status::ResourceRefused);
     Ok(())
@@ -234,7 +197,7 @@ fn a_resource_that_the_service_does_not_have_is_refused() -> Result<()> {
 
 #[test]
 fn without_an_agent_a_request_says_so() -> Result<()> {
-    let world = World::start(Plan::without_agent(KEYS))?;
+    let world = World::start(Plan::without_agent(&three::keys()))?;
     let mut app = world.application_waiting(Duration::from_secs(2))?;
     assert_eq!(outcome(app.mac("app/mac", b"d"))?, Status::AgentAbsent);
     Ok(())
@@ -328,10 +291,10 @@ fn a_thousand_clients_on_one_missing_key_cause_exactly_one_round() -> Result<()>
 #[test]
 fn a_policy_that_is_reloaded_brings_a_key_within_reach() -> Result<()> {
     let mut world = World::start(Plan::chain(""))?;
-    deposit(&world)?;
+    three::deposit(&world)?;
     let mut app = world.application()?;
     assert_eq!(outcome(app.mac("app/mac", b"d"))?, Status::KeyNotFound);
-    let policy = Plan::chain(KEYS).policy;
+    let policy = Plan::chain(&three::keys()).policy;
     world.set_policy(&policy)?;
     app.mac("app/mac", b"d")?;
     Ok(())

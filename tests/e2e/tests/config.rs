@@ -7,37 +7,20 @@ use nitride_protocol::KeyType;
 use nitride_support::binaries::Binaries;
 use nitride_support::plan::Plan;
 use nitride_support::program::PATIENCE;
+use nitride_support::rules::{GATED, provisioned};
 use nitride_support::world::{World, run};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-const POLICY: &str = r#"
-[[key]]
-name = "app/secret"
-type = "secret"
-source = "kbs:///demo/secret/one"
-service = "main"
-signer = "owner"
-operations = ["release"]
-release-to = [{ uid = @UID@ }]
-
-[[gate]]
-name = "approved"
-service = "main"
-issuer = "tests"
-issuer-key = "@DIR@/token.pub"
-audience = "vhsmd"
-policy-id = "default"
-tees = ["sample"]
-max-age = "10m"
-danger-accept-simulated = true
-"#;
+fn policy() -> String {
+    provisioned("app/secret", KeyType::Secret, "demo/secret/one") + GATED
+}
 
 /// The files of a world, and no program.
 fn files() -> Result<World> {
-    let mut world = World::prepare(Plan::chain(POLICY))?;
+    let mut world = World::prepare(Plan::chain(&policy()))?;
     world.talkative = false;
     world.folder.write(
         "agent.toml",
@@ -171,7 +154,7 @@ fn a_key_file_that_others_can_read_is_not_used_by_the_service() -> Result<()> {
 
 #[test]
 fn every_line_of_a_policy_may_be_missing_doubled_or_mangled_and_the_vault_goes_on() -> Result<()> {
-    let mut world = World::start(Plan::vault(POLICY))?;
+    let mut world = World::start(Plan::vault(&policy()))?;
     world
         .application()?
         .generate("app/k", KeyType::HmacSha256, None)?;

@@ -3,9 +3,10 @@
 #![forbid(unsafe_code)]
 
 use anyhow::{Context, Result, ensure};
-use nitride_protocol::{KeyState, Status};
+use nitride_protocol::{KeyState, KeyType, Status};
 use nitride_support::owner::Deposit;
 use nitride_support::plan::Plan;
+use nitride_support::rules::provisioned;
 use nitride_support::world::{World, outcome};
 use nitride_tsm::Tsm;
 use nitride_tsm::machine::Machine;
@@ -14,16 +15,6 @@ use nitride_vectors::tdx::{Spec, pki::Pki};
 use nitride_vectors::{published, snp};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-const KEYS: &str = r#"
-[[key]]
-name = "app/secret"
-type = "secret"
-source = "kbs:///demo/secret/one"
-service = "main"
-signer = "owner"
-operations = ["release"]
-release-to = [{ uid = @UID@ }]
-"#;
 const SECRET: &[u8] = b"correct horse battery staple";
 
 /// What a service of this test differs in from one that releases.
@@ -51,7 +42,11 @@ impl Scene {
         let Some(tsm) = Tsm::mount(provider)? else {
             return Ok(None);
         };
-        let mut plan = Plan::chain(KEYS);
+        let mut plan = Plan::chain(&provisioned(
+            "app/secret",
+            KeyType::Secret,
+            "demo/secret/one",
+        ));
         plan.tee = tee.to_owned();
         let quoted = format!("{tee:?}");
         plan.resource_policy = plan.resource_policy.replace("\"sample\"", &quoted);

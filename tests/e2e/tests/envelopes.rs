@@ -2,49 +2,13 @@
 #![forbid(unsafe_code)]
 
 use anyhow::{Context, Result};
+use nitride_e2e::three;
 use nitride_protocol::{KeyState, KeyType, Status};
 use nitride_support::owner::Deposit;
 use nitride_support::plan::Plan;
 use nitride_support::program::wait_until;
 use nitride_support::world::{World, outcome};
 use std::time::Duration;
-
-const KEYS: &str = r#"
-[[key]]
-name = "app/secret"
-type = "secret"
-source = "kbs:///demo/secret/one"
-service = "main"
-signer = "owner"
-operations = ["release"]
-release-to = [{ uid = @UID@ }]
-
-[[key]]
-name = "app/signing"
-type = "ec-p256"
-source = "kbs:///demo/key/signing"
-service = "main"
-signer = "owner"
-operations = ["sign", "verify", "public-key"]
-
-[[key]]
-name = "app/mac"
-type = "hmac-sha256"
-source = "kbs:///demo/key/mac"
-service = "main"
-signer = "owner"
-operations = ["mac", "verify-mac"]
-"#;
-
-fn deposit(world: &World) -> Result<()> {
-    let owner = world.owner();
-    owner.deposit(&Deposit::secret(
-        "demo/secret/one",
-        b"correct horse battery staple",
-    ))?;
-    owner.deposit(&Deposit::key("demo/key/signing", KeyType::EcP256, &[5; 32]))?;
-    owner.deposit(&Deposit::key("demo/key/mac", KeyType::HmacSha256, &[6; 32]))
-}
 
 fn rounds(world: &World) -> Result<usize> {
     Ok(world.relay()?.count("POST", "/kbs/v0/auth"))
@@ -53,7 +17,8 @@ fn rounds(world: &World) -> Result<usize> {
 #[test]
 fn an_unsigned_resource_is_refused_unless_the_policy_says_that_it_may_be() -> Result<()> {
     let world = World::start(Plan::chain(&format!(
-        "{KEYS}{}",
+        "{}{}",
+        three::keys(),
         r#"
 [[key]]
 name = "app/plain"
@@ -88,7 +53,7 @@ release-to = [{ uid = @UID@ }]
 
 #[test]
 fn an_envelope_that_differs_in_any_field_from_what_was_asked_is_refused() -> Result<()> {
-    let world = World::start(Plan::chain(KEYS))?;
+    let world = World::start(Plan::chain(&three::keys()))?;
     let owner = world.owner();
     let signer = owner.signing_key()?;
     let good = Deposit::secret("demo/secret/one", b"correct horse battery staple");
@@ -161,7 +126,7 @@ fn refused_release(world: &World) -> Result<Status> {
 
 #[test]
 fn what_the_envelope_does_not_allow_the_policy_cannot_give() -> Result<()> {
-    let world = World::start(Plan::chain(KEYS))?;
+    let world = World::start(Plan::chain(&three::keys()))?;
     let owner = world.owner();
     let mut narrow = Deposit::key("demo/key/signing", KeyType::EcP256, &[5; 32]);
     narrow.operations = &["public-key"];
@@ -181,12 +146,12 @@ fn what_the_envelope_does_not_allow_the_policy_cannot_give() -> Result<()> {
 
 #[test]
 fn a_lease_ends_and_the_key_is_fetched_anew() -> Result<()> {
-    let leased = KEYS.replace(
+    let leased = three::keys().replace(
         "operations = [\"mac\"",
         "lease = \"1s\"\noperations = [\"mac\"",
     );
     let mut world = World::start(Plan::chain(&leased))?;
-    deposit(&world)?;
+    three::deposit(&world)?;
     let mut app = world.application()?;
     app.mac("app/mac", b"d")?;
     assert_eq!(rounds(&world)?, 1);
@@ -211,7 +176,7 @@ fn a_lease_ends_and_the_key_is_fetched_anew() -> Result<()> {
 
 #[test]
 fn a_version_older_than_one_that_was_held_is_refused_as_a_replay() -> Result<()> {
-    let leased = KEYS.replace(
+    let leased = three::keys().replace(
         "operations = [\"mac\"",
         "lease = \"1s\"\noperations = [\"mac\"",
     );

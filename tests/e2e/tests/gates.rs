@@ -8,30 +8,11 @@ use nitride_support::http::HttpMessage;
 use nitride_support::plan::Plan;
 use nitride_support::program::wait_until;
 use nitride_support::relay::{Honest, OnResponse};
+use nitride_support::rules::GATED;
 use nitride_support::world::{World, outcome};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-const GATED: &str = r#"
-[[key]]
-name = "app/gated"
-type = "hmac-sha256"
-source = "local"
-operations = ["mac", "verify-mac"]
-gate = "approved"
-
-[[gate]]
-name = "approved"
-service = "main"
-issuer = "tests"
-issuer-key = "@DIR@/token.pub"
-audience = "vhsmd"
-policy-id = "default"
-tees = ["sample"]
-max-age = "10m"
-danger-accept-simulated = true
-"#;
 
 /// The policy for evidence that is not simulated.
 fn for_real_ones(policy: &str) -> String {

@@ -3,23 +3,13 @@
 #![forbid(unsafe_code)]
 
 use anyhow::{Result, ensure};
-use nitride_protocol::Status;
+use nitride_protocol::{KeyType, Status};
 use nitride_support::owner::Deposit;
 use nitride_support::plan::Plan;
+use nitride_support::rules::provisioned;
 use nitride_support::world::{World, outcome};
 use nitride_tsm::nvml::{Asked, Nvml};
 use nitride_vectors::gpu::{Draft, Made};
-
-const KEYS: &str = r#"
-[[key]]
-name = "app/secret"
-type = "secret"
-source = "kbs:///demo/secret/one"
-service = "main"
-signer = "owner"
-operations = ["release"]
-release-to = [{ uid = @UID@ }]
-"#;
 
 /// A GPU of the test PKI's that signs over `change` of the nonce it is asked for.
 fn device(made: &Made, change: fn(&mut [u8; 32])) -> Result<Nvml> {
@@ -36,7 +26,11 @@ fn device(made: &Made, change: fn(&mut [u8; 32])) -> Result<Nvml> {
 
 /// The plan for a machine whose policy wants the GPU of `made`.
 fn plan(made: &Made, evidence_lines: &str, quote_tables: String) -> Plan {
-    let mut plan = Plan::chain(KEYS);
+    let mut plan = Plan::chain(&provisioned(
+        "app/secret",
+        KeyType::Secret,
+        "demo/secret/one",
+    ));
     plan.evidence_lines = evidence_lines.to_owned();
     plan.quote_tables = quote_tables;
     plan.attestation_policy.clone_from(&made.policy);

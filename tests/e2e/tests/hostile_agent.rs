@@ -10,51 +10,22 @@ use nitride_support::forge::Signatory;
 use nitride_support::owner::Deposit;
 use nitride_support::plan::Plan;
 use nitride_support::program::wait_until;
+use nitride_support::rules::{GATED, provisioned};
 use nitride_support::world::{World, outcome};
 use serde_json::{Value, json};
 use std::time::Duration;
-
-const KEYS: &str = r#"
-[[key]]
-name = "app/one"
-type = "hmac-sha256"
-source = "kbs:///demo/key/one"
-service = "main"
-signer = "owner"
-operations = ["mac", "verify-mac"]
-
-[[key]]
-name = "app/two"
-type = "hmac-sha256"
-source = "kbs:///demo/key/two"
-service = "main"
-signer = "owner"
-operations = ["mac", "verify-mac"]
-
-[[key]]
-name = "app/gated"
-type = "hmac-sha256"
-source = "generate"
-operations = ["mac", "verify-mac"]
-gate = "approved"
-
-[[gate]]
-name = "approved"
-service = "main"
-issuer = "tests"
-issuer-key = "@DIR@/token.pub"
-audience = "vhsmd"
-policy-id = "default"
-tees = ["sample"]
-max-age = "1s"
-danger-accept-simulated = true
-"#;
 
 const ONE: &str = "demo/key/one";
 const TWO: &str = "demo/key/two";
 
 fn world() -> Result<World> {
-    let world = World::start(Plan::without_agent(KEYS))?;
+    let gated = GATED.replace("\"local\"", "\"generate\"");
+    let keys = [
+        provisioned("app/one", KeyType::HmacSha256, ONE),
+        provisioned("app/two", KeyType::HmacSha256, TWO),
+        gated.replace("10m", "1s"),
+    ];
+    let world = World::start(Plan::without_agent(&keys.concat()))?;
     let owner = world.owner();
     owner.deposit(&Deposit::key(ONE, KeyType::HmacSha256, &[1; 32]))?;
     owner.deposit(&Deposit::key(TWO, KeyType::HmacSha256, &[2; 32]))?;

@@ -10,30 +10,19 @@ use nitride_support::pki::Pki;
 use nitride_support::plan::Plan;
 use nitride_support::program::wait_until;
 use nitride_support::relay::{Fate, Honest, Meddler, OnRequest, OnResponse, Relay};
+use nitride_support::rules::provisioned;
 use nitride_support::world::{World, outcome};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-const KEYS: &str = r#"
-[[key]]
-name = "app/one"
-type = "hmac-sha256"
-source = "kbs:///demo/key/one"
-service = "main"
-signer = "owner"
-operations = ["mac", "verify-mac"]
-
-[[key]]
-name = "app/two"
-type = "hmac-sha256"
-source = "kbs:///demo/key/two"
-service = "main"
-signer = "owner"
-operations = ["mac", "verify-mac"]
-"#;
+fn plan() -> Plan {
+    let one = provisioned("app/one", KeyType::HmacSha256, "demo/key/one");
+    let two = provisioned("app/two", KeyType::HmacSha256, "demo/key/two");
+    Plan::chain(&(one + &two))
+}
 
 fn world() -> Result<World> {
-    let world = World::start(Plan::chain(KEYS))?;
+    let world = World::start(plan())?;
     let owner = world.owner();
     owner.deposit(&Deposit::key("demo/key/one", KeyType::HmacSha256, &[1; 32]))?;
     owner.deposit(&Deposit::key("demo/key/two", KeyType::HmacSha256, &[2; 32]))?;
@@ -187,13 +176,13 @@ fn error_codes_redirects_and_cut_connections_end_the_round_in_its_time() -> Resu
 
 #[test]
 fn a_server_whose_certificate_is_not_of_the_pinned_ca_sees_no_evidence() -> Result<()> {
-    let mut world = World::prepare(Plan::chain(KEYS))?;
+    let mut world = World::prepare(plan())?;
     world.start_quote()?;
     world.start_vhsmd()?;
     let stranger = Pki::new("another CA")?;
     world.start_service()?;
     let upstream = world.service_upstream()?;
-    world.relay = Some(Relay::start(&stranger.server()?, upstream)?);
+    world.relay = Some(Relay::start(&stranger.server()?, vec![upstream])?);
     world.start_agent()?;
     let mut app = world.application_waiting(Duration::from_secs(4))?;
     let refused = outcome(app.mac("app/one", b"d"))?;
@@ -244,7 +233,7 @@ fn a_service_that_wants_another_hash_is_told_no() -> Result<()> {
 
 #[test]
 fn a_second_endpoint_serves_while_the_first_is_down() -> Result<()> {
-    let mut world = World::prepare(Plan::chain(KEYS))?;
+    let mut world = World::prepare(plan())?;
     world.start_quote()?;
     world.start_vhsmd()?;
     world.start_service()?;

@@ -3,17 +3,13 @@
 #![forbid(unsafe_code)]
 
 use anyhow::{Context, Result, ensure};
-use nitride_kbs::report_data::report_data;
-use nitride_kbs::tee_key::TeePublicKey;
 use nitride_protocol::KeyType;
-use nitride_protocol::quote::{EvidenceReply, EvidenceRequest};
-use nitride_support::asker::Asker;
-use nitride_support::courier::{BoundEvidence, KbsSession};
-use nitride_support::forge::Signatory;
+use nitride_support::courier::KbsSession;
+use nitride_support::guest::{attested, tee_key};
 use nitride_support::owner::Deposit;
 use nitride_support::plan::Plan;
 use nitride_support::world::World;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -49,28 +45,8 @@ fn world(tenants: &[(&str, &str)]) -> Result<World> {
 }
 
 /// A session that has attested.
-fn attested(world: &World) -> Result<KbsSession> {
-    let mut session = KbsSession::open(&world.service_upstream()?)?;
-    let nonce = session.auth("sample")?;
-    let mut jwk = Signatory::numbered(5)?.jwk();
-    jwk["alg"] = json!("ECDH-ES+A256KW");
-    let key = TeePublicKey::parse(&jwk.to_string())?;
-    let mut quote = Asker::connect_silently(&world.path("quote.sock"))?;
-    let answer = quote.ask(&EvidenceRequest {
-        tee: "sample",
-        report_data: &report_data(&nonce, &key, ""),
-        yields: false,
-    })?;
-    let reply: EvidenceReply<'_> = answer.result()?;
-    session.attest(
-        &nonce,
-        &BoundEvidence {
-            tee_pubkey: key.to_jwk_json(),
-            primary_evidence: reply.primary_evidence.to_owned(),
-            additional_evidence: reply.additional_evidence.to_owned(),
-        },
-    )?;
-    Ok(session)
+fn session(world: &World) -> Result<KbsSession> {
+    Ok(attested(world, &world.service_upstream()?, &tee_key()?)?.0)
 }
 
 fn is_denied(session: &mut KbsSession, path: &str) -> Result<()> {
@@ -90,7 +66,7 @@ fn each_tenant_is_decided_by_its_own_policy_whatever_the_others_do() -> Result<(
         ("greedy.rego", GREEDY),
         ("never.toml", NEVER),
     ])?;
-    let mut session = attested(&world)?;
+    let mut session = session(&world)?;
     // The service's own rules allow everything, and are not asked where a tenant has its own.
     session.resource("demo/key/one")?;
     session.resource("alpha/key/one")?;
@@ -136,7 +112,7 @@ fn an_attestation_policy_in_rego_finds_worse_and_nothing_better() -> Result<()> 
         world.start_service()?;
         let deposit = Deposit::key("demo/key/one", KeyType::HmacSha256, &[1; 32]);
         world.owner().deposit(&deposit)?;
-        let mut session = attested(&world)?;
+        let mut session = session(&world)?;
         if served {
             session.resource("demo/key/one")?;
         } else {
@@ -151,9 +127,9 @@ fn an_endless_policy_takes_nobody_elses_turn() -> Result<()> {
     let world = world(&[("alpha.rego", AFFIRMING), ("endless.rego", ENDLESS)])?;
     let mut sessions = Vec::new();
     for _ in 0..6 {
-        sessions.push(attested(&world)?);
+        sessions.push(session(&world)?);
     }
-    let mut calm = attested(&world)?;
+    let mut calm = session(&world)?;
     calm.resource("alpha/key/one")?;
     std::thread::scope(|scope| -> Result<()> {
         let storming: Vec<_> = sessions

@@ -4,13 +4,10 @@
 
 use anyhow::{Context, Result};
 use base64ct::{Base64, Encoding};
-use nitride_kbs::report_data::report_data;
-use nitride_kbs::tee_key::TeePublicKey;
 use nitride_protocol::KeyType;
-use nitride_protocol::quote::{EvidenceReply, EvidenceRequest};
-use nitride_support::asker::Asker;
-use nitride_support::courier::{BoundEvidence, KbsSession};
+use nitride_support::courier::KbsSession;
 use nitride_support::forge::{OpenToken, Signatory};
+use nitride_support::guest::{attested, evidence, tee_key};
 use nitride_support::http::HttpMessage;
 use nitride_support::owner::Deposit;
 use nitride_support::plan::Plan;
@@ -31,31 +28,10 @@ fn world(change: impl FnOnce(&mut Plan)) -> Result<World> {
     Ok(world)
 }
 
-/// What a vault would do with a nonce, but with a key of the test's.
-fn evidence(world: &World, nonce: &str) -> Result<BoundEvidence> {
-    let mut jwk = Signatory::numbered(5)?.jwk();
-    jwk["alg"] = json!("ECDH-ES+A256KW");
-    let key = TeePublicKey::parse(&jwk.to_string())?;
-    let mut quote = Asker::connect_silently(&world.path("quote.sock"))?;
-    let answer = quote.ask(&EvidenceRequest {
-        tee: "sample",
-        report_data: &report_data(nonce, &key, ""),
-        yields: false,
-    })?;
-    let reply: EvidenceReply<'_> = answer.result()?;
-    Ok(BoundEvidence {
-        tee_pubkey: key.to_jwk_json(),
-        primary_evidence: reply.primary_evidence.to_owned(),
-        additional_evidence: reply.additional_evidence.to_owned(),
-    })
-}
-
 #[test]
 fn a_whole_handshake_gives_a_token_and_the_resource_as_a_jwe() -> Result<()> {
     let world = world(|_| ())?;
-    let mut session = KbsSession::open(&world.service_upstream()?)?;
-    let nonce = session.auth("sample")?;
-    let token = session.attest(&nonce, &evidence(&world, &nonce)?)?;
+    let (mut session, token) = attested(&world, &world.service_upstream()?, &tee_key()?)?;
     let token = OpenToken::open(&token)?;
     assert_eq!(token.claims["nitride.simulated"], json!(true));
     assert_eq!(
@@ -77,9 +53,8 @@ fn a_whole_handshake_gives_a_token_and_the_resource_as_a_jwe() -> Result<()> {
 #[test]
 fn an_unwanted_svn_gets_a_token_that_says_so_and_no_resource() -> Result<()> {
     let world = world(|plan| plan.svn = "0".to_owned())?;
-    let mut session = KbsSession::open(&world.service_upstream()?)?;
-    let nonce = session.auth("sample")?;
-    let token = OpenToken::open(&session.attest(&nonce, &evidence(&world, &nonce)?)?)?;
+    let (mut session, token) = attested(&world, &world.service_upstream()?, &tee_key()?)?;
+    let token = OpenToken::open(&token)?;
     assert_eq!(
         token.claims["submods"]["cpu0"]["ear.status"],
         json!("contraindicated")
@@ -106,8 +81,7 @@ fn without_attestation_there_is_no_resource() -> Result<()> {
     assert_ne!(session.fetch("demo/key/one")?.status(), 200);
     // Nor for a token that its sender signed with a key that the header brings along.
     let forger = Signatory::numbered(8)?;
-    let nonce = session.auth("sample")?;
-    let mut token = OpenToken::open(&session.attest(&nonce, &evidence(&world, &nonce)?)?)?;
+    let mut token = OpenToken::open(&attested(&world, &upstream, &tee_key()?)?.1)?;
     token.header["jwk"] = forger.jwk();
     let mut connection = ServiceConnection::open(&upstream)?;
     let request = HttpMessage::request("GET", "/kbs/v0/resource/demo/key/one", b"")
@@ -125,7 +99,7 @@ fn a_challenge_that_the_service_did_not_make_is_refused_though_the_evidence_is_f
     // One bit of the random part: form, time and TEE are still the service's own.
     made[10] ^= 1;
     let made = Base64::encode_string(&made);
-    let response = session.post_evidence(&made, &evidence(&world, &made)?)?;
+    let response = session.post_evidence(&made, &evidence(&world, &made, &tee_key()?)?)?;
     let said = String::from_utf8_lossy(&response.body).into_owned();
     assert_eq!(response.status(), 401, "{said}");
     assert!(said.contains("not issued by this service"), "{said}");

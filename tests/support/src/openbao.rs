@@ -81,8 +81,7 @@ impl Cluster {
     }
 
     /// `https://host:port` of each node.
-    #[must_use]
-    pub fn urls(&self) -> Vec<String> {
+    fn urls(&self) -> Vec<String> {
         let urls = self.nodes.iter();
         urls.map(|node| format!("https://localhost:{}", node.address.port()))
             .collect()
@@ -172,6 +171,14 @@ impl Cluster {
         child.wait().context("wait for its end").map(drop)
     }
 
+    /// Whether nobody has killed this node.
+    #[must_use]
+    pub fn runs(&self, index: usize) -> bool {
+        self.nodes
+            .get(index)
+            .is_some_and(|node| node.child.is_some())
+    }
+
     /// Starts a node again that was killed, and unseals it.
     ///
     /// # Errors
@@ -181,12 +188,12 @@ impl Cluster {
         self.unseal(index)
     }
 
-    /// Writes what the service's configuration names into `folder` (`bao-ca.pem`, `bao-role`,
-    /// `bao-secret`) and gives the table `[openbao]` for it.
+    /// Has the service of a world that is prepared keep its resources here: writes what its
+    /// configuration names (`bao-ca.pem`, `bao-role`, `bao-secret`), and the table `[openbao]`.
     ///
     /// # Errors
     /// Where the role gives no secret.
-    pub fn configure(&self, folder: &Folder) -> Result<String> {
+    pub fn keep_resources_of(&self, folder: &Folder) -> Result<()> {
         let role = self.ask("GET", "auth/approle/role/nitride/role-id", &Value::Null)?;
         let secret = self.ask("POST", "auth/approle/role/nitride/secret-id", &json!({}))?;
         folder.write("bao-ca.pem", &self.ca_pem)?;
@@ -196,12 +203,18 @@ impl Cluster {
         ] {
             folder.write_secret(name, value.as_str().context("an id")?)?;
         }
-        Ok(format!(
+        let toml = std::fs::read_to_string(folder.join("provisiond.toml"))
+            .context("read the service's configuration")?;
+        let kept = toml.lines().filter(|line| !line.starts_with("store = "));
+        let kept: Vec<&str> = kept.collect();
+        let table = format!(
             "[openbao]\naddresses = {}\nca = \"bao-ca.pem\"\nmount = \"secret\"\nprefix = \"nitride\"\n\
              deadline-secs = 40\nattempt-secs = 3\n\n[openbao.login]\nmethod = \"approle\"\n\
              role-id = \"bao-role\"\nsecret-id = \"bao-secret\"\n",
             json!(self.urls())
-        ))
+        );
+        let toml = format!("{}\n\n{table}", kept.join("\n"));
+        folder.write("provisiond.toml", toml).map(drop)
     }
 
     /// Where the nodes keep what they are given.

@@ -258,9 +258,9 @@ fn uid_of(run_as: &RunAs) -> u32 {
         .map_or_else(|| getuid().as_raw(), |(uid, _)| uid)
 }
 
-/// The address that the service has written.
-pub(crate) fn read_address(folder: &Folder) -> Result<std::net::SocketAddr> {
-    let text = std::fs::read_to_string(folder.join("service.port")).context("read the port")?;
+/// The address that a service has written into this file.
+pub(crate) fn read_address(folder: &Folder, port_file: &str) -> Result<std::net::SocketAddr> {
+    let text = std::fs::read_to_string(folder.join(port_file)).context("read the port")?;
     text.trim()
         .parse()
         .with_context(|| format!("parse the address {text:?}"))

@@ -213,6 +213,16 @@ impl Program {
         Ok(())
     }
 
+    /// Has it read its configuration again (SIGHUP), and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not say so in time; that it kept what it had is no error.
+    pub fn reload(&mut self) -> Result<()> {
+        self.signal(Signal::SIGHUP)?;
+        self.wait_for("RELOADING=1", |line| line.starts_with("RELOADING=1"))?;
+        self.wait_ready()
+    }
+
     /// Every notification so far.
     #[must_use]
     pub fn notifications(&self) -> Vec<String> {

@@ -1,18 +1,19 @@
 //! A relay between the agent and a service, with a certificate that the agent trusts: it records
 //! every exchange in the clear, and it can meddle, as a hostile network with a stolen
-//! certificate, or a hostile service, could.
+//! certificate, or a hostile service, could. Before several replicas of a service it is a balancer:
+//! each request goes to the next replica that takes the connection, whatever connection it came on
+//! and whoever answered the one before.
 
-use std::io::BufReader;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rustls::ServerConfig;
 
 use crate::http::HttpMessage;
 use crate::pki::Identity;
-use crate::tls::{self, Upstream, Wire};
+use crate::tls::{self, ServiceConnection, Upstream};
 
 /// One request and what answered it.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Exchange {
     pub request: HttpMessage,
     /// As it left.
     pub response: HttpMessage,
+    /// Which replica answered, counted from 0; none if the relay did.
+    pub replica: Option<usize>,
 }
 
 /// What happens to a request.
@@ -79,7 +82,8 @@ impl<F: FnMut(&HttpMessage, &mut HttpMessage) + Send> Meddler for OnResponse<F> 
 }
 
 struct Shared {
-    upstream: Mutex<Upstream>,
+    replicas: Mutex<Vec<Upstream>>,
+    turn: AtomicUsize,
     meddler: Mutex<Box<dyn Meddler>>,
     exchanges: Mutex<Vec<Exchange>>,
     ended: AtomicBool,
@@ -100,16 +104,17 @@ impl std::fmt::Debug for Relay {
 }
 
 impl Relay {
-    /// Listens on a port of the loopback's choosing.
+    /// Listens on a port of the loopback's choosing, before one service or before its replicas.
     ///
     /// # Errors
     /// When it cannot listen or the certificate cannot be used.
-    pub fn start(identity: &Identity, upstream: Upstream) -> Result<Self> {
+    pub fn start(identity: &Identity, replicas: Vec<Upstream>) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listen")?;
         let address = listener.local_addr().context("name the relay's port")?;
         let config = tls::server_config(identity)?;
         let shared = Arc::new(Shared {
-            upstream: Mutex::new(upstream),
+            replicas: Mutex::new(replicas),
+            turn: AtomicUsize::new(0),
             meddler: Mutex::new(Box::new(Honest)),
             exchanges: Mutex::new(Vec::new()),
             ended: AtomicBool::new(false),
@@ -142,9 +147,9 @@ impl Relay {
         *lock(&self.shared.meddler) = Box::new(meddler);
     }
 
-    /// Sends what comes from now on to another service.
-    pub fn redirect(&self, upstream: Upstream) {
-        *lock(&self.shared.upstream) = upstream;
+    /// Sends what comes from now on to another service, or to other replicas.
+    pub fn redirect(&self, replicas: Vec<Upstream>) {
+        *lock(&self.shared.replicas) = replicas;
     }
 
     /// Everything that went through.
@@ -189,15 +194,15 @@ fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn serve(shared: &Shared, config: &Arc<ServerConfig>, tcp: TcpStream) -> Result<()> {
     let mut client = tls::accept(config, tcp)?;
-    let mut upstream: Option<BufReader<Box<dyn Wire>>> = None;
+    let mut kept = None;
     while let Some(request) = HttpMessage::read(&mut client)? {
         if shared.ended.load(Ordering::SeqCst) {
             return Ok(());
         }
         let mut forwarded = request.clone();
         let fate = lock(&shared.meddler).request(&mut forwarded);
-        let response = match fate {
-            Fate::Answer(response) => response,
+        let (replica, response) = match fate {
+            Fate::Answer(response) => (None, response),
             Fate::Drop => return Ok(()),
             Fate::Stall => {
                 // Holds the connection until the other side gives up.
@@ -205,24 +210,47 @@ fn serve(shared: &Shared, config: &Arc<ServerConfig>, tcp: TcpStream) -> Result<
                 return Ok(());
             }
             Fate::Forward => {
-                let service = match &mut upstream {
-                    Some(service) => service,
-                    None => upstream.insert(lock(&shared.upstream).clone().connect()?),
-                };
-                forwarded.write(service.get_mut())?;
-                let mut response =
-                    HttpMessage::read(service)?.context("the service closed without an answer")?;
+                let (replica, mut response) = shared.pass_on(&forwarded, &mut kept)?;
                 lock(&shared.meddler).response(&forwarded, &mut response);
-                response
+                (Some(replica), response)
             }
         };
         lock(&shared.exchanges).push(Exchange {
             request,
             response: response.clone(),
+            replica,
         });
         response.write(client.get_mut())?;
     }
     Ok(())
+}
+
+impl Shared {
+    /// To the next replica, and past those that do not take the connection: nobody has seen the
+    /// request then. What breaks later is not sent again. A service that is alone keeps its
+    /// connection.
+    fn pass_on(
+        &self,
+        request: &HttpMessage,
+        kept: &mut Option<ServiceConnection>,
+    ) -> Result<(usize, HttpMessage)> {
+        if let Some(connection) = kept {
+            return Ok((0, connection.call(request)?));
+        }
+        let replicas = lock(&self.replicas).clone();
+        for _ in &replicas {
+            let turn = self.turn.fetch_add(1, Ordering::SeqCst) % replicas.len();
+            let Ok(mut connection) = ServiceConnection::open(&replicas[turn]) else {
+                continue;
+            };
+            let response = connection.call(request)?;
+            if replicas.len() == 1 {
+                *kept = Some(connection);
+            }
+            return Ok((turn, response));
+        }
+        bail!("no replica takes the connection")
+    }
 }
 
 #[cfg(test)]
@@ -237,7 +265,7 @@ mod tests {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
             ca_pem: None,
         };
-        let relay = Relay::start(&pki.server()?, nobody)?;
+        let relay = Relay::start(&pki.server()?, vec![nobody])?;
         let upstream = Upstream {
             address: relay.address(),
             ca_pem: Some(pki.ca_pem().to_owned()),
@@ -252,7 +280,7 @@ mod tests {
             Fate::Answer(HttpMessage::response(200, &request.body))
         }));
         let (forwarding, to_forwarding) = relay_to_nobody()?;
-        forwarding.redirect(to_answering);
+        forwarding.redirect(vec![to_answering]);
         forwarding.meddle(OnResponse(|_: &HttpMessage, response: &mut HttpMessage| {
             response.body.push(b'!');
         }));
@@ -272,6 +300,32 @@ mod tests {
         relay.meddle(OnRequest(|_: &mut HttpMessage| Fate::Drop));
         let mut client = ServiceConnection::open(&upstream)?;
         assert!(client.call(&HttpMessage::request("GET", "/", b"")).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn replicas_take_turns_and_one_that_is_not_there_is_passed_over() -> Result<()> {
+        let (one, to_one) = relay_to_nobody()?;
+        let (two, to_two) = relay_to_nobody()?;
+        for relay in [&one, &two] {
+            relay.meddle(OnRequest(|_: &mut HttpMessage| {
+                Fate::Answer(HttpMessage::response(200, b""))
+            }));
+        }
+        let nobody = Upstream {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+            ca_pem: None,
+        };
+        let (balancer, to_balancer) = relay_to_nobody()?;
+        balancer.redirect(vec![to_one, nobody, to_two]);
+        let mut client = ServiceConnection::open(&to_balancer)?;
+        for _ in 0..4 {
+            client.call(&HttpMessage::request("GET", "/", b""))?;
+        }
+        let exchanges = balancer.exchanges();
+        let answered: Vec<_> = exchanges.iter().map(|one| one.replica).collect();
+        assert_eq!(answered, [Some(0), Some(2), Some(0), Some(2)]);
+        assert_eq!((one.count("GET", "/"), two.count("GET", "/")), (2, 2));
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! The programs of one test, wired together.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
@@ -151,9 +152,17 @@ impl World {
         let path = Binaries::find()?.provisiond.clone();
         self.service = Some(self.launch("provisiond", path, RunAs::default())?);
         let upstream = self.service_upstream()?;
+        self.stand_before(vec![upstream])
+    }
+
+    /// Has the relay stand before a service or its replicas; where there is none yet, starts it.
+    ///
+    /// # Errors
+    /// When it does not listen.
+    pub fn stand_before(&mut self, replicas: Vec<Upstream>) -> Result<()> {
         match &self.relay {
-            Some(relay) => relay.redirect(upstream),
-            None => self.relay = Some(Relay::start(&self.pki.server()?, upstream)?),
+            Some(relay) => relay.redirect(replicas),
+            None => self.relay = Some(Relay::start(&self.pki.server()?, replicas)?),
         }
         Ok(())
     }
@@ -254,10 +263,27 @@ impl World {
     /// # Errors
     /// When it has not written where it listens.
     pub fn service_upstream(&self) -> Result<Upstream> {
-        Ok(Upstream {
-            address: read_address(&self.folder)?,
+        self.upstream_of("service.port")
+    }
+
+    /// The relay, as another client than the agent reaches it.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn relay_upstream(&self) -> Result<Upstream> {
+        Ok(self.upstream_at(self.relay()?.address()))
+    }
+
+    /// What has written its address into this file.
+    pub(crate) fn upstream_of(&self, port_file: &str) -> Result<Upstream> {
+        Ok(self.upstream_at(read_address(&self.folder, port_file)?))
+    }
+
+    fn upstream_at(&self, address: SocketAddr) -> Upstream {
+        Upstream {
+            address,
             ca_pem: Some(self.pki.ca_pem().to_owned()),
-        })
+        }
     }
 
     /// The path of something in the world's folder, such as `vhsm.sock`.

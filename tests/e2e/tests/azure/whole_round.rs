@@ -6,9 +6,10 @@ use crate::collected::{
 use crate::imds;
 use crate::paravisor::{Hardware, Paravisor};
 use anyhow::{Context, Result, ensure};
-use nitride_protocol::Status;
+use nitride_protocol::{KeyType, Status};
 use nitride_support::owner::Deposit;
 use nitride_support::plan::Plan;
+use nitride_support::rules::provisioned;
 use nitride_support::world::{World, outcome};
 use nitride_vectors::tdx;
 use nitride_vectors::tdx::pki::Pki;
@@ -18,25 +19,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-const KEYS: &str = r#"
-[[key]]
-name = "app/secret"
-type = "secret"
-source = "kbs:///demo/secret/one"
-service = "main"
-signer = "owner"
-operations = ["release"]
-release-to = [{ uid = @UID@ }]
-
-[[key]]
-name = "app/second"
-type = "secret"
-source = "kbs:///demo/secret/two"
-service = "main"
-signer = "owner"
-operations = ["release"]
-release-to = [{ uid = @UID@ }]
-"#;
+fn plan() -> Plan {
+    let first = provisioned("app/secret", KeyType::Secret, "demo/secret/one");
+    let second = provisioned("app/second", KeyType::Secret, "demo/secret/two");
+    Plan::chain(&(first + &second))
+}
 
 /// What systemd starts for `nitride-imds.socket`.
 const FORWARDER: &str = "/usr/lib/systemd/systemd-socket-proxyd";
@@ -58,7 +45,7 @@ fn of_azure(
     policy: String,
     (number, hardware): (u32, Hardware),
 ) -> Result<(World, Paravisor)> {
-    let mut plan = Plan::chain(KEYS);
+    let mut plan = plan();
     plan.tee = tee.to_owned();
     plan.resource_policy = plan
         .resource_policy

@@ -1,10 +1,11 @@
 //! Three nodes of integrated storage, whose leader is killed under load.
 
-use crate::replica::{Guest, Replica, configure};
+use crate::{fetched, guest};
 use anyhow::{Context, Result, anyhow, ensure};
 use nitride_support::openbao::Cluster;
 use nitride_support::plan::Plan;
 use nitride_support::program::wait_until;
+use nitride_support::replica::Replica;
 use nitride_support::world::World;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -38,12 +39,11 @@ fn a_leader_that_is_killed_under_load_costs_no_request_and_nothing_that_was_ackn
     plan.service_tables = "[throttle]\nrequests-per-second = 100000\nburst = 100000\n".to_owned();
     let mut world = World::prepare(plan)?;
     let mut bao = Cluster::start(&world.pki, 3)?;
-    configure(&world.folder, &bao)?;
+    bao.keep_resources_of(&world.folder)?;
     world.start_quote()?;
-    let toml = std::fs::read_to_string(world.path("provisiond.toml"))?;
     let replicas = [
-        Replica::start(&world, "one", &toml)?,
-        Replica::start(&world, "two", &toml)?,
+        Replica::start(&world, "one", |toml| toml)?,
+        Replica::start(&world, "two", |toml| toml)?,
     ];
     count(&world, 0)?;
 
@@ -52,13 +52,13 @@ fn a_leader_that_is_killed_under_load_costs_no_request_and_nothing_that_was_ackn
     thread::scope(|scope| -> Result<()> {
         let mut readers = Vec::new();
         for number in 0..4 {
-            let mut guest = Guest::attested(&world, &replicas[number % 2])?;
+            let mut guest = guest(&world, &replicas[number % 2])?;
             let (stop, served) = (&stop, &served);
             readers.push(scope.spawn(move || -> Result<Duration> {
                 let mut slowest = Duration::ZERO;
                 while !stop.load(Ordering::SeqCst) {
                     let began = Instant::now();
-                    let (status, body) = guest.fetch(COUNTER)?;
+                    let (status, body) = fetched(&mut guest, COUNTER)?;
                     slowest = slowest.max(began.elapsed());
                     ensure!(status == 200, "{status} {body}");
                     ensure!(slowest < DEADLINE, "a request took {slowest:?}");

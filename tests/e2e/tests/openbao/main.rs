@@ -2,47 +2,31 @@
 #![forbid(unsafe_code)]
 
 mod cluster;
-mod replica;
 
 use anyhow::{Context, Result, ensure};
-use nitride_protocol::Status;
+use nitride_protocol::{KeyType, Status};
+use nitride_support::courier::KbsSession;
 use nitride_support::forge::OpenToken;
+use nitride_support::guest::{attested, tee_key};
 use nitride_support::openbao::Cluster;
 use nitride_support::owner::Deposit;
 use nitride_support::plan::Plan;
 use nitride_support::program::wait_until;
+use nitride_support::replica::Replica;
+use nitride_support::rules::provisioned;
 use nitride_support::world::{World, outcome};
-use replica::{Guest, Replica, configure};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
 
 const SECRET: &[u8] = b"correct horse battery staple";
-const KEYS: &str = r#"
-[[key]]
-name = "app/one"
-type = "secret"
-source = "kbs:///demo/secret/one"
-service = "main"
-signer = "owner"
-operations = ["release"]
-release-to = [{ uid = @UID@ }]
-
-[[key]]
-name = "app/two"
-type = "secret"
-source = "kbs:///demo/secret/two"
-service = "main"
-signer = "owner"
-operations = ["release"]
-release-to = [{ uid = @UID@ }]
-"#;
-
 /// One node of OpenBao, and all four programs over it.
 fn world() -> Result<(Cluster, World)> {
-    let mut world = World::prepare(Plan::chain(KEYS))?;
+    let one = provisioned("app/one", KeyType::Secret, "demo/secret/one");
+    let two = provisioned("app/two", KeyType::Secret, "demo/secret/two");
+    let mut world = World::prepare(Plan::chain(&(one + &two)))?;
     let bao = Cluster::start(&world.pki, 1)?;
-    configure(&world.folder, &bao)?;
+    bao.keep_resources_of(&world.folder)?;
     world.start_quote()?;
     world.start_vhsmd()?;
     world.start_service()?;
@@ -51,6 +35,18 @@ fn world() -> Result<(Cluster, World)> {
         world.owner().deposit(&Deposit::secret(path, SECRET))?;
     }
     Ok((bao, world))
+}
+
+/// A guest that has attested to this replica.
+fn guest(world: &World, replica: &Replica) -> Result<KbsSession> {
+    Ok(attested(world, replica.upstream(), &tee_key()?)?.0)
+}
+
+/// A resource's status, and what is said with it.
+fn fetched(guest: &mut KbsSession, path: &str) -> Result<(u16, String)> {
+    let response = guest.fetch(path)?;
+    let body = String::from_utf8_lossy(&response.body).into_owned();
+    Ok((response.status(), body))
 }
 
 fn files_below(folder: &Path, found: &mut Vec<u8>) -> Result<()> {
@@ -103,13 +99,12 @@ fn an_operator_of_openbao_who_swaps_two_secrets_gets_neither_released() -> Resul
 #[test]
 fn a_server_that_is_gone_is_a_named_error_and_one_that_comes_back_serves() -> Result<()> {
     let (mut bao, world) = world()?;
-    let toml = std::fs::read_to_string(world.path("provisiond.toml"))?;
-    let toml = toml.replace("deadline-secs = 40", "deadline-secs = 2");
-    let replica = Replica::start(&world, "second", &toml)?;
-    let mut guest = Guest::attested(&world, &replica)?;
-    ensure!(guest.fetch("demo/secret/one")?.0 == 200);
+    let hasty = |toml: String| toml.replace("deadline-secs = 40", "deadline-secs = 2");
+    let replica = Replica::start(&world, "second", hasty)?;
+    let mut guest = guest(&world, &replica)?;
+    ensure!(fetched(&mut guest, "demo/secret/one")?.0 == 200);
     bao.kill(0)?;
-    let (status, body) = guest.fetch("demo/secret/one")?;
+    let (status, body) = fetched(&mut guest, "demo/secret/one")?;
     assert_eq!(status, 503, "{body}");
     assert!(
         body.contains("StoreError") && !body.contains("localhost"),
@@ -122,7 +117,7 @@ fn a_server_that_is_gone_is_a_named_error_and_one_that_comes_back_serves() -> Re
     );
     bao.start_again(0)?;
     wait_until("it serves again", Duration::from_secs(60), || {
-        Ok(guest.fetch("demo/secret/one")?.0 == 200)
+        Ok(fetched(&mut guest, "demo/secret/one")?.0 == 200)
     })
 }
 
@@ -131,13 +126,12 @@ fn tokens_end_and_are_revoked_and_nobody_notices() -> Result<()> {
     let (bao, world) = world()?;
     let role = json!({ "token_policies": ["nitride"], "token_ttl": "4s", "token_max_ttl": "8s" });
     bao.ask("POST", "auth/approle/role/nitride", &role)?;
-    let toml = std::fs::read_to_string(world.path("provisiond.toml"))?;
-    let replica = Replica::start(&world, "second", &toml)?;
-    let mut guest = Guest::attested(&world, &replica)?;
+    let replica = Replica::start(&world, "second", |toml| toml)?;
+    let mut guest = guest(&world, &replica)?;
     let began = std::time::Instant::now();
     let mut revoked = false;
     while began.elapsed() < Duration::from_secs(14) {
-        let (status, body) = guest.fetch("demo/secret/one")?;
+        let (status, body) = fetched(&mut guest, "demo/secret/one")?;
         assert_eq!(status, 200, "{body}\n{}", replica.log());
         if !revoked && began.elapsed() > Duration::from_secs(10) {
             bao.ask("POST", "sys/leases/revoke-prefix/auth/approle", &json!({}))?;

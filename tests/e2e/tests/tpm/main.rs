@@ -5,34 +5,21 @@ mod phases;
 
 use anyhow::{Context, Result, ensure};
 use aws_lc_rs::digest::{SHA256, digest};
-use nitride_protocol::Status;
+use nitride_protocol::{KeyType, Status};
 use nitride_support::binaries::Binaries;
 use nitride_support::owner::Deposit;
 use nitride_support::plan::Plan;
+use nitride_support::rules::provisioned;
 use nitride_support::swtpm::{PCR, Swtpm};
 use nitride_support::world::{World, outcome, run};
 use serde_json::Value;
 use std::process::{Command, Output};
 
-const KEYS: &str = r#"
-[[key]]
-name = "app/secret"
-type = "secret"
-source = "kbs:///demo/secret/one"
-service = "main"
-signer = "owner"
-operations = ["release"]
-release-to = [{ uid = @UID@ }]
-
-[[key]]
-name = "app/second"
-type = "secret"
-source = "kbs:///demo/secret/two"
-service = "main"
-signer = "owner"
-operations = ["release"]
-release-to = [{ uid = @UID@ }]
-"#;
+fn plan() -> Plan {
+    let first = provisioned("app/secret", KeyType::Secret, "demo/secret/one");
+    let second = provisioned("app/second", KeyType::Secret, "demo/secret/two");
+    Plan::chain(&(first + &second))
+}
 
 /// Where the tests' phases are measured.
 const PHASES_PCR: u8 = 12;
@@ -40,7 +27,7 @@ const PHASES_PCR: u8 = 12;
 /// A world whose machine has a TPM, and is not yet known to the service. Nothing is started. `boot` is
 /// vhsmd's table of that name, `register` that of nitride-quote's `[phases]`, where there is to be one.
 fn prepared(key: &str, boot: &str, register: Option<&str>) -> Result<(World, Swtpm)> {
-    let mut plan = Plan::chain(KEYS);
+    let mut plan = plan();
     boot.clone_into(&mut plan.vhsmd_tables);
     plan.tee = "tpm".to_owned();
     plan.resource_policy = plan
