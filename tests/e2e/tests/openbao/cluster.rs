@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// What a guest's request may take, as nitride-agent's rounds have it.
-const DEADLINE: Duration = Duration::from_secs(45);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(45);
 const COUNTER: &str = "demo/raw/counter";
 
 /// Counts up by one: reads the version, and writes the next number only over that.

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod cluster;
+mod fleet;
 
 use anyhow::{Context, Result, ensure};
 use nitride_protocol::{KeyType, Status};
