@@ -16,12 +16,11 @@ use nitride_kbs::envelope::looks_like_envelope;
 use nitride_kbs::jwe::{
     Header, Jwe, ML_KEM_768_CIPHERTEXT_LEN, concat_kdf_other_info, hybrid_other_info,
 };
-use nitride_kbs::report_data::report_data;
 use nitride_kbs::tee_key::{RsaPublicKey, TeeKeyForm, TeePublicKey};
-use nitride_protocol::quote::{EvidenceReply, EvidenceRequest};
 use nitride_protocol::{KeyType, Status};
-use nitride_support::asker::Asker;
-use nitride_support::courier::{BoundEvidence, Courier, KbsSession};
+use nitride_support::courier::{Courier, KbsSession};
+use nitride_support::guest::{attested, evidence, tee_key};
+use nitride_support::http::HttpMessage;
 use nitride_support::owner::Deposit;
 use nitride_support::plan::Plan;
 use nitride_support::world::{World, outcome};
@@ -64,26 +63,9 @@ fn deposit(world: &World) -> Result<()> {
     owner.deposit(&Deposit::key(PATH, KeyType::HmacSha256, &[1; 32]))
 }
 
-fn evidence(world: &World, nonce: &str, key: &TeePublicKey) -> Result<BoundEvidence> {
-    let mut quote = Asker::connect_silently(&world.path("quote.sock"))?;
-    let answer = quote.ask(&EvidenceRequest {
-        tee: "sample",
-        report_data: &report_data(nonce, key, ""),
-        yields: false,
-    })?;
-    let reply: EvidenceReply<'_> = answer.result()?;
-    Ok(BoundEvidence {
-        tee_pubkey: key.to_jwk_json(),
-        primary_evidence: reply.primary_evidence.to_owned(),
-        additional_evidence: reply.additional_evidence.to_owned(),
-    })
-}
-
 /// Attests with `key` and fetches; the JWE.
 fn fetched(world: &World, key: &TeePublicKey) -> Result<Jwe> {
-    let mut session = KbsSession::open(&world.service_upstream()?)?;
-    let nonce = session.auth("sample")?;
-    session.attest(&nonce, &evidence(world, &nonce, key)?)?;
+    let (mut session, _) = attested(world, &world.service_upstream()?, key)?;
     let jwe = Jwe::parse(&session.resource(PATH)?)?;
     ensure!(jwe.header().form() == key.form(), "{:?}", jwe.header());
     Ok(jwe)
@@ -283,5 +265,39 @@ fn a_courier_that_keeps_the_offer_back_gets_no_evidence_where_the_policy_says_hy
             assert_eq!(either, (Status::Ok, Some(TeeKeyForm::EcP256)));
         }
     }
+    Ok(())
+}
+
+/// What kind of refusal an answer is.
+fn kind_of(answer: &HttpMessage) -> Result<String> {
+    let refusal: Value = serde_json::from_slice(&answer.body)?;
+    Ok(refusal["type"].as_str().context("a type")?.to_owned())
+}
+
+#[test]
+fn a_service_that_is_told_to_take_hybrid_keys_alone_gives_nothing_to_another_key_from_then_on()
+-> Result<()> {
+    let mut plan = Plan::chain(KEYS);
+    plan.vhsmd_tables = "[[service]]\nname = \"strict\"\n".to_owned();
+    let mut world = World::start(plan)?;
+    deposit(&world)?;
+    let service = world.service_upstream()?;
+    let (mut session, _) = attested(&world, &service, &tee_key()?)?;
+    assert_eq!(session.fetch(PATH)?.status(), 200);
+
+    let config = std::fs::read_to_string(world.path("provisiond.toml"))?;
+    let config = format!("{config}\n[policies]\ntee-keys = [\"hybrid\"]\n");
+    world.folder.write("provisiond.toml", config)?;
+    world.service.as_mut().context("the service")?.reload()?;
+    // Its token is as good as before; its key is not.
+    let refused = session.fetch(PATH)?;
+    assert_eq!(refused.status(), 401);
+    assert!(kind_of(&refused)?.ends_with("/UnsupportedTeeKey"));
+    let nonce = session.auth("sample")?;
+    let refused = session.post_evidence(&nonce, &evidence(&world, &nonce, &tee_key()?)?)?;
+    assert_eq!(refused.status(), 401);
+    assert!(kind_of(&refused)?.ends_with("/UnsupportedTeeKey"));
+    // A vault follows the offer.
+    world.application()?.mac("app/either", b"data")?;
     Ok(())
 }

@@ -44,6 +44,8 @@
 //! appraisal = "/etc/nitride/appraisal.rego"     # optional; Rego that may find evidence worse
 //! reference-values = "/etc/nitride/values.json" # optional; what it asks for by name
 //! evaluation-ms = 250                           # how long one evaluation of Rego may take
+//! tee-keys = ["hybrid", "p256"]                 # the forms of TEE key that it encrypts to, also "p521",
+//!                                               # "rsa-oaep-256" and "ml-kem-768"; all, if left out
 //!
 //! [throttle]                                    # optional; these are the defaults
 //! requests-per-second = 50                      # of one source: an IPv4 address or an IPv6 /64
@@ -75,6 +77,7 @@ pub(crate) use monitor::MonitorAddress;
 pub(crate) use openbao::{Login, LoginMethod, OpenBao};
 
 use crate::audit::AuditSettings;
+use crate::tee_keys::TeeKeys;
 use admin::AdminForm;
 use audit::AuditForm;
 use key_files::KeyFilesForm;
@@ -148,6 +151,7 @@ pub(crate) struct Reloaded {
     /// What it asks for by name.
     pub(crate) reference_values: Option<PathBuf>,
     pub(crate) collateral: Option<PathBuf>,
+    pub(crate) tee_keys: TeeKeys,
     pub(crate) tls: Option<TlsPaths>,
     pub(crate) admins: Vec<AdminSettings>,
 }
@@ -251,6 +255,7 @@ impl Config {
             }
         };
         let admins = admin::read(form.admin, folder, &text)?;
+        let tee_keys = form.policies.tee_keys(&text)?;
         let keys = |name, form| key_files::read(name, form, folder, &text);
         Ok(Self {
             fixed: Fixed {
@@ -284,6 +289,7 @@ impl Config {
                 appraisal: form.policies.appraisal.map(|path| folder.join(path)),
                 reference_values: form.policies.reference_values.map(|path| folder.join(path)),
                 collateral: form.collateral.map(|path| folder.join(path)),
+                tee_keys,
                 tls,
                 admins,
             },

@@ -48,6 +48,7 @@ mod signer;
 mod slots;
 mod source;
 mod store;
+mod tee_keys;
 mod throttle;
 mod tls;
 mod token;

@@ -172,6 +172,7 @@ fn announce(bound: SocketAddr, current: &Current, plain_http: bool) {
         rules = current.policies.rules_count(),
         tenants = current.policies.tenants_count(),
         admins = current.admins.len(),
+        tee_keys = %current.tee_keys,
         "serving"
     );
     if plain_http {

@@ -16,6 +16,7 @@ use crate::key_ring::{KeyRing, KeyRingError};
 use crate::policies::{Policies, PolicyError};
 use crate::revocation::Revocations;
 use crate::store::{self, Store, StoreError};
+use crate::tee_keys::TeeKeys;
 use crate::throttle::Throttle;
 use crate::tls::{self, TlsError};
 use crate::token::Issuer;
@@ -57,6 +58,8 @@ pub(crate) struct Current {
     pub(crate) challenges: ChallengeKeys,
     pub(crate) issuer: Issuer,
     pub(crate) attestation_policy: AttestationPolicy,
+    /// What it encrypts to.
+    pub(crate) tee_keys: TeeKeys,
     pub(crate) policies: Policies,
     /// What judges beside the attestation policy.
     pub(crate) appraisal: Option<Appraisal>,
@@ -103,7 +106,7 @@ pub(crate) enum SetUpError {
     #[error("store-key and challenge-key are one key; make another with `store-key generate`")]
     OneKeyTwice,
     #[error(
-        "{file} changes what is not in [tls], [[admin]], a policy, the collateral, challenge-key or token-key; restart the service for that"
+        "{file} changes what is not in [tls], [[admin]], a policy, tee-keys, the collateral, challenge-key or token-key; restart the service for that"
     )]
     NeedsRestart { file: String },
 }
@@ -232,6 +235,7 @@ impl Current {
                 &fixed.policy_id,
             ),
             attestation_policy,
+            tee_keys: reloaded.tee_keys.clone(),
             policies,
             appraisal,
             shelf,

@@ -1,4 +1,5 @@
 use super::*;
+use nitride_kbs::tee_key::TeeKeyForm;
 
 const GOOD: &str = "listen = \"127.0.0.1:0\"\nstore = \"store\"\nstore-key = \"/k/store\"\n\
     challenge-key = \"challenge\"\ntoken-key = \"token\"\nissuer = \"i\"\naudience = \"a\"\n\
@@ -254,4 +255,32 @@ fn a_file_that_is_absent_or_too_large_is_an_error() {
         Config::load(&path),
         Err(ConfigError::TooLarge { .. })
     ));
+}
+
+#[test]
+fn all_forms_of_tee_key_are_taken_unless_some_are_named() {
+    let tee_keys = |list: &str| {
+        let text = format!("[policies]\ntee-keys = {list}\n[tls]");
+        parse(&GOOD.replacen("[tls]", &text, 1)).map(|config| config.reloaded.tee_keys)
+    };
+    assert_eq!(parse(GOOD).unwrap().reloaded.tee_keys, TeeKeys::all());
+    let every = r#"["hybrid", "p256", "p521", "rsa-oaep-256", "ml-kem-768"]"#;
+    assert_eq!(tee_keys(every).unwrap(), TeeKeys::all());
+    let some = tee_keys(r#"["p256", "hybrid"]"#).unwrap();
+    assert_eq!(
+        some.forms(),
+        [TeeKeyForm::EcP256, TeeKeyForm::X25519MlKem768]
+    );
+    for (bad, word) in [
+        ("[]", "empty list"),
+        (r#"["p384"]"#, "\"p384\""),
+        (r#"["P256"]"#, "\"P256\""),
+        (r#"["RSA1_5"]"#, "\"RSA1_5\""),
+        (r#"["hybrid", "hybrid"]"#, "twice"),
+    ] {
+        let error = tee_keys(bad).unwrap_err();
+        assert!(error.reason.contains(word), "{error}");
+        assert_eq!(error.line, 12, "{error}");
+        assert!(error.remedy.contains("\"rsa-oaep-256\""), "{error}");
+    }
 }

@@ -3,7 +3,7 @@
 use super::body::read_body;
 use super::decision::{Decided, log_verdict};
 use super::fault::{Fault, FaultKind};
-use super::resource::{refuse_revoked, revoked_list};
+use super::resource::{refuse_key, refuse_revoked, revoked_list};
 use super::session::{session, token_cookie};
 use crate::attest::{self, AttestRefusal};
 use crate::challenge::ChallengeError;
@@ -37,6 +37,10 @@ pub(super) async fn attest(
         .verify(&attestation.runtime_data.nonce, session, now_secs)
         .map_err(|error: ChallengeError| Fault::of(FaultKind::SessionError, &error))?;
     let key = attestation.runtime_data.tee_pubkey.clone();
+    current
+        .tee_keys
+        .check(&key)
+        .map_err(|error| refuse_key(&error))?;
     let judging = current.clone();
     let judge = move || {
         attest::attest(

@@ -12,7 +12,6 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, HeaderValue, SET_COOKIE};
 use nitride_kbs::limits::MAX_REQUEST_LEN;
 use nitride_kbs::messages::{Challenge, Request, parse_request};
-use nitride_kbs::tee_key::TeeKeyForm;
 use nitride_kbs::{PROTOCOL_VERSION, is_spoken};
 use nitride_verify::{AttestationPolicy, Refusal, Tee};
 use serde_json::Value;
@@ -35,7 +34,7 @@ pub(super) async fn auth(
         .issue(tee, service.clock.wall_secs(), &mut KernelEntropy)
         .map_err(|error| Fault::internal(&error))?;
     let cookie = challenge_cookie(&issued.session, service.plain_http);
-    let challenge = Challenge::offering(issued.nonce, &TeeKeyForm::ALL);
+    let challenge = Challenge::offering(issued.nonce, current.tee_keys.forms());
     tracing::debug!(decision = "challenged", tee = tee.as_str());
     let mut response = challenge.to_json().into_response();
     let headers = response.headers_mut();

@@ -19,6 +19,8 @@ pub(crate) enum FaultKind {
     ProtocolVersion,
     /// A TEE that this service does not judge.
     UnsupportedTee,
+    /// A TEE key of a form that this service does not encrypt to.
+    UnsupportedTeeKey,
     /// No session, or one of another challenge, or a challenge that is not alive.
     SessionError,
     /// The evidence is not authentic, or is not taken at all.
@@ -59,6 +61,9 @@ impl FaultKind {
             Self::InvalidRequestPath => (StatusCode::BAD_REQUEST, "InvalidRequestPath"),
             Self::ProtocolVersion => (StatusCode::BAD_REQUEST, "ProtocolVersion"),
             Self::UnsupportedTee => (StatusCode::BAD_REQUEST, "UnsupportedTee"),
+            // The service's word about this guest, like a policy's: a courier that is told so asks nobody
+            // else, as it would after a 400.
+            Self::UnsupportedTeeKey => (StatusCode::UNAUTHORIZED, "UnsupportedTeeKey"),
             Self::SessionError => (StatusCode::UNAUTHORIZED, "SessionError"),
             Self::AttestationError => (StatusCode::UNAUTHORIZED, "AttestationError"),
             Self::TokenVerifierError => (StatusCode::UNAUTHORIZED, "TokenVerifierError"),

@@ -9,6 +9,7 @@ use crate::policies::Allowed;
 use crate::revocation::{Revoked, RevokedList};
 use crate::service::Service;
 use crate::store::{Place, StoreError};
+use crate::tee_keys::FormNotTaken;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -53,6 +54,9 @@ pub(super) async fn serve(
         .decide(&service.evaluators, &token, path)
         .await
         .map_err(|denied| deny(&denied))?;
+    // Its token may be older than the configuration, or of a replica with another one.
+    let taken = current.tee_keys.check(allowed.tee_key());
+    taken.map_err(|error| refuse_key(&error))?;
     let body = release(service, &allowed).await?;
     let released = log_release(&service.watch, &allowed);
     let content_type = HeaderValue::from_static("application/json");
@@ -77,6 +81,11 @@ pub(super) async fn revoked_list(service: &Service) -> Result<Arc<RevokedList>, 
 pub(super) fn refuse_revoked(revoked: &Revoked) -> Fault {
     let detail = "this machine, its image, the tenant or the resource is revoked";
     Fault::new(FaultKind::PolicyDeny, detail).because(revoked)
+}
+
+/// What a guest may change: it is told what is taken.
+pub(super) fn refuse_key(error: &FormNotTaken) -> Fault {
+    Fault::of(FaultKind::UnsupportedTeeKey, error)
 }
 
 /// Asks for the leave by type: there is no other way to a resource.

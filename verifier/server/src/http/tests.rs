@@ -7,4 +7,5 @@ mod logging;
 mod protocol;
 mod refusals;
 mod replays;
+mod tee_keys;
 mod world;

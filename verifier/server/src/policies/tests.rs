@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::KeyFiles;
+use crate::tee_keys::TeeKeys;
 use crate::token::tests::{NOW_SECS, issuer, runtime, verdict};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -37,6 +38,7 @@ impl Folder {
             appraisal: None,
             reference_values: None,
             collateral: None,
+            tee_keys: TeeKeys::all(),
             tls: None,
             admins: Vec::new(),
         };

@@ -14,6 +14,7 @@ use crate::revocation::{self, Entry, Kind};
 use crate::service::{Current, Service};
 use crate::store::memory::MemoryStore;
 use crate::store::{Expected, Place, Resource, Store};
+use crate::tee_keys::TeeKeys;
 use crate::throttle::Throttle;
 use crate::token::tests::{NOW_SECS, issuer_with};
 use crate::token_key::SigningAlgorithm;
@@ -59,6 +60,7 @@ pub(super) struct Plan {
     pub(super) challenge_key: u8,
     pub(super) algorithm: SigningAlgorithm,
     pub(super) audit: Audit,
+    pub(super) tee_keys: TeeKeys,
 }
 
 impl Default for Plan {
@@ -86,6 +88,7 @@ impl Default for Plan {
             challenge_key: 1,
             algorithm: SigningAlgorithm::Es256,
             audit: Audit::none(),
+            tee_keys: TeeKeys::all(),
         }
     }
 }
@@ -220,29 +223,21 @@ impl Drop for World {
 
 /// The service that serves nobody yet.
 pub(super) fn service(plan: Plan, clock: Clock) -> Service {
+    let current = current(&plan);
     let mut service = Service::of_parts(
         clock,
         plan.store,
         Throttle::new(plan.throttle),
         Throttle::new(plan.attest_throttle),
         plan.limits,
-        current(
-            plan.accept_sample,
-            plan.has_admin,
-            plan.challenge_key,
-            plan.algorithm,
-        ),
+        current,
     );
     service.watch = Watch::new(plan.audit);
     service
 }
 
-fn current(
-    accept_sample: bool,
-    has_admin: bool,
-    challenge_key: u8,
-    algorithm: SigningAlgorithm,
-) -> Current {
+fn current(plan: &Plan) -> Current {
+    let accept_sample = plan.accept_sample;
     let attestation = format!(
         "version = 1\ndanger-accept-sample = {accept_sample}\ndanger-test-anchors = []\n[sample]\nsvn = [\"1\"]\n"
     );
@@ -259,9 +254,10 @@ fn current(
         namespaces: Namespaces::All,
     };
     Current {
-        issuer: issuer_with(vec![key(algorithm)]),
-        challenges: crate::challenge::tests::keys(&[challenge_key]),
+        issuer: issuer_with(vec![key(plan.algorithm)]),
+        challenges: crate::challenge::tests::keys(&[plan.challenge_key]),
         attestation_policy: AttestationPolicy::parse(&attestation, "attestation.toml").unwrap(),
+        tee_keys: plan.tee_keys.clone(),
         policies: Policies::of_rules(resource),
         appraisal: None,
         shelf: Shelf::default(),
@@ -269,7 +265,7 @@ fn current(
         policy_digest: [0; 32],
         tls: None,
         certificate_ends_secs: None,
-        admins: Admins::load(&if has_admin { vec![admin] } else { vec![] }).unwrap(),
+        admins: Admins::load(&if plan.has_admin { vec![admin] } else { vec![] }).unwrap(),
     }
 }
 
