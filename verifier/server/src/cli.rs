@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod backup;
+pub(crate) mod generated;
 pub(crate) mod import;
 pub(crate) mod keys;
 mod opened_store;
@@ -71,6 +72,9 @@ pub(crate) enum Command {
     /// The kill switch: what gets nothing any more.
     #[command(subcommand)]
     Revoke(revoke::Command),
+    /// What the service made for machines on their first request.
+    #[command(subcommand)]
+    Generated(generated::Command),
     /// Check policy files.
     #[command(subcommand)]
     Policy(policy::Command),
@@ -92,6 +96,7 @@ impl Command {
             Self::AdminToken(command) => command.run_as_token(),
             Self::Audit(command) => command.run(),
             Self::Revoke(command) => command.run(),
+            Self::Generated(command) => command.run(),
             Self::Policy(command) => command.run(),
         }
     }

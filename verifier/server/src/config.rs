@@ -6,9 +6,8 @@
 //! danger-plain-http = false                     # optional; true on a loopback address alone
 //! store = "/var/lib/nitride-provisiond/store"    # a folder, or [openbao] in its place
 //! store-key = "/etc/nitride/store.key"          # 32 bytes: `store-key generate`
-//! challenge-key = "/etc/nitride/challenge"      # 32 bytes in a file; or a folder of `challenge-key
-//!                                               # rotate`, or several files, the oldest first; the
-//!                                               # same on every replica
+//! challenge-key = "/etc/nitride/challenge"      # 32 bytes in a file, several files, the oldest first, or a
+//!                                               # folder of `challenge-key rotate`; the same on every replica
 //! token-key = "/etc/nitride/token.pem"          # P-256 or ML-DSA-65, PKCS#8 PEM: `token-key generate`;
 //!                                               # or a folder of `token-key rotate`, or several files
 //! issuer = "provisiond.example"
@@ -43,9 +42,9 @@
 //! tenants = "/etc/nitride/policy.d"             # REPOSITORY.toml or REPOSITORY.rego decide alone there
 //! appraisal = "/etc/nitride/appraisal.rego"     # optional; Rego that may find evidence worse
 //! reference-values = "/etc/nitride/values.json" # optional; what it asks for by name
+//! generate = "/etc/nitride/generate.toml"       # optional; secrets made for each machine
 //! evaluation-ms = 250                           # how long one evaluation of Rego may take
-//! tee-keys = ["hybrid", "p256"]                 # the forms of TEE key that it encrypts to, also "p521",
-//!                                               # "rsa-oaep-256" and "ml-kem-768"; all, if left out
+//! tee-keys = ["hybrid", "p256"]                 # also "p521", "rsa-oaep-256", "ml-kem-768"; all, if left out
 //!
 //! [throttle]                                    # optional; these are the defaults
 //! requests-per-second = 50                      # of one source: an IPv4 address or an IPv6 /64
@@ -150,6 +149,8 @@ pub(crate) struct Reloaded {
     pub(crate) appraisal: Option<PathBuf>,
     /// What it asks for by name.
     pub(crate) reference_values: Option<PathBuf>,
+    /// What is made for each machine that asks.
+    pub(crate) generate: Option<PathBuf>,
     pub(crate) collateral: Option<PathBuf>,
     pub(crate) tee_keys: TeeKeys,
     pub(crate) tls: Option<TlsPaths>,
@@ -288,6 +289,7 @@ impl Config {
                 tenant_policies: form.policies.tenants.map(|path| folder.join(path)),
                 appraisal: form.policies.appraisal.map(|path| folder.join(path)),
                 reference_values: form.policies.reference_values.map(|path| folder.join(path)),
+                generate: form.policies.generate.map(|path| folder.join(path)),
                 collateral: form.collateral.map(|path| folder.join(path)),
                 tee_keys,
                 tls,

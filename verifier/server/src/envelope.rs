@@ -1,5 +1,6 @@
-//! The owner's side: material, policy and name signed into one envelope. The form is
-//! `nitride_kbs::envelope`'s; what would only be found out at a guest's first use is refused here.
+//! Material, policy and name signed into one envelope, by their owner or by the service for what it made
+//! itself. The form is `nitride_kbs::envelope`'s; what would only be found out at a guest's first use is
+//! refused here.
 
 use crate::signer::{Signer, SignerError};
 use nitride_kbs::envelope::{
@@ -105,6 +106,10 @@ pub(crate) enum SealError {
     },
     #[error("material is no private key of P-256")]
     NotAScalar,
+    #[error(
+        "bytes that are drawn are no key of {key_type}; have the vault make it: source = \"generate\""
+    )]
+    NotAnyBytes { key_type: String },
     #[error("operation {operation:?} is not known; use some of {}", OPERATIONS.join(", "))]
     UnknownOperation { operation: String },
     #[error("release-to {text:?}")]
@@ -117,9 +122,12 @@ pub(crate) enum SealError {
     Envelope(#[from] EnvelopeError),
     #[error(transparent)]
     Signer(#[from] SignerError),
+    /// The service's own key did not sign.
+    #[error("sign with the service's key")]
+    Unsigned,
 }
 
-/// The envelope, signed. It holds the material in the clear.
+/// The envelope, signed by its owner. It holds the material in the clear.
 pub(crate) fn seal(
     owner: &mut Signer,
     path: &ResourcePath,
@@ -127,7 +135,21 @@ pub(crate) fn seal(
     material: &[u8],
     created_secs: u64,
 ) -> Result<Zeroizing<Vec<u8>>, SealError> {
-    check(spec, material)?;
+    let kid = *owner.kid();
+    let sign = |message: &[u8]| Ok(owner.sign(message)?);
+    seal_by((&kid, sign), path, spec, material, created_secs)
+}
+
+/// The same by whatever signs under the key of this id.
+pub(crate) fn seal_by(
+    (kid, sign): (&[u8; 32], impl FnOnce(&[u8]) -> Result<[u8; 64], SealError>),
+    path: &ResourcePath,
+    spec: &SealSpec,
+    material: &[u8],
+    created_secs: u64,
+) -> Result<Zeroizing<Vec<u8>>, SealError> {
+    check_material(&spec.key_type, material)?;
+    check_terms(spec)?;
     let fields = EnvelopeFields {
         path: path.as_str(),
         key_type: &spec.key_type,
@@ -144,33 +166,48 @@ pub(crate) fn seal(
         },
         material,
     };
-    let kid = *owner.kid();
-    let signed = Zeroizing::new(to_be_signed(&kid, &fields)?);
-    let signature = owner.sign(&signed)?;
-    Ok(Zeroizing::new(assemble(&kid, &fields, &signature)?))
+    let signed = Zeroizing::new(to_be_signed(kid, &fields)?);
+    let signature = sign(&signed)?;
+    Ok(Zeroizing::new(assemble(kid, &fields, &signature)?))
 }
 
-fn check(spec: &SealSpec, material: &[u8]) -> Result<(), SealError> {
-    let key_type = || spec.key_type.clone();
-    let Some((_, expected)) = KEY_TYPES
-        .into_iter()
-        .find(|(name, _)| *name == spec.key_type)
-    else {
-        return Err(SealError::UnknownKeyType {
-            key_type: key_type(),
+/// How many bytes a key of the type has, if any bytes are one: not of a scalar, nor of RSA.
+pub(crate) fn len_if_any_bytes(key_type: &str) -> Result<RangeInclusive<usize>, SealError> {
+    let expected = len_of(key_type)?;
+    if key_type.starts_with("ec-") || key_type.starts_with("rsa-") {
+        return Err(SealError::NotAnyBytes {
+            key_type: key_type.to_owned(),
         });
-    };
-    let found = material.len();
+    }
+    Ok(expected)
+}
+
+fn len_of(key_type: &str) -> Result<RangeInclusive<usize>, SealError> {
+    let mut known = KEY_TYPES.into_iter();
+    let found = known.find(|(name, _)| *name == key_type);
+    let (_, expected) = found.ok_or_else(|| SealError::UnknownKeyType {
+        key_type: key_type.to_owned(),
+    })?;
+    Ok(expected)
+}
+
+fn check_material(key_type: &str, material: &[u8]) -> Result<(), SealError> {
+    let (expected, found) = (len_of(key_type)?, material.len());
     if !expected.contains(&found) {
         return Err(SealError::WrongLength {
-            key_type: key_type(),
+            key_type: key_type.to_owned(),
             expected,
             found,
         });
     }
-    if spec.key_type == EC_P256 && SecretKey::from_slice(material).is_err() {
+    if key_type == EC_P256 && SecretKey::from_slice(material).is_err() {
         return Err(SealError::NotAScalar);
     }
+    Ok(())
+}
+
+/// Whether vaults know what travels with the key.
+pub(crate) fn check_terms(spec: &SealSpec) -> Result<(), SealError> {
     let unknown = spec
         .operations
         .iter()

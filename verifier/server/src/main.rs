@@ -5,6 +5,7 @@
 //!        ──attest▶ verify, token nitride-verify judges; the verdict becomes an EAR token
 //!        ──get───▶ token, policy, store, jwe    encrypted to the key inside the token
 //!  owner ──seal/put──▶ store     envelopes, signed offline; served as they were stored
+//!        ──generate.toml──▶ generated   what is made for each machine that first asks for it
 //! ```
 //!
 //! Principles:
@@ -31,6 +32,7 @@ mod config;
 mod entropy;
 mod envelope;
 mod evaluators;
+mod generated;
 mod health;
 mod http;
 mod judging;

@@ -10,6 +10,7 @@ use crate::challenge::{ChallengeKey, ChallengeKeys};
 use crate::clock::Clock;
 use crate::config::{AdminSettings, Config, ConfigError, Limits, read_text};
 use crate::evaluators::Evaluators;
+use crate::generated::{Generation, GenerationError, Rooms};
 use crate::judging::Judging;
 use crate::key_file::{Key32, KeyFileError};
 use crate::key_ring::{KeyRing, KeyRingError};
@@ -40,6 +41,8 @@ pub(crate) struct Service {
     pub(crate) answered: Answered,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) revocations: Revocations,
+    /// For machines that get secrets of their own.
+    pub(crate) rooms: Rooms,
     pub(crate) throttle: Throttle,
     /// Beside it, for what has evidence judged.
     pub(crate) attest_throttle: Throttle,
@@ -63,6 +66,8 @@ pub(crate) struct Current {
     pub(crate) policies: Policies,
     /// What judges beside the attestation policy.
     pub(crate) appraisal: Option<Appraisal>,
+    /// What is made for each machine that asks, if anything is.
+    pub(crate) generation: Option<Generation>,
     /// What vendors publish, as it was at hand.
     pub(crate) shelf: Shelf,
     /// Of chains that were verified under it.
@@ -84,6 +89,12 @@ pub(crate) enum SetUpError {
     Policy(#[from] FileError),
     #[error(transparent)]
     ResourcePolicy(#[from] PolicyError),
+    #[error(transparent)]
+    Generation(#[from] GenerationError),
+    #[error(
+        "the signing-key of what is generated is a token-key; make another with `owner-key generate`"
+    )]
+    OneSigningKeyTwice,
     #[error(transparent)]
     Key(#[from] KeyFileError),
     #[error(transparent)]
@@ -124,6 +135,7 @@ impl Service {
             answered: Answered::default(),
             store: store::open(&fixed.store, store_key)?,
             revocations: Revocations::default(),
+            rooms: Rooms::default(),
             throttle: Throttle::new(fixed.throttle),
             attest_throttle: Throttle::new(fixed.attest_throttle),
             limits: fixed.limits,
@@ -168,6 +180,7 @@ impl Service {
             answered: Answered::default(),
             store,
             revocations: Revocations::default(),
+            rooms: Rooms::default(),
             throttle,
             attest_throttle,
             limits,
@@ -203,6 +216,8 @@ impl Current {
             load_policy(&reloaded.attestation_policy, AttestationPolicy::parse)?;
         let policies = Policies::load(reloaded, evaluators)?;
         let appraisal = Appraisal::load(reloaded, evaluators)?;
+        let generation = reloaded.generate.as_deref().map(Generation::load);
+        let generation = generation.transpose()?;
         let mut files = Files::new();
         let shelf = reloaded.collateral.as_deref();
         let shelf = shelf
@@ -222,22 +237,27 @@ impl Current {
         for text in std::iter::once(attestation_text.as_str())
             .chain(policies.texts())
             .chain(appraisal.iter().map(Appraisal::text))
+            .chain(generation.iter().map(Generation::text))
         {
             digest.update(text.len().to_be_bytes());
             digest.update(text);
         }
+        let token_keys = KeyRing::read(&reloaded.token_key, TokenKey::read)?;
+        let is_tokens = |generation: &Generation| {
+            let mut all = token_keys.all().filter_map(TokenKey::spki);
+            all.any(|spki| generation.signs_by(&spki))
+        };
+        if generation.as_ref().is_some_and(is_tokens) {
+            return Err(SetUpError::OneSigningKeyTwice);
+        }
         Ok(Self {
             challenges: ChallengeKeys::new(challenges),
-            issuer: Issuer::new(
-                KeyRing::read(&reloaded.token_key, TokenKey::read)?,
-                &fixed.issuer,
-                &fixed.audience,
-                &fixed.policy_id,
-            ),
+            issuer: Issuer::new(token_keys, &fixed.issuer, &fixed.audience, &fixed.policy_id),
             attestation_policy,
             tee_keys: reloaded.tee_keys.clone(),
             policies,
             appraisal,
+            generation,
             shelf,
             memo: ChainMemo::new(),
             policy_digest: digest.finalize().into(),

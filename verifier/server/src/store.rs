@@ -90,8 +90,15 @@ pub(crate) trait Store: fmt::Debug + Send + Sync {
     /// Removes it, if `expected` lies there; whether anything did.
     fn delete<'a>(&'a self, place: &'a Place, expected: Expected) -> Pending<'a, bool>;
 
+    /// Erases what is kept of versions that were replaced, where a store keeps them.
+    fn erase_older<'a>(&'a self, place: &'a Place) -> Pending<'a, ()>;
+
     /// What there is, by name.
     fn list<'a>(&'a self, under: Under<'a>) -> Pending<'a, Listing>;
+
+    /// How many names there are in a folder of records, those of deleted ones perhaps among them: one
+    /// look, where a listing may take one a name.
+    fn count<'a>(&'a self, folder: &'a RecordName) -> Pending<'a, usize>;
 }
 
 /// Opens the store that the configuration names, whose contents are sealed under `key`.

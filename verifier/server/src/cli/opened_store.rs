@@ -2,10 +2,13 @@
 
 use super::ConfigPath;
 use crate::config::Config;
+use crate::generated::Templates;
 use crate::key_file::Key32;
 use crate::store::{self, Expected, Pending, Store, Version};
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use nitride_kbs::resource::ResourcePath;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
 
@@ -13,6 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 pub(crate) struct OpenedStore {
     store: Arc<dyn Store>,
     runtime: Runtime,
+    generate: Option<PathBuf>,
 }
 
 /// What has to lie there, so that nobody's change is lost.
@@ -28,12 +32,32 @@ pub(crate) struct IfThere {
 
 impl OpenedStore {
     pub(super) fn open(config: &ConfigPath) -> Result<Self> {
-        let fixed = Config::load(&config.config)?.fixed;
+        let Config { fixed, reloaded } = Config::load(&config.config)?;
         let runtime = Builder::new_current_thread().enable_all().build();
         Ok(Self {
             store: store::open(&fixed.store, Key32::read(&fixed.store_key)?)?,
             runtime: runtime.context("start the runtime")?,
+            generate: reloaded.generate,
         })
+    }
+
+    /// What the service makes itself, if it makes anything.
+    pub(super) fn templates(&self) -> Result<Option<Templates>> {
+        let read = |path: &PathBuf| Ok(Templates::read(path)?.0);
+        self.generate.as_ref().map(read).transpose()
+    }
+
+    /// What is stored under such a name nobody would ever get.
+    pub(super) fn refuse_generated(&self, path: &ResourcePath) -> Result<()> {
+        let templates = self.templates()?;
+        if let Some(template) = templates.as_ref().and_then(|made| made.of(path)) {
+            bail!(
+                "{path} is made for each machine by secret {:?}; store this under another name, or \
+                 take the name out of that secret's resources",
+                template.name
+            );
+        }
+        Ok(())
     }
 
     pub(super) fn store(&self) -> &dyn Store {

@@ -6,6 +6,7 @@ mod report;
 use crate::appraisal::Appraisal;
 use crate::config::Config;
 use crate::evaluators::{Evaluators, evaluate};
+use crate::generated::Templates;
 use crate::policies::{Policies, ResourcePolicy};
 use crate::service::load_policy;
 use anyhow::{Context, Result, bail};
@@ -28,11 +29,14 @@ pub(crate) enum Command {
         #[arg(long, value_name = "PATH")]
         config: Option<PathBuf>,
         /// An attestation policy.
-        #[arg(long, value_name = "PATH", required_unless_present_any = ["config", "resource"])]
+        #[arg(long, value_name = "PATH", required_unless_present_any = ["config", "resource", "generate"])]
         attestation: Option<PathBuf>,
         /// A resource policy: rules in TOML, or Rego where its name ends so.
         #[arg(long, value_name = "PATH")]
         resource: Option<PathBuf>,
+        /// What is made for machines on their first request, without the key that it names.
+        #[arg(long, value_name = "PATH")]
+        generate: Option<PathBuf>,
     },
     /// Say what a resource policy makes of claims, and why. Nothing is released, nobody is asked.
     ///
@@ -85,7 +89,8 @@ impl Command {
                 config,
                 attestation,
                 resource,
-            } => check(config.as_deref(), attestation, resource),
+                generate,
+            } => check(config.as_deref(), attestation, resource, generate),
             Self::Test {
                 claims,
                 path,
@@ -119,6 +124,7 @@ fn check(
     config: Option<&Path>,
     attestation: Option<PathBuf>,
     resource: Option<PathBuf>,
+    generate: Option<PathBuf>,
 ) -> Result<()> {
     let config = config.map(Config::load).transpose()?;
     let evaluation = config.as_ref().map(|config| config.fixed.evaluation);
@@ -145,6 +151,11 @@ fn check(
     if let Some(path) = resource {
         let policy = ResourcePolicy::load(&path, None, &evaluators)?;
         println!("{}: good, {} rules", path.display(), policy.rules_count());
+    }
+    let named = reloaded.and_then(|reloaded| reloaded.generate.clone());
+    for path in [named, generate].into_iter().flatten() {
+        let (templates, _) = Templates::read(&path)?;
+        println!("{}: good, {} secrets", path.display(), templates.count());
     }
     Ok(())
 }

@@ -191,10 +191,12 @@ impl Command {
                 if_there,
                 sealing,
             } => {
-                let place = Place::from(&sealing.path);
+                let path = sealing.path.clone();
+                let place = Place::from(&path);
                 let resource = to_store(envelope.as_deref(), raw.as_deref(), sealing)?;
                 let expected = if_there.expected()?;
                 let store = OpenedStore::open(&config)?;
+                store.refuse_generated(&path)?;
                 store.ask(|store| store.write(&place, resource, expected))?;
                 Ok(())
             }

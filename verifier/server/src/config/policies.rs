@@ -25,6 +25,7 @@ pub(super) struct PoliciesForm {
     pub(super) tenants: Option<PathBuf>,
     pub(super) appraisal: Option<PathBuf>,
     pub(super) reference_values: Option<PathBuf>,
+    pub(super) generate: Option<PathBuf>,
     evaluation_ms: Option<Spanned<u32>>,
     tee_keys: Option<Spanned<Vec<String>>>,
 }

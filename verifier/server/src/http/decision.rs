@@ -76,19 +76,25 @@ pub(super) fn log_verdict(
     }
 }
 
-/// A resource was released.
-pub(super) fn log_release(watch: &Watch, allowed: &Allowed<'_>) -> Event<'static> {
+/// A resource was released; of what is made for one machine, `given` says which one it is of.
+pub(super) fn log_release(
+    watch: &Watch,
+    allowed: &Allowed<'_>,
+    given: Option<&str>,
+) -> Event<'static> {
     tracing::info!(
         decision = "released",
         resource = %allowed.path(),
         rule = allowed.rule(),
+        given,
         tee_key = key_digest(allowed.tee_key()),
     );
     watch.metrics.count_release();
+    let given = given.map_or_else(String::new, |given| format!("; {given}"));
     Event {
         who: who(allowed.tee_key()).into(),
         what: allowed.path().to_string().into(),
-        ..Event::own(Kind::Release, format!("rule {:?}", allowed.rule()))
+        ..Event::own(Kind::Release, format!("rule {:?}{given}", allowed.rule()))
     }
 }
 

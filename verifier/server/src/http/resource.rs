@@ -4,12 +4,14 @@ use super::decision::{Decided, log_release};
 use super::fault::{Fault, FaultKind};
 use super::session::token;
 use crate::entropy::KernelEntropy;
+use crate::generated::{self, Machine, MakeError};
 use crate::jwe;
 use crate::policies::Allowed;
 use crate::revocation::{Revoked, RevokedList};
-use crate::service::Service;
-use crate::store::{Place, StoreError};
+use crate::service::{Current, Service};
+use crate::store::{Place, Resource, StoreError};
 use crate::tee_keys::FormNotTaken;
+use crate::token::AcceptedToken;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -57,8 +59,8 @@ pub(super) async fn serve(
     // Its token may be older than the configuration, or of a replica with another one.
     let taken = current.tee_keys.check(allowed.tee_key());
     taken.map_err(|error| refuse_key(&error))?;
-    let body = release(service, &allowed).await?;
-    let released = log_release(&service.watch, &allowed);
+    let (body, given) = release(service, &current, &token, &allowed).await?;
+    let released = log_release(&service.watch, &allowed, given.as_deref());
     let content_type = HeaderValue::from_static("application/json");
     let mut response = ([(CONTENT_TYPE, content_type)], body).into_response();
     let decided = Decided::of(vec![released]);
@@ -88,16 +90,78 @@ pub(super) fn refuse_key(error: &FormNotTaken) -> Fault {
     Fault::of(FaultKind::UnsupportedTeeKey, error)
 }
 
-/// Asks for the leave by type: there is no other way to a resource.
-async fn release(service: &Service, allowed: &Allowed<'_>) -> Result<String, Fault> {
-    let resource = service
-        .store
-        .read(&Place::from(allowed.path()))
-        .await
-        .map_err(|error| store_fault(&error))?
-        .ok_or_else(|| Fault::new(FaultKind::ResourceNotFound, "there is no such resource"))?;
-    jwe::seal(&resource.bytes, allowed.tee_key(), &mut KernelEntropy)
-        .map_err(|error| Fault::internal(&error))
+/// Asks for the leave by type: there is no other way to a resource. Of what was made for one machine also
+/// which, for the log.
+async fn release(
+    service: &Service,
+    current: &Current,
+    token: &AcceptedToken,
+    allowed: &Allowed<'_>,
+) -> Result<(String, Option<String>), Fault> {
+    let (resource, given) = match made(service, current, token, allowed).await? {
+        Some((resource, given)) => (resource, Some(given)),
+        None => {
+            let stored = service.store.read(&Place::from(allowed.path())).await;
+            let stored = stored.map_err(|error| store_fault(&error))?;
+            let absent = || Fault::new(FaultKind::ResourceNotFound, "there is no such resource");
+            (stored.ok_or_else(absent)?.bytes, None)
+        }
+    };
+    let sealed = jwe::seal(&resource, allowed.tee_key(), &mut KernelEntropy);
+    Ok((sealed.map_err(|error| Fault::internal(&error))?, given))
+}
+
+/// What the service makes itself, where this resource is one of those; what lies in the store under such a
+/// name is nobody's.
+async fn made(
+    service: &Service,
+    current: &Current,
+    token: &AcceptedToken,
+    allowed: &Allowed<'_>,
+) -> Result<Option<(Resource, String)>, Fault> {
+    let Some(generation) = &current.generation else {
+        return Ok(None);
+    };
+    let Some(template) = generation.template(allowed.path()) else {
+        return Ok(None);
+    };
+    let machine = Machine::proven(token, template)
+        .map_err(|unproven| Fault::of(FaultKind::PolicyDeny, &unproven))?;
+    let mut entropy = KernelEntropy;
+    let given = generated::give(
+        (service.store.as_ref(), &service.rooms),
+        template,
+        allowed.path(),
+        &machine,
+        &service.clock,
+        &mut entropy,
+    );
+    let given = given.await.map_err(|error| make_fault(&error))?;
+    let envelope = generation.envelope(template, allowed.path(), &given.kept);
+    let envelope = envelope.map_err(|error| Fault::internal(&error))?;
+    let how = if given.is_new { "made now" } else { "kept" };
+    let told = format!(
+        "version {}, {how}, of {}",
+        given.kept.number(),
+        machine.as_str()
+    );
+    Ok(Some((envelope, told)))
+}
+
+/// The guest's operator can mend what concerns this machine; the rest is the service's.
+fn make_fault(error: &MakeError) -> Fault {
+    match error {
+        MakeError::Store(error) => store_fault(error),
+        MakeError::Destroyed { .. } => {
+            let detail = "what was made for this machine was destroyed";
+            Fault::new(FaultKind::PolicyDeny, detail).because(error)
+        }
+        MakeError::Full { .. } => {
+            let detail = "as many machines as may have this resource have it";
+            Fault::new(FaultKind::PolicyDeny, detail).because(error)
+        }
+        _ => Fault::internal(error),
+    }
 }
 
 /// The path from the request's own target, undecoded: no character of a resource's name needs an

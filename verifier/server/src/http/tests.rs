@@ -3,6 +3,7 @@
 mod admin;
 mod audit;
 mod connections;
+mod generated;
 mod logging;
 mod protocol;
 mod refusals;

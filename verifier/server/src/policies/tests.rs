@@ -37,6 +37,7 @@ impl Folder {
             tenant_policies: Some(self.0.path().join("d")),
             appraisal: None,
             reference_values: None,
+            generate: None,
             collateral: None,
             tee_keys: TeeKeys::all(),
             tls: None,

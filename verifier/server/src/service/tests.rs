@@ -3,6 +3,7 @@
 use super::*;
 use crate::challenge::Issued;
 use crate::entropy::KernelEntropy;
+use crate::generated::tests::DISKS;
 use crate::http::router;
 use crate::key_file::{generate_signing_key, write_secret};
 use crate::key_ring::rotate;
@@ -318,6 +319,42 @@ fn the_store_s_key_is_none_of_the_challenges_wherever_it_hides() {
     fs::copy(folder.at("store.key"), folder.at("other.key")).unwrap();
     let error = service.reload(&folder.config()).unwrap_err();
     assert!(matches!(error, SetUpError::OneKeyTwice), "{error}");
+}
+
+#[test]
+fn what_is_generated_is_signed_by_a_key_that_signs_no_tokens() {
+    let folder = Folder::make();
+    let text = fs::read_to_string(folder.at("provisiond.toml")).unwrap();
+    let text = format!("{text}\n[policies]\ngenerate = \"generate.toml\"\n");
+    folder.write("provisiond.toml", &text);
+    let signed_by = |key: &str| {
+        let text = DISKS.replace("generate.key", key);
+        folder.write("generate.toml", &text);
+    };
+    let (private, public) = (folder.at("own.pem"), folder.at("own.pub"));
+    generate_signing_key(&private, &public, &mut KernelEntropy).unwrap();
+    signed_by("own.pem");
+    let service = folder.open().unwrap();
+    let before = service.current();
+    for (key, told) in [
+        ("token.pem", "token-key"),
+        ("store.key", "P-256"),
+        ("none", "none"),
+    ] {
+        signed_by(key);
+        let error = service.reload(&folder.config()).unwrap_err();
+        assert!(error.to_string().contains(told), "{error}");
+        assert!(Arc::ptr_eq(&before, &service.current()));
+    }
+    // Another text is another digest, which the log has.
+    folder.write(
+        "generate.toml",
+        &DISKS
+            .replace("generate.key", "own.pem")
+            .replace("600", "60"),
+    );
+    let after = service.reload(&folder.config()).unwrap();
+    assert_ne!(before.policy_digest, after.policy_digest);
 }
 
 #[test]

@@ -232,6 +232,11 @@ impl Store for DirStore {
         Box::pin(off_thread(move || store.delete_now(&place, expected)))
     }
 
+    /// There is one version, always.
+    fn erase_older<'a>(&'a self, _: &'a Place) -> Pending<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
     fn list<'a>(&'a self, under: Under<'a>) -> Pending<'a, Listing> {
         let store = self.clone();
         // What is listed of records is owned by the caller: the thread gets its own.
@@ -242,6 +247,11 @@ impl Store for DirStore {
                 Box::pin(off_thread(move || store.list_now(Under::Records(&folder))))
             }
         }
+    }
+
+    fn count<'a>(&'a self, folder: &'a RecordName) -> Pending<'a, usize> {
+        let folder = self.0.folder.join(RECORDS).join(folder.as_str());
+        Box::pin(off_thread(move || Ok(entries_in(&folder)?.len())))
     }
 }
 

@@ -1,7 +1,8 @@
 //! A store in memory, for tests.
 
 use super::{
-    Expected, Listing, Pending, Place, Resource, Store, StoreError, Stored, Under, Version,
+    Expected, Listing, Pending, Place, RecordName, Resource, Store, StoreError, Stored, Under,
+    Version,
 };
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -91,6 +92,11 @@ impl Store for MemoryStore {
         })
     }
 
+    /// There is one version, always.
+    fn erase_older<'a>(&'a self, _: &'a Place) -> Pending<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
     fn list<'a>(&'a self, under: Under<'a>) -> Pending<'a, Listing> {
         Box::pin(async move {
             let places = self.places.lock().unwrap();
@@ -101,5 +107,9 @@ impl Store for MemoryStore {
                 strangers: Vec::new(),
             })
         })
+    }
+
+    fn count<'a>(&'a self, folder: &'a RecordName) -> Pending<'a, usize> {
+        Box::pin(async move { Ok(self.list(Under::Records(folder)).await?.places.len()) })
     }
 }

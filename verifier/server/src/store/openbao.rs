@@ -14,6 +14,7 @@
 
 mod authority;
 mod floor;
+mod naming;
 mod nodes;
 #[cfg(test)]
 mod tests;
@@ -30,10 +31,10 @@ use crate::key_file::Key32;
 use crate::tls::TlsError;
 use authority::Authority;
 use floor::Floor;
-use nitride_kbs::resource::ResourcePath;
+use naming::{RECORDS, RESOURCES, name_of, place_of};
 use nitride_openbao::answer::{self, Class, Found, MAX_ANSWER_LEN, MAX_LIST_LEN};
 use nitride_openbao::{Kv, MAX_SEALED_LEN, Request};
-use nodes::{Answer, Nodes};
+use nodes::{Answer, Nodes, refused};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -42,10 +43,6 @@ use tokio::time::{Instant, sleep};
 /// The first of the sealed bytes: what follows is what was stored, or it was deleted.
 const KEPT: u8 = 1;
 const DELETED: u8 = 0;
-
-/// Folders of the prefix.
-const RESOURCES: &str = "resource";
-const RECORDS: &str = "record";
 
 /// A node that lags behind may catch up, or another answer, while there is time: a cluster elects a
 /// leader in ten seconds and more. So much is kept to say that none has.
@@ -341,6 +338,24 @@ impl Inner {
         }
     }
 
+    /// Erases what the engine keeps of a place's versions up to this one.
+    async fn erase_up_to(
+        &self,
+        place: &Place,
+        last: u64,
+        until: Instant,
+    ) -> Result<(), StoreError> {
+        if last == 0 {
+            return Ok(());
+        }
+        let erase = self.kv.destroy_up_to(&name_of(place), last)?;
+        let answer = self.ask(&erase, MAX_ANSWER_LEN, until).await?;
+        match Class::of(answer.status) {
+            Class::Done => Ok(()),
+            _ => Err(refused(&answer)),
+        }
+    }
+
     /// Names below a folder, folders not among them.
     async fn names(&self, folder: String, until: Instant) -> Result<Vec<String>, StoreError> {
         let mut names = Vec::new();
@@ -402,15 +417,20 @@ impl Store for OpenBaoStore {
                 return Ok(false);
             };
             // The deletion stands; that old versions, sealed, are erased as well is thoroughness.
-            let erase = self.0.kv.destroy_up_to(&name_of(place), last)?;
-            match self.0.ask(&erase, MAX_ANSWER_LEN, until).await {
-                Ok(answer) if Class::of(answer.status) == Class::Done => {}
-                Ok(answer) => {
-                    tracing::warn!(%place, status = answer.status, "old versions were not erased");
-                }
-                Err(error) => tracing::warn!(%place, %error, "old versions were not erased"),
+            if let Err(error) = self.0.erase_up_to(place, last, until).await {
+                tracing::warn!(%place, %error, "old versions were not erased");
             }
             Ok(true)
+        })
+    }
+
+    fn erase_older<'a>(&'a self, place: &'a Place) -> Pending<'a, ()> {
+        Box::pin(async move {
+            let until = self.until();
+            let last = self.0.current(place, until).await?.last;
+            self.0
+                .erase_up_to(place, last.saturating_sub(1), until)
+                .await
         })
     }
 
@@ -455,6 +475,13 @@ impl Store for OpenBaoStore {
             Ok(listing)
         })
     }
+
+    fn count<'a>(&'a self, folder: &'a RecordName) -> Pending<'a, usize> {
+        Box::pin(async move {
+            let folder = format!("{RECORDS}/{folder}");
+            Ok(self.0.names(folder, self.until()).await?.len())
+        })
+    }
 }
 
 async fn take_one(
@@ -467,28 +494,4 @@ async fn take_one(
             .extend(read.map_err(|_| StoreError::ShuttingDown)??);
     }
     Ok(())
-}
-
-/// A place's name below the prefix.
-fn name_of(place: &Place) -> String {
-    match place {
-        Place::Resource(path) => format!("{RESOURCES}/{path}"),
-        Place::Record(name) => format!("{RECORDS}/{name}"),
-    }
-}
-
-fn place_of(name: &str) -> Option<Place> {
-    let (folder, name) = name.split_once('/')?;
-    match folder {
-        RESOURCES => ResourcePath::parse(name).ok().map(Place::Resource),
-        RECORDS => RecordName::parse(name).ok().map(Place::Record),
-        _ => None,
-    }
-}
-
-fn refused(answer: &Answer) -> StoreError {
-    StoreError::Refused {
-        status: answer.status,
-        told: answer::told(&answer.body),
-    }
 }

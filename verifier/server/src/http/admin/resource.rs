@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::ETAG;
 use nitride_kbs::envelope::looks_like_envelope;
+use nitride_kbs::resource::ResourcePath;
 use std::sync::Arc;
 
 const WRITE: (Role, Access) = (Role::Resources, Access::Write);
@@ -30,6 +31,7 @@ pub(in crate::http) async fn write(
     let asking = (&head.headers, &head.extensions);
     let acting = permit(&service, asking, WRITE, scope, what).await?;
     let path = path?;
+    refuse_generated(&service, &path)?;
     let body = read_body(body, MAX_RESOURCE_LEN, service.limits.body_timeout).await?;
     let reason = match looks_like_envelope(&body) {
         true => "stored an envelope",
@@ -42,6 +44,17 @@ pub(in crate::http) async fn write(
     let version = written.map_err(|error| store_fault(&error))?;
     let tag = [(ETAG, format!("\"{version}\""))];
     Ok(acting.done((StatusCode::OK, tag).into_response(), reason))
+}
+
+/// What is stored under such a name nobody would ever get.
+fn refuse_generated(service: &Service, path: &ResourcePath) -> Result<(), Fault> {
+    let current = service.current();
+    let generation = current.generation.as_ref();
+    if generation.is_some_and(|generation| generation.template(path).is_some()) {
+        let detail = "this resource is made for each machine; store this under another name";
+        return Err(Fault::new(FaultKind::InvalidRequestPath, detail));
+    }
+    Ok(())
 }
 
 pub(in crate::http) async fn delete(

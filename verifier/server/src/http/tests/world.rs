@@ -5,6 +5,7 @@ use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::config::{AdminSettings, AdminWay, Limits, ThrottleLimits};
 use crate::entropy::KernelEntropy;
+use crate::generated::Generation;
 use crate::http::router;
 use crate::jwe::opening;
 use crate::key_file::draw_p256;
@@ -61,6 +62,8 @@ pub(super) struct Plan {
     pub(super) algorithm: SigningAlgorithm,
     pub(super) audit: Audit,
     pub(super) tee_keys: TeeKeys,
+    /// The text of a `generate.toml`; then machines of svn 2 are wanted, too.
+    pub(super) generate: Option<String>,
 }
 
 impl Default for Plan {
@@ -89,6 +92,7 @@ impl Default for Plan {
             algorithm: SigningAlgorithm::Es256,
             audit: Audit::none(),
             tee_keys: TeeKeys::all(),
+            generate: None,
         }
     }
 }
@@ -238,12 +242,19 @@ pub(super) fn service(plan: Plan, clock: Clock) -> Service {
 
 fn current(plan: &Plan) -> Current {
     let accept_sample = plan.accept_sample;
+    let generate = plan.generate.as_deref();
+    let svns = match generate {
+        Some(_) => "[\"1\", \"2\"]",
+        None => "[\"1\"]",
+    };
     let attestation = format!(
-        "version = 1\ndanger-accept-sample = {accept_sample}\ndanger-test-anchors = []\n[sample]\nsvn = [\"1\"]\n"
+        "version = 1\ndanger-accept-sample = {accept_sample}\ndanger-test-anchors = []\n[sample]\nsvn = {svns}\n"
     );
-    let resource = "version = 1\n[[rule]]\nname = \"demo\"\nresources = [\"demo/**\"]\n\
+    let resource = format!(
+        "version = 1\n[[rule]]\nname = \"demo\"\nresources = [\"demo/**\"]\n\
         status = \"affirming\"\ntee = [\"sample\"]\ndanger-allow-simulated = true\n\
-        danger-allow-debug = false\nclaims = { \"sample.svn\" = [\"1\"] }\n";
+        danger-allow-debug = false\nclaims = {{ \"sample.svn\" = {svns} }}\n"
+    );
     let admin = AdminSettings {
         name: "of the test".to_owned(),
         way: AdminWay::Token(Sha256::digest(ADMIN.as_bytes()).into()),
@@ -258,8 +269,9 @@ fn current(plan: &Plan) -> Current {
         challenges: crate::challenge::tests::keys(&[plan.challenge_key]),
         attestation_policy: AttestationPolicy::parse(&attestation, "attestation.toml").unwrap(),
         tee_keys: plan.tee_keys.clone(),
-        policies: Policies::of_rules(resource),
+        policies: Policies::of_rules(&resource),
         appraisal: None,
+        generation: generate.map(Generation::of_text),
         shelf: Shelf::default(),
         memo: ChainMemo::new(),
         policy_digest: [0; 32],

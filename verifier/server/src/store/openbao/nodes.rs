@@ -76,6 +76,14 @@ impl Failed {
     }
 }
 
+/// What a node said it will not do.
+pub(super) fn refused(answer: &Answer) -> StoreError {
+    StoreError::Refused {
+        status: answer.status,
+        told: answer::told(&answer.body),
+    }
+}
+
 impl Nodes {
     /// Reads the CA and the client's certificate; connects to nobody yet.
     pub(super) fn open(config: &OpenBao) -> Result<Self, TlsError> {

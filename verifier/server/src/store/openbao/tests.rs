@@ -6,6 +6,7 @@ use super::*;
 use crate::config::{Login, LoginMethod};
 use crate::key_file::write_secret;
 use engine::{Engine, Mood, secret};
+use nitride_kbs::resource::ResourcePath;
 use serde_json::json;
 use std::fmt;
 use tempfile::TempDir;
