@@ -44,21 +44,18 @@ pub(crate) fn two_replicas(story: &mut Story) -> Result<()> {
     });
     let mut hasty = world.application_waiting(Duration::ZERO)?;
     world.start_agent()?;
-    story.step(
-        "one gives a challenge and is killed before the answer",
-        || {
-            wait_until("prefetch", Duration::from_secs(20), || {
-                let there = outcome(hasty.release("app/database-password", None))?;
-                Ok(there == Status::Ok)
-            })?;
-            let exchanges = world.relay()?.exchanges();
-            let mut steps = exchanges.iter().map(|one| one.replica);
-            ensure!(steps.next() == Some(Some(0)) && steps.all(|replica| replica == Some(1)));
-            let challenges = world.relay()?.count("POST", "/kbs/v0/auth");
-            ensure!(challenges == 1, "{challenges} challenges");
-            Ok("the other takes it, and serves")
-        },
-    )?;
+    story.step("one dies between its challenge and the evidence", || {
+        wait_until("prefetch", Duration::from_secs(20), || {
+            let there = outcome(hasty.release("app/database-password", None))?;
+            Ok(there == Status::Ok)
+        })?;
+        let exchanges = world.relay()?.exchanges();
+        let mut steps = exchanges.iter().map(|one| one.replica);
+        ensure!(steps.next() == Some(Some(0)) && steps.all(|replica| replica == Some(1)));
+        let challenges = world.relay()?.count("POST", "/kbs/v0/auth");
+        ensure!(challenges == 1, "{challenges} challenges");
+        Ok("the other takes it, and serves")
+    })?;
     let mut app = world.application()?;
     story.step("release a secret that is missing", || {
         let released = app.release("app/api-key", None)?;
