@@ -26,11 +26,11 @@ struct Stated {
     listed: BTreeMap<String, Listed>,
 }
 
-/// A signer that has a list, and who could bring it where no key is wanted.
+/// A signer that has a list, and who could bring it where no key is wanted, the preferred one first.
 #[derive(Debug)]
 struct Listed {
     rule: Arc<ListedSigner>,
-    service: Option<String>,
+    services: Vec<String>,
 }
 
 /// A key whose signature counts.
@@ -62,13 +62,19 @@ impl ActivePolicy {
             })
             .collect();
         let listed = set.listed_signers.iter().map(|rule| {
-            let service = keys.values().find_map(|key| match &key.source {
-                Source::Kbs { services, .. } if key.signer.contains(&rule.name) => services.first(),
-                _ => None,
-            });
+            let of_key = |key: &KeyRule| match &key.source {
+                Source::Kbs { services, .. } if key.signer.contains(&rule.name) => services.clone(),
+                _ => Vec::new(),
+            };
+            let mut services: Vec<String> = Vec::new();
+            for service in keys.values().flat_map(|key| of_key(key)) {
+                if !services.contains(&service) {
+                    services.push(service);
+                }
+            }
             let listed = Listed {
                 rule: Arc::new(rule.clone()),
-                service: service.cloned(),
+                services,
             };
             (rule.name.clone(), listed)
         });
@@ -172,9 +178,11 @@ impl ActivePolicy {
         self.stated.listed.values().map(|listed| &listed.rule)
     }
 
-    /// Who brings the list of this signer where no key is wanted.
-    pub(crate) fn service_of_list(&self, name: &str) -> Option<&str> {
-        self.stated.listed.get(name)?.service.as_deref()
+    /// Who brings the list of this signer where no key is wanted: every service that brings a key of
+    /// this signer. None, where the policy has no such list or nobody brings it.
+    pub(crate) fn services_of_list(&self, name: &str) -> &[String] {
+        let listed = self.stated.listed.get(name);
+        listed.map_or(&[], |listed| &listed.services)
     }
 
     /// The list of this signer that counts, if one has come.

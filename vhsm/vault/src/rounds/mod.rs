@@ -81,10 +81,10 @@ impl Vault {
         let policy = self.policy();
         let room = room_beside_lists(policy.set());
         let mut rounds = self.rounds.lock();
-        for (name, service) in policy.lists_due(now) {
+        for (name, services) in policy.lists_due(now) {
             let name = name.to_owned();
             let asked = Asked {
-                services: vec![service.to_owned()],
+                services: services.to_vec(),
                 cause: RoundCause::Prefetch,
                 room,
             };
@@ -226,6 +226,6 @@ fn services_of(policy: &ActivePolicy, want: &Want) -> Option<Vec<String>> {
             Source::Generate | Source::Local => None,
         },
         Want::Gate { name } => Some(vec![policy.gate_rule(name)?.service.clone()]),
-        Want::Signers { name } => Some(vec![policy.service_of_list(name)?.to_owned()]),
+        Want::Signers { name } => Some(policy.services_of_list(name).to_vec()),
     }
 }

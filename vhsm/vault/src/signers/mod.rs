@@ -328,12 +328,11 @@ impl Held {
 
 impl ActivePolicy {
     /// Signers whose list should be brought again, before it counts no more, and by whom.
-    pub(crate) fn lists_due(&self, now: Now) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn lists_due(&self, now: Now) -> impl Iterator<Item = (&str, &[String])> {
         self.listed_signers().filter_map(move |rule| {
             let list = self.list(&rule.name)?;
             let is_due = list.age_ms(now) > rule.max_age_ms / 2;
-            let service = self.service_of_list(&rule.name)?;
-            is_due.then_some((rule.name.as_str(), service))
+            is_due.then(|| (rule.name.as_str(), self.services_of_list(&rule.name)))
         })
     }
 

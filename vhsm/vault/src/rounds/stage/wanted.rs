@@ -21,7 +21,8 @@ pub(in crate::rounds) struct Wanted {
     /// Each key with the services that are left to ask, should this one not be reached.
     keys: BTreeMap<KeyNameBuf, Vec<String>>,
     gates: BTreeSet<String>,
-    signers: BTreeSet<String>,
+    /// Likewise.
+    signers: BTreeMap<String, Vec<String>>,
 }
 
 impl Wanted {
@@ -34,7 +35,7 @@ impl Wanted {
             room,
             keys: BTreeMap::new(),
             gates: BTreeSet::new(),
-            signers: BTreeSet::new(),
+            signers: BTreeMap::new(),
         }
     }
 
@@ -56,9 +57,9 @@ impl Wanted {
         self.raise(cause);
         match want {
             Want::Key { name } => drop(self.keys.insert(name, spare)),
-            // A gate pins one issuer, whose service it names, and a list its own; replicas are endpoints.
+            // It pins one issuer, whose service it names; replicas are endpoints.
             Want::Gate { name } => drop(self.gates.insert(name)),
-            Want::Signers { name } => drop(self.signers.insert(name)),
+            Want::Signers { name } => drop(self.signers.insert(name, spare)),
         }
     }
 
@@ -68,7 +69,8 @@ impl Wanted {
     }
 
     fn has_spare(&self) -> bool {
-        self.keys.values().any(|spare| !spare.is_empty())
+        let mut spares = self.keys.values().chain(self.signers.values());
+        spares.any(|spare| !spare.is_empty())
     }
 
     /// Fixes what is asked, by the policy of this moment. What is there already, and what the
@@ -108,10 +110,14 @@ impl Wanted {
             }
         }
         let mut lists = lists_of(to.policy, &keys);
-        for name in self.signers {
+        for (name, spare) in self.signers {
+            let services = to.policy.services_of_list(&name);
             match to.policy.listed_signer(&name) {
-                Some(signer) if to.policy.service_of_list(&name) == Some(&self.service) => {
+                Some(signer) if services.contains(&self.service) => {
                     lists.insert(&signer.name, signer);
+                    if !spare.is_empty() {
+                        spares.insert(Want::Signers { name }, spare);
+                    }
                 }
                 _ => settle(Want::Signers { name }, Err(RoundFailure::PolicyChanged)),
             }
@@ -143,7 +149,7 @@ impl Wanted {
     pub(in crate::rounds) fn settle(self, failure: &RoundFailure) -> Ended {
         let keys = self.keys.into_keys().map(|name| Want::Key { name });
         let gates = self.gates.into_iter().map(|name| Want::Gate { name });
-        let signers = self.signers.into_iter();
+        let signers = self.signers.into_keys();
         let settled = keys
             .chain(gates)
             .chain(signers.map(|name| Want::Signers { name }))

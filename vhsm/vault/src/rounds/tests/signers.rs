@@ -9,6 +9,7 @@ use crate::rounds::{ResourceFault, RoundError};
 use crate::{Now, SignerListFault, Vault, VaultLimits, Want};
 use nitride_kbs::resource::ResourcePath;
 use nitride_kbs::signer_list::{self, ListedKey, SignerList, UnverifiedSignerList};
+use nitride_protocol::agent::FailureClass;
 use nitride_secmem::crypto::{p256_spki, sha256};
 use p256::ecdsa::Signature;
 use p256::ecdsa::signature::Signer as _;
@@ -300,6 +301,28 @@ fn a_list_that_no_round_brings_again_counts_no_more_when_it_is_too_old() {
     // The same list again, in a new round, and what is here counts again.
     take(&world, &first);
     assert!(!is_missing(&world));
+}
+
+#[test]
+fn a_list_that_is_due_is_asked_for_at_the_next_service_where_one_is_not_reached() {
+    let world = World::under(listed());
+    let first = signed(&list(1, None, &[FIRST]));
+    let (_, of_key) = bring(&world, Some(&first), &envelope_by(FIRST));
+    assert!(of_key.is_ok());
+    world.wait_ms(MAX_AGE_MS / 2 + 1);
+    world.vault.prefetch(world.now(), &mut world.draw());
+    // Another key of the owner is with the other one, and its name comes first.
+    for service in ["other", "main"] {
+        let order = world.order().unwrap();
+        assert_eq!(order.service, service);
+        let class = FailureClass::Unreachable;
+        let vault = &world.vault;
+        vault
+            .record_failure(&order.round, None, class, 0, world.now())
+            .unwrap();
+        world.finish(&order.round);
+    }
+    assert!(world.order().is_none());
 }
 
 /// A list is public, and a JWE says nothing of who made it: this is a limit that is documented, not a
