@@ -8,6 +8,9 @@ use nitride_secmem::{Usage, usage};
 /// What the vault calls itself.
 pub(super) const SERVER: &str = concat!("vhsmd ", env!("CARGO_PKG_VERSION"));
 
+/// Warnings of one kind that are said each by itself: three kinds are less than a reply holds.
+const MAX_OF_A_KIND: usize = 16;
+
 impl Vault {
     /// Answers `status`, with what the vault knows and what the daemon adds.
     pub fn write_status(
@@ -35,13 +38,16 @@ impl Vault {
         let policy = self.policy();
         let set = policy.set();
         let usage = usage();
+        let weakening = self.weakening_warnings(now);
         let own = self.own_warnings(around, &usage, now)?;
-        let warnings: Vec<&str> = around
-            .warnings
-            .iter()
-            .copied()
-            .chain(own.iter().map(String::as_str))
-            .collect();
+        // What weakens a promise is first: however many keys do not come, it is not left out.
+        let mut warnings: Vec<&str> = weakening.iter().map(String::as_str).collect();
+        warnings.extend(around.warnings);
+        warnings.extend(own.iter().map(String::as_str));
+        // One more than there is room for says that there are more.
+        let room = (MAX_WARNINGS_LEN + 1).saturating_sub(warnings.len());
+        let fetching = self.fetching_warnings(room, now);
+        warnings.extend(fetching.iter().map(String::as_str));
         let gates = set.gates.iter().take(MAX_GATES_LEN);
         answer(&VaultStatus {
             server: SERVER,
@@ -68,13 +74,8 @@ impl Vault {
         })
     }
 
-    /// What an operator should know, called what it is.
-    fn own_warnings(
-        &self,
-        around: &Surroundings<'_>,
-        usage: &Usage,
-        now: Now,
-    ) -> Result<Vec<String>, Refusal> {
+    /// What the policy promises less by than it could, called what it is.
+    fn weakening_warnings(&self, now: Now) -> Vec<String> {
         let policy = self.policy();
         let simulated = policy
             .set()
@@ -93,15 +94,36 @@ impl Vault {
             .iter()
             .filter(|rule| rule.unsigned == Unsigned::Accept)
             .map(|rule| format!("key {} is taken without its owner's signature", rule.name));
-        let own = self.keys.warnings(&policy, around.are_records_kept, now)?;
-        Ok(filling(usage)
-            .chain(self.fetching_warnings(now))
-            .chain(own)
-            .chain(simulated)
-            .chain(unsigned)
-            .chain(policy.warnings_of_lists(now))
-            .collect())
+        let mut warnings = of_a_kind(simulated);
+        warnings.extend(of_a_kind(policy.warnings_of_lists(now)));
+        warnings.extend(of_a_kind(unsigned));
+        warnings
     }
+
+    /// What an operator should do something about.
+    fn own_warnings(
+        &self,
+        around: &Surroundings<'_>,
+        usage: &Usage,
+        now: Now,
+    ) -> Result<Vec<String>, Refusal> {
+        let policy = self.policy();
+        let own = self.keys.warnings(&policy, around.are_records_kept, now)?;
+        Ok(filling(usage).chain(own).collect())
+    }
+}
+
+/// None crowds out another kind: of many, the first, and how many more there are.
+fn of_a_kind(warnings: impl Iterator<Item = String>) -> Vec<String> {
+    let mut warnings: Vec<String> = warnings.collect();
+    let more = warnings.len().saturating_sub(MAX_OF_A_KIND);
+    if more > 0 {
+        warnings.truncate(MAX_OF_A_KIND);
+        warnings.push(format!(
+            "and so for {more} more than the {MAX_OF_A_KIND} before"
+        ));
+    }
+    warnings
 }
 
 /// What fills, before anything is refused for it: keys that no key rule states have three quarters.
@@ -138,6 +160,72 @@ fn in_u64(len: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Source;
+    use crate::tests::world::{World, kbs, key, policy};
+    use nitride_protocol::KeyType;
+
+    fn told(set: crate::policy::PolicySet, warnings: &[&str]) -> Vec<String> {
+        let world = World::new(set);
+        let around = Surroundings {
+            are_records_kept: true,
+            arena_kind: "locked",
+            connections: 0,
+            parked: 0,
+            agent_connected: true,
+            tee: "sample",
+            warnings,
+            seal: None,
+        };
+        let owned = |status: &VaultStatus<'_>| {
+            Ok(status
+                .warnings
+                .iter()
+                .map(|text| (*text).to_owned())
+                .collect())
+        };
+        world.vault.status(&around, world.now, owned).unwrap()
+    }
+
+    #[test]
+    fn however_many_keys_do_not_come_what_weakens_a_promise_is_told_of() {
+        let mut keys: Vec<_> = (0..100)
+            .map(|number| {
+                let mut rule = key(&format!("a{number}"), KeyType::EcP256, kbs("r/t/a"));
+                rule.prefetch = true;
+                rule
+            })
+            .collect();
+        let mut unsigned = key("z/plain", KeyType::Secret, kbs("r/t/z"));
+        unsigned.unsigned = Unsigned::Accept;
+        keys.push(unsigned);
+        let mut set = policy(vec![], keys);
+        set.gates[0].danger_accept_simulated = true;
+        let warnings = told(set, &["from the daemon"]);
+        assert_eq!(warnings.len(), MAX_WARNINGS_LEN);
+        assert!(warnings[0].starts_with("gate vm accepts simulated evidence"));
+        assert!(warnings[1].starts_with("key z/plain is taken without"));
+        assert_eq!(warnings[2], "from the daemon");
+        let last = warnings.last().unwrap();
+        assert_eq!(last, "there are more warnings than a reply holds");
+    }
+
+    #[test]
+    fn many_of_one_kind_leave_room_for_the_others() {
+        let keys = (0..100).map(|number| {
+            let mut rule = key(&format!("a{number}"), KeyType::Secret, kbs("r/t/a"));
+            rule.unsigned = Unsigned::Accept;
+            rule
+        });
+        let made = key("made", KeyType::EcP256, Source::Generate);
+        let keys = keys.chain([made]).collect();
+        let warnings = told(policy(vec![], keys), &["from the daemon"]);
+        assert_eq!(warnings.len(), MAX_OF_A_KIND + 2);
+        assert_eq!(
+            warnings[MAX_OF_A_KIND],
+            "and so for 84 more than the 16 before"
+        );
+        assert_eq!(warnings[MAX_OF_A_KIND + 1], "from the daemon");
+    }
 
     #[test]
     fn an_arena_that_fills_is_told_of_before_anything_is_refused() {

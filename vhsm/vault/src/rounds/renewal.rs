@@ -80,39 +80,38 @@ impl Vault {
     }
 
     /// What is to be here beforehand and is not, and which leases are not renewed: why, and when it
-    /// is tried again.
-    pub(crate) fn fetching_warnings(&self, now: Now) -> Vec<String> {
+    /// is tried again. At most `room` of them.
+    pub(crate) fn fetching_warnings(&self, room: usize, now: Now) -> Vec<String> {
         let policy = self.policy();
-        let rounds = self.rounds.lock();
-        let mut warnings = Vec::new();
-        for (name, rule) in policy.key_rules() {
-            if !matches!(rule.source, Source::Kbs { .. }) {
-                continue;
-            }
-            let failed = || {
-                let name = name.clone();
-                rounds.last_failure(&Want::Key { name })
+        let rules = policy.key_rules().iter();
+        let provisioned = rules.filter(|(_, rule)| matches!(rule.source, Source::Kbs { .. }));
+        let warnings = provisioned.filter_map(|(name, rule)| {
+            // Not under the lock of the rounds, which those who wait for them want.
+            let is_missing = rule.prefetch && self.keys.is_missing(&policy, rule, now);
+            let lease = match is_missing {
+                true => None,
+                false => Some(self.keys.renewable(&policy, rule, now)?),
             };
+            let name = name.clone();
+            let want = Want::Key { name: name.clone() };
+            let rounds = self.rounds.lock();
             let secs_until = |boot_ms: u64| boot_ms.saturating_sub(now.boot_ms).div_ceil(1000);
-            if rule.prefetch && self.keys.is_missing(&policy, rule, now) {
-                warnings.push(match failed() {
-                    None => format!("key {name} is to be fetched beforehand and is not here yet"),
-                    Some((until_boot_ms, why)) => format!(
-                        "key {name} is to be fetched beforehand and is not here: {why}; next try in \
-                         {} s",
-                        secs_until(until_boot_ms)
-                    ),
-                });
-            } else if let Some(lease) = self.keys.renewable(&policy, rule, now)
-                && let Some((until_boot_ms, why)) = failed()
-            {
-                warnings.push(format!(
+            match (lease, rounds.last_failure(&want)) {
+                (None, None) => Some(format!(
+                    "key {name} is to be fetched beforehand and is not here yet"
+                )),
+                (None, Some((until_boot_ms, why))) => Some(format!(
+                    "key {name} is to be fetched beforehand and is not here: {why}; next try in {} s",
+                    secs_until(until_boot_ms)
+                )),
+                (Some(lease), Some((until_boot_ms, why))) => Some(format!(
                     "the lease of key {name} is not renewed and ends in {} s: {why}; next try in {} s",
                     lease.left_ms.div_ceil(1000),
                     secs_until(until_boot_ms)
-                ));
+                )),
+                (Some(_), None) => None,
             }
-        }
-        warnings
+        });
+        warnings.take(room).collect()
     }
 }

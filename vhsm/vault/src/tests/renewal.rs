@@ -164,7 +164,7 @@ fn a_renewal_that_is_refused_ends_the_key_with_its_lease_and_not_before() {
         .record_failure(&order.round, None, class, 0, world.now)
         .unwrap();
     vault.finish(&order.round, world.now);
-    let warnings = vault.fetching_warnings(world.now);
+    let warnings = vault.fetching_warnings(64, world.now);
     assert_eq!(
         warnings,
         [
@@ -221,7 +221,7 @@ fn a_key_that_an_administrator_disabled_is_not_renewed() {
 #[test]
 fn a_prefetched_key_that_does_not_come_is_a_warning_with_its_reason_and_its_next_try() {
     let mut world = world(vec![leased("tag", "r/t/tag", true)]);
-    let warnings = world.vault.fetching_warnings(world.now);
+    let warnings = world.vault.fetching_warnings(64, world.now);
     assert_eq!(
         warnings,
         ["key tag is to be fetched beforehand and is not here yet"]
@@ -236,12 +236,12 @@ fn a_prefetched_key_that_does_not_come_is_a_warning_with_its_reason_and_its_next
         .unwrap();
     vault.finish(&order.round, world.now);
     assert_eq!(
-        vault.fetching_warnings(world.now),
+        vault.fetching_warnings(64, world.now),
         [
             "key tag is to be fetched beforehand and is not here: the provisioning service was not \
           reached; next try in 9 s"
         ]
     );
     world.deliver("tag", &[1; 32]);
-    assert!(world.vault.fetching_warnings(world.now).is_empty());
+    assert!(world.vault.fetching_warnings(64, world.now).is_empty());
 }
