@@ -547,13 +547,17 @@ _vhsm() {
             return 0
             ;;
         vhsm__subcmd__audit__subcmd__verify)
-            opts="-h --head --attested --data --socket --admin-socket --admin --wait --json --help"
+            opts="-h --head --witnessed --attested --data --socket --admin-socket --admin --wait --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --head)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --witnessed)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -846,6 +846,7 @@ complete -c vhsm -n "__fish_vhsm_using_subcommand audit; and not __fish_seen_sub
 complete -c vhsm -n "__fish_vhsm_using_subcommand audit; and not __fish_seen_subcommand_from verify tail help" -f -a "tail" -d 'Print the newest entries, after checking all of them'
 complete -c vhsm -n "__fish_vhsm_using_subcommand audit; and not __fish_seen_subcommand_from verify tail help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c vhsm -n "__fish_vhsm_using_subcommand audit; and __fish_seen_subcommand_from verify" -l head -d 'An entry that has to be among them, as audit-head printed it: its number and its digest' -r
+complete -c vhsm -n "__fish_vhsm_using_subcommand audit; and __fish_seen_subcommand_from verify" -l witnessed -d 'Many of them, one a line, as nitride-provisiond audit heads --machine prints what the service witnessed; those older than the files are counted' -r -F
 complete -c vhsm -n "__fish_vhsm_using_subcommand audit; and __fish_seen_subcommand_from verify" -l attested -d 'The same, as attest --audit-head --json printed it; its report data is checked too, and the evidence is left to a verifier' -r -F
 complete -c vhsm -n "__fish_vhsm_using_subcommand audit; and __fish_seen_subcommand_from verify" -l data -d 'The data that attest was given; without this, none' -r -F
 complete -c vhsm -n "__fish_vhsm_using_subcommand audit; and __fish_seen_subcommand_from verify" -l socket -d 'The application socket' -r -F

@@ -13,6 +13,7 @@ pub(crate) struct Challenged {
     pub(crate) nonce: String,
     pub(crate) hash: Option<String>,
     pub(crate) tee_keys: Vec<TeeKeyForm>,
+    pub(crate) witnesses_audit_head: bool,
     pub(crate) takes_token_in_body: bool,
     pub(crate) cookies: Cookies,
 }
@@ -32,6 +33,7 @@ pub(crate) fn read_challenge(answer: &HttpAnswer) -> Result<Challenged, Fault> {
     Ok(Challenged {
         hash: hash.map(ToOwned::to_owned),
         tee_keys: challenge.tee_keys(),
+        witnesses_audit_head: challenge.witnesses_audit_head(),
         takes_token_in_body: challenge.takes_token_in_body(),
         nonce: challenge.nonce,
         cookies,

@@ -43,6 +43,8 @@ pub enum Question {
         hash: Option<String>,
         /// The forms of TEE key that the service offers, as far as this protocol knows them.
         tee_keys: Vec<TeeKeyForm>,
+        /// Whether the service witnesses the head of the vault's audit.
+        wants_audit_head: bool,
     },
     /// The attestation result.
     Result {
@@ -104,6 +106,8 @@ pub enum VaultAnswer {
         additional_evidence: String,
         /// The init-data document, where the machine was started with one.
         init_data: Option<String>,
+        /// The number and the digest of the audit's newest entry, where the evidence binds them.
+        audit_head: Option<(u64, [u8; 32])>,
     },
     /// To every other question.
     Accepted,

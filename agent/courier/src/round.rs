@@ -6,6 +6,7 @@ use crate::http::{HttpAnswer, TransportFault};
 use crate::order::Order;
 use crate::stage::{Attested, Opened, Phase, Prepared};
 use nitride_kbs::PROTOCOL_VERSION;
+use nitride_kbs::audit_head::AuditHead;
 use nitride_kbs::messages::{Attestation, InitData};
 use nitride_protocol::Status;
 use nitride_protocol::agent::FailureClass;
@@ -242,6 +243,7 @@ impl Round {
                             nonce: challenged.nonce,
                             hash: challenged.hash,
                             tee_keys: challenged.tee_keys,
+                            wants_audit_head: challenged.witnesses_audit_head,
                         },
                         self.network_until_ms,
                     )
@@ -324,6 +326,7 @@ impl Round {
             primary_evidence,
             additional_evidence,
             init_data,
+            audit_head,
         } = answer
         else {
             // The vault knows why it gave none.
@@ -332,6 +335,7 @@ impl Round {
                 false => self.finish(),
             };
         };
+        let audit_head = audit_head.map(|(sequence, digest)| AuditHead { sequence, digest });
         let init_data = init_data.map(|text| serde_json::from_str::<InitData>(&text));
         let body = init_data
             .transpose()
@@ -346,6 +350,7 @@ impl Round {
                 )
                 .map_err(|error| error.to_string())
             })
+            .map(|attestation| attestation.with_audit_head(audit_head))
             .map(|attestation| attestation.to_json().into_bytes());
         match body {
             Ok(body) => {

@@ -164,15 +164,19 @@ async fn ask(vault: &AgentConnection, round: &[u8; 16], question: Question) -> O
             nonce,
             hash,
             tee_keys,
+            wants_audit_head,
         } => {
             let tee_keys: Vec<&str> = tee_keys.iter().map(|form| form.as_str()).collect();
             let hash = hash.as_deref();
-            let evidence = vault.challenge(*round, &nonce, hash, &tee_keys).await;
+            let evidence = vault
+                .challenge(*round, &nonce, hash, &tee_keys, wants_audit_head)
+                .await;
             evidence.map(|evidence| VaultAnswer::Evidence {
                 tee_pubkey: evidence.tee_pubkey,
                 primary_evidence: evidence.primary_evidence,
                 additional_evidence: evidence.additional_evidence,
                 init_data: evidence.init_data,
+                audit_head: evidence.audit_head.map(|head| (head.sequence, head.digest)),
             })
         }
         Question::Result { token } => accepted(vault.result(*round, &token).await),

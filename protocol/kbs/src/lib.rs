@@ -9,6 +9,7 @@
 //!   tee_key        the public key of a round, as a JWK      vault --> everyone
 //!   nonce          a challenge that authenticates itself     service <-> service
 //!   report_data    what the hardware signs over             vault, verifier
+//!   audit_head     how far a vault's audit has come         vault --> service
 //!   token          the attestation result, an EAR JWT       service --> vault
 //!   jwe            a resource, encrypted to the TEE key     service --> vault
 //!     └ envelope   the resource itself, signed by its owner owner --> vault
@@ -33,6 +34,7 @@ mod cose;
 mod strict_json;
 
 pub mod admin;
+pub mod audit_head;
 pub mod disk;
 pub mod envelope;
 pub mod jwe;

@@ -1,5 +1,6 @@
 //! What the evidence is made over: a hash that binds the challenge and the TEE key.
 
+use crate::audit_head::AuditHead;
 use crate::tee_key::TeePublicKey;
 use sha2::{Digest, Sha384};
 
@@ -8,8 +9,22 @@ use sha2::{Digest, Sha384};
 /// `additional_evidence` is the text that goes into the `attest` request, empty without devices.
 /// SNP and TDX pad the 48 bytes with zeros to 64.
 pub fn report_data(nonce: &str, key: &TeePublicKey, additional_evidence: &str) -> [u8; 48] {
+    report_data_with_head(nonce, key, additional_evidence, None)
+}
+
+/// The same with the head of the vault's audit as a member `nitride-audit-head`, where there is one: a
+/// service of ours offers to witness it, and computes this; to every other nothing changes.
+pub fn report_data_with_head(
+    nonce: &str,
+    key: &TeePublicKey,
+    additional_evidence: &str,
+    audit_head: Option<&AuditHead>,
+) -> [u8; 48] {
+    let audit_head = audit_head.map_or_else(String::new, |head| {
+        format!(r#""nitride-audit-head":"{head}","#)
+    });
     let text = format!(
-        r#"{{"additional-evidence":{},"nonce":{},"tee-pubkey":{}}}"#,
+        r#"{{"additional-evidence":{},{audit_head}"nonce":{},"tee-pubkey":{}}}"#,
         canonical(additional_evidence),
         canonical(nonce),
         key.to_jwk_json(),
@@ -68,6 +83,25 @@ mod tests {
             ours
         );
         assert_ne!(device_report_data(NONCE, &key()), ours);
+    }
+
+    #[test]
+    fn an_audits_head_changes_the_hash_and_none_is_the_protocol_s_own() {
+        let head = |text: String| text.parse::<AuditHead>().unwrap();
+        let one = head(format!("1:{}", "0a".repeat(32)));
+        let two = head(format!("2:{}", "0a".repeat(32)));
+        let with = |head: Option<&AuditHead>| report_data_with_head(NONCE, &key(), "", head);
+        assert_eq!(with(None), report_data(NONCE, &key(), ""));
+        assert_ne!(with(Some(&one)), with(None));
+        assert_ne!(with(Some(&one)), with(Some(&two)));
+        // As a second implementation of RFC 8785 has it: members in the order of their names.
+        let text = serde_json::json!({
+            "additional-evidence": "", "nitride-audit-head": one.to_string(), "nonce": NONCE,
+        });
+        let text = text
+            .to_string()
+            .replace('}', &format!(r#","tee-pubkey":{}}}"#, key().to_jwk_json()));
+        assert_eq!(with(Some(&one)).as_slice(), Sha384::digest(text).as_slice());
     }
 
     #[test]

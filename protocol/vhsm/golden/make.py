@@ -137,8 +137,8 @@ MESSAGES = {
     "next-round": (1, [], [ROUND, "main", "sample", ["app/tls/key", "disk/data/luks"], False, 30_000, 1]),
     "challenge": (
         2,
-        [ROUND, "bm9uY2U=", None],
-        ['{"alg":"ECDH-ES+A256KW"}', '{"svn":"1"}', "", None],
+        [ROUND, "bm9uY2U=", None, ["ECDH-ES+A256KW"], True],
+        ['{"alg":"ECDH-ES+A256KW"}', '{"svn":"1"}', "", None, [2**40, DIGEST]],
     ),
     "result": (3, [ROUND, "aGVhZA.Ym9keQ.c2ln"], []),
     "resource": (4, [ROUND, "app/tls/key", b'{"protected":""}'], []),

@@ -105,6 +105,7 @@ impl Courier {
             nonce,
             hash: None,
             tee_keys: tee_keys.to_vec(),
+            wants_audit_head: false,
         })?;
         let evidence: Evidence<'_> = answer.result().context("challenge the vault")?;
         Ok(BoundEvidence {

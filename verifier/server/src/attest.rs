@@ -4,7 +4,7 @@
 use crate::challenge::Challenge;
 use crate::jwe::{JweSealError, checked_key};
 use nitride_kbs::messages::Attestation;
-use nitride_kbs::report_data::{device_report_data, report_data};
+use nitride_kbs::report_data::{device_report_data, report_data_with_head};
 use nitride_kbs::token::RuntimeDataClaims;
 use nitride_verify::{
     AttestationPolicy, Budget, BudgetExceeded, Collateral, Composite, CompositeExpected,
@@ -47,10 +47,12 @@ pub(crate) fn attest(
     if let Some(init_data) = init_data {
         budget.spend_bytes(init_data.body.len())?;
     }
-    let device_data = device_report_data(&runtime.nonce, &runtime.tee_pubkey);
+    let (nonce, key) = (&runtime.nonce, &runtime.tee_pubkey);
+    let device_data = device_report_data(nonce, key);
+    let report_data = report_data_with_head(nonce, key, additional, runtime.audit_head.as_ref());
     let expected = CompositeExpected {
         primary: Expected {
-            report_data: report_data(&runtime.nonce, &runtime.tee_pubkey, additional).into(),
+            report_data: report_data.into(),
             init_data: init_data
                 .map(|init_data| InitDataDigest::of(&init_data.format, &init_data.body))
                 .transpose()?,

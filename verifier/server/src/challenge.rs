@@ -66,6 +66,8 @@ pub(crate) struct Challenge {
     pub(crate) tee: Tee,
     /// Which it is.
     pub(crate) id: ChallengeId,
+    /// When it was issued, in seconds since 1970: what answers it was made later.
+    pub(crate) issued_secs: u64,
 }
 
 /// Why a nonce is not one of ours, or not any more.
@@ -128,6 +130,7 @@ impl ChallengeKeys {
         Ok(Challenge {
             tee: Tee::parse(verified.tee()).ok_or(NonceError::Malformed)?,
             id: ChallengeId::of(verified.random()),
+            issued_secs,
         })
     }
 }

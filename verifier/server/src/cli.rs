@@ -11,6 +11,7 @@ pub(crate) mod resource;
 pub(crate) mod revoke;
 pub(crate) mod rings;
 pub(crate) mod signer_list;
+pub(crate) mod witness;
 
 use crate::serve::serve;
 use anyhow::Result;
@@ -66,7 +67,7 @@ pub(crate) enum Command {
     /// The token of the HTTP admin.
     #[command(subcommand)]
     AdminToken(keys::SecretCommand),
-    /// Check the audit's files.
+    /// Check the audit's files, and print what they say of vaults' audits.
     #[command(subcommand)]
     Audit(audit::Command),
     /// The kill switch: what gets nothing any more.
@@ -75,6 +76,9 @@ pub(crate) enum Command {
     /// What the service made for machines on their first request.
     #[command(subcommand)]
     Generated(generated::Command),
+    /// What was witnessed of vaults' audits.
+    #[command(subcommand)]
+    Witness(witness::Command),
     /// Check policy files.
     #[command(subcommand)]
     Policy(policy::Command),
@@ -97,6 +101,7 @@ impl Command {
             Self::Audit(command) => command.run(),
             Self::Revoke(command) => command.run(),
             Self::Generated(command) => command.run(),
+            Self::Witness(command) => command.run(),
             Self::Policy(command) => command.run(),
         }
     }

@@ -35,6 +35,10 @@
 //! sync = "second"                               # or "entry": on the disk before the answer leaves
 //! full = "refuse"                               # or "serve": without an entry, which is told later
 //!
+//! [witness]                                     # optional, with [audit]; how far vaults' audits have come
+//! identity = ["snp.report_id"]                  # what a machine is known by: the first that its evidence has
+//! on-fork = "note"                              # or "refuse": no token for one whose audit went back
+//!
 //! [monitor]                                     # optional; figures and health, for this machine alone
 //! listen = "127.0.0.1:9464"                     # or "unix:/run/nitride-provisiond/monitor.sock"
 //!
@@ -66,20 +70,25 @@
 mod admin;
 mod audit;
 mod key_files;
+mod limits;
 mod monitor;
 mod openbao;
 mod policies;
+mod witness;
 
 pub(crate) use admin::{AdminSettings, AdminWay, CertificateSettings, JwtSettings};
 pub(crate) use key_files::KeyFiles;
+pub(crate) use limits::{Limits, ThrottleLimits};
 pub(crate) use monitor::MonitorAddress;
 pub(crate) use openbao::{Login, LoginMethod, OpenBao};
 
 use crate::audit::AuditSettings;
 use crate::tee_keys::TeeKeys;
+use crate::witness::WitnessSettings;
 use admin::AdminForm;
 use audit::AuditForm;
 use key_files::KeyFilesForm;
+use limits::{LimitsForm, ThrottleForm, in_range};
 use monitor::MonitorForm;
 use nitride_verify::strict_toml::{FileError, TomlText};
 use policies::PoliciesForm;
@@ -92,6 +101,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
 use toml::Spanned;
+use witness::WitnessForm;
 
 /// No configuration or policy file is larger.
 const MAX_FILE_LEN: u64 = 1 << 20;
@@ -118,6 +128,7 @@ pub(crate) struct Fixed {
     pub(crate) audience: String,
     pub(crate) policy_id: String,
     pub(crate) audit: Option<AuditSettings>,
+    pub(crate) witness: Option<WitnessSettings>,
     pub(crate) monitor: Option<MonitorAddress>,
     pub(crate) throttle: ThrottleLimits,
     /// What a source may have judged: a judgement costs a hundred times what an answer does.
@@ -163,24 +174,6 @@ pub(crate) struct TlsPaths {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
     pub(crate) client_ca: Option<PathBuf>,
-}
-
-/// What one source may ask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ThrottleLimits {
-    pub(crate) requests_per_second: u32,
-    pub(crate) burst: u32,
-}
-
-/// What clients may hold, and for how long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Limits {
-    pub(crate) connections: usize,
-    pub(crate) connections_per_source: usize,
-    pub(crate) header_timeout: Duration,
-    pub(crate) body_timeout: Duration,
-    pub(crate) connection_lifetime: Duration,
-    pub(crate) drain: Duration,
 }
 
 /// Why there is no configuration.
@@ -258,6 +251,8 @@ impl Config {
         let admins = admin::read(form.admin, folder, &text)?;
         let tee_keys = form.policies.tee_keys(&text)?;
         let keys = |name, form| key_files::read(name, form, folder, &text);
+        let has_audit = form.audit.is_some();
+        let witness = form.witness.map(|witness| witness.read(has_audit, &text));
         Ok(Self {
             fixed: Fixed {
                 listen,
@@ -272,6 +267,7 @@ impl Config {
                     .audit
                     .map(|audit| audit.read(folder, &text))
                     .transpose()?,
+                witness: witness.transpose()?,
                 monitor: form
                     .monitor
                     .map(|monitor| monitor.read(folder, &text))
@@ -338,6 +334,7 @@ struct FileForm {
     #[serde(default)]
     admin: Vec<AdminForm>,
     audit: Option<AuditForm>,
+    witness: Option<WitnessForm>,
     monitor: Option<MonitorForm>,
     #[serde(default)]
     policies: PoliciesForm,
@@ -353,93 +350,6 @@ struct TlsForm {
     certificate: PathBuf,
     key: PathBuf,
     client_ca: Option<PathBuf>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct ThrottleForm {
-    requests_per_second: Option<Spanned<u32>>,
-    burst: Option<Spanned<u32>>,
-    attests_per_second: Option<Spanned<u32>>,
-    attest_burst: Option<Spanned<u32>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct LimitsForm {
-    connections: Option<Spanned<u32>>,
-    connections_per_source: Option<Spanned<u32>>,
-    header_timeout_secs: Option<Spanned<u32>>,
-    body_timeout_secs: Option<Spanned<u32>>,
-    connection_lifetime_secs: Option<Spanned<u32>>,
-    drain_secs: Option<Spanned<u32>>,
-}
-
-impl ThrottleForm {
-    /// For every request, and for those that have evidence judged.
-    fn read(&self, text: &TomlText<'_>) -> Result<(ThrottleLimits, ThrottleLimits), FileError> {
-        let read = |name, field: &Option<Spanned<u32>>, default| {
-            in_range(name, field.clone(), default, 1_000_000, text)
-        };
-        let all = ThrottleLimits {
-            requests_per_second: read("requests-per-second", &self.requests_per_second, 50)?,
-            burst: read("burst", &self.burst, 200)?,
-        };
-        // Each is asked for its challenge before it attests.
-        let (per_second, burst) = (all.requests_per_second.div_ceil(2), all.burst.div_ceil(2));
-        let attests = ThrottleLimits {
-            requests_per_second: read("attests-per-second", &self.attests_per_second, per_second)?,
-            burst: read("attest-burst", &self.attest_burst, burst)?,
-        };
-        Ok((all, attests))
-    }
-}
-
-impl LimitsForm {
-    fn read(self, text: &TomlText<'_>) -> Result<Limits, FileError> {
-        let secs = |name, field, default| {
-            in_range(name, field, default, 86_400, text)
-                .map(|secs| Duration::from_secs(secs.into()))
-        };
-        let connections = in_range("connections", self.connections, 512, 100_000, text)?;
-        let per_source = in_range(
-            "connections-per-source",
-            self.connections_per_source,
-            connections.div_ceil(4),
-            connections,
-            text,
-        )?;
-        let count = |number| usize::try_from(number).unwrap_or(usize::MAX);
-        Ok(Limits {
-            connections: count(connections),
-            connections_per_source: count(per_source),
-            header_timeout: secs("header-timeout-secs", self.header_timeout_secs, 10)?,
-            body_timeout: secs("body-timeout-secs", self.body_timeout_secs, 10)?,
-            connection_lifetime: secs(
-                "connection-lifetime-secs",
-                self.connection_lifetime_secs,
-                300,
-            )?,
-            drain: secs("drain-secs", self.drain_secs, 5)?,
-        })
-    }
-}
-
-fn in_range(
-    name: &str,
-    field: Option<Spanned<u32>>,
-    default: u32,
-    max: u32,
-    text: &TomlText<'_>,
-) -> Result<u32, FileError> {
-    match field {
-        None => Ok(default),
-        Some(value) if (1..=max).contains(value.get_ref()) => Ok(value.into_inner()),
-        Some(value) => {
-            let reason = format!("{name} is {}", value.get_ref());
-            Err(text.error(&value, reason, format!("write 1 to {max}")))
-        }
-    }
 }
 
 fn parse_listen(form: &FileForm, text: &TomlText<'_>) -> Result<SocketAddr, FileError> {

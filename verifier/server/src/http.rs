@@ -27,6 +27,7 @@ mod resource;
 mod resource_by_token;
 mod session;
 mod well_known;
+mod witnessing;
 
 use crate::audit::Unaudited;
 use crate::audit::entry::{Event, Kind};

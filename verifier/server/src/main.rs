@@ -35,6 +35,7 @@ mod evaluators;
 mod generated;
 mod health;
 mod http;
+mod identity;
 mod judging;
 mod jwe;
 mod key_file;
@@ -56,6 +57,7 @@ mod tls;
 mod token;
 mod token_key;
 mod watch;
+mod witness;
 
 use clap::Parser;
 use cli::Cli;

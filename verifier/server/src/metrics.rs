@@ -23,6 +23,7 @@ pub(crate) struct Metrics {
     requests: Mutex<BTreeMap<&'static str, Counted>>,
     attested: Mutex<BTreeMap<Attested, u64>>,
     released: AtomicU64,
+    witnessed: Mutex<BTreeMap<&'static str, u64>>,
     reloads: AtomicU64,
     failed_reloads: AtomicU64,
 }
@@ -70,6 +71,11 @@ impl Metrics {
     /// Counts a resource that left.
     pub(crate) fn count_release(&self) {
         self.released.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a head of a vault's audit that was compared, by what was found.
+    pub(crate) fn count_witness(&self, found: &'static str) {
+        *locked(&self.witnessed).entry(found).or_default() += 1;
     }
 
     /// Counts a reload that was taken, or that changed nothing.

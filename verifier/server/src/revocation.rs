@@ -305,7 +305,7 @@ async fn read(store: &dyn Store) -> Result<(Vec<Entry>, Expected), RevocationErr
 }
 
 /// How a claim is compared: as its text, whole numbers in decimal, as policies do.
-fn text_of(value: &Value) -> Option<String> {
+pub(crate) fn text_of(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Bool(flag) => Some(flag.to_string()),

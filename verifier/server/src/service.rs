@@ -23,6 +23,7 @@ use crate::tls::{self, TlsError};
 use crate::token::Issuer;
 use crate::token_key::TokenKey;
 use crate::watch::Watch;
+use crate::witness::WitnessSettings;
 use nitride_collateral::{Files, Obstacle, Shelf};
 use nitride_verify::policy::MissingCollateral;
 use nitride_verify::strict_toml::FileError;
@@ -50,6 +51,8 @@ pub(crate) struct Service {
     pub(crate) judging: Judging,
     pub(crate) evaluators: Evaluators,
     pub(crate) watch: Watch,
+    /// How heads of vaults' audits are witnessed, if they are.
+    pub(crate) witness: Option<WitnessSettings>,
     /// Whether cookies may travel in the clear, since everything does.
     pub(crate) plain_http: bool,
     current: RwLock<Arc<Current>>,
@@ -141,6 +144,7 @@ impl Service {
             limits: fixed.limits,
             judging: Judging::new(),
             watch: Watch::new(audit),
+            witness: fixed.witness.clone(),
             plain_http: fixed.plain_http,
             evaluators,
             current: RwLock::new(Arc::new(current)),
@@ -187,6 +191,7 @@ impl Service {
             judging: Judging::new(),
             evaluators: Evaluators::new(std::time::Duration::from_secs(1)),
             watch: Watch::new(Audit::none()),
+            witness: None,
             plain_http: true,
             current: RwLock::new(Arc::new(current)),
         }

@@ -1,5 +1,5 @@
 use crate::channel::Channel;
-use crate::{ClientError, Options, Server};
+use crate::{AuditHead, ClientError, Options, Server};
 use nitride_ipc::Connection;
 use nitride_protocol::agent as wire;
 use nitride_protocol::agent::{FailureClass, RoundCause};
@@ -50,6 +50,8 @@ pub struct Evidence {
     pub additional_evidence: String,
     /// Initial data, as JSON.
     pub init_data: Option<String>,
+    /// The head of the audit that the evidence binds.
+    pub audit_head: Option<AuditHead>,
 }
 
 impl AgentConnection {
@@ -110,7 +112,8 @@ impl AgentConnection {
 
     /// Hands over the service's nonce and takes evidence over it; once a round. `hash` is the hash
     /// that the service chose, `None` for `sha384`. `tee_keys` are the forms of TEE key that the
-    /// service offers; an older vhsmd is not told of them.
+    /// service offers, and `wants_audit_head` says that it witnesses the audit; an older vhsmd is not
+    /// told of what it does not know.
     ///
     /// # Errors
     /// Refused with `evidence-unavailable` where the TEE gives none, and with `round-not-found`
@@ -121,26 +124,26 @@ impl AgentConnection {
         nonce: &str,
         hash: Option<&str>,
         tee_keys: &[&str],
+        wants_audit_head: bool,
     ) -> Result<Evidence, ClientError> {
         let features = &self.server().features;
-        let is_known = features
-            .iter()
-            .any(|feature| feature == wire::TEE_KEYS_FEATURE);
+        let knows = |name: &str| features.iter().any(|feature| feature == name);
         let request = wire::Challenge {
             round,
             nonce,
             hash,
-            tee_keys: if is_known {
-                tee_keys.to_vec()
-            } else {
-                Vec::new()
+            tee_keys: match knows(wire::TEE_KEYS_FEATURE) {
+                true => tee_keys.to_vec(),
+                false => Vec::new(),
             },
+            wants_audit_head: wants_audit_head && knows(wire::AUDIT_HEAD_FEATURE),
         };
         let own = |evidence: wire::Evidence<'_>| Evidence {
             tee_pubkey: evidence.tee_pubkey.to_owned(),
             primary_evidence: evidence.primary_evidence.to_owned(),
             additional_evidence: evidence.additional_evidence.to_owned(),
             init_data: evidence.init_data.map(str::to_owned),
+            audit_head: evidence.audit_head.map(AuditHead::from),
         };
         self.call(&request, own).await
     }

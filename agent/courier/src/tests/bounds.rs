@@ -118,7 +118,8 @@ fn any_event() -> impl Strategy<Value = Event> {
             glad(&Question::Challenge {
                 nonce: String::new(),
                 hash: None,
-                tee_keys: vec![]
+                tee_keys: vec![],
+                wants_audit_head: false
             })
             .unwrap()
         ),
@@ -127,6 +128,7 @@ fn any_event() -> impl Strategy<Value = Event> {
             primary_evidence,
             additional_evidence: String::new(),
             init_data,
+            audit_head: None,
         }),
     ];
     prop_oneof![

@@ -148,6 +148,7 @@ pub(crate) fn glad(question: &Question) -> Option<VaultAnswer> {
             primary_evidence: r#"{"svn":"1","report_data":"AA=="}"#.to_owned(),
             additional_evidence: String::new(),
             init_data: None,
+            audit_head: None,
         },
         _ => VaultAnswer::Accepted,
     })

@@ -25,7 +25,8 @@ fn a_round_carries_result_and_resources_in_their_order() {
             Question::Challenge {
                 nonce: NONCE.to_owned(),
                 hash: None,
-                tee_keys: vec![]
+                tee_keys: vec![],
+                wants_audit_head: false
             },
             Question::Result {
                 token: TOKEN.to_owned()
@@ -117,6 +118,7 @@ fn init_data_of_the_vault_reaches_the_service_as_it_was_hashed() {
             primary_evidence,
             additional_evidence,
             init_data: Some(r#"{"format":"toml","body":"version = \"0.1.0\"\n"}"#.to_owned()),
+            audit_head: None,
         }),
         other => other,
     };

@@ -80,6 +80,7 @@ impl Vault {
                     primary_evidence: r#"{"svn":"1"}"#,
                     additional_evidence: "",
                     init_data: None,
+                    audit_head: None,
                 };
                 self.reply(head.id, &evidence).await;
                 return Some(Asked::Challenge(challenge.nonce.to_owned()));

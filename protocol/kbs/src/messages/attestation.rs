@@ -1,3 +1,4 @@
+use crate::audit_head::AuditHead;
 use crate::limits::{MAX_ATTESTATION_LEN, MAX_NONCE_LEN};
 use crate::strict_json::{self, JsonError};
 use crate::tee_key::TeePublicKey;
@@ -45,6 +46,14 @@ pub struct RuntimeData {
     /// What resources are to be encrypted to.
     #[serde(rename = "tee-pubkey")]
     pub tee_pubkey: TeePublicKey,
+    /// How far the vault's audit has come. Sent only to a service that offers to witness it.
+    #[serde(
+        rename = "nitride-audit-head",
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "not_null"
+    )]
+    pub audit_head: Option<AuditHead>,
 }
 
 /// Evidence of the primary device and of those attached to it.
@@ -83,12 +92,20 @@ impl Attestation {
             runtime_data: RuntimeData {
                 nonce: nonce.to_owned(),
                 tee_pubkey,
+                audit_head: None,
             },
             tee_evidence: TeeEvidence {
                 primary_evidence,
                 additional_evidence: additional_evidence.to_owned(),
             },
         })
+    }
+
+    /// The same, of evidence that binds the head of the vault's audit.
+    #[must_use]
+    pub fn with_audit_head(mut self, head: Option<AuditHead>) -> Self {
+        self.runtime_data.audit_head = head;
+        self
     }
 
     /// Compact JSON, with the primary evidence as it was given.
@@ -108,6 +125,11 @@ pub fn parse_attestation(bytes: &[u8]) -> Result<Attestation, JsonError> {
         });
     }
     Ok(attestation)
+}
+
+/// That there is none is said by leaving the member out, and in no other way.
+fn not_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<AuditHead>, D::Error> {
+    AuditHead::deserialize(deserializer).map(Some)
 }
 
 /// serde takes an absent `Option` for `None`, unless the field says how it is read.

@@ -10,6 +10,8 @@ const SELECTED_HASH: &str = "selected-hash-algorithm";
 /// The member of `extra-params` that lists the forms of TEE key that a service of ours takes. Other
 /// clients pass it over.
 const TEE_KEYS: &str = "nitride-tee-keys";
+/// The member that is `true` where a service of ours witnesses the head of a vault's audit.
+const AUDIT_HEAD: &str = "nitride-audit-head";
 /// The member that is `true` where a service of ours takes a token in a body, too.
 const TOKEN_IN_BODY: &str = "nitride-token-in-body";
 
@@ -36,6 +38,20 @@ impl Challenge {
             nonce,
             extra_params: serde_json::json!({ TEE_KEYS: names, TOKEN_IN_BODY: true }),
         }
+    }
+
+    /// The same, of a service that witnesses the heads of vaults' audits.
+    #[must_use]
+    pub fn witnessing(mut self) -> Self {
+        if let Value::Object(params) = &mut self.extra_params {
+            params.insert(AUDIT_HEAD.to_owned(), Value::Bool(true));
+        }
+        self
+    }
+
+    /// Whether the service says that it witnesses the head of a vault's audit.
+    pub fn witnesses_audit_head(&self) -> bool {
+        self.extra_params.get(AUDIT_HEAD) == Some(&Value::Bool(true))
     }
 
     /// The forms of TEE key that the service says it takes, each once. Empty where it says nothing,

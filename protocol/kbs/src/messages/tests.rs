@@ -91,6 +91,40 @@ fn an_offer_of_tee_keys_reads_back_and_what_is_no_offer_offers_nothing() {
 }
 
 #[test]
+fn whether_a_service_witnesses_an_audits_head_is_said_in_one_way() {
+    let offering = Challenge::offering(NONCE.into(), &TeeKeyForm::ALL);
+    assert!(!offering.witnesses_audit_head());
+    let offering = offering.witnessing();
+    let read = parse_challenge(offering.to_json().as_bytes()).unwrap();
+    assert!(read.witnesses_audit_head());
+    assert_eq!(read.tee_keys(), TeeKeyForm::ALL);
+    for other in ["false", "1", "\"true\"", "null"] {
+        let text = format!(r#"{{"nonce":"n","extra-params":{{"nitride-audit-head":{other}}}}}"#);
+        let challenge = parse_challenge(text.as_bytes()).unwrap();
+        assert!(!challenge.witnesses_audit_head(), "{other}");
+    }
+}
+
+#[test]
+fn an_audits_head_is_a_member_of_what_is_bound_or_is_left_out() {
+    let composed = Attestation::compose(NONCE, JWK, "{}", "", None).unwrap();
+    assert!(!composed.to_json().contains("audit"));
+    let head = format!("17:{}", "0a".repeat(32));
+    let with = composed
+        .with_audit_head(Some(head.parse().unwrap()))
+        .to_json();
+    let read = parse_attestation(with.as_bytes()).unwrap();
+    assert_eq!(
+        read.runtime_data.audit_head.map(|it| it.to_string()),
+        Some(head.clone())
+    );
+    for other in ["null", "\"17\"", "17", "\"\"", "{}"] {
+        let changed = with.replace(&format!("\"{head}\""), other);
+        assert!(parse_attestation(changed.as_bytes()).is_err(), "{other}");
+    }
+}
+
+#[test]
 fn a_selected_hash_that_is_no_text_is_refused_and_not_passed_over() {
     for hash in ["null", "384", "[\"sha256\"]", "{}"] {
         let text =

@@ -21,7 +21,7 @@ pub mod result;
 use std::fmt;
 
 pub use crate::application::hello::{Hello, Welcome};
-pub use challenge::{Challenge, Evidence, TEE_KEYS_FEATURE};
+pub use challenge::{AUDIT_HEAD_FEATURE, Challenge, Evidence, TEE_KEYS_FEATURE};
 pub use failure::{Failure, FailureClass};
 pub use finish::Finish;
 pub use next_round::{NextRound, RoundCause, RoundOrder};

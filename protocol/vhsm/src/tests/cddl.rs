@@ -70,6 +70,7 @@ impl Rules {
                 match name.as_str() {
                     "uint" => drop(reader.u64().ok()?),
                     "bool" => drop(reader.bool().ok()?),
+                    "true" => drop(reader.bool().ok().filter(|flag| *flag)?),
                     "tstr" => drop(reader.text().ok()?),
                     "bstr" => drop(reader.bytes().ok()?),
                     "null" => reader

@@ -1,6 +1,7 @@
 //! Each golden packet must decode to the value written out here and encode back byte for byte.
 //! The packets were made by golden/make.py, with an encoder that is not ours.
 
+use super::golden_keys::DIGEST;
 use super::{SHAPES, golden_bytes, golden_keys};
 use crate::admin::{Destroy, Import, Imported, Reload, Reloaded};
 use crate::agent::{
@@ -274,12 +275,19 @@ golden! {
             cause: RoundCause::Prefetch,
         };
     challenge_is_golden, "challenge", AgentOperation::Challenge,
-        Challenge { round: ROUND, nonce: "bm9uY2U=", hash: None, tee_keys: vec![] },
+        Challenge {
+            round: ROUND,
+            nonce: "bm9uY2U=",
+            hash: None,
+            tee_keys: vec!["ECDH-ES+A256KW"],
+            wants_audit_head: true,
+        },
         Evidence {
             tee_pubkey: r#"{"alg":"ECDH-ES+A256KW"}"#,
             primary_evidence: r#"{"svn":"1"}"#,
             additional_evidence: "",
             init_data: None,
+            audit_head: Some(Head { sequence: 1 << 40, digest: &DIGEST }),
         };
     result_is_golden, "result", AgentOperation::Result,
         AttestationResult { round: ROUND, token: "aGVhZA.Ym9keQ.c2ln" },

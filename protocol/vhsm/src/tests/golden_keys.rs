@@ -10,7 +10,7 @@ use crate::{
     Status,
 };
 
-const DIGEST: [u8; 32] = {
+pub(super) const DIGEST: [u8; 32] = {
     let mut digest = [0; 32];
     let mut at = 0u8;
     while at < 32 {

@@ -303,6 +303,7 @@ fn every_message_round_trips(parts: &Parts) {
             nonce: line,
             hash: optional_line,
             tee_keys: lines.clone().into_iter().take(16).collect(),
+            wants_audit_head: flag,
         },
     );
     round_trips(
@@ -312,6 +313,10 @@ fn every_message_round_trips(parts: &Parts) {
             primary_evidence: line,
             additional_evidence: "",
             init_data: optional_line,
+            audit_head: flag.then_some(Head {
+                sequence: 1 << 40,
+                digest: &[7; 32],
+            }),
         },
     );
     round_trips("result", &AttestationResult { round, token: line });

@@ -46,13 +46,15 @@ pub(crate) enum Kind {
     Admin,
     /// Policies or certificates were taken anew, or not.
     Reload,
+    /// The head of a vault's audit was witnessed, or compared.
+    Witness,
     /// Entries that could not be written, added up.
     Loss,
 }
 
 impl Kind {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Start,
         Self::Stop,
         Self::Attest,
@@ -61,6 +63,7 @@ impl Kind {
         Self::Failure,
         Self::Admin,
         Self::Reload,
+        Self::Witness,
         Self::Loss,
     ];
 
@@ -74,6 +77,7 @@ impl Kind {
             Self::Failure => "failure",
             Self::Admin => "admin",
             Self::Reload => "reload",
+            Self::Witness => "witness",
             Self::Loss => "loss",
         }
     }

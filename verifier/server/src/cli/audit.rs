@@ -1,4 +1,4 @@
-//! `audit verify`.
+//! `audit verify|heads`.
 
 use crate::audit::entry::{Digest, Head, Kind, hex};
 use crate::audit::folder;
@@ -20,12 +20,26 @@ pub(crate) enum Command {
         #[arg(long, value_name = "NUMBER:DIGEST", value_parser = head)]
         head: Option<Head>,
     },
+    /// Print the heads of vaults' audits that were witnessed, from files that are checked: machine,
+    /// NUMBER:DIGEST, seconds since 1970, and what was found.
+    Heads {
+        /// The folder of one service's audit, or files of it, oldest first.
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+        /// Of this machine alone, TEE.CLAIM=VALUE: each head in a line of its own and nothing else, as `vhsm
+        /// audit verify --witnessed` takes them.
+        #[arg(long, value_name = "MACHINE")]
+        machine: Option<String>,
+    },
 }
 
 impl Command {
     pub(crate) fn run(self) -> Result<()> {
-        let Self::Verify { paths, head } = self;
-        print!("{}", verify(&paths, head)?);
+        let text = match self {
+            Self::Verify { paths, head } => verify(&paths, head)?,
+            Self::Heads { paths, machine } => heads(&paths, machine.as_deref())?,
+        };
+        print!("{text}");
         Ok(())
     }
 }
@@ -74,6 +88,35 @@ fn verify(paths: &[PathBuf], witnessed: Option<Head>) -> Result<String> {
     if lost > 0 {
         text.push_str(&format!("{lost} entries are missing, and said to be\n"));
     }
+    Ok(text)
+}
+
+/// What entries of a witness say of one machine, or of all.
+fn heads(paths: &[PathBuf], wanted: Option<&str>) -> Result<String> {
+    let mut trail = Trail::default();
+    let mut text = String::new();
+    for path in files(paths)? {
+        let read = trail.read(&folder::read(&path)?, |entry, _| {
+            let said = match entry.what.split_once(' ') {
+                Some((machine, head)) if entry.kind == Kind::Witness && head != "-" => {
+                    (machine, head)
+                }
+                _ => return,
+            };
+            match (wanted, said) {
+                (None, (machine, head)) => {
+                    let (at, found) = (entry.wall_secs, &entry.outcome);
+                    text.push_str(&format!("{machine} {head} {at} {found}\n"));
+                }
+                (Some(wanted), (machine, head)) if wanted == machine => {
+                    text.push_str(&format!("{head}\n"));
+                }
+                _ => {}
+            }
+        });
+        read.with_context(|| path.display().to_string())?;
+    }
+    trail.finish().context("the newest file")?;
     Ok(text)
 }
 

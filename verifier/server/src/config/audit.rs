@@ -52,7 +52,7 @@ impl AuditForm {
 }
 
 /// The value that a word stands for; the first one where there is no word.
-fn one_of<T: Copy>(
+pub(super) fn one_of<T: Copy>(
     name: &str,
     word: Option<Spanned<String>>,
     words: &[(&str, T); 2],

@@ -5,9 +5,11 @@ use super::decision::{Decided, log_verdict};
 use super::fault::{Fault, FaultKind};
 use super::resource::{refuse_key, refuse_revoked, revoked_list};
 use super::session::{session, token_cookie};
+use super::witnessing::witnessing;
 use crate::attest::{self, AttestRefusal};
 use crate::challenge::ChallengeError;
 use crate::service::Service;
+use crate::witness::Times;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -41,6 +43,7 @@ pub(super) async fn attest(
         .tee_keys
         .check(&key)
         .map_err(|error| refuse_key(&error))?;
+    let head = attestation.runtime_data.audit_head;
     let judging = current.clone();
     let judge = move || {
         attest::attest(
@@ -70,7 +73,7 @@ pub(super) async fn attest(
     let submods = composite.submods();
     let verdicts =
         submods.map(|(submod, verdict)| log_verdict(&service.watch, &submod, verdict, &key));
-    let decided = Decided::of(verdicts.collect());
+    let mut events: Vec<_> = verdicts.collect();
 
     let submods = composite.submods();
     let submods = submods.map(|(_, verdict)| verdict.submod("", runtime.clone()));
@@ -78,6 +81,18 @@ pub(super) async fn attest(
         .await?
         .check_claims(submods)
         .map_err(|error| refuse_revoked(&error))?;
+    let times = Times {
+        challenged_secs: challenge.issued_secs,
+        now_secs,
+    };
+    let witnessed = witnessing(&service, &composite, (&key, head), times).await?;
+    events.extend(witnessed.event);
+    let decided = Decided::of(events);
+    if let Some(fault) = witnessed.refused {
+        let mut response = fault.into_response();
+        response.extensions_mut().insert(decided);
+        return Ok(response);
+    }
     let token = current
         .issuer
         .issue(&composite, &runtime, wanted, now_secs)

@@ -35,6 +35,10 @@ pub(super) async fn auth(
         .map_err(|error| Fault::internal(&error))?;
     let cookie = challenge_cookie(&issued.session, service.plain_http);
     let challenge = Challenge::offering(issued.nonce, current.tee_keys.forms());
+    let challenge = match service.witness {
+        Some(_) => challenge.witnessing(),
+        None => challenge,
+    };
     tracing::debug!(decision = "challenged", tee = tee.as_str());
     let mut response = challenge.to_json().into_response();
     let headers = response.headers_mut();

@@ -130,7 +130,7 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 /// Ties the entries of a round together.
-fn who(key: &TeePublicKey) -> String {
+pub(super) fn who(key: &TeePublicKey) -> String {
     format!("tee:{}", key_digest(key))
 }
 

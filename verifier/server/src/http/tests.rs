@@ -9,4 +9,5 @@ mod protocol;
 mod refusals;
 mod replays;
 mod tee_keys;
+mod witness;
 mod world;

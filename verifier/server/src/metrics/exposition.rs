@@ -64,6 +64,12 @@ fn write_decisions(text: &mut Text, metrics: &Metrics) {
     let help = "Resources that left, each encrypted to a TEE's key.";
     let released = metrics.released.load(Ordering::Relaxed);
     text.counter("nitride_provisiond_releases", help, released);
+    let help = "Heads of vaults' audits that were compared with those before them, by what was found.";
+    text.family("nitride_provisiond_witnessed", "counter", help);
+    for (found, count) in locked(&metrics.witnessed).iter() {
+        let labels = [("found", *found)];
+        text.sample("nitride_provisiond_witnessed_total", &labels, count);
+    }
     let help = "Reloads of policies and certificates, by whether they were taken.";
     text.family("nitride_provisiond_reloads", "counter", help);
     for (outcome, counter) in [

@@ -90,6 +90,63 @@ fn write(folder: &Path) -> (u64, Digest) {
     (writer.sequence, writer.digest)
 }
 
+#[test]
+fn every_witnessed_head_has_to_be_there_unless_it_is_older_than_the_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("heads");
+    let audit = folder.path().join("audit");
+    fs::create_dir(&audit).unwrap();
+    let mut writer = Writer::new(&audit);
+    let mut heads = Vec::new();
+    for number in 1..=4 {
+        writer.write("of the test");
+        heads.push((writer.sequence, writer.digest));
+        if number == 2 {
+            writer.rotate();
+        }
+    }
+    let check = |heads: &[(u64, Digest)]| {
+        let lines = heads
+            .iter()
+            .map(|(sequence, digest)| format!("{sequence}:{}\n", hex(digest)));
+        fs::write(&list, lines.collect::<String>()).unwrap();
+        heads_of(&list).and_then(|heads| verify(&audit, heads))
+    };
+    assert!(check(&heads).is_ok());
+    let other = (3, [7; 32]);
+    assert!(matches!(
+        failure(check(&[heads[3], other])),
+        AuditFailure::OtherHead { sequence: 3 }
+    ));
+    assert!(matches!(
+        failure(check(&[heads[0], (9, [7; 32])])),
+        AuditFailure::CutOff {
+            sequence: 9,
+            last: 4
+        }
+    ));
+    fs::remove_file(audit.join("0000000001.audit")).unwrap();
+    let Ok(Answer::Text { text, .. }) = check(&heads) else {
+        panic!("not verified");
+    };
+    assert!(
+        text.ends_with("2 of 4 witnessed heads are older than the files\n"),
+        "{text}"
+    );
+    assert!(matches!(
+        failure(check(&heads[..2])),
+        AuditFailure::BeforeFiles {
+            sequence: 2,
+            first: 3
+        }
+    ));
+    fs::write(&list, "").unwrap();
+    assert!(matches!(
+        failure(heads_of(&list).and_then(|heads| verify(&audit, heads))),
+        AuditFailure::NotAHead { line: 1, .. }
+    ));
+}
+
 fn failure(verified: Result<Answer, Failure>) -> AuditFailure {
     match verified {
         Err(Failure::Audit(failure)) => failure,

@@ -21,6 +21,7 @@ async fn an_order_can_be_outstanding_while_a_round_runs() {
             primary_evidence: "{\"svn\":\"1\"}",
             additional_evidence: "",
             init_data: None,
+            audit_head: None,
         };
         peer.reply(challenge.id, &evidence);
         for expected in [
@@ -50,7 +51,7 @@ async fn an_order_can_be_outstanding_while_a_round_runs() {
         // Lets the order be asked for first.
         tokio::time::sleep(Duration::from_millis(20)).await;
         let evidence = agent
-            .challenge(ROUND, "nonce", None, &["form"])
+            .challenge(ROUND, "nonce", None, &["form"], true)
             .await
             .unwrap();
         assert_eq!(evidence.primary_evidence, "{\"svn\":\"1\"}");

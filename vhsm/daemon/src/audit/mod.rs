@@ -21,6 +21,7 @@ pub(crate) use folder::FolderError;
 use crate::config::{AuditSettings, WhenFull};
 use crate::event;
 use figures::Figures;
+use nitride_kbs::audit_head::AuditHead;
 use nitride_protocol::KeyNameBuf;
 use nitride_vault::Now;
 use nitride_vault::audit::{
@@ -110,6 +111,19 @@ impl Audit {
     pub(crate) fn head(&self) -> Chain {
         self.sink()
             .map_or_else(Chain::default, |sink| *sink.chain())
+    }
+
+    /// The newest entry, for a witness elsewhere; `None` where there are no files, whose head would be
+    /// forgotten with the process. It is on the disk by then, unless that is turned off: what a power
+    /// failure takes back would look like a tampered chain. Blocks on the disk.
+    pub(crate) fn witnessed_head(&self) -> Option<AuditHead> {
+        let (head, file) = {
+            let sink = self.sink()?;
+            let (sequence, digest) = (sink.chain().sequence(), *sink.chain().digest());
+            (AuditHead { sequence, digest }, sink.current())
+        };
+        self.sync(file);
+        Some(head)
     }
 
     /// How it is.

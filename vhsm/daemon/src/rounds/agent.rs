@@ -2,10 +2,12 @@ use super::evidence::{self, MadeEvidence, NoEvidence};
 use crate::daemon::Daemon;
 use crate::event::Event;
 use crate::randomness::SystemDraw;
+use nitride_kbs::audit_head::AuditHead;
 use nitride_protocol::agent::{
-    AgentOperation, AttestationResult, Challenge, Evidence, Failure, Finish, Hello, NextRound,
-    Resource, RoundOrder, TEE_KEYS_FEATURE, Welcome,
+    AUDIT_HEAD_FEATURE, AgentOperation, AttestationResult, Challenge, Evidence, Failure, Finish,
+    Hello, NextRound, Resource, RoundOrder, TEE_KEYS_FEATURE, Welcome,
 };
+use nitride_protocol::application::Head;
 use nitride_protocol::limits::{MAX_INLINE_LEN, MAX_PACKET_LEN};
 use nitride_protocol::{
     Empty, Message, Reader, RequestHead, Status, open_request, refusal_of, write_refusal,
@@ -45,7 +47,8 @@ struct Made {
     id: u32,
     round: RoundId,
     tee_pubkey_jwk: String,
-    made: Result<MadeEvidence, NoEvidence>,
+    /// With the head of the audit that it binds, if one was wanted and there is one.
+    made: Result<(MadeEvidence, Option<AuditHead>), NoEvidence>,
 }
 
 /// The connection has ended, or has to.
@@ -177,7 +180,7 @@ impl AgentSession {
             server: concat!("vhsmd ", env!("CARGO_PKG_VERSION")),
             max_packet: len(MAX_PACKET_LEN),
             max_inline: len(MAX_INLINE_LEN),
-            features: vec![TEE_KEYS_FEATURE],
+            features: vec![TEE_KEYS_FEATURE, AUDIT_HEAD_FEATURE],
         };
         Ok(Some(reply(head.id, &welcome)))
     }
@@ -211,7 +214,7 @@ impl AgentSession {
                 let round = RoundId(challenge.round);
                 let wanted = vault.challenge(&round, challenge.nonce, &challenge.tee_keys, now)?;
                 self.evidence_under_way += 1;
-                self.make_evidence(head.id, round, wanted);
+                self.make_evidence(head.id, round, wanted, challenge.wants_audit_head);
                 return Ok(None);
             }
             AgentOperation::Result => {
@@ -255,7 +258,7 @@ impl AgentSession {
     }
 
     /// Has nitride-quote make evidence, which may take a while, on a thread of its own.
-    fn make_evidence(&self, id: u32, round: RoundId, wanted: EvidenceWanted) {
+    fn make_evidence(&self, id: u32, round: RoundId, wanted: EvidenceWanted, wants_head: bool) {
         let answer = self.evidence.clone();
         let from = self.daemon.config.evidence.clone();
         let daemon = Arc::clone(&self.daemon);
@@ -265,13 +268,18 @@ impl AgentSession {
                 seat = daemon.evidence_seats.acquire() => seat,
                 () = answer.closed() => return,
             };
+            let tee_pubkey_jwk = wanted.tee_pubkey_jwk.clone();
             let made = match from {
                 None => Err(NoEvidence::NotConfigured),
                 Some(from) => {
-                    let wanted = wanted.clone();
+                    let daemon = Arc::clone(&daemon);
                     let ask = move || {
-                        let bound = |additional: &str| wanted.report_data(additional);
-                        evidence::ask_with_devices(&from, &wanted.device_data(), bound)
+                        let audit = &daemon.watch.audit;
+                        let head = wants_head.then(|| audit.witnessed_head()).flatten();
+                        let bound =
+                            |additional: &str| wanted.report_data(additional, head.as_ref());
+                        let made = evidence::ask_with_devices(&from, &wanted.device_data(), bound);
+                        made.map(|made| (made, head))
                     };
                     tokio::task::spawn_blocking(ask)
                         .await
@@ -281,7 +289,7 @@ impl AgentSession {
             let made = Made {
                 id,
                 round,
-                tee_pubkey_jwk: wanted.tee_pubkey_jwk,
+                tee_pubkey_jwk,
                 made,
             };
             // The agent may have gone meanwhile, and its rounds with it.
@@ -292,12 +300,16 @@ impl AgentSession {
     async fn answer_challenge(&mut self, made: Made) -> Result<(), Ended> {
         self.evidence_under_way = self.evidence_under_way.saturating_sub(1);
         let init_data = self.daemon.init_data.as_deref();
-        let packet = made.made.and_then(|evidence| {
+        let packet = made.made.and_then(|(evidence, head)| {
             let evidence = Evidence {
                 tee_pubkey: &made.tee_pubkey_jwk,
                 primary_evidence: &evidence.primary,
                 additional_evidence: &evidence.additional,
                 init_data,
+                audit_head: head.as_ref().map(|head| Head {
+                    sequence: head.sequence,
+                    digest: &head.digest,
+                }),
             };
             // Each part fits, and all of them need not.
             whole(made.id, &evidence).ok_or(NoEvidence::TooLarge {

@@ -165,6 +165,7 @@ fn evidence_helper_is_asked_by_no_more_than_it_has_seats() {
             nonce: "bm9uY2U",
             hash: None,
             tee_keys: vec![],
+            wants_audit_head: false,
         });
     }
     for _ in 0..ROUNDS {

@@ -202,6 +202,7 @@ fn challenge_is_answered_with_evidence_over_what_the_vault_chose_once() {
         nonce: "bm9uY2U",
         hash,
         tee_keys: vec![],
+        wants_audit_head: false,
     };
     assert_eq!(
         agent.call(&challenge(Some("sha512"))),
@@ -227,6 +228,7 @@ fn missing_evidence_is_told_to_agent_and_to_who_waits() {
         nonce: "bm9uY2U",
         hash: None,
         tee_keys: vec![],
+        wants_audit_head: false,
     };
     assert_eq!(agent.call(&challenge), Err(Status::EvidenceUnavailable));
     assert_eq!(client.receive().1, Status::EvidenceUnavailable);
@@ -277,6 +279,7 @@ fn evidence_whose_parts_fit_and_whose_whole_does_not_fails_its_round_by_name() {
         nonce: "bm9uY2U",
         hash: None,
         tee_keys: vec![],
+        wants_audit_head: false,
     };
     assert_eq!(agent.call(&challenge), Err(Status::EvidenceUnavailable));
     assert_eq!(client.receive().1, Status::EvidenceUnavailable);

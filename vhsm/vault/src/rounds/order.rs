@@ -1,6 +1,7 @@
 use super::RoundFailure;
 use crate::Want;
-use nitride_kbs::report_data::{device_report_data, report_data};
+use nitride_kbs::audit_head::AuditHead;
+use nitride_kbs::report_data::{device_report_data, report_data_with_head};
 use nitride_kbs::resource::ResourcePath;
 use nitride_kbs::tee_key::TeePublicKey;
 use nitride_protocol::agent::RoundCause;
@@ -59,10 +60,15 @@ pub struct EvidenceWanted {
 
 impl EvidenceWanted {
     /// What the evidence helper is asked for of the machine. `additional_evidence` is that of devices
-    /// beside it, `""` where there are none: it is bound by the machine's.
+    /// beside it, `""` where there are none: it is bound by the machine's, and so is the head of the
+    /// audit where the service witnesses it.
     #[must_use]
-    pub fn report_data(&self, additional_evidence: &str) -> [u8; 48] {
-        report_data(&self.nonce, &self.public, additional_evidence)
+    pub fn report_data(
+        &self,
+        additional_evidence: &str,
+        audit_head: Option<&AuditHead>,
+    ) -> [u8; 48] {
+        report_data_with_head(&self.nonce, &self.public, additional_evidence, audit_head)
     }
 
     /// What it is asked for of each device.

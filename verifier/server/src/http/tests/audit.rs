@@ -22,7 +22,7 @@ fn world(folder: &Path) -> World {
 }
 
 /// Kind, who, what and outcome of every entry, with the whole text.
-fn entries(folder: &Path) -> (Vec<(Kind, String, String, String)>, String) {
+pub(super) fn entries(folder: &Path) -> (Vec<(Kind, String, String, String)>, String) {
     let mut trail = Trail::default();
     let (mut entries, mut text) = (Vec::new(), String::new());
     for path in folder::files(&folder.join("audit")).unwrap() {

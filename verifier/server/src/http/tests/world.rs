@@ -21,6 +21,7 @@ use crate::token::tests::{NOW_SECS, issuer_with};
 use crate::token_key::SigningAlgorithm;
 use crate::token_key::tests::key;
 use crate::watch::Watch;
+use crate::witness::WitnessSettings;
 use base64ct::{Base64, Encoding};
 use nitride_collateral::Shelf;
 use nitride_kbs::messages::{
@@ -64,6 +65,7 @@ pub(super) struct Plan {
     pub(super) tee_keys: TeeKeys,
     /// The text of a `generate.toml`; then machines of svn 2 are wanted, too.
     pub(super) generate: Option<String>,
+    pub(super) witness: Option<WitnessSettings>,
 }
 
 impl Default for Plan {
@@ -93,6 +95,7 @@ impl Default for Plan {
             audit: Audit::none(),
             tee_keys: TeeKeys::all(),
             generate: None,
+            witness: None,
         }
     }
 }
@@ -237,6 +240,7 @@ pub(super) fn service(plan: Plan, clock: Clock) -> Service {
         current,
     );
     service.watch = Watch::new(plan.audit);
+    service.witness = plan.witness;
     service
 }
 

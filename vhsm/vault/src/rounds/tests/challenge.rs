@@ -11,7 +11,7 @@ fn evidence_is_wanted_over_the_nonce_and_the_key_of_this_round() {
     let public = TeePublicKey::parse(&round.evidence.tee_pubkey_jwk).unwrap();
     for additional in ["", "{\"nvidia\":{}}"] {
         let wanted = report_data(NONCE, &public, additional);
-        assert_eq!(round.evidence.report_data(additional), wanted);
+        assert_eq!(round.evidence.report_data(additional, None), wanted);
     }
     let wanted = device_report_data(NONCE, &public);
     assert_eq!(round.evidence.device_data(), wanted);
@@ -27,8 +27,8 @@ fn each_round_has_a_key_of_its_own() {
         second.evidence.tee_pubkey_jwk
     );
     assert_ne!(
-        first.evidence.report_data(""),
-        second.evidence.report_data("")
+        first.evidence.report_data("", None),
+        second.evidence.report_data("", None)
     );
     assert_ne!(first.evidence.device_data(), second.evidence.device_data());
 }
