@@ -6,21 +6,13 @@ use crate::atomic_file;
 use crate::backup::{self, BackupError, Item, Writer};
 use crate::entropy::KernelEntropy;
 use crate::key_file::Key32;
-use crate::store::{Expected, Place, RecordName, StoreError, Under};
+use crate::store::{Expected, Place, StoreError, Under};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-/// What the service keeps records of, by the first part of their names.
-const FAMILIES: [&str; 5] = [
-    "policy",
-    "reference-value",
-    "revoked",
-    "generated",
-    "identity",
-];
 /// So many conflicts are named.
 const MAX_NAMED: usize = 10;
 
@@ -71,12 +63,9 @@ impl Backup {
 /// Everything there is, by name.
 fn places(store: &OpenedStore) -> Result<Vec<Place>> {
     let mut listing = store.ask(|store| store.list(Under::Resources))?;
-    for family in FAMILIES {
-        let family = RecordName::parse(family)?;
-        let records = store.ask(|store| store.list(Under::Records(&family)))?;
-        listing.places.extend(records.places);
-        listing.strangers.extend(records.strangers);
-    }
+    let records = store.ask(|store| store.list(Under::AllRecords))?;
+    listing.places.extend(records.places);
+    listing.strangers.extend(records.strangers);
     for stranger in &listing.strangers {
         tracing::warn!(
             path = stranger,

@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::Config;
 use crate::key_file::{Key32, key_id, read_signing_key};
-use crate::store::Place;
+use crate::store::{Expected, Place, RecordName, Resource, Store};
 use clap::CommandFactory;
 use nitride_kbs::envelope::UnverifiedEnvelope;
 use nitride_kbs::resource::ResourcePath;
@@ -11,6 +11,7 @@ use nitride_kbs::signer_list::UnverifiedSignerList;
 use p256::ecdsa::Signature;
 use p256::ecdsa::signature::Verifier;
 use std::fs;
+use std::sync::Arc;
 use tempfile::TempDir;
 
 /// A folder with keys, policies and a configuration.
@@ -62,13 +63,33 @@ impl Folder {
     }
 
     fn stored(&self, path: &str) -> Option<Vec<u8>> {
+        self.read(&Place::from(&ResourcePath::parse(path).unwrap()))
+    }
+
+    /// A record of the service's own.
+    fn kept(&self, name: &str) -> Option<Vec<u8>> {
+        self.read(&Place::from(&RecordName::parse(name).unwrap()))
+    }
+
+    fn keep(&self, name: &str, bytes: &[u8]) {
+        let place = Place::from(&RecordName::parse(name).unwrap());
+        let bytes = Resource::new(bytes.to_vec());
+        let (store, runtime) = self.store();
+        let writing = store.write(&place, bytes, Expected::Absent);
+        runtime.block_on(writing).unwrap();
+    }
+
+    fn read(&self, place: &Place) -> Option<Vec<u8>> {
+        let (store, runtime) = self.store();
+        let stored = runtime.block_on(store.read(place)).unwrap();
+        stored.map(|stored| stored.bytes.to_vec())
+    }
+
+    fn store(&self) -> (Arc<dyn Store>, tokio::runtime::Runtime) {
         let fixed = Config::load(&self.at("provisiond.toml")).unwrap().fixed;
         let key = Key32::read(&fixed.store_key).unwrap();
         let store = crate::store::open(&fixed.store, key).unwrap();
-        let place = Place::from(&ResourcePath::parse(path).unwrap());
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let stored = runtime.block_on(store.read(&place)).unwrap();
-        stored.map(|stored| stored.bytes.to_vec())
+        (store, tokio::runtime::Runtime::new().unwrap())
     }
 }
 

@@ -132,7 +132,7 @@ impl DirStore {
     fn list_now(&self, under: Under<'_>) -> Result<Listing, StoreError> {
         let (root, depth) = match under {
             Under::Resources => (self.0.folder.clone(), RESOURCE_DEPTH),
-            Under::Records(_) => (self.0.folder.join(RECORDS), RECORD_DEPTH),
+            Under::AllRecords | Under::Records(_) => (self.0.folder.join(RECORDS), RECORD_DEPTH),
         };
         let mut listing = Listing::default();
         self.walk(&root, depth, under, &mut listing)?;
@@ -200,7 +200,7 @@ impl DirStore {
         let name = relative.strip_suffix(SUFFIX)?;
         let place = match under {
             Under::Resources => Place::Resource(ResourcePath::parse(name).ok()?),
-            Under::Records(_) => {
+            Under::AllRecords | Under::Records(_) => {
                 let name = name.strip_prefix(RECORDS)?.strip_prefix('/')?;
                 Place::Record(RecordName::parse(name).ok()?)
             }
@@ -242,6 +242,7 @@ impl Store for DirStore {
         // What is listed of records is owned by the caller: the thread gets its own.
         match under {
             Under::Resources => Box::pin(off_thread(move || store.list_now(Under::Resources))),
+            Under::AllRecords => Box::pin(off_thread(move || store.list_now(Under::AllRecords))),
             Under::Records(folder) => {
                 let folder = folder.clone();
                 Box::pin(off_thread(move || store.list_now(Under::Records(&folder))))

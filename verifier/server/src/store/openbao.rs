@@ -439,6 +439,7 @@ impl Store for OpenBaoStore {
             let until = self.until();
             let folder = match under {
                 Under::Resources => RESOURCES.to_owned(),
+                Under::AllRecords => RECORDS.to_owned(),
                 Under::Records(folder) => format!("{RECORDS}/{folder}"),
             };
             let mut listing = Listing::default();

@@ -38,6 +38,8 @@ pub(crate) struct RecordNameError {
 pub(crate) enum Under<'a> {
     /// Every resource.
     Resources,
+    /// Every record there is.
+    AllRecords,
     /// Every record whose name begins with these parts; itself, if it is one, is not among them.
     Records(&'a RecordName),
 }
@@ -92,6 +94,7 @@ impl Place {
     pub(crate) fn is_under(&self, under: Under<'_>) -> bool {
         match (self, under) {
             (Self::Resource(_), Under::Resources) => true,
+            (Self::Record(_), Under::AllRecords) => true,
             (Self::Record(name), Under::Records(folder)) => name.is_under(folder),
             _ => false,
         }
@@ -161,5 +164,7 @@ mod tests {
         assert_ne!(resource.to_string(), record.to_string());
         assert!(!resource.is_under(Under::Records(&RecordName::parse("a").unwrap())));
         assert!(!record.is_under(Under::Resources));
+        assert!(record.is_under(Under::AllRecords));
+        assert!(!resource.is_under(Under::AllRecords));
     }
 }

@@ -49,6 +49,26 @@ fn what_was_backed_up_is_restored_into_another_store() {
 }
 
 #[test]
+fn every_record_is_in_a_backup_whatever_it_is_for() {
+    let from = holding(&["a/b/c"]);
+    from.run(&format!("revoke add {CONFIG} tenant acme"))
+        .unwrap();
+    let names = ["a-family-of-tomorrow/one/two/three", "alone", "witness/0a3"];
+    for name in names {
+        from.keep(name, name.as_bytes());
+    }
+    from.run(&format!("{BACKUP} @/backup")).unwrap();
+    let to = Folder::make();
+    carry(&from, &to);
+    to.run(&format!("{RESTORE} @/backup")).unwrap();
+    for name in names {
+        assert_eq!(to.kept(name).unwrap(), name.as_bytes());
+    }
+    assert_eq!(to.kept("revoked/list"), from.kept("revoked/list"));
+    assert!(to.kept("revoked/list").is_some());
+}
+
+#[test]
 fn a_restore_leaves_what_is_there_unless_it_is_told_to_replace_it() {
     let from = holding(&["a/b/c", "d/e/f"]);
     from.run(&format!("{BACKUP} @/backup")).unwrap();

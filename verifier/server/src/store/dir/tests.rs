@@ -244,6 +244,8 @@ fn a_record_is_no_resource_and_is_listed_below_its_folder() {
     let listing = store.list_now(Under::Records(&under)).unwrap();
     let places = ["policy/a", "policy/a/b", "policy/b"].map(record);
     assert_eq!(listing.places, places);
+    let all = store.list_now(Under::AllRecords).unwrap().places;
+    assert_eq!(all, [&[record("other/c")][..], &places].concat());
     assert_eq!(list(&store).places, [path("policy/a/b")]);
     assert_eq!(list(&store).strangers, Vec::<String>::new());
     let stored = store.read_now(&record("policy/a/b")).unwrap().unwrap();

@@ -124,6 +124,7 @@ fn replicas_share_what_the_engine_cannot_read() {
     refused(world.write(&one, &a, b"x", Expected::Absent), "Conflict");
     let list = |under| world.runtime.block_on(one.list(under)).unwrap().places;
     assert_eq!(list(Under::Resources), std::slice::from_ref(&a));
+    assert_eq!(list(Under::AllRecords), std::slice::from_ref(&b));
     assert_eq!(list(Under::Records(&RecordName::parse("a").unwrap())), [b]);
     assert!(
         world
