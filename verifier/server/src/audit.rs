@@ -173,12 +173,14 @@ impl Audit {
         }
     }
 
-    /// Writes what was refused, or counts it. That there is no room for it changes nothing: it is
-    /// refused already.
-    pub(crate) fn refused(&self, event: &Event<'_>, now_secs: u64) {
-        if self.sink.is_some() && self.refusals().note(event) == Told::Now {
+    /// Writes what was refused, or counts it; whether it is the first of its kind in this second. That
+    /// there is no room for it changes nothing: it is refused already.
+    pub(crate) fn refused(&self, event: &Event<'_>, now_secs: u64) -> bool {
+        let is_first = self.refusals().note(event) == Told::Now;
+        if is_first {
             let _ = self.write(event, now_secs);
         }
+        is_first
     }
 
     /// Writes what happened whatever the audit says of it.

@@ -42,6 +42,14 @@
 //! [monitor]                                     # optional; figures and health, for this machine alone
 //! listen = "127.0.0.1:9464"                     # or "unix:/run/nitride-provisiond/monitor.sock"
 //!
+//! [[webhook]]                                   # at most 8; who is told what happens, over HTTPS
+//! name = "siem"
+//! url = "https://siem.example/nitride"          # fixed: no redirect is followed
+//! ca = "/etc/nitride/siem-ca.pem"               # no other CA is trusted
+//! secret = "/etc/nitride/siem.key"              # 32 bytes that the receiver has; or signing-key, a PEM
+//! events = ["denial", "witness-fork"]           # also attestation-failure release revocation admin reload
+//! give-up-secs = 3600                           # after so long a notice is dropped
+//!
 //! [policies]                                    # optional
 //! tenants = "/etc/nitride/policy.d"             # REPOSITORY.toml or REPOSITORY.rego decide alone there
 //! appraisal = "/etc/nitride/appraisal.rego"     # optional; Rego that may find evidence worse
@@ -74,6 +82,7 @@ mod limits;
 mod monitor;
 mod openbao;
 mod policies;
+mod webhook;
 mod witness;
 
 pub(crate) use admin::{AdminSettings, AdminWay, CertificateSettings, JwtSettings};
@@ -81,6 +90,7 @@ pub(crate) use key_files::KeyFiles;
 pub(crate) use limits::{Limits, ThrottleLimits};
 pub(crate) use monitor::MonitorAddress;
 pub(crate) use openbao::{Login, LoginMethod, OpenBao};
+pub(crate) use webhook::WebhookSettings;
 
 use crate::audit::AuditSettings;
 use crate::tee_keys::TeeKeys;
@@ -101,6 +111,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
 use toml::Spanned;
+use webhook::WebhookForm;
 use witness::WitnessForm;
 
 /// No configuration or policy file is larger.
@@ -130,6 +141,7 @@ pub(crate) struct Fixed {
     pub(crate) audit: Option<AuditSettings>,
     pub(crate) witness: Option<WitnessSettings>,
     pub(crate) monitor: Option<MonitorAddress>,
+    pub(crate) webhooks: Vec<WebhookSettings>,
     pub(crate) throttle: ThrottleLimits,
     /// What a source may have judged: a judgement costs a hundred times what an answer does.
     pub(crate) attest_throttle: ThrottleLimits,
@@ -272,6 +284,7 @@ impl Config {
                     .monitor
                     .map(|monitor| monitor.read(folder, &text))
                     .transpose()?,
+                webhooks: webhook::read(form.webhook, folder, &text)?,
                 throttle,
                 attest_throttle,
                 limits: form.limits.read(&text)?,
@@ -336,6 +349,8 @@ struct FileForm {
     audit: Option<AuditForm>,
     witness: Option<WitnessForm>,
     monitor: Option<MonitorForm>,
+    #[serde(default)]
+    webhook: Vec<WebhookForm>,
     #[serde(default)]
     policies: PoliciesForm,
     #[serde(default)]

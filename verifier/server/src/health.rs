@@ -1,6 +1,8 @@
 //! Whether this replica should be sent requests, and why not. Looked at once a second by one task; who
 //! asks gets what it saw last, so that asking costs the store nothing.
 
+use crate::audit::entry::{Event, Kind};
+use crate::revocation::Change;
 use crate::service::Service;
 use crate::store::{Place, RecordName};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -26,6 +28,8 @@ pub(crate) struct State {
     pub(crate) not_ready: Vec<String>,
     /// Why the newest reload changed nothing.
     pub(crate) refused_reload: Option<String>,
+    /// Why the newest certificate is not the one that is offered.
+    pub(crate) refused_renewal: Option<String>,
 }
 
 impl Health {
@@ -44,6 +48,11 @@ impl Health {
     /// Notes how the newest reload ended.
     pub(crate) fn set_reload(&self, refused: Option<String>) {
         self.change(|state| state.refused_reload = refused);
+    }
+
+    /// Notes what became of a renewed certificate.
+    pub(crate) fn set_renewal(&self, refused: Option<String>) {
+        self.change(|state| state.refused_renewal = refused);
     }
 
     fn set_not_ready(&self, not_ready: Vec<String>) {
@@ -67,7 +76,7 @@ pub(crate) async fn look_after(service: Arc<Service>, mut stopping: watch::Recei
             _ = ticks.tick() => {}
             _ = stopping.wait_for(|stopping| *stopping) => break,
         }
-        let found = look(&service).await;
+        let (found, ()) = tokio::join!(look(&service), tell_revocations(&service));
         let before = &service.watch.health.state().not_ready;
         if found.is_empty() && !before.is_empty() {
             tracing::info!("ready");
@@ -85,6 +94,25 @@ pub(crate) async fn look_after(service: Arc<Service>, mut stopping: watch::Recei
     service.watch.health.set_not_ready(reasons);
 }
 
+/// Tells what was revoked or lifted, by whomever, once this replica has seen it.
+async fn tell_revocations(service: &Service) {
+    let store = service.store.as_ref();
+    // Where it cannot be seen now, whoever asks for something is refused, and told.
+    let _ = timeout(
+        STORE_PATIENCE,
+        service.revocations.now(store, &service.clock),
+    )
+    .await;
+    for Change { entry, is_lifted } in service.revocations.take_changes() {
+        let event = Event {
+            what: format!("{} {}", entry.kind.as_str(), entry.what).into(),
+            outcome: if is_lifted { "lifted" } else { "revoked" }.into(),
+            ..Event::own(Kind::Revocation, entry.reason)
+        };
+        service.watch.note(&event, service.clock.wall_secs());
+    }
+}
+
 /// Everything that keeps this replica from answering.
 async fn look(service: &Service) -> Vec<String> {
     let mut reasons = Vec::new();
@@ -97,7 +125,7 @@ async fn look(service: &Service) -> Vec<String> {
         Err(_) => reasons.push("the store does not answer in time".to_owned()),
     }
     let now_secs = service.clock.wall_secs();
-    if let Some(ends_secs) = service.current().certificate_ends_secs
+    if let Some(ends_secs) = service.current().certificate_ends_secs()
         && ends_secs < now_secs
     {
         reasons.push("the TLS certificate has ended".to_owned());

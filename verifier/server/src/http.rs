@@ -153,7 +153,7 @@ async fn record(
 ) -> Result<(), Unaudited> {
     let now_secs = service.clock.wall_secs();
     for event in events {
-        service.watch.audit.record(&event, now_secs).await?;
+        service.watch.record(&event, now_secs).await?;
     }
     Ok(())
 }
@@ -161,8 +161,8 @@ async fn record(
 fn refuse(service: &Service, event: &Event<'_>) {
     let now_secs = service.clock.wall_secs();
     match event.kind {
-        Kind::Refusal => service.watch.audit.refused(event, now_secs),
-        _ => service.watch.audit.note(event, now_secs),
+        Kind::Refusal => service.watch.refused(event, now_secs),
+        _ => service.watch.note(event, now_secs),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::http::{ATTEST, AUTH, Source};
 use crate::service::Service;
 use crate::slots::{FreeSlot, Slot, Slots};
 use crate::source::Network;
+use crate::tls::Offer;
 use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
@@ -122,8 +123,8 @@ async fn connection(
 ) {
     // Answers are small and complete: waiting to coalesce them only costs time.
     let _ = stream.set_nodelay(true);
-    // The certificate that holds now; a reload is for new connections.
-    let tls = service.current().tls.clone();
+    // The certificate that holds now; a renewal is for new connections.
+    let tls = service.current().tls.as_ref().map(Offer::config);
     match tls {
         None => speak(stream, (peer, None), &slot, &service, router, stopping).await,
         Some(tls) => {

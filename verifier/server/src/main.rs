@@ -44,6 +44,7 @@ mod listen;
 mod metrics;
 mod monitor;
 mod policies;
+mod renewal;
 mod revocation;
 mod serve;
 mod service;
@@ -57,6 +58,7 @@ mod tls;
 mod token;
 mod token_key;
 mod watch;
+mod webhook;
 mod witness;
 
 use clap::Parser;

@@ -148,5 +148,8 @@ async fn ready(State(service): State<Arc<Service>>) -> Response {
     if let Some(reason) = &state.refused_reload {
         lines.push(format!("the newest reload changed nothing: {reason}"));
     }
+    if let Some(reason) = &state.refused_renewal {
+        lines.push(format!("the renewed certificate is not taken: {reason}"));
+    }
     (status, lines.join("\n") + "\n").into_response()
 }

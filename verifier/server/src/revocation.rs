@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -24,11 +24,15 @@ const RECORD: &str = "revoked/list";
 const VERSION: u32 = 1;
 const MAX_REASON_LEN: usize = 255;
 const MAX_WHAT_LEN: usize = 600;
+/// So many changes are told one by one; a list that is replaced is one that others will miss.
+const MAX_CHANGES: usize = 256;
 /// How often a change begins anew, since another was made meanwhile.
 const MAX_TRIES: usize = 16;
 
 /// What kind of thing is revoked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
+)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Kind {
     /// One machine, by a claim such as snp.report_id=…
@@ -99,8 +103,24 @@ pub(crate) enum RevocationError {
 /// The list as this process saw it last.
 #[derive(Debug, Default)]
 pub(crate) struct Revocations {
-    seen: RwLock<Option<(u64, Arc<RevokedList>)>>,
+    seen: RwLock<Option<Seen>>,
     looking: tokio::sync::Mutex<()>,
+    /// What was changed since somebody asked for that.
+    changes: Mutex<Vec<Change>>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    at_ms: u64,
+    entries: Vec<Entry>,
+    list: Arc<RevokedList>,
+}
+
+/// One thing that was revoked, or lifted, by whomever.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) entry: Entry,
+    pub(crate) is_lifted: bool,
 }
 
 impl Revocations {
@@ -121,15 +141,48 @@ impl Revocations {
         }
         let (entries, _) = read(store).await?;
         let list = Arc::new(RevokedList::of(&entries));
-        *self.seen.write().unwrap_or_else(PoisonError::into_inner) = Some((asked_ms, list.clone()));
+        let seen = Seen {
+            at_ms: asked_ms,
+            entries,
+            list: list.clone(),
+        };
+        let mut held = self.seen.write().unwrap_or_else(PoisonError::into_inner);
+        // What was revoked before this process began is no news.
+        if let Some(before) = &*held {
+            let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+            changes.extend(changes_of(&before.entries, &seen.entries));
+            changes.truncate(MAX_CHANGES);
+        }
+        *held = Some(seen);
         Ok(list)
+    }
+
+    /// What was changed since the last call, as far as this process has seen it.
+    pub(crate) fn take_changes(&self) -> Vec<Change> {
+        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *changes)
     }
 
     fn fresh(&self, now_ms: u64) -> Option<Arc<RevokedList>> {
         let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
-        let (at_ms, list) = seen.as_ref()?;
-        (now_ms.saturating_sub(*at_ms) < SEEN_WITHIN_MS).then(|| list.clone())
+        let seen = seen.as_ref()?;
+        (now_ms.saturating_sub(seen.at_ms) < SEEN_WITHIN_MS).then(|| seen.list.clone())
     }
+}
+
+/// What `after` has and `before` had not, and the other way round.
+fn changes_of<'e>(before: &'e [Entry], after: &'e [Entry]) -> impl Iterator<Item = Change> + 'e {
+    let named = |entries: &'e [Entry]| -> BTreeSet<(Kind, &'e str)> {
+        let name = |entry: &'e Entry| (entry.kind, entry.what.as_str());
+        entries.iter().map(name).collect()
+    };
+    let (there, gone) = (named(before), named(after));
+    let missing_in = |names: BTreeSet<(Kind, &'e str)>, entries: &'e [Entry], is_lifted| {
+        let missing = move |entry: &&Entry| !names.contains(&(entry.kind, entry.what.as_str()));
+        let entries = entries.iter().filter(missing).cloned();
+        entries.map(move |entry| Change { entry, is_lifted })
+    };
+    missing_in(there, after, false).chain(missing_in(gone, before, true))
 }
 
 impl RevokedList {
@@ -258,6 +311,17 @@ pub(crate) async fn lift(
         entries.len() < before
     })
     .await
+}
+
+impl Kind {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Vm => "vm",
+            Self::Image => "image",
+            Self::Tenant => "tenant",
+            Self::Resource => "resource",
+        }
+    }
 }
 
 impl Entry {

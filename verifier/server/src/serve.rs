@@ -8,7 +8,9 @@ use crate::health;
 use crate::http::router;
 use crate::listen;
 use crate::monitor;
+use crate::renewal;
 use crate::service::{Current, Service, SetUpError};
+use crate::webhook::{WebhookSender, Webhooks};
 use anyhow::{Context, Result};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
@@ -18,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinSet, spawn_blocking};
 
 /// For judgements, which take turns anyway, and for reads of files, which are short: each thread has
 /// memory of its own, and a fleet that boots would start hundreds.
@@ -28,13 +30,17 @@ const BLOCKING_THREADS: usize = 8;
 pub(crate) fn serve(config_path: &Path) -> Result<()> {
     harden()?;
     let config = Config::load(config_path).context("load configuration")?;
-    let service = Arc::new(Service::open(&config, Clock::system()).context("set up the service")?);
+    let (webhooks, senders) = Webhooks::open(&config.fixed.webhooks, &config.fixed.issuer)
+        .context("set up the webhooks")?;
+    let service =
+        Service::open(&config, Clock::system(), webhooks).context("set up the service")?;
+    let service = Arc::new(service);
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .context("start the runtime")?
-        .block_on(run(config_path.to_owned(), config, service))
+        .block_on(run(config_path.to_owned(), config, service, senders))
 }
 
 /// No debugger of its own user and no core file, whoever started it: the store's key, the token key
@@ -44,7 +50,12 @@ fn harden() -> Result<()> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0).context("forbid core files")
 }
 
-async fn run(config_path: PathBuf, config: Config, service: Arc<Service>) -> Result<()> {
+async fn run(
+    config_path: PathBuf,
+    config: Config,
+    service: Arc<Service>,
+    senders: Vec<WebhookSender>,
+) -> Result<()> {
     // Before READY, so that no signal after it is lost.
     let mut signals = Signals::new().context("wait for signals")?;
     let config = Arc::new(config);
@@ -56,19 +67,21 @@ async fn run(config_path: PathBuf, config: Config, service: Arc<Service>) -> Res
             .with_context(|| format!("write {}", path.display()))?;
     }
     let (stop, stopping) = watch::channel(false);
-    let monitoring = match &config.fixed.monitor {
-        None => None,
-        Some(address) => {
-            let listener = monitor::bind(address).await;
-            let listener = listener.with_context(|| format!("listen on {address} for figures"))?;
-            Some(tokio::spawn(monitor::serve(
-                listener,
-                service.clone(),
-                stopping.clone(),
-            )))
-        }
-    };
-    let looking = tokio::spawn(health::look_after(service.clone(), stopping.clone()));
+    let mut beside = JoinSet::new();
+    if let Some(address) = &config.fixed.monitor {
+        let listener = monitor::bind(address).await;
+        let listener = listener.with_context(|| format!("listen on {address} for figures"))?;
+        beside.spawn(monitor::serve(listener, service.clone(), stopping.clone()));
+    }
+    beside.spawn(health::look_after(service.clone(), stopping.clone()));
+    beside.spawn(renewal::look_after(service.clone(), stopping.clone()));
+    for sender in senders {
+        beside.spawn(sender.run(
+            service.clock.clone(),
+            stopping.clone(),
+            service.limits.drain,
+        ));
+    }
     let serving = tokio::spawn(listen::serve(
         listener,
         service.clone(),
@@ -118,8 +131,8 @@ async fn run(config_path: PathBuf, config: Config, service: Arc<Service>) -> Res
     // The receiver lives as long as the task; a task that is gone has stopped.
     let _ = stop.send(true);
     let served = serving.await.context("stop serving");
-    for task in [Some(looking), monitoring].into_iter().flatten() {
-        task.await.context("stop what goes on beside serving")?;
+    while let Some(ended) = beside.join_next().await {
+        ended.context("stop what goes on beside serving")?;
     }
     let closing = service.clone();
     let closed = move || closing.watch.audit.close(closing.clock.wall_secs());
@@ -135,9 +148,13 @@ fn note_reload(service: &Service, current: &Current, refused: Option<&str>) {
         ..Event::own(Kind::Reload, refused.unwrap_or_default())
     };
     let watch = &service.watch;
-    watch.audit.note(&event, service.clock.wall_secs());
+    watch.note(&event, service.clock.wall_secs());
     watch.metrics.count_reload(refused.is_none());
     watch.health.set_reload(refused.map(str::to_owned));
+    if refused.is_none() {
+        // The certificate was read anew, too.
+        watch.health.set_renewal(None);
+    }
 }
 
 /// [`reload`] off the executor: disks block, and a fleet's keys take seconds to parse.

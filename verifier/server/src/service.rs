@@ -19,17 +19,17 @@ use crate::revocation::Revocations;
 use crate::store::{self, Store, StoreError};
 use crate::tee_keys::TeeKeys;
 use crate::throttle::Throttle;
-use crate::tls::{self, TlsError};
+use crate::tls::{Offer, TlsError};
 use crate::token::Issuer;
 use crate::token_key::TokenKey;
 use crate::watch::Watch;
+use crate::webhook::Webhooks;
 use crate::witness::WitnessSettings;
 use nitride_collateral::{Files, Obstacle, Shelf};
 use nitride_verify::policy::MissingCollateral;
 use nitride_verify::strict_toml::FileError;
 use nitride_verify::x509::ChainMemo;
 use nitride_verify::{AttestationPolicy, Collateral};
-use rustls::ServerConfig;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -77,9 +77,7 @@ pub(crate) struct Current {
     pub(crate) memo: ChainMemo,
     /// SHA-256 of all policies, for the log.
     pub(crate) policy_digest: [u8; 32],
-    pub(crate) tls: Option<Arc<ServerConfig>>,
-    /// When its certificate ends, in seconds since 1970.
-    pub(crate) certificate_ends_secs: Option<u64>,
+    pub(crate) tls: Option<Offer>,
     pub(crate) admins: Admins,
 }
 
@@ -127,7 +125,11 @@ pub(crate) enum SetUpError {
 
 impl Service {
     /// Opens store and keys, and loads policies and certificate.
-    pub(crate) fn open(config: &Config, clock: Clock) -> Result<Self, SetUpError> {
+    pub(crate) fn open(
+        config: &Config,
+        clock: Clock,
+        webhooks: Webhooks,
+    ) -> Result<Self, SetUpError> {
         let fixed = &config.fixed;
         let store_key = Key32::read(&fixed.store_key)?;
         let evaluators = Evaluators::new(fixed.evaluation);
@@ -143,7 +145,7 @@ impl Service {
             attest_throttle: Throttle::new(fixed.attest_throttle),
             limits: fixed.limits,
             judging: Judging::new(),
-            watch: Watch::new(audit),
+            watch: Watch::new(audit, webhooks),
             witness: fixed.witness.clone(),
             plain_http: fixed.plain_http,
             evaluators,
@@ -190,7 +192,7 @@ impl Service {
             limits,
             judging: Judging::new(),
             evaluators: Evaluators::new(std::time::Duration::from_secs(1)),
-            watch: Watch::new(Audit::none()),
+            watch: Watch::new(Audit::none(), Webhooks::default()),
             witness: None,
             plain_http: true,
             current: RwLock::new(Arc::new(current)),
@@ -199,6 +201,11 @@ impl Service {
 }
 
 impl Current {
+    /// When the TLS certificate ends, in seconds since 1970.
+    pub(crate) fn certificate_ends_secs(&self) -> Option<u64> {
+        self.tls.as_ref().map(Offer::ends_secs)
+    }
+
     /// What a judgement takes of it.
     pub(crate) fn collateral(&self) -> Collateral<'_> {
         Collateral {
@@ -266,11 +273,10 @@ impl Current {
             shelf,
             memo: ChainMemo::new(),
             policy_digest: digest.finalize().into(),
-            certificate_ends_secs: reloaded.tls.as_ref().map(tls::ends_secs).transpose()?,
             tls: reloaded
                 .tls
                 .as_ref()
-                .map(|paths| tls::load(paths, &admin_cas))
+                .map(|paths| Offer::load(paths, admin_cas))
                 .transpose()?,
             admins: Admins::load(&reloaded.admins)?,
         })

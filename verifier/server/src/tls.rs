@@ -1,4 +1,5 @@
-//! TLS as the service offers it: certificate and key from PEM files, clients optionally pinned.
+//! TLS as the service offers it: certificate and key from PEM files, clients optionally pinned. The files are
+//! renewed by others (certbot and the like), and taken anew where they lie ([`crate::renewal`]).
 
 use crate::config::TlsPaths;
 use crate::key_file::{KeyFileError, read_secret};
@@ -9,8 +10,10 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig, crypto::aws_lc_rs};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use thiserror::Error;
 
 /// Why TLS cannot be offered.
@@ -54,10 +57,103 @@ pub(crate) enum TlsError {
     },
 }
 
+/// What the files were like when they were looked at; a renewal changes it, whatever it does to them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stamp(Vec<Option<FileStamp>>);
+
+/// Device, inode, length, and when it was written. Of a link, that which it leads to.
+type FileStamp = (u64, u64, u64, (i64, i64));
+
+/// Certificate and key, as they lie in their files and as they are offered now.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    paths: TlsPaths,
+    admin_cas: Vec<PathBuf>,
+    /// The files as they were read last, whatever came of it.
+    tried: Mutex<Stamp>,
+    now: RwLock<Offered>,
+}
+
+#[derive(Debug, Clone)]
+struct Offered {
+    config: Arc<ServerConfig>,
+    ends_secs: u64,
+}
+
+impl Offer {
+    /// Reads them for the first time.
+    pub(crate) fn load(paths: &TlsPaths, admin_cas: Vec<PathBuf>) -> Result<Self, TlsError> {
+        // Before they are read: what is changed meanwhile is seen to be changed.
+        let tried = Stamp::of(paths);
+        Ok(Self {
+            now: RwLock::new(Offered::load(paths, &admin_cas)?),
+            paths: paths.clone(),
+            admin_cas,
+            tried: Mutex::new(tried),
+        })
+    }
+
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        self.now().config.clone()
+    }
+
+    /// When the certificate ends, in seconds since 1970.
+    pub(crate) fn ends_secs(&self) -> u64 {
+        self.now().ends_secs
+    }
+
+    /// What the files are like now, if that is not how they were read. Blocks on the disk.
+    pub(crate) fn changed(&self) -> Option<Stamp> {
+        let stamp = Stamp::of(&self.paths);
+        (stamp != *self.tried()).then_some(stamp)
+    }
+
+    /// Reads them anew; a broken pair changes nothing, and is not read again as it is. Blocks on the
+    /// disk.
+    pub(crate) fn renew(&self, stamp: Stamp) -> Result<(), TlsError> {
+        *self.tried() = stamp;
+        let offered = Offered::load(&self.paths, &self.admin_cas)?;
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) = offered;
+        Ok(())
+    }
+
+    fn now(&self) -> Offered {
+        let now = self.now.read().unwrap_or_else(PoisonError::into_inner);
+        now.clone()
+    }
+
+    fn tried(&self) -> MutexGuard<'_, Stamp> {
+        self.tried.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Offered {
+    fn load(paths: &TlsPaths, admin_cas: &[PathBuf]) -> Result<Self, TlsError> {
+        Ok(Self {
+            config: load(paths, admin_cas)?,
+            ends_secs: ends_secs(paths)?,
+        })
+    }
+}
+
+impl Stamp {
+    fn of(paths: &TlsPaths) -> Self {
+        let files = [&paths.certificate, &paths.key].into_iter();
+        let files = files.chain(&paths.client_ca);
+        Self(files.map(|path| file_stamp(path)).collect())
+    }
+}
+
+fn file_stamp(path: &Path) -> Option<FileStamp> {
+    let found = fs::metadata(path).ok()?;
+    let written = (found.mtime(), found.mtime_nsec());
+    Some((found.dev(), found.ino(), found.size(), written))
+}
+
 /// Loads certificate chain and key; with a client CA, every client needs a certificate of it. Under
 /// the authorities of admins a client may bring one: whether it is an admin's is found out where
 /// it asks for something.
-pub(crate) fn load(paths: &TlsPaths, admin_cas: &[PathBuf]) -> Result<Arc<ServerConfig>, TlsError> {
+fn load(paths: &TlsPaths, admin_cas: &[PathBuf]) -> Result<Arc<ServerConfig>, TlsError> {
     let rejected = |source| TlsError::Rejected {
         certificate: paths.certificate.clone(),
         source,
@@ -109,7 +205,7 @@ pub(crate) fn client_verifier(
 }
 
 /// When the service's certificate ends, in seconds since 1970.
-pub(crate) fn ends_secs(paths: &TlsPaths) -> Result<u64, TlsError> {
+fn ends_secs(paths: &TlsPaths) -> Result<u64, TlsError> {
     let path = &paths.certificate;
     let chain = certificates(path)?;
     let none = || TlsError::NoCertificate { path: path.clone() };

@@ -20,9 +20,9 @@ pub(crate) type Digest = [u8; 32];
 /// No line is longer, its end not counted.
 pub(crate) const MAX_LINE_LEN: usize = 8192;
 /// Of each text so many characters: even if JSON writes every one as two, a line has room.
-const MAX_TEXT_CHARS: usize = 512;
+pub(crate) const MAX_TEXT_CHARS: usize = 512;
 /// A resource's path, which is longer than what people write.
-const MAX_WHAT_CHARS: usize = 1024;
+pub(crate) const MAX_WHAT_CHARS: usize = 1024;
 /// Stands before what is hashed, so that no digest of ours can be taken for another.
 const DOMAIN: &[u8] = b"nitride service audit v1\0";
 
@@ -46,6 +46,8 @@ pub(crate) enum Kind {
     Admin,
     /// Policies or certificates were taken anew, or not.
     Reload,
+    /// The list of what is revoked was changed.
+    Revocation,
     /// The head of a vault's audit was witnessed, or compared.
     Witness,
     /// Entries that could not be written, added up.
@@ -54,7 +56,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Start,
         Self::Stop,
         Self::Attest,
@@ -63,6 +65,7 @@ impl Kind {
         Self::Failure,
         Self::Admin,
         Self::Reload,
+        Self::Revocation,
         Self::Witness,
         Self::Loss,
     ];
@@ -77,6 +80,7 @@ impl Kind {
             Self::Failure => "failure",
             Self::Admin => "admin",
             Self::Reload => "reload",
+            Self::Revocation => "revocation",
             Self::Witness => "witness",
             Self::Loss => "loss",
         }
@@ -219,7 +223,7 @@ impl Head {
 }
 
 /// A text for one line of a file that people read: printable ASCII, and not too long.
-fn fit(text: &str, max_chars: usize) -> Cow<'_, str> {
+pub(crate) fn fit(text: &str, max_chars: usize) -> Cow<'_, str> {
     let is_fit = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
     if text.len() <= max_chars && text.bytes().all(is_fit) {
         return Cow::Borrowed(text);

@@ -75,7 +75,7 @@ impl Command {
                         since_secs,
                         reason,
                     } = entry;
-                    let kind = format!("{kind:?}").to_lowercase();
+                    let kind = kind.as_str();
                     writeln!(out, "{kind} {what} {since_secs} {reason:?}").context("print")?;
                 }
                 Ok(())

@@ -243,6 +243,72 @@ fn figures_are_for_this_machine_alone() {
 }
 
 #[test]
+fn a_witness_names_claims_and_has_an_audit_to_write_to() {
+    let parsed = |tables: &str| {
+        let text = GOOD.replace("[tls]", &format!("{tables}\n[tls]"));
+        parse(&text).map(|config| config.fixed.witness)
+    };
+    let audit = "[audit]\nfolder = \"a\"\n";
+    let identity = "identity = [\"snp.report_id\", \"tpm.ak_sha256\"]";
+    for rest in ["", "on-fork = \"note\"", "on-fork = \"refuse\""] {
+        let found = parsed(&format!("{audit}[witness]\n{identity}\n{rest}"));
+        assert!(found.unwrap().is_some(), "{rest}");
+    }
+    for bad in [
+        format!("[witness]\n{identity}"),
+        format!("{audit}[witness]"),
+        format!("{audit}[witness]\nidentity = []"),
+        format!("{audit}[witness]\nidentity = [\"report_id\"]"),
+        format!("{audit}[witness]\n{identity}\non-fork = \"ignore\""),
+        format!("{audit}[witness]\n{identity}\nmore = 1"),
+    ] {
+        assert!(parsed(&bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn a_webhook_goes_to_one_address_behind_tls_under_one_key() {
+    let parsed = |webhook: &str| {
+        let text = GOOD.replace("[tls]", &format!("{webhook}\n[tls]"));
+        parse(&text).map(|config| config.fixed.webhooks)
+    };
+    let hook = "[[webhook]]\nname = \"a\"\nurl = \"https://h:1/p?q=1\"\nca = \"c\"\n\
+        secret = \"s\"\nevents = [\"denial\", \"witness-fork\"]";
+    let good = parsed(hook).unwrap();
+    assert_eq!(good[0].ca, Path::new("/etc/nitride/c"));
+    assert_eq!(good[0].give_up, Duration::from_secs(3600));
+    assert!(parsed(&hook.replace("secret", "signing-key")).is_ok());
+    for (from, to) in [
+        ("https://h:1/p?q=1", "http://h/p"),
+        ("https://h:1/p?q=1", "https://user:pass@h/p"),
+        ("https://h:1/p?q=1", "https:///p"),
+        ("https://h:1/p?q=1", "/p"),
+        ("https://h:1/p?q=1", "https://h/p#x"),
+        ("https://h:1/p?q=1", "file:///etc/passwd"),
+        ("name = \"a\"", "name = \"\""),
+        ("name = \"a\"", "name = \"A b\""),
+        ("secret = \"s\"", ""),
+        ("secret = \"s\"", "secret = \"s\"\nsigning-key = \"k\""),
+        ("ca = \"c\"", ""),
+        ("[\"denial\", \"witness-fork\"]", "[]"),
+        ("\"denial\"", "\"everything\""),
+        ("events", "give-up-secs = 0\nevents"),
+        ("events", "more = 0\nevents"),
+    ] {
+        let bad = hook.replacen(from, to, 1);
+        assert_ne!(bad, hook);
+        assert!(parsed(&bad).is_err(), "{bad}");
+    }
+    assert!(parsed(&format!("{hook}\n{hook}")).is_err(), "a name twice");
+    let many = |count: usize| {
+        let hooks = (0..count).map(|number| hook.replace("\"a\"", &format!("\"a{number}\"")));
+        hooks.collect::<Vec<_>>().join("\n")
+    };
+    assert!(parsed(&many(8)).is_ok());
+    assert!(parsed(&many(9)).is_err());
+}
+
+#[test]
 fn a_file_that_is_absent_or_too_large_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.toml");

@@ -67,7 +67,7 @@ async fn permit(
             outcome: "asked".into(),
             ..acting.event()
         };
-        let recorded = service.watch.audit.record(&begins, now_secs).await;
+        let recorded = service.watch.record(&begins, now_secs).await;
         recorded.map_err(|error| Fault::internal(&error))?;
     }
     Ok(acting)

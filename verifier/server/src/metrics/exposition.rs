@@ -18,6 +18,7 @@ pub(crate) fn exposition(service: &Service) -> String {
     write_decisions(&mut text, metrics);
     write_state(&mut text, service);
     write_audit(&mut text, service);
+    write_webhooks(&mut text, service);
     text.finish()
 }
 
@@ -64,7 +65,8 @@ fn write_decisions(text: &mut Text, metrics: &Metrics) {
     let help = "Resources that left, each encrypted to a TEE's key.";
     let released = metrics.released.load(Ordering::Relaxed);
     text.counter("nitride_provisiond_releases", help, released);
-    let help = "Heads of vaults' audits that were compared with those before them, by what was found.";
+    let help =
+        "Heads of vaults' audits that were compared with those before them, by what was found.";
     text.family("nitride_provisiond_witnessed", "counter", help);
     for (found, count) in locked(&metrics.witnessed).iter() {
         let labels = [("found", *found)];
@@ -106,7 +108,12 @@ fn write_state(text: &mut Text, service: &Service) {
         "1 while this replica should be sent requests.",
         u8::from(state.not_ready.is_empty()),
     );
-    if let Some(ends_secs) = current.certificate_ends_secs {
+    text.gauge(
+        "nitride_provisiond_certificate_refused",
+        "1 while the files have another TLS certificate, which cannot be used.",
+        u8::from(state.refused_renewal.is_some()),
+    );
+    if let Some(ends_secs) = current.certificate_ends_secs() {
         let name = "nitride_provisiond_certificate_not_after_timestamp_seconds";
         text.gauge(name, "When the TLS certificate ends.", ends_secs);
     }
@@ -124,6 +131,40 @@ fn write_audit(text: &mut Text, service: &Service) {
     );
     let help = "Entries of the audit that could not be written.";
     text.counter("nitride_provisiond_audit_lost", help, audit.lost());
+}
+
+fn write_webhooks(text: &mut Text, service: &Service) {
+    let name = "nitride_provisiond_webhook_notices";
+    text.family(
+        name,
+        "counter",
+        "Notices of each webhook, by what became of them.",
+    );
+    for (webhook, figures) in service.watch.webhooks.figures() {
+        for (outcome, count) in [
+            ("delivered", figures.delivered),
+            ("dropped", figures.dropped),
+            ("expired", figures.expired),
+        ] {
+            let labels = [("webhook", webhook), ("outcome", outcome)];
+            text.sample("nitride_provisiond_webhook_notices_total", &labels, count);
+        }
+    }
+    let name = "nitride_provisiond_webhook_failures";
+    text.family(name, "counter", "Attempts to deliver a notice that failed.");
+    for (webhook, figures) in service.watch.webhooks.figures() {
+        let labels = [("webhook", webhook)];
+        text.sample(
+            "nitride_provisiond_webhook_failures_total",
+            &labels,
+            figures.failures,
+        );
+    }
+    let name = "nitride_provisiond_webhook_waiting";
+    text.family(name, "gauge", "Notices that are still to be delivered.");
+    for (webhook, figures) in service.watch.webhooks.figures() {
+        text.sample(name, &[("webhook", webhook)], figures.waiting);
+    }
 }
 
 /// Without a binary fraction in between, and always with a point: 250 is `0.00025`.

@@ -82,3 +82,36 @@ fn what_could_never_match_is_not_revoked() {
     }
     assert!(runtime.block_on(list(&store)).unwrap().is_empty());
 }
+
+#[test]
+fn what_others_revoke_or_lift_is_told_once_it_is_seen_and_what_was_there_before_is_not() {
+    let (runtime, store) = (Runtime::new().unwrap(), MemoryStore::default());
+    let hand = Arc::new(AtomicU64::new(100));
+    let clock = Clock::Manual(hand.clone());
+    let revocations = Revocations::default();
+    let look = || {
+        hand.fetch_add(SEEN_WITHIN_MS / 1000, Ordering::SeqCst);
+        runtime.block_on(revocations.now(&store, &clock)).unwrap();
+        revocations.take_changes()
+    };
+    let change = |adds: bool, what: &str| {
+        let changing = async {
+            match adds {
+                true => add(&store, entry(Kind::Tenant, what)).await,
+                false => lift(&store, Kind::Tenant, what).await,
+            }
+        };
+        assert!(runtime.block_on(changing).unwrap());
+    };
+    change(true, "before");
+    assert_eq!(look(), []);
+    change(true, "one");
+    change(false, "before");
+    let told = look();
+    let told: Vec<(&str, bool)> = told
+        .iter()
+        .map(|change| (change.entry.what.as_str(), change.is_lifted))
+        .collect();
+    assert_eq!(told, [("one", false), ("before", true)]);
+    assert_eq!(look(), []);
+}

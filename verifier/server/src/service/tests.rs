@@ -95,7 +95,7 @@ impl Folder {
     }
 
     fn open(&self) -> Result<Service, SetUpError> {
-        Service::open(&self.config(), Clock::system())
+        Service::open(&self.config(), Clock::system(), Webhooks::default())
     }
 
     /// Asks for /healthz over TLS; the first line of the answer.

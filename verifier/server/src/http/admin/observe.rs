@@ -50,7 +50,8 @@ pub(super) async fn status(
         "ready": state.not_ready.is_empty(),
         "not_ready": state.not_ready,
         "refused_reload": state.refused_reload,
-        "certificate_ends_secs": current.certificate_ends_secs,
+        "refused_renewal": state.refused_renewal,
+        "certificate_ends_secs": current.certificate_ends_secs(),
         "audit_sequence": service.watch.audit.head().map(|head| head.sequence),
         "audit_lost": service.watch.audit.lost(),
     })))

@@ -21,6 +21,7 @@ use crate::token::tests::{NOW_SECS, issuer_with};
 use crate::token_key::SigningAlgorithm;
 use crate::token_key::tests::key;
 use crate::watch::Watch;
+use crate::webhook::Webhooks;
 use crate::witness::WitnessSettings;
 use base64ct::{Base64, Encoding};
 use nitride_collateral::Shelf;
@@ -239,7 +240,7 @@ pub(super) fn service(plan: Plan, clock: Clock) -> Service {
         plan.limits,
         current,
     );
-    service.watch = Watch::new(plan.audit);
+    service.watch = Watch::new(plan.audit, Webhooks::default());
     service.witness = plan.witness;
     service
 }
@@ -280,7 +281,6 @@ fn current(plan: &Plan) -> Current {
         memo: ChainMemo::new(),
         policy_digest: [0; 32],
         tls: None,
-        certificate_ends_secs: None,
         admins: Admins::load(&if plan.has_admin { vec![admin] } else { vec![] }).unwrap(),
     }
 }
