@@ -5,15 +5,17 @@
 //! named by claims of verified evidence, never by what a guest says of itself. What a vault holds already
 //! leaves it with its lease, whose renewal is refused.
 
+mod naming;
+
 use crate::clock::Clock;
 use crate::store::{Expected, Place, RecordName, RecordNameError, Store, StoreError};
 use nitride_kbs::resource::ResourcePath;
 use nitride_kbs::token::Submod;
-use nitride_verify::Tee;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -23,7 +25,6 @@ const SEEN_WITHIN_MS: u64 = 5000;
 const RECORD: &str = "revoked/list";
 const VERSION: u32 = 1;
 const MAX_REASON_LEN: usize = 255;
-const MAX_WHAT_LEN: usize = 600;
 /// So many changes are told one by one; a list that is replaced is one that others will miss.
 const MAX_CHANGES: usize = 256;
 /// How often a change begins anew, since another was made meanwhile.
@@ -35,7 +36,7 @@ const MAX_TRIES: usize = 16;
 )]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Kind {
-    /// One machine, by a claim such as snp.report_id=…
+    /// One machine, by a claim such as az-snp-vtpm.vm_unique_id=…
     Vm,
     /// All machines of an image, by a claim such as snp.measurement=…
     Image,
@@ -92,7 +93,7 @@ pub(crate) enum RevocationError {
     NotNamed {
         kind: Kind,
         what: String,
-        remedy: &'static str,
+        remedy: String,
     },
     #[error("the reason is longer than {MAX_REASON_LEN} bytes")]
     ReasonTooLong,
@@ -221,15 +222,24 @@ impl RevokedList {
 
     fn check_tee(&self, tee: &str, claims: &Value) -> Result<(), Revoked> {
         for (name, value) in claims.as_object().into_iter().flatten() {
-            let Some(value) = text_of(value) else {
+            let Some(members) = value.as_object() else {
+                self.check_claim(format_args!("{tee}.{name}"), value)?;
                 continue;
             };
-            let what = format!("{tee}.{name}={value}");
-            if self.claims.contains(&what) {
-                return Err(Revoked { what });
+            // What the paravisor runs on, and PCRs, lie one level down; nothing lies deeper.
+            for (member, value) in members {
+                self.check_claim(format_args!("{tee}.{name}.{member}"), value)?;
             }
         }
         Ok(())
+    }
+
+    fn check_claim(&self, name: fmt::Arguments<'_>, value: &Value) -> Result<(), Revoked> {
+        let what = text_of(value).map(|text| format!("{name}={text}"));
+        match what.filter(|what| self.claims.contains(what)) {
+            Some(what) => Err(Revoked { what }),
+            None => Ok(()),
+        }
     }
 
     /// Whether a resource is given to anybody.
@@ -253,40 +263,14 @@ pub(crate) async fn list(store: &dyn Store) -> Result<Vec<Entry>, RevocationErro
 /// Revokes it; whether it was not yet.
 pub(crate) async fn add(store: &dyn Store, entry: Entry) -> Result<bool, RevocationError> {
     let Entry { kind, what, .. } = &entry;
-    let not_named = |remedy| RevocationError::NotNamed {
-        kind: *kind,
-        what: what.clone(),
-        remedy,
-    };
-    if what.len() > MAX_WHAT_LEN {
-        return Err(not_named("it is too long"));
-    }
     if entry.reason.len() > MAX_REASON_LEN {
         return Err(RevocationError::ReasonTooLong);
     }
-    match kind {
-        Kind::Vm | Kind::Image => {
-            let claim = what.split_once('=').and_then(|(claim, value)| {
-                let (tee, name) = claim.split_once('.')?;
-                (Tee::parse(tee).is_some() && !name.is_empty() && !value.is_empty()).then_some(())
-            });
-            claim.ok_or_else(|| {
-                not_named("write TEE.CLAIM=VALUE, as the log's claims are written")
-            })?;
-        }
-        Kind::Tenant => {
-            let path = format!("{what}/type/tag");
-            ResourcePath::parse(&path).map_err(|_| not_named("write the first part of a path"))?;
-        }
-        Kind::Resource => {
-            let path = ResourcePath::parse(what);
-            // One spelling, which is what is compared.
-            let is_path = path.is_ok_and(|path| path.as_str() == what);
-            is_path
-                .then_some(())
-                .ok_or_else(|| not_named("write repo/type/tag"))?;
-        }
-    }
+    naming::can_match(*kind, what).map_err(|remedy| RevocationError::NotNamed {
+        kind: *kind,
+        what: what.clone(),
+        remedy,
+    })?;
     change(store, move |entries| {
         let is_new = !entries
             .iter()

@@ -27,6 +27,7 @@ mod appraisal;
 pub mod authenticity;
 mod budget;
 pub mod checks;
+mod claim_form;
 mod collateral;
 mod composite;
 mod ear;
@@ -45,6 +46,7 @@ pub use authenticity::{
 };
 pub use budget::{Allowance, Budget, BudgetExceeded};
 pub use checks::CheckName;
+pub use claim_form::ClaimForm;
 pub use collateral::{
     AMD_ROOTS, AmdCollateral, AmdCrl, Collateral, INTEL_ROOT, NVIDIA_ROOT, TcbFacts, TcbStatus,
     TdxCollateral, TdxEvidence, TdxTrust, VekFault, VekId, Veks,

@@ -19,8 +19,9 @@ pub(crate) enum Command {
         reason: String,
         /// What kind of thing.
         kind: Kind,
-        /// Of a vm or an image TEE.CLAIM=VALUE of its verified evidence, such as snp.report_id=…; of a
-        /// tenant the first part of its paths; of a resource repo/type/tag.
+        /// Of a vm or an image TEE.CLAIM=VALUE of its verified evidence, such as snp.measurement=…, or
+        /// TEE.OBJECT.CLAIM=VALUE, such as az-snp-vtpm.hardware.chip_id=…; of a tenant the first part of
+        /// its paths; of a resource repo/type/tag.
         what: String,
     },
     /// Take it back.
@@ -50,13 +51,19 @@ impl Command {
             } => {
                 let entry = Entry {
                     kind,
-                    what,
+                    what: what.clone(),
                     since_secs: Clock::system().wall_secs(),
                     reason,
                 };
                 let store = OpenedStore::open(&config)?;
-                store.wait(revocation::add(store.store(), entry))?;
-                Ok(())
+                let is_new = store.wait(revocation::add(store.store(), entry))?;
+                let kind = format!("{kind:?}").to_lowercase();
+                let how = if is_new {
+                    "revoked"
+                } else {
+                    "revoked already:"
+                };
+                writeln!(stdout(), "{how} {kind} {what}").context("print")
             }
             Self::Lift { config, kind, what } => {
                 let store = OpenedStore::open(&config)?;

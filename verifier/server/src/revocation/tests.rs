@@ -29,8 +29,16 @@ fn what_is_revoked_is_seen_in_time_and_not_before_it_is_lifted_forgotten() {
     assert!(check());
     for kind in [(Kind::Tenant, "demo"), (Kind::Resource, "demo/key/one")] {
         let (kind, what) = kind;
-        assert!(runtime.block_on(add(&store, entry(kind, what))).unwrap());
-        assert!(!runtime.block_on(add(&store, entry(kind, what))).unwrap());
+        assert!(
+            runtime
+                .block_on(add(&store, entry(kind, what)))
+                .unwrap()
+        );
+        assert!(
+            !runtime
+                .block_on(add(&store, entry(kind, what)))
+                .unwrap()
+        );
         hand.fetch_add(SEEN_WITHIN_MS / 1000, Ordering::SeqCst);
         assert!(!check(), "{what}");
         assert!(runtime.block_on(lift(&store, kind, what)).unwrap());
@@ -65,13 +73,41 @@ fn what_is_not_known_is_no_list() {
 #[test]
 fn what_could_never_match_is_not_revoked() {
     let (runtime, store) = (Runtime::new().unwrap(), MemoryStore::default());
+    let measurement = "c7".repeat(48);
+    let upper = measurement.to_uppercase();
     for (kind, what) in [
         (Kind::Vm, "snp"),
-        (Kind::Vm, "snp.report_id"),
-        (Kind::Vm, "snp.report_id="),
+        (Kind::Vm, "snp.chip_id"),
+        (Kind::Vm, "snp.chip_id="),
+        (Kind::Vm, "snp=1"),
         (Kind::Image, "abacus.measurement=1"),
+        (
+            Kind::Image,
+            format!("snp.measurment={measurement}").as_str(),
+        ),
+        (Kind::Image, format!("snp.measurement={upper}").as_str()),
+        (
+            Kind::Image,
+            format!("snp.measurement={}", &upper[2..]).as_str(),
+        ),
+        (
+            Kind::Image,
+            format!("snp.measurement=0x{measurement}").as_str(),
+        ),
+        (
+            Kind::Image,
+            format!("snp.measurement ={measurement}").as_str(),
+        ),
+        (
+            Kind::Image,
+            format!("az-snp-vtpm.measurement={measurement}").as_str(),
+        ),
+        (Kind::Image, "snp.covers=kernel"),
+        (Kind::Image, "snp.guest_svn=01"),
+        (Kind::Image, "snp.launch_tcb={}"),
         (Kind::Tenant, "a/b"),
         (Kind::Tenant, ""),
+        (Kind::Tenant, "kbs:///a"),
         (Kind::Resource, "a/b"),
         (Kind::Resource, "kbs:///a/b/c"),
     ] {
@@ -114,4 +150,65 @@ fn what_others_revoke_or_lift_is_told_once_it_is_seen_and_what_was_there_before_
         .collect();
     assert_eq!(told, [("one", false), ("before", true)]);
     assert_eq!(look(), []);
+}
+
+/// A machine that is named by them comes back by starting again.
+#[test]
+fn what_a_restart_undoes_is_not_revoked() {
+    let (runtime, store) = (Runtime::new().unwrap(), MemoryStore::default());
+    let id = "9f".repeat(32);
+    for what in [
+        format!("snp.report_id={id}"),
+        format!("az-snp-vtpm.hardware.report_id={id}"),
+        format!("snp.report_data={id}{id}"),
+        "tpm.restart_count=1".to_owned(),
+    ] {
+        let error = runtime.block_on(add(&store, entry(Kind::Vm, &what)));
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("claims that stay"), "{error}");
+    }
+}
+
+/// The claims of a machine of Azure's, whose hardware and PCRs lie in objects, beside a device's.
+#[test]
+fn what_lies_in_an_object_is_revoked_by_its_path() {
+    let (chip, pcr) = ("c1".repeat(64), "04".repeat(32));
+    let submod = |tee: &str, claims: Value| -> Submod {
+        let evidence = serde_json::json!({ tee: claims });
+        let submod = serde_json::json!({
+            "ear.status": "affirming",
+            "ear.veraison.annotated-evidence": evidence,
+        });
+        serde_json::from_value(submod).unwrap()
+    };
+    let machine = submod(
+        "az-snp-vtpm",
+        serde_json::json!({
+            "vm_unique_id": "68AB9733-1C00",
+            "hardware": { "chip_id": chip, "launch_tcb": { "snp": 8 }, "vmpl": 0 },
+            "pcrs": { "pcr04": pcr },
+        }),
+    );
+    let device = submod("nvidia", serde_json::json!({ "device_id": "11" }));
+    let submods = [machine, device];
+    for (what, is_revoked) in [
+        ("az-snp-vtpm.vm_unique_id=68AB9733-1C00".to_owned(), true),
+        (format!("az-snp-vtpm.hardware.chip_id={chip}"), true),
+        (format!("az-snp-vtpm.pcrs.pcr04={pcr}"), true),
+        ("az-snp-vtpm.hardware.vmpl=0".to_owned(), true),
+        ("nvidia.device_id=11".to_owned(), true),
+        (format!("az-snp-vtpm.pcrs.pcr05={pcr}"), false),
+        (format!("snp.chip_id={chip}"), false),
+        ("nvidia.device_id=1".to_owned(), false),
+    ] {
+        let (runtime, store) = (Runtime::new().unwrap(), MemoryStore::default());
+        assert!(
+            runtime
+                .block_on(add(&store, entry(Kind::Vm, &what)))
+                .unwrap()
+        );
+        let list = RevokedList::of(&runtime.block_on(list(&store)).unwrap());
+        let checked = list.check_claims(&submods);
+        assert_eq!(checked.is_err(), is_revoked, "{what}");
+    }
 }
