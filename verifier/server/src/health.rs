@@ -96,7 +96,7 @@ pub(crate) async fn look_after(service: Arc<Service>, mut stopping: watch::Recei
 
 /// Tells what was revoked or lifted, by whomever, once this replica has seen it.
 async fn tell_revocations(service: &Service) {
-    let store = service.store.as_ref();
+    let store = &service.store;
     // Where it cannot be seen now, whoever asks for something is refused, and told.
     let _ = timeout(
         STORE_PATIENCE,

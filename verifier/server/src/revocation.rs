@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use thiserror::Error;
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 /// What is revoked takes effect on every replica within so long.
@@ -104,8 +105,14 @@ pub(crate) enum RevocationError {
 /// The list as this process saw it last.
 #[derive(Debug, Default)]
 pub(crate) struct Revocations {
+    held: Arc<Held>,
+    /// How the newest look ends: whoever comes before its end waits for it, and has its outcome.
+    newest: Mutex<Option<Look>>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
     seen: RwLock<Option<Seen>>,
-    looking: tokio::sync::Mutex<()>,
     /// What was changed since somebody asked for that.
     changes: Mutex<Vec<Change>>,
 }
@@ -124,28 +131,77 @@ pub(crate) struct Change {
     pub(crate) is_lifted: bool,
 }
 
+/// A look at the store; `None` while it is under way.
+type Look = watch::Receiver<Option<Result<(), Arc<RevocationError>>>>;
+
 impl Revocations {
-    /// The list, not older than [`SEEN_WITHIN_MS`]. One request looks, and the others wait for it.
+    /// The list, not older than [`SEEN_WITHIN_MS`]. One look serves all who wait, also where it fails, so
+    /// that nobody waits for more than the store takes for two: one that began too long before, and the
+    /// next. It goes on if whoever asked for it hangs up.
     pub(crate) async fn now(
         &self,
-        store: &dyn Store,
+        store: &Arc<dyn Store>,
         clock: &Clock,
-    ) -> Result<Arc<RevokedList>, RevocationError> {
-        if let Some(list) = self.fresh(clock.monotonic_ms()) {
-            return Ok(list);
+    ) -> Result<Arc<RevokedList>, Arc<RevocationError>> {
+        let asked_ms = clock.monotonic_ms();
+        loop {
+            if let Some(list) = self.fresh(asked_ms) {
+                return Ok(list);
+            }
+            let mut look = self.look(store, clock);
+            let ended = look.wait_for(Option::is_some).await;
+            let ended = ended.map(|ended| ended.clone());
+            match ended {
+                Ok(Some(Err(error))) => return Err(error),
+                Ok(_) => {}
+                // The service is ending.
+                Err(_) => return Err(Arc::new(StoreError::ShuttingDown.into())),
+            }
         }
-        let _looking = self.looking.lock().await;
+    }
+
+    /// The look that is under way, or a new one.
+    fn look(&self, store: &Arc<dyn Store>, clock: &Clock) -> Look {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that has ended has dropped its end, also where it panicked.
+        if let Some(look) = newest.as_ref().filter(|look| look.has_changed().is_ok()) {
+            return look.clone();
+        }
+        let (end, look) = watch::channel(None);
+        *newest = Some(look.clone());
+        let (held, store) = (self.held.clone(), store.clone());
         // Its time is that of the question: what is revoked while it is under way is not in it.
         let asked_ms = clock.monotonic_ms();
-        if let Some(list) = self.fresh(asked_ms) {
-            return Ok(list);
-        }
-        let (entries, _) = read(store).await?;
+        tokio::spawn(async move {
+            let found = read(store.as_ref()).await;
+            let found = found.map(|(entries, _)| held.take(asked_ms, entries));
+            end.send_replace(Some(found.map_err(Arc::new)));
+        });
+        look
+    }
+
+    /// What was changed since the last call, as far as this process has seen it.
+    pub(crate) fn take_changes(&self) -> Vec<Change> {
+        let changes = self.held.changes.lock();
+        let mut changes = changes.unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *changes)
+    }
+
+    fn fresh(&self, now_ms: u64) -> Option<Arc<RevokedList>> {
+        let seen = self.held.seen.read();
+        let seen = seen.unwrap_or_else(PoisonError::into_inner);
+        let seen = seen.as_ref()?;
+        (now_ms.saturating_sub(seen.at_ms) < SEEN_WITHIN_MS).then(|| seen.list.clone())
+    }
+}
+
+impl Held {
+    fn take(&self, at_ms: u64, entries: Vec<Entry>) {
         let list = Arc::new(RevokedList::of(&entries));
         let seen = Seen {
-            at_ms: asked_ms,
+            at_ms,
             entries,
-            list: list.clone(),
+            list,
         };
         let mut held = self.seen.write().unwrap_or_else(PoisonError::into_inner);
         // What was revoked before this process began is no news.
@@ -155,19 +211,6 @@ impl Revocations {
             changes.truncate(MAX_CHANGES);
         }
         *held = Some(seen);
-        Ok(list)
-    }
-
-    /// What was changed since the last call, as far as this process has seen it.
-    pub(crate) fn take_changes(&self) -> Vec<Change> {
-        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *changes)
-    }
-
-    fn fresh(&self, now_ms: u64) -> Option<Arc<RevokedList>> {
-        let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
-        let seen = seen.as_ref()?;
-        (now_ms.saturating_sub(seen.at_ms) < SEEN_WITHIN_MS).then(|| seen.list.clone())
     }
 }
 

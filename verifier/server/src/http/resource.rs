@@ -70,9 +70,7 @@ pub(super) async fn serve(
 
 /// What is revoked now; while that is not known nothing is given.
 pub(super) async fn revoked_list(service: &Service) -> Result<Arc<RevokedList>, Fault> {
-    let list = service
-        .revocations
-        .now(service.store.as_ref(), &service.clock);
+    let list = service.revocations.now(&service.store, &service.clock);
     list.await.map_err(|error| {
         let detail = "the store cannot say now what is revoked";
         Fault::new(FaultKind::StoreError, detail).because(&error)

@@ -1,7 +1,10 @@
 use super::*;
 use crate::store::memory::MemoryStore;
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::store::{Listing, Pending, Resource, Stored, Under, Version};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
+use tokio::time::{sleep, timeout};
 
 fn entry(kind: Kind, what: &str) -> Entry {
     Entry {
@@ -12,13 +15,17 @@ fn entry(kind: Kind, what: &str) -> Entry {
     }
 }
 
+fn new_store() -> Arc<dyn Store> {
+    Arc::new(MemoryStore::default())
+}
+
 fn path(text: &str) -> ResourcePath {
     ResourcePath::parse(text).unwrap()
 }
 
 #[test]
 fn what_is_revoked_is_seen_in_time_and_not_before_it_is_lifted_forgotten() {
-    let (runtime, store) = (Runtime::new().unwrap(), MemoryStore::default());
+    let (runtime, store) = (Runtime::new().unwrap(), new_store());
     let hand = Arc::new(AtomicU64::new(100));
     let clock = Clock::Manual(hand.clone());
     let revocations = Revocations::default();
@@ -31,18 +38,18 @@ fn what_is_revoked_is_seen_in_time_and_not_before_it_is_lifted_forgotten() {
         let (kind, what) = kind;
         assert!(
             runtime
-                .block_on(add(&store, entry(kind, what)))
+                .block_on(add(store.as_ref(), entry(kind, what)))
                 .unwrap()
         );
         assert!(
             !runtime
-                .block_on(add(&store, entry(kind, what)))
+                .block_on(add(store.as_ref(), entry(kind, what)))
                 .unwrap()
         );
         hand.fetch_add(SEEN_WITHIN_MS / 1000, Ordering::SeqCst);
         assert!(!check(), "{what}");
-        assert!(runtime.block_on(lift(&store, kind, what)).unwrap());
-        assert!(!runtime.block_on(lift(&store, kind, what)).unwrap());
+        assert!(runtime.block_on(lift(store.as_ref(), kind, what)).unwrap());
+        assert!(!runtime.block_on(lift(store.as_ref(), kind, what)).unwrap());
         hand.fetch_add(SEEN_WITHIN_MS / 1000, Ordering::SeqCst);
         assert!(check(), "{what}");
     }
@@ -50,7 +57,7 @@ fn what_is_revoked_is_seen_in_time_and_not_before_it_is_lifted_forgotten() {
 
 #[test]
 fn what_is_not_known_is_no_list() {
-    let (runtime, store) = (Runtime::new().unwrap(), MemoryStore::default());
+    let (runtime, store) = (Runtime::new().unwrap(), new_store());
     let place = Place::from(&RecordName::parse(RECORD).unwrap());
     for bytes in [
         &b""[..],
@@ -66,7 +73,7 @@ fn what_is_not_known_is_no_list() {
         let error = runtime
             .block_on(Revocations::default().now(&store, &clock))
             .unwrap_err();
-        assert!(matches!(error, RevocationError::Malformed), "{error}");
+        assert!(matches!(*error, RevocationError::Malformed), "{error}");
     }
 }
 
@@ -121,7 +128,7 @@ fn what_could_never_match_is_not_revoked() {
 
 #[test]
 fn what_others_revoke_or_lift_is_told_once_it_is_seen_and_what_was_there_before_is_not() {
-    let (runtime, store) = (Runtime::new().unwrap(), MemoryStore::default());
+    let (runtime, store) = (Runtime::new().unwrap(), new_store());
     let hand = Arc::new(AtomicU64::new(100));
     let clock = Clock::Manual(hand.clone());
     let revocations = Revocations::default();
@@ -133,8 +140,8 @@ fn what_others_revoke_or_lift_is_told_once_it_is_seen_and_what_was_there_before_
     let change = |adds: bool, what: &str| {
         let changing = async {
             match adds {
-                true => add(&store, entry(Kind::Tenant, what)).await,
-                false => lift(&store, Kind::Tenant, what).await,
+                true => add(store.as_ref(), entry(Kind::Tenant, what)).await,
+                false => lift(store.as_ref(), Kind::Tenant, what).await,
             }
         };
         assert!(runtime.block_on(changing).unwrap());
@@ -211,4 +218,90 @@ fn what_lies_in_an_object_is_revoked_by_its_path() {
         let checked = list.check_claims(&submods);
         assert_eq!(checked.is_err(), is_revoked, "{what}");
     }
+}
+
+/// A store that takes its time and is away, or has nothing.
+#[derive(Debug)]
+struct Slow {
+    is_away: bool,
+    asked: AtomicUsize,
+}
+
+const SLOW: Duration = Duration::from_millis(300);
+
+impl Store for Slow {
+    fn read<'a>(&'a self, _: &'a Place) -> Pending<'a, Option<Stored>> {
+        Box::pin(async move {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            sleep(SLOW).await;
+            match self.is_away {
+                true => Err(StoreError::ShuttingDown),
+                false => Ok(None),
+            }
+        })
+    }
+
+    fn write<'a>(&'a self, _: &'a Place, _: Resource, _: Expected) -> Pending<'a, Version> {
+        Box::pin(async { Err(StoreError::ShuttingDown) })
+    }
+
+    fn delete<'a>(&'a self, _: &'a Place, _: Expected) -> Pending<'a, bool> {
+        Box::pin(async { Err(StoreError::ShuttingDown) })
+    }
+
+    fn erase_older<'a>(&'a self, _: &'a Place) -> Pending<'a, ()> {
+        Box::pin(async { Err(StoreError::ShuttingDown) })
+    }
+
+    fn count<'a>(&'a self, _: &'a RecordName) -> Pending<'a, usize> {
+        Box::pin(async { Err(StoreError::ShuttingDown) })
+    }
+
+    fn list<'a>(&'a self, _: Under<'a>) -> Pending<'a, Listing> {
+        Box::pin(async { Err(StoreError::ShuttingDown) })
+    }
+}
+
+fn slow(is_away: bool) -> (Arc<Slow>, Arc<dyn Store>) {
+    let asked = AtomicUsize::new(0);
+    let slow = Arc::new(Slow { is_away, asked });
+    (slow.clone(), slow)
+}
+
+#[test]
+fn while_the_store_is_away_nobody_waits_for_more_than_one_look() {
+    let (slow, store) = slow(true);
+    let (revocations, clock) = (Arc::new(Revocations::default()), Clock::system());
+    Runtime::new().unwrap().block_on(async {
+        // Who hangs up does not have the others begin anew.
+        let impatient = revocations.now(&store, &clock);
+        assert!(timeout(SLOW / 10, impatient).await.is_err());
+        let begun = Instant::now();
+        let mut asking = tokio::task::JoinSet::new();
+        for _ in 0..16 {
+            let (revocations, store, clock) = (revocations.clone(), store.clone(), clock.clone());
+            asking.spawn(async move { revocations.now(&store, &clock).await.is_err() });
+        }
+        assert!(asking.join_all().await.iter().all(|is_refused| *is_refused));
+        assert!(begun.elapsed() < 2 * SLOW, "{:?}", begun.elapsed());
+    });
+    assert_eq!(slow.asked.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_look_that_began_too_long_ago_is_followed_by_another() {
+    let (slow, store) = slow(false);
+    let hand = Arc::new(AtomicU64::new(100));
+    let (revocations, clock) = (Revocations::default(), Clock::Manual(hand.clone()));
+    Runtime::new().unwrap().block_on(async {
+        let early = revocations.now(&store, &clock);
+        let late = async {
+            sleep(SLOW / 10).await;
+            hand.fetch_add(SEEN_WITHIN_MS / 1000, Ordering::SeqCst);
+            revocations.now(&store, &clock).await
+        };
+        let (early, late) = tokio::join!(early, late);
+        assert!(early.is_ok() && late.is_ok());
+    });
+    assert_eq!(slow.asked.load(Ordering::SeqCst), 2);
 }
