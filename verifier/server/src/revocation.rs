@@ -326,6 +326,61 @@ pub(crate) async fn add(store: &dyn Store, entry: Entry) -> Result<bool, Revocat
     .await
 }
 
+/// How a restore brings a list back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Restored {
+    /// Something of it was revoked anew.
+    Added,
+    /// All of it is revoked already.
+    There,
+    /// Something of it is not revoked, and was left so.
+    Left,
+}
+
+/// Whether this is the record that the list lies in.
+pub(crate) fn is_list(place: &Place) -> bool {
+    matches!(place, Place::Record(name) if name.as_str() == RECORD)
+}
+
+/// Brings back what was revoked when a backup was made. What was revoked since stays so: a list that is
+/// put back would let a stolen machine in again. Where there is a list already nothing is added unless
+/// `adds`.
+pub(crate) async fn restore(
+    store: &dyn Store,
+    bytes: &[u8],
+    adds: bool,
+) -> Result<Restored, RevocationError> {
+    let kept = parse(bytes)?;
+    let missing = |entries: &[Entry]| -> Vec<Entry> {
+        let is_there = |kept: &Entry| {
+            entries
+                .iter()
+                .any(|entry| entry.is_of(kept.kind, &kept.what))
+        };
+        kept.iter()
+            .filter(|kept| !is_there(kept))
+            .cloned()
+            .collect()
+    };
+    let (there, expected) = read(store).await?;
+    if missing(&there).is_empty() {
+        return Ok(Restored::There);
+    }
+    if expected != Expected::Absent && !adds {
+        return Ok(Restored::Left);
+    }
+    let add = |entries: &mut Vec<Entry>| {
+        let missing = missing(entries);
+        let is_any = !missing.is_empty();
+        entries.extend(missing);
+        is_any
+    };
+    Ok(match change(store, add).await? {
+        true => Restored::Added,
+        false => Restored::There,
+    })
+}
+
 /// Takes it back; whether it was revoked.
 pub(crate) async fn lift(
     store: &dyn Store,
@@ -387,12 +442,15 @@ async fn read(store: &dyn Store) -> Result<(Vec<Entry>, Expected), RevocationErr
     let Some(stored) = store.read(&place).await? else {
         return Ok((Vec::new(), Expected::Absent));
     };
-    let form: ListForm =
-        serde_json::from_slice(&stored.bytes).map_err(|_| RevocationError::Malformed)?;
-    if form.version != VERSION {
-        return Err(RevocationError::Malformed);
+    Ok((parse(&stored.bytes)?, Expected::Version(stored.version)))
+}
+
+fn parse(bytes: &[u8]) -> Result<Vec<Entry>, RevocationError> {
+    let form: ListForm = serde_json::from_slice(bytes).map_err(|_| RevocationError::Malformed)?;
+    match form.version {
+        VERSION => Ok(form.revoked),
+        _ => Err(RevocationError::Malformed),
     }
-    Ok((form.revoked, Expected::Version(stored.version)))
 }
 
 /// How a claim is compared: as its text, whole numbers in decimal, as policies do.

@@ -6,6 +6,8 @@ use crate::atomic_file;
 use crate::backup::{self, BackupError, Item, Writer};
 use crate::entropy::KernelEntropy;
 use crate::key_file::Key32;
+use crate::revocation;
+use crate::revocation::Restored::{Added, Left, There};
 use crate::store::{Expected, Place, StoreError, Under};
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -37,7 +39,8 @@ pub(crate) struct Restore {
     /// The key that the backup was made with.
     #[arg(long, value_name = "PATH")]
     key: PathBuf,
-    /// Replace what is in the store and differs. Without it nothing that is there is touched.
+    /// Replace what is in the store and differs, and add what was revoked to what is. Without it nothing
+    /// that is there is touched. What was deleted since comes back either way.
     #[arg(long)]
     replace: bool,
     /// The backup.
@@ -147,6 +150,15 @@ impl Restored {
     /// Each write is whole or not at all, so that a restore that was killed can be begun again.
     fn put(&mut self, store: &OpenedStore, item: Item, replace: bool) -> Result<()> {
         let Item { place, bytes, .. } = item;
+        if revocation::is_list(&place) {
+            let restoring = revocation::restore(store.store(), &bytes, replace);
+            match store.wait(restoring).context("restore what is revoked")? {
+                Added => self.written += 1,
+                There => self.same += 1,
+                Left => self.conflicts.push(place.to_string()),
+            }
+            return Ok(());
+        }
         let there = store.ask(|store| store.read(&place))?;
         let expected = match &there {
             None => Expected::Absent,

@@ -83,6 +83,37 @@ fn a_restore_leaves_what_is_there_unless_it_is_told_to_replace_it() {
     assert_eq!(to.stored("a/b/c").unwrap(), b"a/b/c");
 }
 
+/// What was revoked after the backup was made stays so, whatever else is replaced.
+#[test]
+fn a_restore_lifts_nothing() {
+    let folder = holding(&[]);
+    let revoke = |what: &str| folder.run(&format!("revoke add {CONFIG} tenant {what}"));
+    revoke("stolen").unwrap();
+    folder.run(&format!("{BACKUP} @/backup")).unwrap();
+    let lift = format!("revoke lift {CONFIG} tenant stolen");
+    folder.run(&lift).unwrap();
+    revoke("since").unwrap();
+    let error = folder.run(&format!("{RESTORE} @/backup")).unwrap_err();
+    assert!(error.to_string().contains("revoked/list"), "{error}");
+    assert!(folder.run(&lift).is_err(), "it was added unasked");
+    folder
+        .run(&format!("{RESTORE} --replace @/backup"))
+        .unwrap();
+    for what in ["stolen", "since"] {
+        folder
+            .run(&format!("revoke lift {CONFIG} tenant {what}"))
+            .unwrap();
+    }
+    // Into a store without a list it comes as it was.
+    folder
+        .run(&format!("{RESTORE} --replace @/backup"))
+        .unwrap();
+    let to = Folder::make();
+    carry(&folder, &to);
+    to.run(&format!("{RESTORE} @/backup")).unwrap();
+    to.run(&lift).unwrap();
+}
+
 #[test]
 fn of_a_backup_that_was_cut_off_or_is_of_another_key_nothing_is_restored() {
     let from = holding(&["a/b/c", "d/e/f"]);
