@@ -79,7 +79,7 @@ fn refuse(error: &NotPermitted) -> Fault {
         NotPermitted::Forbidden { .. } => FaultKind::AdminForbidden,
         _ => FaultKind::AdminAuthError,
     };
-    Fault::of(kind, error)
+    Fault::new(kind, error.to_string()).because(error)
 }
 
 fn verb((role, access): (Role, Access)) -> String {

@@ -108,3 +108,23 @@ fn nothing_is_released_that_the_audit_cannot_take() {
     assert!(world.service.watch.audit.is_refusing());
     fetch(&world, "demo/key/new", &token).assert_refused(404, "ResourceNotFound");
 }
+
+/// The names of admins, and how near credentials came to each, are for those who look after the service.
+#[test]
+fn who_is_no_admin_is_not_told_who_is_and_the_audit_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path());
+    let path = format!("/kbs/v0/resource/{PATH}");
+    let refused = world.post(&path, &[("Authorization", "Bearer x")], b"x");
+    refused.assert_refused(401, "AdminAuthError");
+    let detail = refused.error().detail;
+    assert_eq!(
+        detail,
+        "neither the token nor the client certificate is an admin's"
+    );
+    let (_, text) = entries(folder.path());
+    assert!(
+        text.contains("is an admin's: of the test: another token"),
+        "{text}"
+    );
+}
