@@ -45,11 +45,7 @@ pub(super) async fn serve(
         .accept(token, now_secs)
         .and_then(|token| token.check_resource(path).map(|()| token))
         .map_err(|error| Fault::of(FaultKind::TokenVerifierError, &error))?;
-    let revoked = revoked_list(service).await?;
-    revoked
-        .check_resource(path)
-        .and_then(|()| revoked.check_claims(token.claims().submods.values()))
-        .map_err(|error| refuse_revoked(&error))?;
+    check_revoked(service, &token, path).await?;
     // The policy comes before the store, so that who is not allowed learns nothing of what is there.
     let allowed = current
         .policies
@@ -60,12 +56,26 @@ pub(super) async fn serve(
     let taken = current.tee_keys.check(allowed.tee_key());
     taken.map_err(|error| refuse_key(&error))?;
     let (body, given) = release(service, &current, &token, &allowed).await?;
+    // A policy and a store may have taken their time; what was revoked meanwhile is not given.
+    check_revoked(service, &token, path).await?;
     let released = log_release(&service.watch, &allowed, given.as_deref());
     let content_type = HeaderValue::from_static("application/json");
     let mut response = ([(CONTENT_TYPE, content_type)], body).into_response();
     let decided = Decided::of(vec![released]);
     response.extensions_mut().insert(decided);
     Ok(response)
+}
+
+async fn check_revoked(
+    service: &Service,
+    token: &AcceptedToken,
+    path: &ResourcePath,
+) -> Result<(), Fault> {
+    let revoked = revoked_list(service).await?;
+    revoked
+        .check_resource(path)
+        .and_then(|()| revoked.check_claims(token.claims().submods.values()))
+        .map_err(|error| refuse_revoked(&error))
 }
 
 /// What is revoked now; while that is not known nothing is given.

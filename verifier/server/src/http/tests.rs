@@ -5,6 +5,7 @@ mod audit;
 mod connections;
 mod generated;
 mod logging;
+mod meanwhile;
 mod protocol;
 mod refusals;
 mod replays;
