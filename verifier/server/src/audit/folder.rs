@@ -100,11 +100,11 @@ impl Folder {
             Err(fs::TryLockError::Error(source)) => return Err(failed("lock", &lock_path)(source)),
         }
         let there = numbered(path)?;
-        let found = find_end(&there)?;
+        let (found, is_newest_empty) = find_end(&there)?;
         let newest = there.last();
         // What is cut off stays where it is; what follows begins in a file of its own.
         let number = match newest {
-            Some((number, _)) if !found.is_cut_off => *number,
+            Some((number, _)) if !found.is_cut_off || is_newest_empty => *number,
             Some((number, _)) => number.saturating_add(1),
             None => 1,
         };
@@ -205,23 +205,31 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FolderError> {
     Ok(bytes)
 }
 
-/// The end of the newest file that has an entry, and whether the newest of all is cut off.
-fn find_end(there: &[(u64, PathBuf)]) -> Result<Found, FolderError> {
-    let mut is_cut_off = false;
-    for (place, (_, path)) in there.iter().rev().enumerate() {
+/// The end of the newest file that has an entry, whether the newest that has anything is cut off, and
+/// whether the newest of all has nothing.
+fn find_end(there: &[(u64, PathBuf)]) -> Result<(Found, bool), FolderError> {
+    let (mut is_cut_off, mut is_newest_empty) = (None, false);
+    let mut head = Head::default();
+    for (_, path) in there.iter().rev() {
         let mut trail = Trail::default();
-        let read = trail.read(&read(path)?, |_, _| ());
+        let bytes = read(path)?;
+        let read = trail.read(&bytes, |_, _| ());
         read.map_err(|source| FolderError::Broken {
             path: path.clone(),
             source,
         })?;
-        is_cut_off |= place == 0 && trail.is_cut_off();
-        if let Some(head) = trail.head {
-            return Ok(Found { head, is_cut_off });
+        if !bytes.is_empty() {
+            is_cut_off.get_or_insert(trail.is_cut_off());
+        } else if is_cut_off.is_none() {
+            is_newest_empty = true;
+        }
+        if let Some(found) = trail.head {
+            head = found;
+            break;
         }
     }
-    let head = Head::default();
-    Ok(Found { head, is_cut_off })
+    let is_cut_off = is_cut_off.unwrap_or(false);
+    Ok((Found { head, is_cut_off }, is_newest_empty))
 }
 
 fn numbered(folder: &Path) -> Result<Vec<(u64, PathBuf)>, FolderError> {

@@ -101,6 +101,24 @@ fn a_line_that_a_crash_cut_off_is_told_and_a_changed_one_is_not_followed() {
     ));
 }
 
+/// A second crash, between the making of the next file and its first entry, or in that entry.
+#[test]
+fn a_crash_after_a_crash_leaves_a_trail_that_is_followed() {
+    for between in [b"".as_slice(), b"{\"seq"] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path());
+        drop(Audit::open(Some(&settings), 1).unwrap());
+        let first = folder::files(&settings.folder).unwrap().remove(0);
+        let whole = fs::read(&first).unwrap();
+        fs::write(&first, [whole.as_slice(), b"{\"seq"].concat()).unwrap();
+        fs::write(settings.folder.join("0000000002.audit"), between).unwrap();
+        for started in 2..4 {
+            drop(Audit::open(Some(&settings), 1).unwrap());
+            assert_eq!(entries(folder.path()).unwrap().len(), started);
+        }
+    }
+}
+
 #[test]
 fn without_room_nothing_is_done_and_what_is_missing_is_said_later() {
     let folder = tempfile::tempdir().unwrap();

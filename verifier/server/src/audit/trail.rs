@@ -58,11 +58,10 @@ impl Trail {
         for (line, number) in lines.take_while(|_| !is_empty).zip(1_u64..) {
             self.link(line, number, &mut seen)?;
         }
-        if let Some(len) = self.cut_off.filter(|_| is_empty) {
-            // A file without a whole line says nothing of what was cut off before it.
-            return Err(TrailFault::CutOff { len });
-        }
-        self.cut_off = (!torn.is_empty()).then_some(torn.len());
+        let torn = (!torn.is_empty()).then_some(torn.len());
+        // A file without a whole line says nothing of what was cut off before it, as where a crash came
+        // between its making and its first entry. The next entry has to.
+        self.cut_off = torn.or(self.cut_off);
         Ok(())
     }
 
@@ -237,6 +236,11 @@ mod tests {
         let said = file(&mut head, &[CUT_OFF]);
         assert_eq!(read(&[&one, &said]).unwrap().head, Some(head));
         let torn_alone = b"{\"sequ".as_slice();
+        // A crash before the first entry of the next file, or in it.
+        for between in [b"".as_slice(), torn_alone] {
+            assert_eq!(read(&[&one, between, &said]).unwrap().head, Some(head));
+            assert!(read(&[&one, between, &silent]).is_err());
+        }
         assert!(matches!(
             read(&[torn_alone]),
             Err(TrailFault::CutOff { len: 6 })
