@@ -212,7 +212,7 @@ impl Audit {
         if let Some(file) = file
             && let Err(error) = file.sync_data()
         {
-            self.lose(1, &NotWritten::Sync(error));
+            self.not_synced(error);
         }
     }
 
@@ -249,12 +249,22 @@ impl Audit {
         let syncing = tokio::task::spawn_blocking(move || file.sync_data());
         let done = syncing.await.map_err(|_| NotWritten::Ending)?;
         if let Err(error) = done {
-            let error = NotWritten::Sync(error);
-            self.lose(1, &error);
-            return Err(error);
+            return Err(self.not_synced(error));
         }
         *synced = newest;
         Ok(())
+    }
+
+    /// The kernel drops what it could not write, and the next sync of that file says nothing of it: what
+    /// follows is in another file, and says that something is missing.
+    fn not_synced(&self, error: std::io::Error) -> NotWritten {
+        let error = NotWritten::Sync(error);
+        if let Some(mut sink) = self.sink() {
+            sink.folder.leave_file();
+            sink.unsaid = sink.unsaid.saturating_add(1);
+        }
+        self.lose(1, &error);
+        error
     }
 
     fn lose(&self, count: u64, error: &dyn std::error::Error) {
@@ -284,6 +294,13 @@ impl Audit {
     /// Has every write fail, as on a full disk, or not any more.
     pub(crate) fn set_full(&self, is_full: bool) {
         self.sink().unwrap().folder.is_full = is_full;
+    }
+
+    /// Has the next sync fail, as on a broken disk: a pipe has none.
+    fn break_file(&self) {
+        let (_, end) = std::io::pipe().unwrap();
+        let end = File::from(std::os::fd::OwnedFd::from(end));
+        self.sink().unwrap().current = Some(Arc::new(end));
     }
 }
 

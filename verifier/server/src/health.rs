@@ -69,6 +69,8 @@ impl Health {
 
 /// Looks every second, until `stopping` turns true: from then on the replica is not ready.
 pub(crate) async fn look_after(service: Arc<Service>, mut stopping: watch::Receiver<bool>) {
+    // Beside it: a store that is away takes the look longer than a second, and the audit waits for none.
+    let ticking = tokio::spawn(tick_audit(service.clone(), stopping.clone()));
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -84,14 +86,27 @@ pub(crate) async fn look_after(service: Arc<Service>, mut stopping: watch::Recei
             tracing::warn!(reasons = found.join("; "), "not ready");
         }
         service.watch.health.set_not_ready(found);
+    }
+    let reasons = vec!["the service is stopping".to_owned()];
+    service.watch.health.set_not_ready(reasons);
+    let _ = ticking.await;
+}
+
+/// Ends the audit's seconds.
+async fn tick_audit(service: Arc<Service>, mut stopping: watch::Receiver<bool>) {
+    let mut ticks = interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
         let now_secs = service.clock.wall_secs();
         let at_disk = service.clone();
         let ticked = tokio::task::spawn_blocking(move || at_disk.watch.audit.tick(now_secs));
         // A defect there is told by its own panic.
         let _ = ticked.await;
     }
-    let reasons = vec!["the service is stopping".to_owned()];
-    service.watch.health.set_not_ready(reasons);
 }
 
 /// Tells what was revoked or lifted, by whomever, once this replica has seen it.

@@ -152,6 +152,11 @@ impl Folder {
         self.is_torn
     }
 
+    /// Has what follows begin in another file, since nobody knows what this one has.
+    pub(super) fn leave_file(&mut self) {
+        self.is_torn = true;
+    }
+
     fn rotate(&mut self) -> Result<(), FolderError> {
         let path = file_path(&self.path, self.number);
         let synced = self.current.sync_data().map_err(failed("sync", &path));

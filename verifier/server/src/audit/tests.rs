@@ -146,6 +146,32 @@ fn without_room_nothing_is_done_and_what_is_missing_is_said_later() {
 }
 
 #[test]
+fn what_is_not_on_the_disk_is_missing_until_that_is_said_in_another_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = AuditSettings {
+        sync: Sync::Second,
+        ..settings(folder.path())
+    };
+    let audit = Audit::open(Some(&settings), 1).unwrap();
+    record(&audit, &release("one")).unwrap();
+    audit.break_file();
+    audit.tick(1);
+    assert!(audit.is_refusing() && audit.lost() == 1);
+    record(&audit, &release("two")).unwrap();
+    assert!(!audit.is_refusing());
+    let kinds: Vec<Kind> = entries(folder.path())
+        .unwrap()
+        .iter()
+        .map(|entry| entry.0)
+        .collect();
+    assert_eq!(
+        kinds,
+        [Kind::Start, Kind::Release, Kind::Loss, Kind::Release]
+    );
+    assert_eq!(folder::files(&settings.folder).unwrap().len(), 2);
+}
+
+#[test]
 fn a_service_that_is_told_to_serves_without_entries() {
     let folder = tempfile::tempdir().unwrap();
     let settings = AuditSettings {
