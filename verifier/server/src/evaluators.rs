@@ -80,6 +80,11 @@ impl Evaluators {
         }
     }
 
+    /// How many threads wait for processes at the most.
+    pub(crate) fn at_once(&self) -> usize {
+        self.at_once
+    }
+
     /// As many turns as there are processes.
     pub(crate) fn all_turns(&self) -> Turns {
         Turns::of(self.at_once)

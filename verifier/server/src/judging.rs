@@ -11,6 +11,7 @@ use tokio::task::spawn_blocking;
 #[derive(Debug)]
 pub(crate) struct Judging {
     free: Arc<Semaphore>,
+    at_once: usize,
 }
 
 /// Why there is no judgement: the service is ending, or has a defect.
@@ -24,7 +25,13 @@ impl Judging {
         let at_once = thread::available_parallelism().map_or(1, usize::from);
         Self {
             free: Arc::new(Semaphore::new(at_once)),
+            at_once,
         }
+    }
+
+    /// How many threads it takes at the most.
+    pub(crate) fn at_once(&self) -> usize {
+        self.at_once
     }
 
     /// Does `work` on a thread of its own. It keeps its turn to its end, also if nobody waits for it

@@ -22,8 +22,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 
-/// For judgements, which take turns anyway, and for reads of files, which are short: each thread has
-/// memory of its own, and a fleet that boots would start hundreds.
+/// Beside judgements and evaluations, which take turns, for reads and syncs of files, which are short: each
+/// thread has memory of its own, and a fleet that boots would start hundreds.
 const BLOCKING_THREADS: usize = 8;
 
 /// Runs the service until SIGTERM or SIGINT.
@@ -37,7 +37,9 @@ pub(crate) fn serve(config_path: &Path) -> Result<()> {
     let service = Arc::new(service);
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS)
+        .max_blocking_threads(
+            service.judging.at_once() + service.evaluators.at_once() + BLOCKING_THREADS,
+        )
         .build()
         .context("start the runtime")?
         .block_on(run(config_path.to_owned(), config, service, senders))
