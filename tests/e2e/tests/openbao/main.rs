@@ -3,6 +3,7 @@
 
 mod cluster;
 mod fleet;
+mod generated;
 
 use anyhow::{Context, Result, ensure};
 use nitride_protocol::{KeyType, Status};

@@ -1,6 +1,7 @@
 //! A TPM alone, from its enrolment to a secret, with the real programs and a TPM in software.
 #![forbid(unsafe_code)]
 
+mod generated;
 mod phases;
 
 use anyhow::{Context, Result, ensure};
