@@ -194,7 +194,7 @@ fn a_refused_reload_is_told_until_one_is_taken() -> Result<()> {
     service.signal(Signal::SIGHUP)?;
     wait_until("the refusal", PATIENCE, || {
         let (_, text) = get(&world, "/metrics")?;
-        Ok(text.contains("nitride_provisiond_reload_refused 1"))
+        Ok(text.contains("\nnitride_provisiond_reload_refused 1\n"))
     })?;
     let (status, text) = get(&world, "/readyz")?;
     assert_eq!(status, 200, "it serves by the policies from before");
@@ -206,7 +206,7 @@ fn a_refused_reload_is_told_until_one_is_taken() -> Result<()> {
     service.signal(Signal::SIGHUP)?;
     wait_until("the reload", PATIENCE, || {
         let (_, text) = get(&world, "/metrics")?;
-        Ok(text.contains("nitride_provisiond_reload_refused 0"))
+        Ok(text.contains("\nnitride_provisiond_reload_refused 0\n"))
     })
 }
 
