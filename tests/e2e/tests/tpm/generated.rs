@@ -162,7 +162,7 @@ fn each_machine_has_its_own_passphrase_at_every_boot_until_it_is_revoked() -> Re
         Ok(outcome(hasty.release("app/secret", None))? != Status::Ok)
     })?;
     ensure!(revoked.elapsed() < SEEN + LEASE, "{:?}", revoked.elapsed());
-    ensure!(outcome(first.application()?.release("app/secret", None))? == Status::Denied);
+    ensure!(outcome(first.application()?.release("app/secret", None))? == Status::DeniedByVerifier);
     let rotated = passphrase(&second)?;
 
     // One that is destroyed goes the same way, and a rotation brings another.
