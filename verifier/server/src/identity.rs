@@ -1,18 +1,73 @@
-//! What one machine is known by from one attestation to the next: a claim of its verified evidence, as the
-//! operator names it. What a guest says of itself is none.
+//! What tells one machine from another of its image: which claims of verified evidence do, and what their
+//! values have to be. What a guest says of itself is none.
 
-use crate::revocation::text_of;
 use nitride_verify::{Tee, Verdict};
+use serde_json::Value;
 use std::fmt;
+use thiserror::Error;
 
-/// No identity is longer: a claim's value may be.
-const MAX_LEN: usize = 255;
+/// What evidence proves of one machine among those of its image, and who has the say over it
+/// (docs/decisions/0040). A measurement is not among them: all machines of an image have it.
+const SAYING_WHICH: [(Tee, &[&str]); 6] = [
+    (Tee::Tpm, &["ak_sha256"]),
+    (
+        Tee::Snp,
+        &[
+            "author_key_digest",
+            "chip_id",
+            "family_id",
+            "id_key_digest",
+            "image_id",
+            "init_data",
+            "report_id",
+        ],
+    ),
+    (
+        Tee::Tdx,
+        &[
+            "mr_config_id",
+            "mr_owner",
+            "mr_owner_config",
+            "platform_instance",
+        ],
+    ),
+    (Tee::AzSnpVtpm, &["vm_unique_id"]),
+    (Tee::AzTdxVtpm, &["vm_unique_id"]),
+    (Tee::Sample, &["svn"]),
+];
+/// No claim that says which machine it is has a longer text.
+const MAX_VALUE_LEN: usize = 256;
 
-/// A claim that tells machines apart, such as `snp.report_id`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A claim that tells machines apart, such as `tpm.ak_sha256`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct IdentityClaim {
     tee: Tee,
-    name: String,
+    name: &'static str,
+}
+
+/// Why a claim tells no machine from the next.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(crate) enum NoIdentity {
+    #[error("{0:?} is no claim; write TEE.CLAIM, as tpm.ak_sha256")]
+    NoClaim(String),
+    #[error("evidence of {tee:?} names no machine; use {known}")]
+    Tee { tee: String, known: String },
+    #[error("{tee}.{name} does not say which machine it is; use {known}")]
+    Claim {
+        tee: Tee,
+        name: String,
+        known: String,
+    },
+}
+
+/// Why a claim's value names no machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nameless {
+    /// The evidence has no such claim.
+    Absent,
+    /// What firmware reports where nothing was set would be one identity for all that have none.
+    Zero,
+    Malformed,
 }
 
 /// One machine: the claim and its value, spelled as for `revoke add vm`.
@@ -20,24 +75,63 @@ pub(crate) struct IdentityClaim {
 pub(crate) struct Identity(String);
 
 impl IdentityClaim {
-    /// `TEE.CLAIM`; `None` for any other text.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (tee, name) = text.split_once('.')?;
-        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-        (!name.is_empty() && name.bytes().all(fits)).then_some(())?;
-        Some(Self {
-            tee: Tee::parse(tee)?,
+    /// The claim of this name in evidence of this TEE.
+    pub(crate) fn new(tee: &str, name: &str) -> Result<Self, NoIdentity> {
+        let of_tee = SAYING_WHICH.iter().find(|(known, _)| known.as_str() == tee);
+        let (tee, claims) = of_tee.ok_or_else(|| NoIdentity::Tee {
+            tee: tee.to_owned(),
+            known: SAYING_WHICH.map(|(tee, _)| tee.as_str()).join(", "),
+        })?;
+        let claim = claims.iter().find(|claim| **claim == name);
+        let name = claim.ok_or_else(|| NoIdentity::Claim {
+            tee: *tee,
             name: name.to_owned(),
-        })
+            known: claims.join(", "),
+        })?;
+        Ok(Self { tee: *tee, name })
     }
 
-    fn of(&self, verdict: &Verdict) -> Option<Identity> {
+    /// `TEE.CLAIM`.
+    pub(crate) fn parse(text: &str) -> Result<Self, NoIdentity> {
+        let (tee, name) = text
+            .split_once('.')
+            .ok_or_else(|| NoIdentity::NoClaim(text.to_owned()))?;
+        Self::new(tee, name)
+    }
+
+    pub(crate) fn tee(self) -> Tee {
+        self.tee
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        self.name
+    }
+
+    fn of(self, verdict: &Verdict) -> Option<Identity> {
         (verdict.tee() == self.tee).then_some(())?;
-        let value = text_of(verdict.claims().claim(&self.name)?)?;
-        let text = format!("{}.{}={value}", self.tee.as_str(), self.name);
-        // A text that could be taken for two is none: in the audit a blank stands after it.
-        let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
-        (is_plain && !value.is_empty() && text.len() <= MAX_LEN).then_some(Identity(text))
+        let value = naming(verdict.claims().claim(self.name)).ok()?;
+        Some(Identity(format!("{self}={value}")))
+    }
+}
+
+impl fmt::Display for IdentityClaim {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}.{}", self.tee.as_str(), self.name)
+    }
+}
+
+/// A claim's value, where it can name a machine: a text that cannot be taken for two where several stand
+/// one after the other.
+pub(crate) fn naming(value: Option<&Value>) -> Result<&str, Nameless> {
+    let value = value.ok_or(Nameless::Absent)?;
+    let value = value.as_str().ok_or(Nameless::Malformed)?;
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b',';
+    if value.is_empty() || value.len() > MAX_VALUE_LEN || !value.bytes().all(is_plain) {
+        return Err(Nameless::Malformed);
+    }
+    match value.bytes().all(|byte| matches!(byte, b'0' | b'-')) {
+        true => Err(Nameless::Zero),
+        false => Ok(value),
     }
 }
 
@@ -60,7 +154,7 @@ impl fmt::Display for Identity {
 
 #[cfg(test)]
 impl Identity {
-    pub(crate) fn new(text: &str) -> Self {
+    pub(crate) fn of_text(text: &str) -> Self {
         Self(text.to_owned())
     }
 }
@@ -68,11 +162,13 @@ impl Identity {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
-    fn a_claim_is_named_by_its_tee_and_its_name() {
-        assert!(IdentityClaim::parse("snp.report_id").is_some());
-        assert!(IdentityClaim::parse("az-snp-vtpm.vm_unique_id").is_some());
+    fn a_claim_that_all_machines_of_an_image_have_tells_none_from_the_next() {
+        for text in ["tpm.ak_sha256", "snp.report_id", "az-snp-vtpm.vm_unique_id"] {
+            assert_eq!(IdentityClaim::parse(text).unwrap().to_string(), text);
+        }
         for text in [
             "",
             "snp",
@@ -80,11 +176,23 @@ mod tests {
             ".report_id",
             "sgx2.report_id",
             "snp.Report",
-            "snp.a.b",
-            "snp.a b",
             "snp.report_id=1",
+            "snp.measurement",
+            "tpm.pcrs",
+            "tdx.chip_id",
         ] {
-            assert_eq!(IdentityClaim::parse(text), None, "{text:?}");
+            assert!(IdentityClaim::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_several_machines_may_have_names_none() {
+        assert_eq!(naming(Some(&json!("0a"))), Ok("0a"));
+        assert_eq!(naming(None), Err(Nameless::Absent));
+        assert_eq!(naming(Some(&json!("000-000"))), Err(Nameless::Zero));
+        let long = json!("1".repeat(MAX_VALUE_LEN + 1));
+        for value in [json!(""), json!("a,b"), json!("a b"), json!(1), long] {
+            assert_eq!(naming(Some(&value)), Err(Nameless::Malformed), "{value}");
         }
     }
 }

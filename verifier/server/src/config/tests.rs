@@ -259,6 +259,7 @@ fn a_witness_names_claims_and_has_an_audit_to_write_to() {
         format!("{audit}[witness]"),
         format!("{audit}[witness]\nidentity = []"),
         format!("{audit}[witness]\nidentity = [\"report_id\"]"),
+        format!("{audit}[witness]\nidentity = [\"snp.measurement\"]"),
         format!("{audit}[witness]\n{identity}\non-fork = \"ignore\""),
         format!("{audit}[witness]\n{identity}\nmore = 1"),
     ] {

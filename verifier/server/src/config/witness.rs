@@ -31,14 +31,14 @@ impl WitnessForm {
         let claims = self.identity.get_ref();
         if claims.is_empty() || claims.len() > MAX_CLAIMS {
             let reason = format!("identity names {} claims", claims.len());
-            let remedy = "write one to 16, such as [\"snp.report_id\", \"tpm.ak_sha256\"]";
+            let remedy =
+                "write one to 16, such as [\"tpm.ak_sha256\", \"az-snp-vtpm.vm_unique_id\"]";
             return Err(text.error(&self.identity, reason, remedy));
         }
         let claim = |claim: &Spanned<String>| {
-            IdentityClaim::parse(claim.get_ref()).ok_or_else(|| {
-                let reason = format!("{:?} is no claim", claim.get_ref());
-                let remedy = "write TEE.CLAIM, as a token has it, such as snp.report_id";
-                text.error(claim, reason, remedy)
+            IdentityClaim::parse(claim.get_ref()).map_err(|fault| {
+                let remedy = "docs/fleet.md has a table of those that do";
+                text.error(claim, fault.to_string(), remedy)
             })
         };
         Ok(WitnessSettings {

@@ -31,7 +31,7 @@ impl World {
     }
 
     fn say(&self, machine: &str, head: Option<AuditHead>, times: Times) -> Finding {
-        let machine = Identity::new(machine);
+        let machine = Identity::of_text(machine);
         let asking = witness(&self.store, self.on_fork, &machine, head, times);
         self.runtime.block_on(asking).unwrap()
     }
@@ -164,7 +164,7 @@ fn a_record_that_is_no_list_is_not_taken_for_an_empty_one() {
         let bytes = Zeroizing::new(bytes.as_bytes().to_vec());
         let writing = world.store.write(&place, bytes, Expected::Any);
         world.runtime.block_on(writing).unwrap();
-        let machine = Identity::new("a");
+        let machine = Identity::of_text("a");
         let asking = witness(&world.store, OnFork::Note, &machine, Some(head(1, 1)), LATE);
         let error = world.runtime.block_on(asking).unwrap_err();
         assert!(matches!(error, WitnessError::Malformed { .. }), "{error}");
