@@ -38,12 +38,16 @@ pub(super) fn ca_is_there(facts: &Facts) -> Verdict {
     })
 }
 
+/// Who stands there is what the round finds out.
 pub(super) fn services_answer(facts: &Facts) -> Verdict {
-    of_services(facts, "every service answers", |service| {
+    of_services(facts, "every service takes a connection", |service| {
         let mut endpoints = service.endpoints.iter();
         match endpoints.any(|endpoint| endpoint.answers) {
             true => Vec::new(),
-            false => vec![format!("no endpoint of {} answers", service.name)],
+            false => vec![format!(
+                "no endpoint of {} takes a connection",
+                service.name
+            )],
         }
     })
 }
