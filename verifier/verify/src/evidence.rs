@@ -6,6 +6,7 @@ pub mod ccel;
 mod certificate_table;
 mod cursor;
 mod expected;
+mod field;
 pub(crate) mod gpu;
 pub mod hcl;
 mod kbs_form;

@@ -1,6 +1,7 @@
 //! `az-snp-vtpm` and `az-tdx-vtpm` evidence: a quote of the virtual TPM, the paravisor's report that
 //! names the TPM's key, and what proves that report: a VCEK, or a TD quote.
 
+use super::field::base64url;
 use super::tee::Tee;
 use super::tpm_quote::{QuoteForm, TpmQuote};
 use crate::authenticity::Refusal;
@@ -103,10 +104,10 @@ pub(super) fn read_snp(primary: &str, budget: &mut Budget) -> Result<AzureAllega
     let form: SnpForm<'_> = serde_json::from_str(primary).map_err(Refusal::Malformed)?;
     Ok(AzureAllegation {
         version: known_version(form.version)?,
-        quote: TpmQuote::read(&form.tpm_quote)?,
-        hcl_report: decode("hcl_report", &form.hcl_report, MAX_HCL_LEN, budget)?,
+        quote: TpmQuote::read(&form.tpm_quote, budget)?,
+        hcl_report: base64url("hcl_report", &form.hcl_report, MAX_HCL_LEN, budget)?,
         hardware: AzureHardware::Snp {
-            vcek: decode("vcek", &form.vcek, MAX_VCEK_LEN, budget)?,
+            vcek: base64url("vcek", &form.vcek, MAX_VCEK_LEN, budget)?,
         },
     })
 }
@@ -116,10 +117,10 @@ pub(super) fn read_tdx(primary: &str, budget: &mut Budget) -> Result<AzureAllega
     let max = super::tdx_quote::MAX_QUOTE_LEN;
     Ok(AzureAllegation {
         version: known_version(form.version)?,
-        quote: TpmQuote::read(&form.tpm_quote)?,
-        hcl_report: decode("hcl_report", &form.hcl_report, MAX_HCL_LEN, budget)?,
+        quote: TpmQuote::read(&form.tpm_quote, budget)?,
+        hcl_report: base64url("hcl_report", &form.hcl_report, MAX_HCL_LEN, budget)?,
         hardware: AzureHardware::Tdx {
-            quote: decode("td_quote", &form.td_quote, max, budget)?,
+            quote: base64url("td_quote", &form.td_quote, max, budget)?,
         },
     })
 }
@@ -133,22 +134,6 @@ fn known_version(version: u32) -> Result<u32, Refusal> {
             fault: "is neither 1 nor 2",
         })
     }
-}
-
-/// Padded base64url of at most `max` bytes, paid for before it is decoded.
-fn decode(
-    field: &'static str,
-    text: &str,
-    max: usize,
-    budget: &mut Budget,
-) -> Result<Vec<u8>, Refusal> {
-    let malformed = |fault| Refusal::FieldMalformed { field, fault };
-    let len = text.len() / 4 * 3;
-    if len > max.saturating_add(2) {
-        return Err(malformed("is longer than any"));
-    }
-    budget.spend_bytes(len)?;
-    Base64Url::decode_vec(text).map_err(|_| malformed("is not padded base64url"))
 }
 
 /// What the paravisor says about itself, in the words of its JSON. The hardware's report binds it;

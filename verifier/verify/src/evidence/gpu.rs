@@ -9,6 +9,7 @@
 //! in base64. `arch` and `uuid` are the guest's word: nothing signs them, and nothing here rests on
 //! them.
 
+use super::field::{base64, hexadecimal};
 use super::spdm::MAX_SPDM_LEN;
 use crate::authenticity::Refusal;
 use crate::budget::Budget;
@@ -104,7 +105,7 @@ impl DeviceForm<'_> {
         }
         Ok(GpuAllegation {
             report: report(&self.evidence, budget)?,
-            chain: decode("certificate", &self.certificate, MAX_CHAIN_LEN, budget)?,
+            chain: base64("certificate", &self.certificate, MAX_CHAIN_LEN, budget)?,
         })
     }
 }
@@ -114,34 +115,9 @@ impl DeviceForm<'_> {
 fn report(text: &str, budget: &mut Budget) -> Result<Vec<u8>, Refusal> {
     let is_hexadecimal = text.bytes().all(|digit| digit.is_ascii_hexdigit());
     if !is_hexadecimal {
-        return decode("evidence", text, MAX_SPDM_LEN, budget);
+        return base64("evidence", text, MAX_SPDM_LEN, budget);
     }
-    let malformed = |fault| Refusal::FieldMalformed {
-        field: "evidence",
-        fault,
-    };
-    let len = text.len() / 2;
-    if len > MAX_SPDM_LEN {
-        return Err(malformed("is longer than any"));
-    }
-    budget.spend_bytes(len)?;
-    base16ct::mixed::decode_vec(text).map_err(|_| malformed("is not whole bytes in hexadecimal"))
-}
-
-/// Padded standard base64 of at most `max` bytes, paid for before it is decoded.
-fn decode(
-    field: &'static str,
-    text: &str,
-    max: usize,
-    budget: &mut Budget,
-) -> Result<Vec<u8>, Refusal> {
-    let malformed = |fault| Refusal::FieldMalformed { field, fault };
-    let len = text.len() / 4 * 3;
-    if len > max.saturating_add(2) {
-        return Err(malformed("is longer than any"));
-    }
-    budget.spend_bytes(len)?;
-    Base64::decode_vec(text).map_err(|_| malformed("is not standard base64"))
+    hexadecimal("evidence", text, MAX_SPDM_LEN, budget)
 }
 
 #[cfg(test)]

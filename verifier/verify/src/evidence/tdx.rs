@@ -1,5 +1,6 @@
 //! `tdx` evidence: `{"cc_eventlog":null|"<base64 of a CCEL>","quote":"<base64 of a quote>"}`.
 
+use super::field::base64;
 use super::{ccel, tdx_quote};
 use crate::authenticity::Refusal;
 use crate::budget::Budget;
@@ -38,28 +39,12 @@ impl TdxAllegation {
 /// Reads the JSON form, whose own cost is paid.
 pub(super) fn read(primary: &str, budget: &mut Budget) -> Result<TdxAllegation, Refusal> {
     let form: TdxForm<'_> = serde_json::from_str(primary).map_err(Refusal::Malformed)?;
-    let quote = decode("quote", &form.quote, tdx_quote::MAX_QUOTE_LEN, budget)?;
+    let quote = base64("quote", &form.quote, tdx_quote::MAX_QUOTE_LEN, budget)?;
     let log = form.cc_eventlog;
     let event_log = log
-        .map(|log| decode("cc_eventlog", &log, ccel::MAX_LOG_LEN, budget))
+        .map(|log| base64("cc_eventlog", &log, ccel::MAX_LOG_LEN, budget))
         .transpose()?;
     Ok(TdxAllegation { quote, event_log })
-}
-
-/// Standard base64 of at most `max` bytes, paid for before it is decoded.
-fn decode(
-    field: &'static str,
-    text: &str,
-    max: usize,
-    budget: &mut Budget,
-) -> Result<Vec<u8>, Refusal> {
-    let malformed = |fault| Refusal::FieldMalformed { field, fault };
-    // Four characters are three bytes, and the last may be up to two bytes fewer.
-    if text.len() / 4 * 3 > max.saturating_add(2) {
-        return Err(malformed("is longer than any"));
-    }
-    budget.spend_bytes(text.len() / 4 * 3)?;
-    Base64::decode_vec(text).map_err(|_| malformed("is not standard base64"))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! leaves them alone.
 
 use super::ccel::MAX_LOG_LEN;
+use super::field::base64;
 use super::tpm_quote::{MAX_MESSAGE_LEN, MAX_SIGNATURE_LEN, TpmQuote, pcrs};
 use crate::authenticity::Refusal;
 use crate::budget::Budget;
@@ -100,7 +101,7 @@ impl TpmAllegation {
 pub(super) fn read(primary: &str, budget: &mut Budget) -> Result<TpmAllegation, Refusal> {
     let form: Form<'_> = serde_json::from_str(primary).map_err(Refusal::Malformed)?;
     if let Some(said) = &form.report_data {
-        decode("report_data", said, MAX_REPORT_DATA_LEN, budget)?;
+        base64("report_data", said, MAX_REPORT_DATA_LEN, budget)?;
     }
     if form.ak_certificates.len() > MAX_CERTIFICATES {
         return Err(Refusal::FieldMalformed {
@@ -111,7 +112,7 @@ pub(super) fn read(primary: &str, budget: &mut Budget) -> Result<TpmAllegation, 
     let quote = &form.tpm_quote;
     let mut certificates = Vec::new();
     for text in &form.ak_certificates {
-        certificates.push(decode(
+        certificates.push(base64(
             "ak_certificates",
             text,
             MAX_CERTIFICATE_LEN,
@@ -119,36 +120,20 @@ pub(super) fn read(primary: &str, budget: &mut Budget) -> Result<TpmAllegation, 
         )?);
     }
     let mut optional = |field, text: &Option<Cow<'_, str>>, max| match text {
-        Some(text) => decode(field, text, max, budget).map(Some),
+        Some(text) => base64(field, text, max, budget).map(Some),
         None => Ok(None),
     };
     Ok(TpmAllegation {
         public_area: optional("ak_area", &form.ak_area, MAX_KEY_LEN)?,
         event_log: optional("event_log", &form.event_log, MAX_LOG_LEN)?,
         quote: TpmQuote {
-            message: decode("message", &quote.message, MAX_MESSAGE_LEN, budget)?,
-            signature: decode("signature", &quote.signature, MAX_SIGNATURE_LEN, budget)?,
+            message: base64("message", &quote.message, MAX_MESSAGE_LEN, budget)?,
+            signature: base64("signature", &quote.signature, MAX_SIGNATURE_LEN, budget)?,
             pcrs: pcrs(&quote.pcrs)?,
         },
-        key: decode("ak_public", &form.ak_public, MAX_KEY_LEN, budget)?,
+        key: base64("ak_public", &form.ak_public, MAX_KEY_LEN, budget)?,
         certificates,
     })
-}
-
-/// Padded base64 of at most `max` bytes, paid for before it is decoded.
-fn decode(
-    field: &'static str,
-    text: &str,
-    max: usize,
-    budget: &mut Budget,
-) -> Result<Vec<u8>, Refusal> {
-    let malformed = |fault| Refusal::FieldMalformed { field, fault };
-    let len = text.len() / 4 * 3;
-    if len > max.saturating_add(2) {
-        return Err(malformed("is longer than any"));
-    }
-    budget.spend_bytes(len)?;
-    Base64::decode_vec(text).map_err(|_| malformed("is not padded base64"))
 }
 
 #[cfg(test)]

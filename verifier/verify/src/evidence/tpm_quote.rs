@@ -1,8 +1,10 @@
 //! A TPM's quote as the KBS forms carry it: statement and signature in hexadecimal, and the PCRs of
 //! the SHA-256 bank, all 24 of them. Only those that the quote selects are ever read.
 
+use super::field::hexadecimal;
 use super::tpms_attest::PCR_COUNT;
 use crate::authenticity::Refusal;
+use crate::budget::Budget;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -35,10 +37,10 @@ pub(super) struct QuoteForm<'a> {
 }
 
 impl TpmQuote {
-    pub(super) fn read(form: &QuoteForm<'_>) -> Result<Self, Refusal> {
+    pub(super) fn read(form: &QuoteForm<'_>, budget: &mut Budget) -> Result<Self, Refusal> {
         Ok(Self {
-            message: hexadecimal("message", &form.message, MAX_MESSAGE_LEN)?,
-            signature: hexadecimal("signature", &form.signature, MAX_SIGNATURE_LEN)?,
+            message: hexadecimal("message", &form.message, MAX_MESSAGE_LEN, budget)?,
+            signature: hexadecimal("signature", &form.signature, MAX_SIGNATURE_LEN, budget)?,
             pcrs: pcrs(&form.pcrs)?,
         })
     }
@@ -70,13 +72,4 @@ pub(super) fn pcrs(texts: &[Cow<'_, str>]) -> Result<[[u8; 32]; PCR_COUNT], Refu
         }
     }
     Ok(pcrs)
-}
-
-/// At most `max` bytes.
-pub(super) fn hexadecimal(field: &'static str, text: &str, max: usize) -> Result<Vec<u8>, Refusal> {
-    let malformed = |fault| Refusal::FieldMalformed { field, fault };
-    if text.len() / 2 > max {
-        return Err(malformed("is longer than any"));
-    }
-    base16ct::mixed::decode_vec(text).map_err(|_| malformed("is not hexadecimal"))
 }

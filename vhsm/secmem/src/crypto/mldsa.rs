@@ -2,6 +2,7 @@
 
 use super::copy::{copy_secret, into_arena};
 use super::owned::{Owned, judged, succeeded};
+use super::raw_key::{raw_private, raw_public};
 use super::{CryptoError, KeyAlgorithm, fill_random, parse_pkcs8};
 use crate::door;
 use crate::secret::SecretBuf;
@@ -72,16 +73,7 @@ impl MlDsa65 {
                     seed.len(),
                 ))?
             };
-            let mut len = public.len();
-            // SAFETY: the key is live; at most `len` bytes are written, which the slice has.
-            let written = unsafe {
-                aws_lc_sys::EVP_PKEY_get_raw_public_key(
-                    key.as_ptr(),
-                    public.as_mut_ptr(),
-                    &raw mut len,
-                )
-            };
-            succeeded(written, CryptoError::Refused)?;
+            raw_public(&key, &mut public)?;
             Ok(key)
         })?;
         Ok(Self { key, seed, public })
@@ -89,20 +81,7 @@ impl MlDsa65 {
 
     /// The private key as FIPS 204 writes it.
     fn expanded(&self) -> Result<SecretBuf, CryptoError> {
-        let mut expanded = SecretBuf::with_len(EXPANDED_LEN)?;
-        door::enter(|| {
-            let mut len = expanded.len();
-            // SAFETY: the key is live; at most `len` bytes are written, which the buffer has.
-            let written = unsafe {
-                aws_lc_sys::EVP_PKEY_get_raw_private_key(
-                    self.key.as_ptr(),
-                    expanded.expose_mut().as_mut_ptr(),
-                    &raw mut len,
-                )
-            };
-            succeeded(written, CryptoError::Refused)
-        })?;
-        Ok(expanded)
+        raw_private(&self.key, EXPANDED_LEN)
     }
 
     /// Writes the seed to `out`, which should lie in an arena.

@@ -2,6 +2,7 @@
 
 use super::copy::copy_secret;
 use super::owned::{Owned, succeeded};
+use super::raw_key::{raw_private, raw_public};
 use super::{CryptoError, KeyAlgorithm, fill_random, parse_pkcs8};
 use crate::door;
 use crate::secret::SecretBuf;
@@ -82,16 +83,7 @@ impl MlKem768 {
                 aws_lc_sys::CBS_init(bytes.as_mut_ptr(), file.expose().as_ptr(), file.len());
                 Owned::new(aws_lc_sys::EVP_parse_private_key(bytes.as_mut_ptr()))?
             };
-            let mut len = public.len();
-            // SAFETY: the key is live; at most `len` bytes are written, which the slice has.
-            let written = unsafe {
-                aws_lc_sys::EVP_PKEY_get_raw_public_key(
-                    key.as_ptr(),
-                    public.as_mut_ptr(),
-                    &raw mut len,
-                )
-            };
-            succeeded(written, CryptoError::Refused)?;
+            raw_public(&key, &mut public)?;
             Ok(key)
         })?;
         Ok(Self { key, file, public })
@@ -99,20 +91,7 @@ impl MlKem768 {
 
     /// The private key as FIPS 203 writes it.
     fn expanded(&self) -> Result<SecretBuf, CryptoError> {
-        let mut expanded = SecretBuf::with_len(EXPANDED_LEN)?;
-        door::enter(|| {
-            let mut len = expanded.len();
-            // SAFETY: the key is live; at most `len` bytes are written, which the buffer has.
-            let written = unsafe {
-                aws_lc_sys::EVP_PKEY_get_raw_private_key(
-                    self.key.as_ptr(),
-                    expanded.expose_mut().as_mut_ptr(),
-                    &raw mut len,
-                )
-            };
-            succeeded(written, CryptoError::Refused)
-        })?;
-        Ok(expanded)
+        raw_private(&self.key, EXPANDED_LEN)
     }
 
     /// Writes the seed to `out`, which should lie in an arena.

@@ -19,6 +19,7 @@ mod owned;
 mod p256;
 mod pkcs8;
 mod random;
+mod raw_key;
 mod rsa;
 mod signature;
 mod spki;
