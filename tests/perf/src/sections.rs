@@ -29,7 +29,7 @@ pub(crate) struct Section {
     pub(crate) run: fn(&mut Report, Scale) -> Result<()>,
 }
 
-pub(crate) const SECTIONS: [Section; 15] = [
+pub(crate) const SECTIONS: [Section; 16] = [
     Section {
         name: "floor",
         about: "P-256, AES-256-GCM and HMAC against bare operation and round trip",
@@ -113,6 +113,12 @@ pub(crate) const SECTIONS: [Section; 15] = [
         about: "the provisioning service, for 64 clients and 10,000 machines",
         starts_programs: true,
         run: fleet::run,
+    },
+    Section {
+        name: "policies",
+        about: "a decision by rules and by Rego, alone and before the service",
+        starts_programs: true,
+        run: fleet::policies::run,
     },
     Section {
         name: "others",

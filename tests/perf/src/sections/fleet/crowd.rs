@@ -39,6 +39,8 @@ pub(super) struct Crowd<'a> {
     pub(super) service: &'a Service,
     pub(super) service_pid: Pid,
     pub(super) identities: &'a [Identity],
+    /// What they ask for, one after the other.
+    pub(super) resources: &'a [&'a str],
 }
 
 /// What a time of one errand was.
@@ -206,9 +208,12 @@ impl Crowd<'_> {
     ) -> Result<Guest<'a>> {
         // 127.1.0.0 and on: the whole of 127.0.0.0/8 is this machine.
         let source = Ipv4Addr::from_bits(0x7F01_0000 + number);
+        let place = usize::try_from(number)? % self.resources.len().max(1);
+        let resource = self.resources.get(place);
         let mut guest = Guest {
             wire: Wire::connect(source, self.service)?,
             identity,
+            resource: resource.context("no resource")?,
             step: Step::Auth,
             begun: Instant::now(),
             asked: Instant::now(),
@@ -250,6 +255,7 @@ enum Step {
 struct Guest<'a> {
     wire: Wire,
     identity: &'a Identity,
+    resource: &'a str,
     /// What it waits for the answer of.
     step: Step,
     begun: Instant,
@@ -290,7 +296,7 @@ impl Guest<'_> {
                 if errand == Errand::Handshakes {
                     self.ask(Step::Auth, kind.auth())?;
                 } else {
-                    let request = get(answer.member("token")?);
+                    let request = get(self.resource, answer.member("token")?);
                     self.ask(Step::Get, &request)?;
                     self.read = request;
                 }

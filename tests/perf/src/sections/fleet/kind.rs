@@ -16,7 +16,7 @@ use nitride_verify::SnpAllegation;
 use serde_json::Value;
 use std::fmt::Write;
 
-/// Where the one resource is.
+/// Where the resource is, if there is one.
 pub(super) const RESOURCE: &str = "fleet/secret/one";
 /// Of a report, what is signed, and where report data is in it (56860, table 23).
 const SIGNED_LEN: usize = 0x2A0;
@@ -144,10 +144,10 @@ impl Kind {
     }
 }
 
-/// The request for the resource with a token.
-pub(super) fn get(token: &str) -> Vec<u8> {
+/// The request for a resource with a token.
+pub(super) fn get(resource: &str, token: &str) -> Vec<u8> {
     format!(
-        "GET /kbs/v0/resource/{RESOURCE} HTTP/1.1\r\nHost: localhost\r\n\
+        "GET /kbs/v0/resource/{resource} HTTP/1.1\r\nHost: localhost\r\n\
          Authorization: Bearer {token}\r\n\r\n"
     )
     .into_bytes()
