@@ -1,3 +1,4 @@
+use super::show::misleads;
 use crate::record::{Record, Trouble};
 use crate::service::{Service, Services};
 use nitride_courier::EndpointHealth;
@@ -94,8 +95,18 @@ impl Report {
         }
     }
 
+    /// With every character escaped that a terminal would do something with.
     pub(crate) fn to_json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+        let written = serde_json::to_string(self).unwrap_or_default();
+        let mut json = String::with_capacity(written.len());
+        // Outside of its strings JSON has none of them, and each is one UTF-16 unit.
+        for c in written.chars() {
+            match misleads(c) {
+                true => json.push_str(&format!("\\u{:04x}", u32::from(c))),
+                false => json.push(c),
+            }
+        }
+        json
     }
 
     pub(crate) fn from_json(text: &[u8]) -> Result<Self, serde_json::Error> {

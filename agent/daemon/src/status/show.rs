@@ -1,5 +1,28 @@
 use super::report::{EndpointReport, ErrorReport, Report, ServiceReport};
-use std::fmt;
+use std::fmt::{self, Write};
+
+/// A text of the report, which an agent that is not what it was may have filled with anything: nothing
+/// of it moves a terminal's cursor, begins a line or turns what is read around.
+struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = |c: char| match misleads(c) {
+            true => char::REPLACEMENT_CHARACTER,
+            false => c,
+        };
+        self.0.chars().try_for_each(|c| f.write_char(plain(c)))
+    }
+}
+
+/// Whether a terminal may do something else with it than show it: control characters, separators of
+/// lines and paragraphs, and what is not seen or turns the direction of text (UAX 9).
+pub(super) fn misleads(c: char) -> bool {
+    let is_unseen = matches!(c,
+        '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}'
+        | '\u{feff}');
+    c.is_control() || is_unseen
+}
 
 /// For people: what is asked first comes first.
 impl fmt::Display for Report {
@@ -8,7 +31,7 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "{}, process {}, up for {}",
-            agent.version,
+            Shown(&agent.version),
             agent.pid,
             Span(agent.up_ms)
         )?;
@@ -16,7 +39,7 @@ impl fmt::Display for Report {
             true => "connected for",
             false => "NOT CONNECTED for",
         };
-        let socket = &agent.vhsmd_socket;
+        let socket = Shown(&agent.vhsmd_socket);
         writeln!(f, "vhsmd: {connection} {} ({socket})", Span(agent.for_ms))?;
         writeln!(
             f,
@@ -24,7 +47,7 @@ impl fmt::Display for Report {
             agent.rounds, agent.rounds_under_way
         )?;
         for warning in &self.warnings {
-            writeln!(f, "WARNING: {warning}")?;
+            writeln!(f, "WARNING: {}", Shown(warning))?;
         }
         self.services.iter().try_for_each(|service| service.fmt(f))
     }
@@ -32,7 +55,7 @@ impl fmt::Display for Report {
 
 impl fmt::Display for ServiceReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\nservice {}", self.name)?;
+        writeln!(f, "\nservice {}", Shown(&self.name))?;
         writeln!(
             f,
             "  rounds: {}, {} not whole, {} under way",
@@ -59,11 +82,8 @@ impl fmt::Display for ServiceReport {
             writeln!(f, "  endpoint {endpoint}")?;
         }
         for resource in &self.resources {
-            let came = match &resource.error {
-                None => "delivered",
-                Some(error) => error,
-            };
-            let (path, ago) = (&resource.path, Span(resource.ms_ago));
+            let came = Shown(resource.error.as_deref().unwrap_or("delivered"));
+            let (path, ago) = (Shown(&resource.path), Span(resource.ms_ago));
             writeln!(f, "  resource {path}: {came}, {ago} ago")?;
         }
         Ok(())
@@ -72,7 +92,7 @@ impl fmt::Display for ServiceReport {
 
 impl fmt::Display for EndpointReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, priority {}: ", self.url, self.priority)?;
+        write!(f, "{}, priority {}: ", Shown(&self.url), self.priority)?;
         match (self.is_healthy, self.last_answer_ms_ago) {
             (true, None) => f.write_str("not asked yet, or long ago")?,
             (true, Some(ms)) => write!(f, "healthy, answered {} ago", Span(ms))?,
@@ -94,12 +114,12 @@ impl fmt::Display for ErrorReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ago: ", Span(self.ms_ago))?;
         if let Some(class) = &self.class {
-            write!(f, "{class}: ")?;
+            write!(f, "{}: ", Shown(class))?;
         }
         if let Some(resource) = &self.resource {
-            write!(f, "{resource}: ")?;
+            write!(f, "{}: ", Shown(resource))?;
         }
-        f.write_str(&self.reason)
+        Shown(&self.reason).fmt(f)
     }
 }
 
@@ -195,6 +215,36 @@ mod tests {
              last error: 1 min 1 s ago: auth: the service cannot be reached\n\
              \x20 resource web/secret/api-key: delivered, 250 ms ago\n"
         );
+    }
+
+    #[test]
+    fn nothing_that_a_report_says_reaches_the_terminal_but_as_text() {
+        let hostile = "a\u{1b}]0;title\u{7}\u{9b}2J\r\nWARNING: b\u{202e}c\u{2028}d";
+        let json = report().to_json();
+        let texts = [
+            "nitride-agent 0.1.0",
+            "/run/vhsm/agent.sock",
+            "PLAIN HTTP",
+            "\"main\"",
+            "unreachable",
+            "auth: the service cannot be reached",
+            "https://kbs.example",
+            "web/secret/api-key",
+        ];
+        let expected = report().to_string();
+        for text in texts {
+            let text = text.trim_matches('"');
+            assert!(json.contains(text), "{text}");
+            let quoted = serde_json::to_string(hostile).unwrap();
+            let replaced = json.replace(text, quoted.trim_matches('"'));
+            let read = Report::from_json(replaced.as_bytes()).unwrap();
+            let shown = read.to_string();
+            assert_eq!(shown.lines().count(), expected.lines().count(), "{text}");
+            let is_plain = |c: char| c == '\n' || !misleads(c);
+            assert!(shown.chars().all(is_plain), "{text}: {shown:?}");
+            let json = read.to_json();
+            assert!(json.chars().all(is_plain), "{text}: {json:?}");
+        }
     }
 
     #[test]
