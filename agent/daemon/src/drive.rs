@@ -10,7 +10,7 @@ use nitride_courier::{
     TransportFault, VaultAnswer,
 };
 use nitride_protocol::Status;
-use nitride_protocol::agent::FailureClass;
+use nitride_protocol::agent::{FailureClass, RoundCause};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,7 +53,7 @@ pub(crate) async fn drive(
         resources = ordered.resources.len(),
         result_wanted = ordered.result_wanted,
         budget_ms = ordered.budget_ms,
-        cause = %ordered.cause,
+        cause = ordered.cause.map(RoundCause::as_str),
         "round ordered"
     );
     let Some(service) = services.named(&ordered.service) else {
@@ -72,9 +72,9 @@ pub(crate) async fn drive(
         Ok(order) => order,
         Err(error) => return decline(&ordered, &vault, &chain(&error)).await,
     };
-    service.record().begin(ordered.cause);
+    let under_way = service.under_way(ordered.cause);
     let driven = play(order, &service, &vault, clock).await;
-    service.record().end(driven);
+    under_way.end(driven);
     match driven {
         Driven::Ended(outcome) => tracing::info!(
             %round,

@@ -4,6 +4,7 @@ use crate::drive::Driven;
 use nitride_courier::{Ending, Failure, Question, VaultAnswer};
 use nitride_protocol::agent::RoundCause;
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 /// Resources that are remembered of one service; of more, those that were last asked for.
 pub(crate) const MAX_RESOURCES: usize = 128;
@@ -54,6 +55,34 @@ pub(crate) struct Fetched {
     pub(crate) trouble: Option<&'static str>,
 }
 
+/// A round that its service's record counts as under way. It ends once, and where it is dropped before,
+/// as its task is where vhsmd goes away, vhsmd was lost in it.
+#[derive(Debug)]
+pub(crate) struct UnderWay<'s> {
+    record: &'s Mutex<Record>,
+    driven: Driven,
+}
+
+impl<'s> UnderWay<'s> {
+    pub(crate) fn begin(record: &'s Mutex<Record>, cause: Option<RoundCause>) -> Self {
+        let mut counted = record.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.begin(cause);
+        let driven = Driven::VaultLost;
+        Self { record, driven }
+    }
+
+    pub(crate) fn end(mut self, driven: Driven) {
+        self.driven = driven;
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        record.end(self.driven);
+    }
+}
+
 /// A question to the vault, as far as its answer says how the service is doing.
 #[derive(Debug)]
 pub(crate) enum Noted {
@@ -77,17 +106,18 @@ impl Noted {
 }
 
 impl Record {
-    pub(crate) fn begin(&mut self, cause: RoundCause) {
+    fn begin(&mut self, cause: Option<RoundCause>) {
         self.under_way += 1;
         let count = match cause {
-            RoundCause::Request => &mut self.causes.request,
-            RoundCause::Prefetch => &mut self.causes.prefetch,
-            RoundCause::Renewal => &mut self.causes.renewal,
+            Some(RoundCause::Request) => &mut self.causes.request,
+            Some(RoundCause::Prefetch) => &mut self.causes.prefetch,
+            Some(RoundCause::Renewal) => &mut self.causes.renewal,
+            None => return,
         };
         *count += 1;
     }
 
-    pub(crate) fn end(&mut self, driven: Driven) {
+    fn end(&mut self, driven: Driven) {
         self.under_way = self.under_way.saturating_sub(1);
         self.rounds += 1;
         let is_whole = matches!(driven, Driven::Ended(outcome)
@@ -182,6 +212,20 @@ mod tests {
         assert!(trouble.reason.contains("resource-refused"), "{trouble:?}");
         let (_, fetched) = record.resources().next().unwrap();
         assert_eq!(fetched.trouble, Some("vault"));
+    }
+
+    #[test]
+    fn a_round_that_is_dropped_in_the_middle_is_under_way_no_more() {
+        let record = Mutex::default();
+        let dropped = UnderWay::begin(&record, Some(RoundCause::Renewal));
+        let declined = UnderWay::begin(&record, None);
+        assert_eq!(record.lock().unwrap().under_way, 2);
+        drop(dropped);
+        declined.end(Driven::Declined);
+        let record = record.lock().unwrap();
+        let ended = (record.under_way, record.rounds, record.failed);
+        assert_eq!(ended, (0, 2, 2));
+        assert_eq!(record.causes.renewal, 1);
     }
 
     #[test]

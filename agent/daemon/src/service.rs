@@ -1,10 +1,11 @@
 //! The services that this agent knows, as configured.
 
 use crate::config::Config;
-use crate::record::Record;
+use crate::record::{Record, UnderWay};
 use crate::tls::TlsError;
 use crate::transport::Transport;
 use nitride_courier::{Backoff, Endpoints};
+use nitride_protocol::agent::RoundCause;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
@@ -39,6 +40,11 @@ impl Service {
         self.endpoints
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a round in the record.
+    pub(crate) fn under_way(&self, cause: Option<RoundCause>) -> UnderWay<'_> {
+        UnderWay::begin(&self.record, cause)
     }
 
     /// What came of the service's rounds. Held for a line, never across I/O.

@@ -380,6 +380,6 @@ fn the_agent_socket_knows_no_verb_of_the_other_sockets() -> Result<()> {
     assert_ne!(asker.ask(&StatusRequest)?.status, Status::Ok);
     // And the application socket knows none of the agent's: 1 is generate there, not next-round.
     let mut app = nitride_support::asker::Asker::connect(&world.path("vhsm.sock"), Duration::ZERO)?;
-    assert_eq!(app.ask(&NextRound)?.status, Status::Malformed);
+    assert_eq!(app.ask(&NextRound::default())?.status, Status::Malformed);
     Ok(())
 }

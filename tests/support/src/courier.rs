@@ -66,7 +66,7 @@ impl Courier {
     /// # Errors
     /// When none comes.
     pub fn next_round(&mut self) -> Result<Order> {
-        let answer = self.asker.ask(&NextRound)?;
+        let answer = self.asker.ask(&NextRound::default())?;
         let order: RoundOrder<'_> = answer.result().context("take an order")?;
         Ok(Order {
             round: order.round,

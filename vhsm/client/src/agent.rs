@@ -35,8 +35,8 @@ pub struct RoundOrder {
     pub result_wanted: bool,
     /// How long the round may take, in milliseconds.
     pub budget_ms: u32,
-    /// Why there is a round, for people.
-    pub cause: RoundCause,
+    /// Why there is a round, for people; an older vhsmd does not say.
+    pub cause: Option<RoundCause>,
 }
 
 /// What the service needs to judge this machine.
@@ -107,7 +107,10 @@ impl AgentConnection {
             budget_ms: order.budget_ms,
             cause: order.cause,
         };
-        self.channel.call(&wire::NextRound, None, own).await
+        let request = wire::NextRound {
+            also_cause: self.knows(wire::ROUND_CAUSE_FEATURE),
+        };
+        self.channel.call(&request, None, own).await
     }
 
     /// Hands over the service's nonce and takes evidence over it; once a round. `hash` is the hash
@@ -126,17 +129,15 @@ impl AgentConnection {
         tee_keys: &[&str],
         wants_audit_head: bool,
     ) -> Result<Evidence, ClientError> {
-        let features = &self.server().features;
-        let knows = |name: &str| features.iter().any(|feature| feature == name);
         let request = wire::Challenge {
             round,
             nonce,
             hash,
-            tee_keys: match knows(wire::TEE_KEYS_FEATURE) {
+            tee_keys: match self.knows(wire::TEE_KEYS_FEATURE) {
                 true => tee_keys.to_vec(),
                 false => Vec::new(),
             },
-            wants_audit_head: wants_audit_head && knows(wire::AUDIT_HEAD_FEATURE),
+            wants_audit_head: wants_audit_head && self.knows(wire::AUDIT_HEAD_FEATURE),
         };
         let own = |evidence: wire::Evidence<'_>| Evidence {
             tee_pubkey: evidence.tee_pubkey.to_owned(),
@@ -207,6 +208,12 @@ impl AgentConnection {
     /// Refused with `round-not-found` once the round has ended.
     pub async fn finish(&self, round: [u8; ROUND_ID_LEN]) -> Result<(), ClientError> {
         self.call(&wire::Finish { round }, drop).await
+    }
+
+    /// Whether vhsmd has said that it has this.
+    fn knows(&self, feature: &str) -> bool {
+        let mut features = self.server.features.iter();
+        features.any(|known| known == feature)
     }
 
     async fn call<'a, R, T>(

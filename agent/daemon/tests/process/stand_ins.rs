@@ -123,7 +123,7 @@ impl Vault {
             resources: resources.to_vec(),
             result_wanted: true,
             budget_ms: 3000,
-            cause: RoundCause::Prefetch,
+            cause: Some(RoundCause::Prefetch),
         };
         self.reply(id, &order).await;
     }

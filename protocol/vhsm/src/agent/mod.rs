@@ -24,7 +24,7 @@ pub use crate::application::hello::{Hello, Welcome};
 pub use challenge::{AUDIT_HEAD_FEATURE, Challenge, Evidence, TEE_KEYS_FEATURE};
 pub use failure::{Failure, FailureClass};
 pub use finish::Finish;
-pub use next_round::{NextRound, RoundCause, RoundOrder};
+pub use next_round::{NextRound, ROUND_CAUSE_FEATURE, RoundCause, RoundOrder};
 pub use resource::Resource;
 pub use result::AttestationResult;
 

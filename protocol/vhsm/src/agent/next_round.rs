@@ -2,21 +2,42 @@
 
 use crate::agent::AgentOperation;
 use crate::limits::{MAX_LABEL_LEN, MAX_PATH_LEN, MAX_RESOURCES_PER_ROUND, ROUND_ID_LEN};
-use crate::{Call, Empty, Message, field};
+use crate::{Call, Message, field};
 use nitride_cbor::{DecodeError, EncodeError, Reader, Writer};
 use std::fmt;
 
+/// What vhsmd says in its `hello` when it takes [`NextRound::also_cause`]. One that does not say so
+/// knows the question without members alone.
+pub const ROUND_CAUSE_FEATURE: &str = "round-cause";
+/// What is asked for beside the order.
+const CAUSE: &str = "cause";
+
 /// `next-round`: asks for work. The reply is held back until a round is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NextRound;
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NextRound {
+    /// Whether the order is to say [`RoundOrder::cause`]: who does not ask would not understand it.
+    pub also_cause: bool,
+}
 
 impl<'a> Message<'a> for NextRound {
     fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
-        Empty.encode(writer)
+        if !self.also_cause {
+            return writer.array(0);
+        }
+        writer.array(1)?;
+        writer.text(CAUSE)
     }
 
     fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        Empty::decode(reader).map(|Empty| Self)
+        let also_cause = reader.clone().array()? == 1;
+        reader.array_of(u64::from(also_cause))?;
+        if also_cause {
+            let (at, field) = (reader.position(), "also");
+            if reader.text()? != CAUSE {
+                return Err(DecodeError::OutOfRange { at, field });
+            }
+        }
+        Ok(Self { also_cause })
     }
 }
 
@@ -41,24 +62,28 @@ pub struct RoundOrder<'a> {
     pub result_wanted: bool,
     /// How long the round may take, in milliseconds.
     pub budget_ms: u32,
-    /// Why there is a round, for people.
-    pub cause: RoundCause,
+    /// Why there is a round, for people; to who asks for it.
+    pub cause: Option<RoundCause>,
 }
 
 impl<'a> Message<'a> for RoundOrder<'a> {
     fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
-        writer.array(7)?;
+        writer.array(6 + usize::from(self.cause.is_some()))?;
         writer.bytes(&self.round)?;
         writer.text(self.service)?;
         writer.text(self.tee)?;
         field::write_list(writer, &self.resources, |writer, entry| writer.text(entry))?;
         writer.bool(self.result_wanted)?;
         writer.u64(self.budget_ms.into())?;
-        writer.u64(self.cause.to_wire())
+        match self.cause {
+            Some(cause) => writer.u64(cause.to_wire()),
+            None => Ok(()),
+        }
     }
 
     fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        reader.array_of(7)?;
+        let has_cause = reader.clone().array()? == 7;
+        reader.array_of(if has_cause { 7 } else { 6 })?;
         Ok(Self {
             round: field::round(reader)?,
             service: field::name(reader, "service")?,
@@ -68,7 +93,10 @@ impl<'a> Message<'a> for RoundOrder<'a> {
             })?,
             result_wanted: reader.bool()?,
             budget_ms: reader.u32("budget-ms")?,
-            cause: RoundCause::read(reader)?,
+            cause: match has_cause {
+                true => Some(RoundCause::read(reader)?),
+                false => None,
+            },
         })
     }
 }

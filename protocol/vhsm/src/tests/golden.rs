@@ -264,7 +264,7 @@ golden! {
         Reload,
         Reloaded { policy_generation: 2 };
     next_round_is_golden, "next-round", AgentOperation::NextRound,
-        NextRound,
+        NextRound::default(),
         RoundOrder {
             round: ROUND,
             service: "main",
@@ -272,7 +272,7 @@ golden! {
             resources: vec!["app/tls/key", "disk/data/luks"],
             result_wanted: false,
             budget_ms: 30_000,
-            cause: RoundCause::Prefetch,
+            cause: Some(RoundCause::Prefetch),
         };
     challenge_is_golden, "challenge", AgentOperation::Challenge,
         Challenge {

@@ -2,7 +2,7 @@
 
 use super::{encoded, golden_bytes};
 use crate::admin::Import;
-use crate::agent::{Failure, FailureClass, RoundCause, RoundOrder};
+use crate::agent::{Failure, FailureClass, NextRound, RoundCause, RoundOrder};
 use crate::application::*;
 use crate::limits::*;
 use crate::{
@@ -240,7 +240,7 @@ fn a_list_longer_than_its_limit_is_refused_before_it_is_read() {
         resources: vec!["a/b/c"; MAX_RESOURCES_PER_ROUND + 1],
         result_wanted: false,
         budget_ms: 1,
-        cause: RoundCause::Request,
+        cause: Some(RoundCause::Request),
     });
     assert_eq!(
         refused::<RoundOrder<'_>>(&order),
@@ -248,6 +248,28 @@ fn a_list_longer_than_its_limit_is_refused_before_it_is_read() {
             at: 22,
             field: "resources"
         }
+    );
+}
+
+#[test]
+fn a_question_for_work_asks_for_the_cause_or_for_nothing_more() {
+    assert_eq!(
+        refused::<NextRound>(b"\x81\x65cause\xf5"),
+        DecodeError::TrailingBytes { at: 7 }
+    );
+    for other in [&b"\x81\x64also"[..], b"\x81\x60"] {
+        assert_eq!(
+            refused::<NextRound>(other),
+            DecodeError::OutOfRange {
+                at: 1,
+                field: "also"
+            }
+        );
+    }
+    assert!(
+        NextRound::decode_last(Reader::new(b"\x81\x65cause"))
+            .unwrap()
+            .also_cause
     );
 }
 

@@ -283,7 +283,7 @@ fn every_message_round_trips(parts: &Parts) {
             policy_generation: long,
         },
     );
-    round_trips("next-round", &NextRound);
+    round_trips("next-round", &NextRound { also_cause: flag });
     round_trips(
         "next-round-reply",
         &RoundOrder {
@@ -293,7 +293,7 @@ fn every_message_round_trips(parts: &Parts) {
             resources: lines.clone(),
             result_wanted: flag,
             budget_ms: number,
-            cause: RoundCause::ALL[usize::from(flag)],
+            cause: Some(RoundCause::ALL[usize::from(flag)]),
         },
     );
     round_trips(

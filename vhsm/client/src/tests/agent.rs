@@ -11,8 +11,11 @@ const ROUND: [u8; 16] = [9; 16];
 async fn an_order_can_be_outstanding_while_a_round_runs() {
     let (connection, peer) = against(|mut peer| {
         peer.welcome();
-        let (held, _) = peer.next();
+        let (held, packet) = peer.next();
         assert_eq!(held.operation, AgentOperation::NextRound.to_wire());
+        // It has not said that it takes more.
+        let (_, params) = open_request(&packet).unwrap();
+        assert!(!wire::NextRound::decode_last(params).unwrap().also_cause);
         let (challenge, packet) = peer.next();
         let (_, params) = open_request(&packet).unwrap();
         assert_eq!(wire::Challenge::decode_last(params).unwrap().nonce, "nonce");
@@ -40,7 +43,7 @@ async fn an_order_can_be_outstanding_while_a_round_runs() {
             resources: vec!["a/b/c"],
             result_wanted: true,
             budget_ms: 1000,
-            cause: wire::RoundCause::Renewal,
+            cause: Some(wire::RoundCause::Renewal),
         };
         peer.reply(held.id, &order);
     });
@@ -63,7 +66,7 @@ async fn an_order_can_be_outstanding_while_a_round_runs() {
     let order = order.unwrap();
     assert_eq!((order.round, order.result_wanted), (ROUND, true));
     assert_eq!(order.resources, ["a/b/c"]);
-    assert_eq!(order.cause, wire::RoundCause::Renewal);
+    assert_eq!(order.cause, Some(wire::RoundCause::Renewal));
     peer.join().unwrap();
 }
 

@@ -5,7 +5,7 @@ use crate::randomness::SystemDraw;
 use nitride_kbs::audit_head::AuditHead;
 use nitride_protocol::agent::{
     AUDIT_HEAD_FEATURE, AgentOperation, AttestationResult, Challenge, Evidence, Failure, Finish,
-    Hello, NextRound, Resource, RoundOrder, TEE_KEYS_FEATURE, Welcome,
+    Hello, NextRound, ROUND_CAUSE_FEATURE, Resource, RoundOrder, TEE_KEYS_FEATURE, Welcome,
 };
 use nitride_protocol::application::Head;
 use nitride_protocol::limits::{MAX_INLINE_LEN, MAX_PACKET_LEN};
@@ -35,8 +35,8 @@ pub(super) struct AgentSession {
     daemon: Arc<Daemon>,
     socket: UnixSeqpacket,
     is_greeted: bool,
-    /// The id of the `next-round` that waits.
-    next_round: Option<u32>,
+    /// The `next-round` that waits, by its id.
+    next_round: Option<(u32, NextRound)>,
     evidence: mpsc::Sender<Made>,
     evidence_under_way: usize,
 }
@@ -180,7 +180,7 @@ impl AgentSession {
             server: concat!("vhsmd ", env!("CARGO_PKG_VERSION")),
             max_packet: len(MAX_PACKET_LEN),
             max_inline: len(MAX_INLINE_LEN),
-            features: vec![TEE_KEYS_FEATURE, AUDIT_HEAD_FEATURE],
+            features: vec![TEE_KEYS_FEATURE, AUDIT_HEAD_FEATURE, ROUND_CAUSE_FEATURE],
         };
         Ok(Some(reply(head.id, &welcome)))
     }
@@ -196,11 +196,11 @@ impl AgentSession {
         let vault = &self.daemon.vault;
         match operation {
             AgentOperation::NextRound => {
-                NextRound::decode_last(params)?;
+                let asked = NextRound::decode_last(params)?;
                 if self.next_round.is_some() {
                     return Err(AgentFault::AskedTwice);
                 }
-                self.next_round = Some(head.id);
+                self.next_round = Some((head.id, asked));
                 return Ok(None);
             }
             AgentOperation::Challenge => {
@@ -339,7 +339,7 @@ impl AgentSession {
 
     /// Answers the `next-round` that waits, if there is work.
     async fn hand_out_order(&mut self) -> Result<(), Ended> {
-        let Some(id) = self.next_round else {
+        let Some((id, asked)) = self.next_round else {
             return Ok(());
         };
         // Without an entry nothing is fetched, and who waits for it is told at its deadline.
@@ -370,7 +370,7 @@ impl AgentSession {
                 resources: order.resources.iter().map(|path| path.as_str()).collect(),
                 result_wanted: order.result_wanted,
                 budget_ms: order.budget_ms,
-                cause: order.cause,
+                cause: asked.also_cause.then_some(order.cause),
             },
         );
         self.send(&packet).await

@@ -141,7 +141,7 @@ fn answer(connection: &Connection, now: &AtomicUsize) {
 
 /// The round that is ordered for `key`.
 fn ordered(agent: &mut Client, waits: &mut Client, key: usize) -> [u8; 16] {
-    let asked = agent.send(&NextRound);
+    let asked = agent.send(&NextRound::default());
     waits.send(&sign(&format!("app/{key}")));
     let (answered, _, packet) = agent.receive();
     assert_eq!(answered, asked);

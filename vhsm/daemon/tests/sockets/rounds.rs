@@ -3,7 +3,7 @@
 use crate::world::{Client, Vhsmd, read, sign};
 use nitride_ipc::Listener;
 use nitride_protocol::agent::{
-    Challenge, Evidence, Failure, FailureClass, Finish, NextRound, Resource, RoundOrder,
+    Challenge, Evidence, Failure, FailureClass, Finish, NextRound, Resource, RoundCause, RoundOrder,
 };
 use nitride_protocol::quote::{EvidenceReply, EvidenceRequest};
 use nitride_protocol::{Message, Status, open_request, write_reply};
@@ -43,7 +43,20 @@ fn order(agent: &Client, id: u32) -> [u8; 16] {
     assert_eq!((order.service, order.tee), ("main", "sample"));
     assert_eq!(order.resources, ["default/key/remote"]);
     assert!(!order.result_wanted);
+    // An agent of before would not understand it.
+    assert_eq!(order.cause, None);
     order.round
+}
+
+#[test]
+fn an_agent_that_asks_why_there_is_a_round_is_told() {
+    let vhsmd = Vhsmd::start(POLICY, AGENT);
+    let mut agent = vhsmd.greeted("agent.sock", 0);
+    agent.send(&NextRound { also_cause: true });
+    let _waits = waiting(&vhsmd);
+    let (_, _, packet) = agent.receive();
+    let order: RoundOrder<'_> = read(&packet);
+    assert_eq!(order.cause, Some(RoundCause::Request));
 }
 
 #[test]
@@ -87,7 +100,7 @@ fn agent_that_comes_back_at_once_is_taken() {
 fn many_who_wait_for_one_key_cause_one_round() {
     let vhsmd = Vhsmd::start(POLICY, AGENT);
     let mut agent = vhsmd.greeted("agent.sock", 0);
-    let asked = agent.send(&NextRound);
+    let asked = agent.send(&NextRound::default());
     let mut client = vhsmd.greeted("vhsm.sock", 20_000);
     let ids: Vec<u32> = (0..100).map(|_| client.send(&sign("app/remote"))).collect();
     let round = order(&agent, asked);
@@ -104,7 +117,7 @@ fn many_who_wait_for_one_key_cause_one_round() {
     client
         .call(&nitride_protocol::application::Random { len: 1 })
         .unwrap();
-    agent.send(&NextRound);
+    agent.send(&NextRound::default());
     agent.send(&Finish { round });
     assert_eq!(agent.receive().1, Status::Ok);
     let mut answered: Vec<u32> = ids
@@ -130,7 +143,7 @@ fn who_waited_before_the_agent_came_is_served_by_it() {
     let _waits = waiting(&vhsmd);
     thread::sleep(Duration::from_millis(50));
     let mut agent = vhsmd.greeted("agent.sock", 0);
-    let asked = agent.send(&NextRound);
+    let asked = agent.send(&NextRound::default());
     order(&agent, asked);
 }
 
@@ -138,7 +151,7 @@ fn who_waited_before_the_agent_came_is_served_by_it() {
 fn agent_that_goes_leaves_agent_absent_behind() {
     let vhsmd = Vhsmd::start(POLICY, AGENT);
     let mut agent = vhsmd.greeted("agent.sock", 0);
-    let asked = agent.send(&NextRound);
+    let asked = agent.send(&NextRound::default());
     let client = waiting(&vhsmd);
     order(&agent, asked);
     drop(agent);
@@ -149,10 +162,16 @@ fn agent_that_goes_leaves_agent_absent_behind() {
 fn agent_says_hello_and_asks_for_one_round_at_a_time() {
     let vhsmd = Vhsmd::start(POLICY, AGENT);
     let mut agent = vhsmd.connect("agent.sock");
-    assert_eq!(agent.call(&NextRound), Err(Status::UnsupportedVersion));
+    assert_eq!(
+        agent.call(&NextRound::default()),
+        Err(Status::UnsupportedVersion)
+    );
     agent.hello(0).unwrap();
-    agent.send(&NextRound);
-    assert_eq!(agent.call(&NextRound), Err(Status::QuotaExceeded));
+    agent.send(&NextRound::default());
+    assert_eq!(
+        agent.call(&NextRound::default()),
+        Err(Status::QuotaExceeded)
+    );
     let unknown = Finish { round: [0; 16] };
     assert_eq!(agent.call(&unknown), Err(Status::RoundNotFound));
     let resource = Resource {
@@ -194,7 +213,7 @@ fn challenge_is_answered_with_evidence_over_what_the_vault_chose_once() {
         report_data
     });
     let mut agent = vhsmd.greeted("agent.sock", 0);
-    let asked = agent.send(&NextRound);
+    let asked = agent.send(&NextRound::default());
     let _waits = waiting(&vhsmd);
     let round = order(&agent, asked);
     let challenge = |hash| Challenge {
@@ -220,7 +239,7 @@ fn challenge_is_answered_with_evidence_over_what_the_vault_chose_once() {
 fn missing_evidence_is_told_to_agent_and_to_who_waits() {
     let vhsmd = Vhsmd::start(POLICY, AGENT);
     let mut agent = vhsmd.greeted("agent.sock", 0);
-    let asked = agent.send(&NextRound);
+    let asked = agent.send(&NextRound::default());
     let client = waiting(&vhsmd);
     let round = order(&agent, asked);
     let challenge = Challenge {
@@ -271,7 +290,7 @@ fn evidence_whose_parts_fit_and_whose_whole_does_not_fails_its_round_by_name() {
         }
     });
     let mut agent = vhsmd.greeted("agent.sock", 0);
-    let asked = agent.send(&NextRound);
+    let asked = agent.send(&NextRound::default());
     let client = waiting(&vhsmd);
     let round = order(&agent, asked);
     let challenge = Challenge {
