@@ -76,7 +76,7 @@ pub use outcome::{AttestCall, DaemonCall, Outcome, StatusRequest, Want};
 pub use peer::Peer;
 pub use refusal::Refusal;
 pub use session::{BatchRefusal, Session, Socket, Used};
-pub use signers::SignerListFault;
+pub use signers::{ListTaken, SignerListFault};
 pub use surroundings::{Draw, Now, Surroundings};
 pub use vault::{Recovery, Vault, VaultLimits};
 pub use volume::{ForVolume, VolumeRefusal};

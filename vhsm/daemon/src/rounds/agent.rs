@@ -1,4 +1,5 @@
 use super::evidence::{self, MadeEvidence, NoEvidence};
+use crate::audit::Unaudited;
 use crate::daemon::Daemon;
 use crate::event::Event;
 use crate::randomness::SystemDraw;
@@ -78,6 +79,9 @@ enum AgentFault {
     /// The service wants its runtime data bound by another hash.
     #[error("the service wants a hash that is not sha384")]
     OtherHash,
+    /// What is done with it might have no entry.
+    #[error(transparent)]
+    Unaudited(#[from] Unaudited),
     /// The vault refuses it.
     #[error("the vault refuses it")]
     Round(#[from] RoundError),
@@ -97,6 +101,7 @@ impl AgentFault {
             Self::UnknownOperation => Status::UnknownOperation,
             Self::AskedTwice | Self::TooManyChallenges => Status::QuotaExceeded,
             Self::OtherHash => Status::EvidenceUnavailable,
+            Self::Unaudited(_) => Status::AuditUnavailable,
             Self::Round(error) => error.status(),
         }
     }
@@ -225,7 +230,12 @@ impl AgentSession {
                 let resource = Resource::decode_last(params)?;
                 let round = RoundId(resource.round);
                 let draw = &mut SystemDraw;
-                vault.accept_resource(&round, resource.resource, resource.jwe, now, draw)?;
+                // A list changes who is believed, and has its entry as a policy has.
+                let reserved = self.daemon.watch.before_order()?;
+                let (path, jwe) = (resource.resource, resource.jwe);
+                if let Some(list) = vault.accept_resource(&round, path, jwe, now, draw)? {
+                    self.daemon.watch.list_taken(&list, reserved);
+                }
             }
             AgentOperation::Failure => {
                 let failure = Failure::decode_last(params)?;

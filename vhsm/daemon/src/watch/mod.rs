@@ -27,7 +27,7 @@ use nitride_protocol::{KeyName, Message, Operation, Reader, Status, open_reply};
 use nitride_vault::Used;
 use nitride_vault::audit::{AuditKind, AuditPeer, Concern, Event, UsePeer, is_denial};
 use nitride_vault::rounds::{Order, Settled};
-use nitride_vault::{Now, Want};
+use nitride_vault::{ListTaken, Now, Want};
 use std::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -255,12 +255,25 @@ impl Watch {
         self.audit.denied(&event, Daemon::now());
     }
 
-    /// Before an order is taken: room for what it and its end have to say.
+    /// Before an order is taken, or something that it has brought: room for what that has to say.
     ///
     /// # Errors
     /// [`Unaudited`]; then nothing is ordered.
     pub(crate) fn before_order(&self) -> Result<Reserved<'_>, Unaudited> {
         self.audit.set_aside(1)
+    }
+
+    /// A list of signers took the place of the one before: other keys are believed.
+    pub(crate) fn list_taken(&self, list: &ListTaken, mut reserved: Reserved<'_>) {
+        let reason = format!(
+            "signer {}: list with serial {}, digest {}, {} keys",
+            list.signer,
+            list.serial,
+            crate::event::Hex(&list.digest),
+            list.keys,
+        );
+        let event = Event::own(AuditKind::Policy, &reason);
+        self.audit.record_soon(&event, Daemon::now(), &mut reserved);
     }
 
     /// An order was taken.

@@ -54,7 +54,7 @@ pub(crate) use table::Rounds;
 
 use crate::policy::{ActivePolicy, Source};
 use crate::signers::room_beside_lists;
-use crate::{Draw, Now, Vault, Want};
+use crate::{Draw, ListTaken, Now, Vault, Want};
 use nitride_protocol::agent::{FailureClass, RoundCause};
 use stage::Destination;
 use table::Asked;
@@ -136,7 +136,8 @@ impl Vault {
         self.with_destination(|rounds, to| rounds.challenged(round, now)?.take_result(token, to))
     }
 
-    /// Takes a resource of the order, once, and commits the key in it.
+    /// Takes a resource of the order, once, and commits the key in it; gives the list of signers
+    /// where it is one that was not here before.
     ///
     /// # Errors
     /// [`RoundError`]; no key was added or changed.
@@ -147,7 +148,7 @@ impl Vault {
         jwe: &[u8],
         now: Now,
         draw: &mut dyn Draw,
-    ) -> Result<(), RoundError> {
+    ) -> Result<Option<ListTaken>, RoundError> {
         self.with_destination(|rounds, to| {
             let round = rounds.challenged(round, now)?;
             round.take_resource(path, jwe, to, now, draw)

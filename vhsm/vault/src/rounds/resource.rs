@@ -4,7 +4,7 @@ use super::stage::Destination;
 use super::tee_key::TeeKey;
 use crate::keys::{CommitRefused, Delivered, Owner, Voucher};
 use crate::policy::{ActivePolicy, Believed, KeyRule, ListedSigner, ReleaseTo, Unsigned};
-use crate::{Now, Refusal, SignerListFault};
+use crate::{ListTaken, Now, Refusal, SignerListFault};
 use nitride_kbs::disk::DiskExpectation;
 use nitride_kbs::envelope::{EnvelopeError, EnvelopeFields, UnverifiedEnvelope};
 use nitride_kbs::jwe::{Jwe, JweError};
@@ -175,7 +175,7 @@ impl Opened {
         signer: &ListedSigner,
         made_boot_ms: u64,
         to: &Destination<'_>,
-    ) -> Result<(), SignerListFault> {
+    ) -> Result<Option<ListTaken>, SignerListFault> {
         let into = (to.current, to.keys);
         to.lists
             .take(signer, self.plaintext.expose(), made_boot_ms, into)

@@ -65,6 +65,19 @@ struct Held {
     strange: Vec<Record>,
 }
 
+/// A list that took the place of another, or of none: other keys are believed from here on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListTaken {
+    /// The signer's name.
+    pub signer: String,
+    /// The list's serial.
+    pub serial: u64,
+    /// SHA-256 over what is signed of it.
+    pub digest: [u8; 32],
+    /// How many keys it names.
+    pub keys: usize,
+}
+
 /// Why a list of signers was refused. Those that were believed still are.
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
@@ -206,14 +219,14 @@ impl SignerLists {
     }
 
     /// Takes a list that a round has brought whose key was made at `made_boot_ms`, or refuses it
-    /// and changes nothing.
+    /// and changes nothing. Gives it, unless it is the one that was here.
     pub(crate) fn take(
         &self,
         rule: &ListedSigner,
         bytes: &[u8],
         made_boot_ms: u64,
         (current, keys): (&CurrentPolicy, &Keys),
-    ) -> Result<(), SignerListFault> {
+    ) -> Result<Option<ListTaken>, SignerListFault> {
         let list = HeldList::read(bytes, &rule.list_key, made_boot_ms)
             .map_err(|error| SignerListFault::NotSigned(Arc::new(error)))?;
         let serial = list.list.serial;
@@ -236,14 +249,20 @@ impl SignerLists {
                     .since_boot_ms
                     .fetch_max(made_boot_ms, Ordering::Relaxed);
                 record::renew(record, made_boot_ms);
-                return Ok(());
+                return Ok(None);
             }
         }
+        let taken = ListTaken {
+            signer: rule.name.clone(),
+            serial,
+            digest: list.digest,
+            keys: list.list.keys.len(),
+        };
         held.put(&policy, list, bytes)?;
         let lists = held.all();
         // As with a policy: what is sealed may be somebody else's now.
         current.replace(|policy| policy.with_lists(lists), || keys.seal.note(true));
-        Ok(())
+        Ok(Some(taken))
     }
 
     /// Forgets all of them: only while records that are dropped are not kept.

@@ -4,7 +4,7 @@ use crate::policy::{GateRule, KeyRule};
 use crate::rounds::resource::{Opened, ResourceFault, Whence};
 use crate::rounds::tee_key::TeeKey;
 use crate::rounds::{EvidenceWanted, RoundError, RoundFailure};
-use crate::{Draw, Now, Want};
+use crate::{Draw, ListTaken, Now, Want};
 use nitride_kbs::resource::ResourcePath;
 use nitride_kbs::tee_key::TeeKeyForm;
 use nitride_protocol::limits::MAX_NONCE_LEN;
@@ -114,7 +114,8 @@ impl Challenged {
         Ok(())
     }
 
-    /// Opens and judges a resource, and commits it to every key that comes from it.
+    /// Opens and judges a resource, and commits it to every key that comes from it; gives the list
+    /// where it is one that was not here.
     pub(in crate::rounds) fn take_resource(
         &mut self,
         path: &str,
@@ -122,7 +123,7 @@ impl Challenged {
         to: &Destination<'_>,
         now: Now,
         draw: &mut dyn Draw,
-    ) -> Result<(), RoundError> {
+    ) -> Result<Option<ListTaken>, RoundError> {
         let path = self.ordered.path(path)?;
         if !self.delivered.insert(path.clone()) {
             return Err(RoundError::DeliveredTwice);
@@ -134,7 +135,8 @@ impl Challenged {
                 taken.map_err(ResourceFault::from)
             });
             let name = signer.name.clone();
-            let outcome = taken.clone().map_err(RoundFailure::ResourceRefused);
+            let outcome = taken.clone().map(drop);
+            let outcome = outcome.map_err(RoundFailure::ResourceRefused);
             self.outcomes.insert(Want::Signers { name }, outcome);
             return taken.map_err(RoundError::Resource);
         }
@@ -158,7 +160,7 @@ impl Challenged {
                 outcome.map_err(RoundFailure::ResourceRefused),
             );
         }
-        fault.map_or(Ok(()), |fault| Err(RoundError::Resource(fault)))
+        fault.map_or(Ok(None), |fault| Err(RoundError::Resource(fault)))
     }
 
     /// Ends it; its key is erased here.

@@ -131,6 +131,7 @@ impl World {
         let draw = &mut self.draw();
         self.vault
             .accept_resource(round, path, jwe, self.now(), draw)
+            .map(drop)
     }
 
     pub(super) fn finish(&self, round: &RoundId) -> Vec<Settled> {

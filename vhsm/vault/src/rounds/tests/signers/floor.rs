@@ -1,6 +1,7 @@
 //! What a list that drops a key leaves of the versions that were taken before.
 
 use super::*;
+use crate::ListTaken;
 
 /// The versions of the signing key that are here with their material.
 fn held(world: &World) -> Vec<u32> {
@@ -90,4 +91,36 @@ fn a_list_that_is_held_back_until_it_is_too_old_brings_no_older_version_back() {
     let older_one = service::signed_by(STRANGER, b"stranger", &fields);
     let (_, of_key) = bring(&world, None, &older_one);
     assert_eq!(older(&of_key), Some(2));
+}
+
+/// What an audit has of it: each list once, and nothing of one that comes again.
+#[test]
+fn a_list_that_was_not_here_is_given_to_who_writes_the_audit() {
+    let world = World::under(listed());
+    let first = list(1, None, &[FIRST]);
+    let (first, digest) = (
+        signed(&first),
+        UnverifiedSignerList::parse(&signed(&first))
+            .unwrap()
+            .digest(),
+    );
+    let taken = || {
+        world.vault.agent_connected();
+        let name = "owner".to_owned();
+        let round = world.challenged(&Want::Signers { name });
+        let jwe = service::encrypt(&round.evidence.tee_pubkey_jwk, &first);
+        let (id, draw) = (&round.order.round, &mut world.draw());
+        let vault = &world.vault;
+        let taken = vault.accept_resource(id, LIST_PATH, &jwe, world.now(), draw);
+        world.finish(id);
+        taken.unwrap()
+    };
+    let expected = ListTaken {
+        signer: "owner".into(),
+        serial: 1,
+        digest,
+        keys: 1,
+    };
+    assert_eq!(taken(), Some(expected));
+    assert_eq!(taken(), None);
 }
