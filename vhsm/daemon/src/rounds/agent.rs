@@ -218,6 +218,7 @@ impl AgentSession {
                 }
                 let round = RoundId(challenge.round);
                 let wanted = vault.challenge(&round, challenge.nonce, &challenge.tee_keys, now)?;
+                self.daemon.watch.challenged(&round, wanted.form());
                 self.evidence_under_way += 1;
                 self.make_evidence(head.id, round, wanted, challenge.wants_audit_head);
                 return Ok(None);

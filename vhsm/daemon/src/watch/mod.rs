@@ -22,11 +22,12 @@ use crate::daemon::Daemon;
 use crate::metrics::Metrics;
 use crate::serve::Link;
 use nitride_ipc::clock::boot_ns;
+use nitride_kbs::tee_key::TeeKeyForm;
 use nitride_protocol::application::{Batch, Batched};
 use nitride_protocol::{KeyName, Message, Operation, Reader, Status, open_reply};
 use nitride_vault::Used;
 use nitride_vault::audit::{AuditKind, AuditPeer, Concern, Event, UsePeer, is_denial};
-use nitride_vault::rounds::{Order, Settled};
+use nitride_vault::rounds::{Order, RoundId, Settled};
 use nitride_vault::{ListTaken, Now, Want};
 use std::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -297,6 +298,13 @@ impl Watch {
             self.kept_for_rounds
                 .fetch_add(more.keep(), Ordering::Relaxed);
         }
+    }
+
+    /// A round got its key, in this form.
+    pub(crate) fn challenged(&self, round: &RoundId, form: TeeKeyForm) {
+        let reason = format!("challenged: round {round}, key {}", form.as_str());
+        let event = Event::own(AuditKind::Round, &reason);
+        self.audit.note(&event, Daemon::now());
     }
 
     /// Something that was wanted is there, or failed.

@@ -8,8 +8,8 @@ use nitride_secmem::{Usage, usage};
 /// What the vault calls itself.
 pub(super) const SERVER: &str = concat!("vhsmd ", env!("CARGO_PKG_VERSION"));
 
-/// Warnings of one kind that are said each by itself: three kinds are less than a reply holds.
-const MAX_OF_A_KIND: usize = 16;
+/// Warnings of one kind that are said each by itself: four kinds are less than a reply holds.
+const MAX_OF_A_KIND: usize = 12;
 
 impl Vault {
     /// Answers `status`, with what the vault knows and what the daemon adds.
@@ -94,7 +94,14 @@ impl Vault {
             .iter()
             .filter(|rule| rule.unsigned == Unsigned::Accept)
             .map(|rule| format!("key {} is taken without its owner's signature", rule.name));
+        let weaker = self.weaker_services().into_iter().map(|service| {
+            format!(
+                "service {service} offered no hybrid key in its last round: what came is secret for as \
+                 long as P-256 is"
+            )
+        });
         let mut warnings = of_a_kind(simulated);
+        warnings.extend(of_a_kind(weaker));
         warnings.extend(of_a_kind(policy.warnings_of_lists(now)));
         warnings.extend(of_a_kind(unsigned));
         warnings
@@ -222,7 +229,7 @@ mod tests {
         assert_eq!(warnings.len(), MAX_OF_A_KIND + 2);
         assert_eq!(
             warnings[MAX_OF_A_KIND],
-            "and so for 84 more than the 16 before"
+            "and so for 88 more than the 12 before"
         );
         assert_eq!(warnings[MAX_OF_A_KIND + 1], "from the daemon");
     }

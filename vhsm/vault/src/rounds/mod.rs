@@ -206,6 +206,17 @@ impl Vault {
         self.rounds.lock().forget_failures();
     }
 
+    /// Services that could have been offered a hybrid key, and whose last round had another.
+    pub(crate) fn weaker_services(&self) -> Vec<String> {
+        let policy = self.policy();
+        let rounds = self.rounds.lock();
+        let services = policy.set().services.iter().map(|service| &service.name);
+        services
+            .filter(|name| rounds.is_weaker(name))
+            .cloned()
+            .collect()
+    }
+
     fn with_destination<R>(&self, act: impl FnOnce(&mut table::Table, &Destination<'_>) -> R) -> R {
         let policy = self.policy();
         let to = Destination {

@@ -3,7 +3,7 @@ use crate::Want;
 use nitride_kbs::audit_head::AuditHead;
 use nitride_kbs::report_data::{device_report_data, report_data_with_head};
 use nitride_kbs::resource::ResourcePath;
-use nitride_kbs::tee_key::TeePublicKey;
+use nitride_kbs::tee_key::{TeeKeyForm, TeePublicKey};
 use nitride_protocol::agent::RoundCause;
 use std::fmt;
 
@@ -59,6 +59,12 @@ pub struct EvidenceWanted {
 }
 
 impl EvidenceWanted {
+    /// Which form the round's key has.
+    #[must_use]
+    pub fn form(&self) -> TeeKeyForm {
+        self.public.form()
+    }
+
     /// What the evidence helper is asked for of the machine. `additional_evidence` is that of devices
     /// beside it, `""` where there are none: it is bound by the machine's, and so is the head of the
     /// audit where the service witnesses it.

@@ -3,9 +3,11 @@ use super::reach::Reach;
 use super::renewal::Spread;
 use super::stage::{Challenged, Destination, Ended, Ordered, Wanted};
 use super::{EvidenceWanted, Order, RoundError, RoundFailure, RoundId, Settled, WantRefused};
+use crate::policy::TeeKeyChoice;
 use crate::{Draw, Now, Want};
+use nitride_kbs::tee_key::TeeKeyForm;
 use nitride_protocol::agent::RoundCause;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -40,6 +42,8 @@ pub(super) struct Table {
     flights: HashMap<Want, RoundId>,
     back_offs: BackOffs,
     reach: Reach,
+    /// Services whose last round had a weaker key than their policy would have had rather.
+    weaker: BTreeSet<String>,
     /// Where in their time leases are renewed.
     pub(super) spread: Spread,
     /// What settled while an order was put together. Until it is handed out, which the next call
@@ -152,7 +156,17 @@ impl Table {
         if let Some(Live::Challenged(_)) = self.live.get(round) {
             return Err(RoundError::AlreadyChallenged);
         }
-        let key = self.live(round, now)?.make_key(nonce, offered, to)?;
+        let ordered = self.live(round, now)?;
+        let key = ordered.make_key(nonce, offered, to)?;
+        let service = ordered.service().to_owned();
+        // Those that the policy knows no more are nobody's to warn of.
+        self.weaker
+            .retain(|known| to.policy.service(known).is_some());
+        self.weaker.remove(&service);
+        let choice = to.policy.service(&service).map(|service| service.tee_key);
+        if choice == Some(TeeKeyChoice::HybridOrP256) && key.form() != TeeKeyForm::X25519MlKem768 {
+            self.weaker.insert(service);
+        }
         let Some(Live::Ordered(ordered)) = self.live.remove(round) else {
             return Err(RoundError::UnknownRound);
         };
@@ -221,6 +235,11 @@ impl Table {
 
     pub(super) fn is_live(&self, round: &RoundId) -> bool {
         self.live.contains_key(round)
+    }
+
+    /// Whether the last round of this service had a weaker key than the policy would have had rather.
+    pub(super) fn is_weaker(&self, service: &str) -> bool {
+        self.weaker.contains(service)
     }
 
     /// How the last round for `want` failed, and when the next may begin.

@@ -43,6 +43,11 @@ impl RoundKey {
         })
     }
 
+    /// Which form it has.
+    pub(in crate::rounds) fn form(&self) -> TeeKeyForm {
+        self.key.public().form()
+    }
+
     /// Nonce and public key, as they are bound into the evidence.
     pub(super) fn evidence_wanted(&self) -> EvidenceWanted {
         EvidenceWanted {

@@ -143,7 +143,7 @@ impl Ordered {
     }
 
     /// Whom it asks.
-    pub(super) fn service(&self) -> &str {
+    pub(in crate::rounds) fn service(&self) -> &str {
         &self.service
     }
 

@@ -86,3 +86,28 @@ fn each_hybrid_round_has_both_halves_of_its_own() {
     assert_ne!(first[..1184], second[..1184]);
     assert_ne!(first[1184..], second[1184..]);
 }
+
+#[test]
+fn a_service_that_gave_less_than_hybrid_is_told_of_until_it_gives_it() {
+    let world = World::new();
+    let weaker = || world.vault.weaker_services();
+    assert!(weaker().is_empty(), "nobody was asked");
+    let hybrid = TeeKeyForm::X25519MlKem768.as_str();
+    for (offered, expected) in [
+        (&[][..], &["main"][..]),
+        (&[hybrid], &[]),
+        (&["other"], &["main"]),
+    ] {
+        let round = world.challenged_with(&key(SIGNING), offered);
+        assert_eq!(weaker(), expected);
+        world.finish(&round.order.round);
+        world.vault.agent_connected();
+    }
+    // Whose policy wants no more is not weaker than that.
+    let mut set = policy();
+    set.services[0].tee_key = TeeKeyChoice::P256;
+    world.vault.replace_policy(set, world.now()).unwrap();
+    let round = world.challenged_with(&key(SIGNING), &[]);
+    assert!(weaker().is_empty());
+    world.finish(&round.order.round);
+}
