@@ -8,6 +8,35 @@ use crate::{EncryptionScheme, KeyName, OperationSet, SignScheme};
 use nitride_cbor::{DecodeError, EncodeError, Reader, Writer};
 use std::fmt;
 
+/// Writes the one member that a question may have: what its answer is to have beside what every
+/// answer of its kind has.
+pub(crate) fn write_also(
+    writer: &mut Writer<'_>,
+    is_asked: bool,
+    what: &str,
+) -> Result<(), EncodeError> {
+    writer.array(usize::from(is_asked))?;
+    match is_asked {
+        true => writer.text(what),
+        false => Ok(()),
+    }
+}
+
+/// Whether a question has that member.
+pub(crate) fn also(
+    reader: &mut Reader<'_>,
+    what: &str,
+    field: &'static str,
+) -> Result<bool, DecodeError> {
+    let is_asked = reader.clone().array()? == 1;
+    reader.array_of(u64::from(is_asked))?;
+    let at = reader.position();
+    if is_asked && reader.text()? != what {
+        return Err(DecodeError::OutOfRange { at, field });
+    }
+    Ok(is_asked)
+}
+
 /// At most `max` bytes, borrowed.
 pub(crate) fn bytes<'a>(
     reader: &mut Reader<'a>,

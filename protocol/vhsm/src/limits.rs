@@ -36,6 +36,8 @@ pub const MAX_FEATURES_LEN: usize = 32;
 pub const MAX_GATES_LEN: usize = 256;
 /// Warnings in a status.
 pub const MAX_WARNINGS_LEN: usize = 64;
+/// Lists of signers in a status.
+pub const MAX_SIGNER_LISTS_LEN: usize = 16;
 /// A service's challenge.
 pub const MAX_NONCE_LEN: usize = 1024;
 /// An attestation result.

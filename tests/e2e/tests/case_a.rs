@@ -384,7 +384,7 @@ fn requests_may_be_pipelined_on_one_connection() -> Result<()> {
     for id in ids {
         assert_eq!(asker.answer_to(id)?.status, Status::Ok);
     }
-    let status = asker.ask(&nitride_protocol::application::StatusRequest)?;
+    let status = asker.ask(&nitride_protocol::application::StatusRequest::default())?;
     assert_eq!(status.result::<VaultStatus<'_>>()?.keys, 1);
     Ok(())
 }

@@ -377,7 +377,7 @@ fn the_agent_socket_knows_no_verb_of_the_other_sockets() -> Result<()> {
     let mut courier = Courier::connect(&world.path("agent.sock"))?;
     let asker = courier.asker();
     assert_ne!(asker.ask(&Random { len: 32 })?.status, Status::Ok);
-    assert_ne!(asker.ask(&StatusRequest)?.status, Status::Ok);
+    assert_ne!(asker.ask(&StatusRequest::default())?.status, Status::Ok);
     // And the application socket knows none of the agent's: 1 is generate there, not next-round.
     let mut app = nitride_support::asker::Asker::connect(&world.path("vhsm.sock"), Duration::ZERO)?;
     assert_eq!(app.ask(&NextRound::default())?.status, Status::Malformed);

@@ -3,11 +3,13 @@
 #![forbid(unsafe_code)]
 
 use anyhow::{Context, Result};
+use nitride_client::SignerStatus;
 use nitride_protocol::Status;
 use nitride_support::descriptor_store::DescriptorStore;
 use nitride_support::plan::Plan;
-use nitride_support::program::wait_until;
+use nitride_support::program::{RunAs, wait_until};
 use nitride_support::world::{World, outcome};
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +19,10 @@ name = "acme"
 list-key = "@DIR@/root.pub"
 list = "kbs:///acme/signers/list"
 list-max-age = "1h"
+
+[audit]
+folder = "@DIR@/audit"
+full = "refuse"
 "#;
 
 const LIST: &str = "acme/signers/list";
@@ -93,6 +99,26 @@ impl Acme {
         outcome(app.release(&format!("app/k{number}"), None))
     }
 
+    /// Row of each list in the status.
+    fn lists(&self) -> Result<Vec<(String, u64, u64)>> {
+        let lists = self.world.admin()?.status()?.signers.context("lists")?;
+        let row = |list: SignerStatus| (list.signer, list.serial, list.keys);
+        Ok(lists.into_iter().map(row).collect())
+    }
+
+    /// What the audit has of lists that were taken, in its order.
+    fn audited(&self) -> Result<Vec<String>> {
+        let folder = self.world.path("audit").display().to_string();
+        let words = ["audit", "tail", &folder, "--limit", "100000", "--json"];
+        let shown = self.world.vhsm(&RunAs::default(), &words, b"")?;
+        let entries: Vec<Value> = serde_json::from_slice(&shown.stdout)?;
+        let of_lists = entries.iter().filter_map(|entry| {
+            let reason = entry["reason"].as_str()?;
+            (entry["kind"] == "policy" && reason.starts_with("signer ")).then(|| reason.to_owned())
+        });
+        Ok(of_lists.collect())
+    }
+
     fn said(&self, text: &str) -> Result<()> {
         self.world
             .logs()
@@ -114,6 +140,7 @@ fn an_owner_rotates_its_signing_key_by_a_signed_list() -> Result<()> {
     // Before a list has come, nobody is believed.
     assert_eq!(acme.release(6)?, Status::ResourceRefused);
     acme.said("no list of the key's signer has come that counts")?;
+    assert_eq!(acme.lists()?, []);
 
     acme.list("make --list-key @/root.key --owner acme --key @/a.pub --out @/1.list")?;
     acme.publish("1.list")?;
@@ -141,7 +168,28 @@ fn an_owner_rotates_its_signing_key_by_a_signed_list() -> Result<()> {
     acme.deposit(8, "b")?;
     assert_eq!(acme.release(7)?, Status::ResourceRefused);
     assert_eq!(acme.release(8)?, Status::Ok);
-    acme.said("its serial 2 is below 3, which was taken")
+    acme.said("its serial 2 is below 3, which was taken")?;
+
+    assert_eq!(acme.lists()?, [("acme".to_owned(), 3, 1)]);
+    let shown = acme
+        .world
+        .vhsm(&RunAs::default(), &["--admin", "status"], b"")?;
+    let shown = String::from_utf8(shown.stdout)?;
+    assert!(shown.contains("acme serial 3, 1 keys"), "{shown}");
+    // Each list once, however often it came, and none that was refused.
+    let audited = acme.audited()?;
+    let expected = [(1, 1), (2, 2), (3, 1)];
+    assert_eq!(audited.len(), expected.len(), "{audited:?}");
+    for (entry, (serial, keys)) in audited.iter().zip(expected) {
+        let begin = format!("signer acme: list with serial {serial}, digest ");
+        let end = format!(", {keys} keys");
+        assert!(
+            entry.starts_with(&begin) && entry.ends_with(&end),
+            "{entry}"
+        );
+        acme.said(entry)?;
+    }
+    Ok(())
 }
 
 #[test]

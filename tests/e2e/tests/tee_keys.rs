@@ -263,6 +263,18 @@ fn a_courier_that_keeps_the_offer_back_gets_no_evidence_where_the_policy_says_hy
             // The same offer is enough for a service whose policy allows the fall-back.
             let either = round(&world, "app/either", offered)?;
             assert_eq!(either, (Status::Ok, Some(TeeKeyForm::EcP256)));
+            // Which is told of: to who looks, and in the record of the round.
+            let warnings = world.admin()?.status()?.warnings;
+            let told = warnings
+                .iter()
+                .filter(|text| text.contains("no hybrid key"));
+            let told: Vec<_> = told.collect();
+            let [told] = &told[..] else {
+                anyhow::bail!("{warnings:?}");
+            };
+            assert!(told.starts_with("service main "), "{told}");
+            let form = format!("key {P256}");
+            assert!(world.logs().contains(&form), "{}", world.logs());
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use crate::answer::Answer;
 use base64ct::{Base64, Encoding};
 use nitride_client::{
-    Attested, AuditHead, Description, ListEntry, PublicKey, SealStatus, VaultStatus,
+    Attested, AuditHead, Description, ListEntry, PublicKey, SealStatus, SignerStatus, VaultStatus,
 };
 use nitride_protocol::Operation;
 use serde_json::json;
@@ -277,12 +277,22 @@ pub(crate) fn status(found: &VaultStatus) -> Answer {
         };
         rows.push(("gate", state));
     }
+    let signers = found.signers.as_deref();
+    for list in signers.unwrap_or_default() {
+        let (serial, keys) = (list.serial, list.keys);
+        rows.push((
+            "signer",
+            format!("{} serial {serial}, {keys} keys", list.signer),
+        ));
+    }
     rows.extend(
         found
             .warnings
             .iter()
             .map(|warning| ("warning", warning.clone())),
     );
+    let list = |list: &SignerStatus| json!({ "signer": list.signer, "serial": list.serial, "keys": list.keys });
+    let signers = signers.map(|lists| lists.iter().map(list).collect::<Vec<_>>());
     let gates: Vec<serde_json::Value> = found
         .gates
         .iter()
@@ -305,6 +315,7 @@ pub(crate) fn status(found: &VaultStatus) -> Answer {
             "policy_digest": digest,
             "tee": found.tee,
             "gates": gates,
+            "signers": signers,
             "warnings": found.warnings,
             "seal": found.seal.as_ref().map(|seal| json!({
                 "state": seal.state,

@@ -108,7 +108,7 @@ impl AgentConnection {
             cause: order.cause,
         };
         let request = wire::NextRound {
-            also_cause: self.knows(wire::ROUND_CAUSE_FEATURE),
+            also_cause: self.server.knows(wire::ROUND_CAUSE_FEATURE),
         };
         self.channel.call(&request, None, own).await
     }
@@ -133,11 +133,11 @@ impl AgentConnection {
             round,
             nonce,
             hash,
-            tee_keys: match self.knows(wire::TEE_KEYS_FEATURE) {
+            tee_keys: match self.server.knows(wire::TEE_KEYS_FEATURE) {
                 true => tee_keys.to_vec(),
                 false => Vec::new(),
             },
-            wants_audit_head: wants_audit_head && self.knows(wire::AUDIT_HEAD_FEATURE),
+            wants_audit_head: wants_audit_head && self.server.knows(wire::AUDIT_HEAD_FEATURE),
         };
         let own = |evidence: wire::Evidence<'_>| Evidence {
             tee_pubkey: evidence.tee_pubkey.to_owned(),
@@ -208,12 +208,6 @@ impl AgentConnection {
     /// Refused with `round-not-found` once the round has ended.
     pub async fn finish(&self, round: [u8; ROUND_ID_LEN]) -> Result<(), ClientError> {
         self.call(&wire::Finish { round }, drop).await
-    }
-
-    /// Whether vhsmd has said that it has this.
-    fn knows(&self, feature: &str) -> bool {
-        let mut features = self.server.features.iter();
-        features.any(|known| known == feature)
     }
 
     async fn call<'a, R, T>(

@@ -208,7 +208,10 @@ macro_rules! typed_calls {
 
             /// How the vault is.
             pub $($asynchronous)? fn status(& $($mutable)? $me) -> Result<reply::VaultStatus, ClientError> {
-                $me.call(&application::StatusRequest, |reply| reply.into()) $($wait)*
+                let request = application::StatusRequest {
+                    also_signers: $me.server().knows(application::SIGNER_LISTS_FEATURE),
+                };
+                $me.call(&request, |reply| reply.into()) $($wait)*
             }
 
             /// Has the policy read anew and returns the generation in force (admin socket).

@@ -45,7 +45,7 @@ pub use options::{Options, Server};
 pub use public_key::{Curve, PublicHalf, PublicKeyFault};
 pub use replies::{
     Description, GateStatus, KeyVersion, ListEntry, Listing, PublicKey, Released, SealStatus,
-    Signature, Tag, VaultStatus,
+    Signature, SignerStatus, Tag, VaultStatus,
 };
 pub use replies_of_keys::{
     Answer, Attested, AuditHead, BackupPart, Encapsulated, Explained, Wrapped,

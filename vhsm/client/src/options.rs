@@ -59,6 +59,11 @@ pub struct Server {
 }
 
 impl Server {
+    /// Whether it has said that it has this.
+    pub(crate) fn knows(&self, feature: &str) -> bool {
+        self.features.iter().any(|known| known == feature)
+    }
+
     pub(crate) fn welcomed(welcome: &Welcome<'_>) -> Result<Self, ClientError> {
         if welcome.version != VERSION {
             return Err(ClientError::Version {

@@ -148,6 +148,19 @@ pub struct VaultStatus {
     pub warnings: Vec<String>,
     /// What brings keys back after a reboot; `None` is nothing.
     pub seal: Option<SealStatus>,
+    /// The lists of signers that are here; an older vhsmd does not say.
+    pub signers: Option<Vec<SignerStatus>>,
+}
+
+/// A list of signers in a [`VaultStatus`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignerStatus {
+    /// The signer's name.
+    pub signer: String,
+    /// The serial of its newest list.
+    pub serial: u64,
+    /// How many keys that names.
+    pub keys: u64,
 }
 
 /// The seal in a [`VaultStatus`].
@@ -264,6 +277,11 @@ impl From<wire::VaultStatus<'_>> for VaultStatus {
             gate: gate.gate.to_owned(),
             age_ms: gate.age_ms,
         });
+        let signer = |list: &wire::SignerStatus<'_>| SignerStatus {
+            signer: list.signer.to_owned(),
+            serial: list.serial,
+            keys: list.keys,
+        };
         Self {
             server: reply.server.to_owned(),
             arena_kind: reply.arena_kind.to_owned(),
@@ -292,6 +310,9 @@ impl From<wire::VaultStatus<'_>> for VaultStatus {
                 left_out: seal.left_out.map(str::to_owned),
                 because: seal.because.map(str::to_owned),
             }),
+            signers: reply
+                .signers
+                .map(|lists| lists.iter().map(signer).collect()),
         }
     }
 }

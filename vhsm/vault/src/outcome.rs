@@ -104,4 +104,5 @@ impl DaemonCall {
 #[derive(Debug)]
 pub struct StatusRequest {
     pub(crate) id: u32,
+    pub(crate) also_signers: bool,
 }

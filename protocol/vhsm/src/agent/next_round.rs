@@ -21,23 +21,11 @@ pub struct NextRound {
 
 impl<'a> Message<'a> for NextRound {
     fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
-        if !self.also_cause {
-            return writer.array(0);
-        }
-        writer.array(1)?;
-        writer.text(CAUSE)
+        field::write_also(writer, self.also_cause, CAUSE)
     }
 
     fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let also_cause = reader.clone().array()? == 1;
-        reader.array_of(u64::from(also_cause))?;
-        if also_cause {
-            let (at, field) = (reader.position(), "also");
-            if reader.text()? != CAUSE {
-                return Err(DecodeError::OutOfRange { at, field });
-            }
-        }
-        Ok(Self { also_cause })
+        field::also(reader, CAUSE, "also-cause").map(|also_cause| Self { also_cause })
     }
 }
 

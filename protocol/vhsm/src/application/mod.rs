@@ -57,7 +57,9 @@ pub use random::{Random, RandomBytes};
 pub use register_buffer::{RegisterBuffer, Registered};
 pub use release::{Release, Released};
 pub use sign::{Sign, Signature};
-pub use status::{GateStatus, SealStatus, StatusRequest, VaultStatus};
+pub use status::{
+    GateStatus, SIGNER_LISTS_FEATURE, SealStatus, SignerStatus, StatusRequest, VaultStatus,
+};
 pub use unwrap::{Unwrap, Unwrapped};
 pub use verify::Verify;
 pub use verify_mac::VerifyMac;

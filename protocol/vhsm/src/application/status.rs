@@ -1,20 +1,33 @@
 //! The message `status`.
 
-use crate::limits::{MAX_GATES_LEN, MAX_LABEL_LEN, MAX_REASON_LEN, MAX_WARNINGS_LEN};
-use crate::{Call, Empty, Message, Operation, field};
+use crate::limits::{
+    MAX_GATES_LEN, MAX_LABEL_LEN, MAX_REASON_LEN, MAX_SIGNER_LISTS_LEN, MAX_WARNINGS_LEN,
+};
+use crate::{Call, Message, Operation, field};
 use nitride_cbor::{DecodeError, EncodeError, Reader, Writer};
 
+/// What vhsmd says in its `hello` when it takes [`StatusRequest::also_signers`]. One that does not say
+/// so knows the question without members alone.
+pub const SIGNER_LISTS_FEATURE: &str = "signer-lists";
+/// What is asked for beside the rest.
+const SIGNERS: &str = "signers";
+
 /// `status`: how the vault is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StatusRequest;
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StatusRequest {
+    /// Whether the answer is to say [`VaultStatus::signers`]: who does not ask would not understand
+    /// it.
+    pub also_signers: bool,
+}
 
 impl<'a> Message<'a> for StatusRequest {
     fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
-        Empty.encode(writer)
+        field::write_also(writer, self.also_signers, SIGNERS)
     }
 
     fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        Empty::decode(reader).map(|Empty| Self)
+        let also = field::also(reader, SIGNERS, "also-signers");
+        also.map(|also_signers| Self { also_signers })
     }
 }
 
@@ -59,11 +72,13 @@ pub struct VaultStatus<'a> {
     pub warnings: Vec<&'a str>,
     /// What brings keys back after a reboot; `None` is nothing.
     pub seal: Option<SealStatus<'a>>,
+    /// The lists of signers that are here; to who asks for them.
+    pub signers: Option<Vec<SignerStatus<'a>>>,
 }
 
 impl<'a> Message<'a> for VaultStatus<'a> {
     fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
-        writer.array(16)?;
+        writer.array(16 + usize::from(self.signers.is_some()))?;
         writer.text(self.server)?;
         writer.text(self.arena_kind)?;
         writer.u64(self.records_used)?;
@@ -79,11 +94,18 @@ impl<'a> Message<'a> for VaultStatus<'a> {
         writer.text(self.tee)?;
         field::write_list(writer, &self.gates, |writer, entry| entry.encode(writer))?;
         field::write_list(writer, &self.warnings, |writer, entry| writer.text(entry))?;
-        writer.optional(self.seal.as_ref(), |writer, seal| seal.encode(writer))
+        writer.optional(self.seal.as_ref(), |writer, seal| seal.encode(writer))?;
+        match &self.signers {
+            Some(signers) => {
+                field::write_list(writer, signers, |writer, entry| entry.encode(writer))
+            }
+            None => Ok(()),
+        }
     }
 
     fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        reader.array_of(16)?;
+        let has_signers = reader.clone().array()? == 17;
+        reader.array_of(if has_signers { 17 } else { 16 })?;
         Ok(Self {
             server: field::line(reader, MAX_LABEL_LEN, "server")?,
             arena_kind: field::label(reader, MAX_LABEL_LEN, "arena-kind")?,
@@ -103,6 +125,15 @@ impl<'a> Message<'a> for VaultStatus<'a> {
                 field::line(reader, MAX_REASON_LEN, "warnings")
             })?,
             seal: reader.optional(SealStatus::decode)?,
+            signers: match has_signers {
+                true => Some(field::list(
+                    reader,
+                    MAX_SIGNER_LISTS_LEN,
+                    "signers",
+                    SignerStatus::decode,
+                )?),
+                false => None,
+            },
         })
     }
 }
@@ -128,6 +159,35 @@ impl<'a> Message<'a> for GateStatus<'a> {
         Ok(Self {
             gate: field::name(reader, "gate")?,
             age_ms: reader.optional(Reader::u64)?,
+        })
+    }
+}
+
+/// A list of signers in a [`VaultStatus`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignerStatus<'a> {
+    /// The signer's name.
+    pub signer: &'a str,
+    /// The serial of its newest list.
+    pub serial: u64,
+    /// How many keys that names.
+    pub keys: u64,
+}
+
+impl<'a> Message<'a> for SignerStatus<'a> {
+    fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+        writer.array(3)?;
+        writer.text(self.signer)?;
+        writer.u64(self.serial)?;
+        writer.u64(self.keys)
+    }
+
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        reader.array_of(3)?;
+        Ok(Self {
+            signer: field::name(reader, "signer")?,
+            serial: reader.u64()?,
+            keys: reader.u64()?,
         })
     }
 }

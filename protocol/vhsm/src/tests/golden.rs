@@ -227,7 +227,7 @@ golden! {
         Destroy { key: name("app/sign"), version: Some(u32::MAX) },
         Empty;
     status_is_golden, "status", Operation::Status,
-        StatusRequest,
+        StatusRequest::default(),
         VaultStatus {
             server: "vhsmd 0.1.0",
             arena_kind: "memfd-secret",
@@ -259,6 +259,7 @@ golden! {
                 left_out: None,
                 because: Some("the sealed file cannot be written"),
             }),
+            signers: None,
         };
     reload_is_golden, "reload", Operation::Reload,
         Reload,

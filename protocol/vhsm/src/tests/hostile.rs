@@ -252,25 +252,25 @@ fn a_list_longer_than_its_limit_is_refused_before_it_is_read() {
 }
 
 #[test]
-fn a_question_for_work_asks_for_the_cause_or_for_nothing_more() {
+fn a_question_asks_for_what_there_is_beside_its_answer_or_for_nothing_more() {
     assert_eq!(
         refused::<NextRound>(b"\x81\x65cause\xf5"),
         DecodeError::TrailingBytes { at: 7 }
     );
-    for other in [&b"\x81\x64also"[..], b"\x81\x60"] {
-        assert_eq!(
-            refused::<NextRound>(other),
-            DecodeError::OutOfRange {
-                at: 1,
-                field: "also"
-            }
-        );
+    for other in [&b"\x81\x67signers"[..], b"\x81\x60"] {
+        let field = "also-cause";
+        let expected = DecodeError::OutOfRange { at: 1, field };
+        assert_eq!(refused::<NextRound>(other), expected);
     }
-    assert!(
-        NextRound::decode_last(Reader::new(b"\x81\x65cause"))
-            .unwrap()
-            .also_cause
+    let field = "also-signers";
+    assert_eq!(
+        refused::<StatusRequest>(b"\x81\x65cause"),
+        DecodeError::OutOfRange { at: 1, field }
     );
+    let asked = NextRound::decode_last(Reader::new(b"\x81\x65cause"));
+    assert!(asked.unwrap().also_cause);
+    let asked = StatusRequest::decode_last(Reader::new(b"\x81\x67signers"));
+    assert!(asked.unwrap().also_signers);
 }
 
 #[test]

@@ -240,7 +240,15 @@ fn every_message_round_trips(parts: &Parts) {
     round_trips("enable", &Enable { key, version });
     round_trips("disable", &Disable { key, version });
     round_trips("destroy", &Destroy { key, version });
-    round_trips("status", &StatusRequest);
+    round_trips("status", &StatusRequest { also_signers: flag });
+    let signers = vec![
+        SignerStatus {
+            signer: "owner",
+            serial: long,
+            keys: u64::from(small),
+        };
+        lines.len().min(16)
+    ];
     let gates = vec![
         GateStatus {
             gate: line,
@@ -266,6 +274,7 @@ fn every_message_round_trips(parts: &Parts) {
             tee: line,
             gates,
             warnings: lines.clone(),
+            signers: flag.then_some(signers),
             seal: flag.then_some(SealStatus {
                 state: line,
                 platform: line,

@@ -43,7 +43,8 @@ async fn an_order_can_be_outstanding_while_a_round_runs() {
             resources: vec!["a/b/c"],
             result_wanted: true,
             budget_ms: 1000,
-            cause: Some(wire::RoundCause::Renewal),
+            // Nor does it say more.
+            cause: None,
         };
         peer.reply(held.id, &order);
     });
@@ -66,7 +67,52 @@ async fn an_order_can_be_outstanding_while_a_round_runs() {
     let order = order.unwrap();
     assert_eq!((order.round, order.result_wanted), (ROUND, true));
     assert_eq!(order.resources, ["a/b/c"]);
+    assert_eq!(order.cause, None);
+    peer.join().unwrap();
+}
+
+#[tokio::test]
+async fn vhsmd_is_asked_for_what_it_says_that_it_has() {
+    let (connection, peer) = against(|mut peer| {
+        let (hello, _) = peer.next();
+        let features = vec![
+            wire::TEE_KEYS_FEATURE,
+            wire::AUDIT_HEAD_FEATURE,
+            wire::ROUND_CAUSE_FEATURE,
+        ];
+        let welcome = wire::Welcome {
+            features,
+            ..super::welcome()
+        };
+        peer.reply(hello.id, &welcome);
+        let (next, packet) = peer.next();
+        let (_, params) = open_request(&packet).unwrap();
+        assert!(wire::NextRound::decode_last(params).unwrap().also_cause);
+        let order = wire::RoundOrder {
+            round: ROUND,
+            service: "main",
+            tee: "sample",
+            resources: vec![],
+            result_wanted: true,
+            budget_ms: 1000,
+            cause: Some(wire::RoundCause::Renewal),
+        };
+        peer.reply(next.id, &order);
+        let (challenge, packet) = peer.next();
+        let (_, params) = open_request(&packet).unwrap();
+        let asked = wire::Challenge::decode_last(params).unwrap();
+        assert_eq!(
+            (asked.tee_keys, asked.wants_audit_head),
+            (vec!["form"], true)
+        );
+        peer.refuse(challenge.id, Status::EvidenceUnavailable);
+    });
+    let agent = AgentConnection::over(connection, options()).await.unwrap();
+    let order = agent.next_round().await.unwrap();
     assert_eq!(order.cause, Some(wire::RoundCause::Renewal));
+    let refused = agent.challenge(ROUND, "nonce", None, &["form"], true).await;
+    let status = refused.unwrap_err().status();
+    assert_eq!(status, Some(Status::EvidenceUnavailable));
     peer.join().unwrap();
 }
 

@@ -1,6 +1,9 @@
 use super::{against, hasty, options, welcome};
 use crate::{Client, ClientError};
-use nitride_protocol::application::{Released, Sign, Signature, Tag};
+use nitride_protocol::application::{
+    Released, SIGNER_LISTS_FEATURE, Sign, Signature, SignerStatus, StatusRequest, Tag, VaultStatus,
+    Welcome,
+};
 use nitride_protocol::{KeyType, Message, SignScheme, Status, VERSION, open_request};
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -44,6 +47,55 @@ fn a_call_sends_its_request_and_owns_its_reply() {
         (3, &b"signature"[..])
     );
     peer.join().unwrap();
+}
+
+#[test]
+fn a_vault_is_asked_for_its_lists_of_signers_where_it_says_that_it_has_them() {
+    let status = |signers| VaultStatus {
+        server: "vhsmd",
+        arena_kind: "locked",
+        records_used: 0,
+        records_size: 0,
+        heap_used: 0,
+        heap_size: 0,
+        keys: 0,
+        connections: 0,
+        parked: 0,
+        agent_connected: false,
+        policy_generation: 1,
+        policy_digest: &[0; 32],
+        tee: "none",
+        gates: vec![],
+        warnings: vec![],
+        seal: None,
+        signers,
+    };
+    let list = SignerStatus {
+        signer: "owner",
+        serial: 2,
+        keys: 1,
+    };
+    for (feature, lists) in [("trial", None), (SIGNER_LISTS_FEATURE, Some(vec![list]))] {
+        let answer = lists.clone();
+        let (connection, peer) = against(move |mut peer| {
+            let (hello, _) = peer.next();
+            let welcome = Welcome {
+                features: vec![feature],
+                ..welcome()
+            };
+            peer.reply(hello.id, &welcome);
+            let (asked, packet) = peer.next();
+            let (_, params) = open_request(&packet).unwrap();
+            let request = StatusRequest::decode_last(params).unwrap();
+            assert_eq!(request.also_signers, answer.is_some());
+            peer.reply(asked.id, &status(answer));
+        });
+        let mut client = Client::over(connection, options()).unwrap();
+        let found = client.status().unwrap().signers;
+        let found = found.map(|lists| lists.iter().map(|list| list.serial).collect());
+        assert_eq!(found, lists.map(|_| vec![2]));
+        peer.join().unwrap();
+    }
 }
 
 #[test]

@@ -196,7 +196,7 @@ fn reload_is_whole_or_not_at_all() {
     vhsmd.write_policy(&format!("{POLICY}\n[[rule]]\nname = 1\n"));
     assert_eq!(admin.call(&Reload), Err(Status::PolicyInvalid));
     client.call(&Random { len: 8 }).unwrap();
-    let status = admin.call(&StatusRequest).unwrap();
+    let status = admin.call(&StatusRequest::default()).unwrap();
     let status: VaultStatus<'_> = read(&status);
     assert_eq!(status.policy_generation, 1);
     let warned = |status: &VaultStatus<'_>| {
@@ -210,7 +210,7 @@ fn reload_is_whole_or_not_at_all() {
     let reloaded = admin.call(&Reload).unwrap();
     assert_eq!(read::<Reloaded>(&reloaded).policy_generation, 2);
     assert_eq!(client.call(&Random { len: 8 }), Err(Status::Denied));
-    let status = admin.call(&StatusRequest).unwrap();
+    let status = admin.call(&StatusRequest::default()).unwrap();
     assert!(!warned(&read(&status)));
 }
 
@@ -273,6 +273,9 @@ fn thousand_connections_fit_into_a_small_arena() {
 }
 
 fn heap_used(vhsmd: &Vhsmd) -> u64 {
-    let status = vhsmd.greeted("admin.sock", 0).call(&StatusRequest).unwrap();
+    let status = vhsmd
+        .greeted("admin.sock", 0)
+        .call(&StatusRequest::default())
+        .unwrap();
     read::<VaultStatus<'_>>(&status).heap_used
 }

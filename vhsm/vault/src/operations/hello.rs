@@ -3,7 +3,7 @@ use super::status::SERVER;
 use crate::access::KeylessGrant;
 use crate::refusal::Stop;
 use crate::{Outcome, Refusal, Session};
-use nitride_protocol::application::{Hello, Welcome};
+use nitride_protocol::application::{Hello, SIGNER_LISTS_FEATURE, Welcome};
 use nitride_protocol::limits::{MAX_INLINE_LEN, MAX_PACKET_LEN};
 use nitride_protocol::{KeyType, Message, Operation, Reader};
 
@@ -24,6 +24,10 @@ pub(super) fn hello(
         max_packet: max_len(MAX_PACKET_LEN),
         max_inline: max_len(MAX_INLINE_LEN),
         // A client that is older than a type finds out here, not by a refusal.
-        features: KeyType::ALL.into_iter().map(KeyType::as_str).collect(),
+        features: KeyType::ALL
+            .into_iter()
+            .map(KeyType::as_str)
+            .chain([SIGNER_LISTS_FEATURE])
+            .collect(),
     })
 }

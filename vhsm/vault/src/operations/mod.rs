@@ -108,8 +108,11 @@ pub(crate) fn perform(
         Operation::Destroy => lifecycle::destroy(vault, session, params, call),
         Operation::Status => {
             let KeylessGrant { .. } = KeylessGrant::new(session, operation)?;
-            application::StatusRequest::decode_last(params)?;
-            Ok(Outcome::Status(StatusRequest { id: call.id() }))
+            let asked = application::StatusRequest::decode_last(params)?;
+            Ok(Outcome::Status(StatusRequest {
+                id: call.id(),
+                also_signers: asked.also_signers,
+            }))
         }
         Operation::Reload => {
             let KeylessGrant { .. } = KeylessGrant::new(session, operation)?;

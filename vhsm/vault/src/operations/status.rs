@@ -21,8 +21,11 @@ impl Vault {
         reply: &mut [u8],
     ) -> Outcome {
         let id = request.id;
-        let written = self.status(around, now, |status| {
-            Ok(write_reply(reply, id, Status::Ok, status)?)
+        let written = self.status(around, now, |mut status| {
+            if !request.also_signers {
+                status.signers = None;
+            }
+            Ok(write_reply(reply, id, Status::Ok, &status)?)
         });
         written
             .or_else(|refusal| write_refusal(reply, id, refusal.status()))
@@ -33,7 +36,7 @@ impl Vault {
         &self,
         around: &Surroundings<'_>,
         now: Now,
-        answer: impl FnOnce(&VaultStatus<'_>) -> Result<R, Refusal>,
+        answer: impl FnOnce(VaultStatus<'_>) -> Result<R, Refusal>,
     ) -> Result<R, Refusal> {
         let policy = self.policy();
         let set = policy.set();
@@ -49,7 +52,7 @@ impl Vault {
         let fetching = self.fetching_warnings(room, now);
         warnings.extend(fetching.iter().map(String::as_str));
         let gates = set.gates.iter().take(MAX_GATES_LEN);
-        answer(&VaultStatus {
+        answer(VaultStatus {
             server: SERVER,
             arena_kind: around.arena_kind,
             records_used: in_u64(usage.records_used),
@@ -71,6 +74,7 @@ impl Vault {
                 .collect(),
             warnings: at_most(warnings),
             seal: around.seal,
+            signers: Some(policy.lists_here().collect()),
         })
     }
 
@@ -183,7 +187,7 @@ mod tests {
             warnings,
             seal: None,
         };
-        let owned = |status: &VaultStatus<'_>| {
+        let owned = |status: VaultStatus<'_>| {
             Ok(status
                 .warnings
                 .iter()

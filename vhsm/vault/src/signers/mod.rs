@@ -27,6 +27,7 @@ use crate::policy::{CurrentPolicy, KeyRule, ListedSigner, PolicySet};
 use crate::{Now, Vault};
 use nitride_kbs::resource::ResourcePath;
 use nitride_kbs::signer_list::{SignerList, SignerListError, UnverifiedSignerList};
+use nitride_protocol::application::SignerStatus;
 use nitride_secmem::Record;
 use nitride_secmem::crypto::{p256_spki, sha256, verify_p256_sha256};
 use std::collections::{BTreeMap, HashMap};
@@ -368,6 +369,18 @@ impl ActivePolicy {
     }
 
     /// What an operator should know of the lists.
+    /// Those that are here, by the name of their signer.
+    pub(crate) fn lists_here(&self) -> impl Iterator<Item = SignerStatus<'_>> {
+        self.listed_signers().filter_map(|rule| {
+            let held = &self.list(&rule.name)?.list;
+            Some(SignerStatus {
+                signer: &rule.name,
+                serial: held.serial,
+                keys: u64::try_from(held.keys.len()).unwrap_or(u64::MAX),
+            })
+        })
+    }
+
     pub(crate) fn warnings_of_lists(&self, now: Now) -> impl Iterator<Item = String> {
         self.listed_signers().filter_map(move |rule| {
             let name = &rule.name;

@@ -269,7 +269,12 @@ fn only_administrators_do_anything_on_the_admin_socket() {
     let describe = Describe { key: name("k") };
     assert_eq!(world.ask(&mut other, &describe).unwrap_err(), DENIED);
     assert_eq!(world.ask(&mut other, &Reload).unwrap_err(), DENIED);
-    assert_eq!(world.ask(&mut other, &StatusRequest).unwrap_err(), DENIED);
+    assert_eq!(
+        world
+            .ask(&mut other, &StatusRequest::default())
+            .unwrap_err(),
+        DENIED
+    );
     assert_eq!(other.refusal(), Some(Refusal::NotAdmin));
     let mut admin = world.admin(0);
     world.ask(&mut admin, &describe).unwrap();
