@@ -1,17 +1,14 @@
 //! Who administers the service, and what each may do.
 //!
 //! ```text
-//!   role              read                           write                              of
-//!   resources         list names                     store, delete                      a namespace
-//!   policies          read resource policies         set them                           a namespace
-//!                     -                              set the attestation policy         all
-//!   reference-values  read them                      set them                           all
-//!   identities        list kill switches             pull and release them              all
-//!   audit             the head                       -                                  all
+//!   role              read                    write                                   of
+//!   resources         list names              store, delete                           a namespace
+//!   policies          read a tenant's         put it, delete it                       a namespace
+//!                     read all                put attestation, resource, appraisal    all
+//!   reference-values  read them               put, delete them                        all
+//!   revocations       list what is revoked    revoke, lift                            all
+//!   audit             the head, the status    -                                       all
 //! ```
-//!
-//! Of these the service answers for resources and the audit's head today; the other roles can be given,
-//! and nothing asks for them yet.
 //!
 //! - **Denied by default.** A role that an entry does not name is not had; what is of all needs an
 //!   entry with `namespaces = "all"`. No role reads a resource: what lies in the store leaves
@@ -39,7 +36,7 @@ pub(crate) enum Role {
     Resources,
     Policies,
     ReferenceValues,
-    Identities,
+    Revocations,
     Audit,
 }
 
@@ -48,7 +45,7 @@ impl Role {
         Self::Resources,
         Self::Policies,
         Self::ReferenceValues,
-        Self::Identities,
+        Self::Revocations,
         Self::Audit,
     ];
 
@@ -57,7 +54,7 @@ impl Role {
             Self::Resources => "resources",
             Self::Policies => "policies",
             Self::ReferenceValues => "reference-values",
-            Self::Identities => "identities",
+            Self::Revocations => "revocations",
             Self::Audit => "audit",
         }
     }

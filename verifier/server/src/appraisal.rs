@@ -2,7 +2,7 @@
 //! was judged, and it may find it worse. That evidence is authentic, and what the attestation policy
 //! wants, is not its to say.
 
-use crate::config::{Reloaded, read_text};
+use crate::documents::Documents;
 use crate::evaluators::{Evaluators, Turns};
 use crate::policies::{PolicyError, fault_of};
 use nitride_policy::{Answer, Ask, NamedValues, RegoFault, RegoModule};
@@ -29,37 +29,35 @@ pub(crate) struct NotAppraised {
 }
 
 impl Appraisal {
-    /// Reads the module that the configuration names, if it does.
-    pub(crate) fn load(
-        reloaded: &Reloaded,
+    /// Reads the module, if there is one, and what it asks for by name.
+    pub(crate) fn read(
+        documents: &Documents,
         evaluators: &Evaluators,
     ) -> Result<Option<Self>, PolicyError> {
-        let Some(path) = &reloaded.appraisal else {
+        // Read where no module asks for them, too: what is kept is kept in its form.
+        let values = match &documents.named_values {
+            Some(values) => NamedValues::parse(&values.text, &values.file)?,
+            None => NamedValues::default(),
+        };
+        let Some(document) = &documents.appraisal else {
             return Ok(None);
         };
-        let mut text = read_text(path)?;
-        let file = path.display().to_string();
-        let module = RegoModule::new(&text, &file)?;
+        let module = RegoModule::new(&document.text, &document.file)?;
         match evaluators.ask_now(&module, Ask::CheckAppraisal) {
             Answer::Yes(_) => {}
             answer => {
                 let fault = fault_of(answer);
+                let file = document.file.clone();
                 return Err(PolicyError::Rego { file, fault });
             }
         }
-        let values = match &reloaded.reference_values {
-            Some(path) => {
-                let values = read_text(path)?;
-                text.push_str(&values);
-                NamedValues::parse(&values, &path.display().to_string())?
-            }
-            None => NamedValues::default(),
-        };
+        let values_text = documents.named_values.as_ref();
+        let values_text = values_text.map_or("", |values| &*values.text);
         Ok(Some(Self {
             module,
             turns: evaluators.all_turns(),
             values,
-            text,
+            text: format!("{}{values_text}", document.text),
         }))
     }
 

@@ -51,6 +51,8 @@
 //! give-up-secs = 3600                           # after so long a notice is dropped
 //!
 //! [policies]                                    # optional
+//! source = "files"                              # or "store": admins put them, and no file is named; then
+//!                                               # at-least = 7 takes no older set of them
 //! tenants = "/etc/nitride/policy.d"             # REPOSITORY.toml or REPOSITORY.rego decide alone there
 //! appraisal = "/etc/nitride/appraisal.rego"     # optional; Rego that may find evidence worse
 //! reference-values = "/etc/nitride/values.json" # optional; what it asks for by name
@@ -90,6 +92,7 @@ pub(crate) use key_files::KeyFiles;
 pub(crate) use limits::{Limits, ThrottleLimits};
 pub(crate) use monitor::MonitorAddress;
 pub(crate) use openbao::{Login, LoginMethod, OpenBao};
+pub(crate) use policies::{PolicyFiles, PolicySource};
 pub(crate) use webhook::WebhookSettings;
 
 use crate::audit::AuditSettings;
@@ -164,14 +167,7 @@ pub(crate) enum StoreConfig {
 pub(crate) struct Reloaded {
     pub(crate) challenge_key: KeyFiles,
     pub(crate) token_key: KeyFiles,
-    pub(crate) attestation_policy: PathBuf,
-    pub(crate) resource_policy: PathBuf,
-    /// A folder.
-    pub(crate) tenant_policies: Option<PathBuf>,
-    /// Rego that judges what was judged.
-    pub(crate) appraisal: Option<PathBuf>,
-    /// What it asks for by name.
-    pub(crate) reference_values: Option<PathBuf>,
+    pub(crate) policies: PolicySource,
     /// What is made for each machine that asks.
     pub(crate) generate: Option<PathBuf>,
     pub(crate) collateral: Option<PathBuf>,
@@ -213,7 +209,7 @@ impl Config {
 
     fn parse(text: &str, file: &str, folder: &Path) -> Result<Self, FileError> {
         let text = TomlText { text, file };
-        let form: FileForm = text.read(REMEDY)?;
+        let mut form: FileForm = text.read(REMEDY)?;
         let (throttle, attest_throttle) = form.throttle.read(&text)?;
         let listen = parse_listen(&form, &text)?;
         let tls = form.tls.map(|tls| TlsPaths {
@@ -265,6 +261,11 @@ impl Config {
         let keys = |name, form| key_files::read(name, form, folder, &text);
         let has_audit = form.audit.is_some();
         let witness = form.witness.map(|witness| witness.read(has_audit, &text));
+        let evaluation = form.policies.evaluation(&text)?;
+        let generate = form.policies.generate.take().map(|path| folder.join(path));
+        let at = (folder, &form.listen);
+        let (attestation, resource) = (form.attestation_policy, form.resource_policy);
+        let policies = form.policies.source(attestation, resource, at, &text)?;
         Ok(Self {
             fixed: Fixed {
                 listen,
@@ -288,17 +289,13 @@ impl Config {
                 throttle,
                 attest_throttle,
                 limits: form.limits.read(&text)?,
-                evaluation: form.policies.evaluation(&text)?,
+                evaluation,
             },
             reloaded: Reloaded {
                 challenge_key: keys("challenge-key", &form.challenge_key)?,
                 token_key: keys("token-key", &form.token_key)?,
-                attestation_policy: folder.join(form.attestation_policy),
-                resource_policy: folder.join(form.resource_policy),
-                tenant_policies: form.policies.tenants.map(|path| folder.join(path)),
-                appraisal: form.policies.appraisal.map(|path| folder.join(path)),
-                reference_values: form.policies.reference_values.map(|path| folder.join(path)),
-                generate: form.policies.generate.map(|path| folder.join(path)),
+                policies,
+                generate,
                 collateral: form.collateral.map(|path| folder.join(path)),
                 tee_keys,
                 tls,
@@ -340,8 +337,8 @@ struct FileForm {
     issuer: Spanned<String>,
     audience: Spanned<String>,
     policy_id: Spanned<String>,
-    attestation_policy: PathBuf,
-    resource_policy: PathBuf,
+    attestation_policy: Option<Spanned<PathBuf>>,
+    resource_policy: Option<Spanned<PathBuf>>,
     collateral: Option<PathBuf>,
     tls: Option<TlsForm>,
     #[serde(default)]

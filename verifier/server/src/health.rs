@@ -120,7 +120,7 @@ async fn tell_revocations(service: &Service) {
     .await;
     for Change { entry, is_lifted } in service.revocations.take_changes() {
         let event = Event {
-            what: format!("{} {}", entry.kind.as_str(), entry.what).into(),
+            what: format!("{} {}", entry.kind, entry.what).into(),
             outcome: if is_lifted { "lifted" } else { "revoked" }.into(),
             ..Event::own(Kind::Revocation, entry.reason)
         };
@@ -144,6 +144,9 @@ async fn look(service: &Service) -> Vec<String> {
         && ends_secs < now_secs
     {
         reasons.push("the TLS certificate has ended".to_owned());
+    }
+    if let Some(policies) = &service.policy_watch {
+        reasons.extend(policies.objections(service.clock.monotonic_ms()));
     }
     if service.watch.audit.is_refusing() {
         reasons.push("the audit cannot be written".to_owned());

@@ -22,7 +22,10 @@ pub(crate) struct NotJudged(#[source] Option<tokio::task::JoinError>);
 impl Judging {
     /// As many at once as there are processors: more would only make each other slower.
     pub(crate) fn new() -> Self {
-        let at_once = thread::available_parallelism().map_or(1, usize::from);
+        Self::of(thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    pub(crate) fn of(at_once: usize) -> Self {
         Self {
             free: Arc::new(Semaphore::new(at_once)),
             at_once,

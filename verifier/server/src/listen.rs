@@ -124,7 +124,7 @@ async fn connection(
     // Answers are small and complete: waiting to coalesce them only costs time.
     let _ = stream.set_nodelay(true);
     // The certificate that holds now; a renewal is for new connections.
-    let tls = service.current().tls.as_ref().map(Offer::config);
+    let tls = service.current().tls.as_deref().map(Offer::config);
     match tls {
         None => speak(stream, (peer, None), &slot, &service, router, stopping).await,
         Some(tls) => {

@@ -5,7 +5,8 @@
 //! decided by it alone; all others by the service's. What a policy does not allow is denied, and a
 //! policy that cannot be read stops a start or a reload rather than leaving its tenant to another's.
 
-use crate::config::{ConfigError, Reloaded, read_text};
+use crate::config::ConfigError;
+use crate::documents::{Document, Documents, Form, MAX_TENANTS};
 use crate::evaluators::{Evaluators, Turns};
 use crate::token::AcceptedToken;
 use nitride_kbs::resource::ResourcePath;
@@ -16,32 +17,28 @@ use nitride_policy::{
 };
 use nitride_verify::strict_toml::FileError;
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use thiserror::Error;
-
-/// More tenants than this want a service of their own.
-const MAX_TENANTS: usize = 10_000;
 
 /// Every policy that the service decides by.
 #[derive(Debug)]
 pub(crate) struct Policies {
     service: ResourcePolicy,
     /// By repository.
-    tenants: BTreeMap<String, ResourcePolicy>,
+    tenants: BTreeMap<String, Arc<ResourcePolicy>>,
 }
 
 /// One policy, in whichever form.
 #[derive(Debug)]
 pub(crate) struct ResourcePolicy {
-    form: Form,
-    text: String,
+    decider: Decider,
+    document: Document,
 }
 
 #[derive(Debug)]
-enum Form {
+enum Decider {
     Rules(Rules),
     Rego { module: RegoModule, turns: Turns },
 }
@@ -106,19 +103,22 @@ impl Allowed<'_> {
 }
 
 impl Policies {
-    /// Reads the service's policy and those of the tenants, and has each Rego module read once.
-    pub(crate) fn load(reloaded: &Reloaded, evaluators: &Evaluators) -> Result<Self, PolicyError> {
-        let service = ResourcePolicy::load(&reloaded.resource_policy, None, evaluators)?;
+    /// Reads the service's policy and those of the tenants, and has each Rego module read once. A
+    /// tenant's that is as it was `before` is that one.
+    pub(crate) fn read(
+        documents: &Documents,
+        evaluators: &Evaluators,
+        before: Option<&Self>,
+    ) -> Result<Self, PolicyError> {
+        let service = ResourcePolicy::read(&documents.resource, None, evaluators)?;
         let mut tenants = BTreeMap::new();
-        if let Some(folder) = &reloaded.tenant_policies {
-            for path in files_of(folder)? {
-                let repository = repository_of(&path)?;
-                let policy = ResourcePolicy::load(&path, Some(&repository), evaluators)?;
-                if tenants.insert(repository.clone(), policy).is_some() {
-                    let folder = folder.clone();
-                    return Err(PolicyError::Twice { repository, folder });
-                }
-            }
+        for (repository, document) in &documents.tenants {
+            let known = before.and_then(|policies| policies.tenants.get(repository));
+            let policy = match known.filter(|policy| policy.document == *document) {
+                Some(policy) => policy.clone(),
+                None => ResourcePolicy::read(document, Some(repository), evaluators)?.into(),
+            };
+            tenants.insert(repository.clone(), policy);
         }
         Ok(Self { service, tenants })
     }
@@ -134,9 +134,9 @@ impl Policies {
             claims: token.claims(),
             path,
         };
-        let decision = match &self.of(path).form {
-            Form::Rules(rules) => rules.decide(&question),
-            Form::Rego { module, turns } => {
+        let decision = match &self.of(path).decider {
+            Decider::Rules(rules) => rules.decide(&question),
+            Decider::Rego { module, turns } => {
                 let answer = evaluators.ask(turns, module, allow(&question, false)).await;
                 decision(module, answer)
             }
@@ -154,7 +154,7 @@ impl Policies {
     /// The policy that decides about `path`.
     pub(crate) fn of(&self, path: &ResourcePath) -> &ResourcePolicy {
         let tenant = self.tenants.get(path.repository());
-        tenant.unwrap_or(&self.service)
+        tenant.map_or(&self.service, Arc::as_ref)
     }
 
     /// How many rules of the service's own there are; a Rego module is one.
@@ -170,27 +170,26 @@ impl Policies {
     /// Every text, the service's first, each tenant's after its name: what a digest is taken over.
     pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
         let tenants = self.tenants.iter();
-        let tenants = tenants.flat_map(|(name, policy)| [name.as_str(), policy.text.as_str()]);
-        std::iter::once(self.service.text.as_str()).chain(tenants)
+        let tenants = tenants.flat_map(|(name, policy)| [name.as_str(), policy.text()]);
+        std::iter::once(self.service.text()).chain(tenants)
     }
 }
 
 impl ResourcePolicy {
-    /// Reads the policy in a file: Rego where its name ends so, else rules. That of a tenant may speak
-    /// of its own resources alone.
-    pub(crate) fn load(
-        path: &Path,
+    /// Reads a policy, in either form. That of a tenant may speak of its own resources alone.
+    pub(crate) fn read(
+        document: &Document,
         repository: Option<&str>,
         evaluators: &Evaluators,
     ) -> Result<Self, PolicyError> {
-        let text = read_text(path)?;
-        let file = path.display().to_string();
-        let form = if path.extension() == Some(OsStr::new("rego")) {
-            let module = RegoModule::new(&text, &file)?;
+        let Document { file, form, text } = document;
+        let decider = if *form == Form::Rego {
+            let module = RegoModule::new(text, file)?;
             match evaluators.ask_now(&module, Ask::Check) {
                 Answer::Yes(_) => {}
                 answer => {
                     let fault = fault_of(answer);
+                    let file = file.clone();
                     return Err(PolicyError::Rego { file, fault });
                 }
             }
@@ -199,14 +198,17 @@ impl ResourcePolicy {
                 Some(_) => Turns::of_a_tenant(),
                 None => evaluators.all_turns(),
             };
-            Form::Rego { module, turns }
+            Decider::Rego { module, turns }
         } else {
-            Form::Rules(match repository {
-                Some(repository) => Rules::parse_of(repository, &text, &file)?,
-                None => Rules::parse(&text, &file)?,
+            Decider::Rules(match repository {
+                Some(repository) => Rules::parse_of(repository, text, file)?,
+                None => Rules::parse(text, file)?,
             })
         };
-        Ok(Self { form, text })
+        Ok(Self {
+            decider,
+            document: document.clone(),
+        })
     }
 
     /// What [`Policies::decide`] would say of claims that nobody has verified, and how it comes to it.
@@ -216,12 +218,12 @@ impl ResourcePolicy {
         evaluators: &Evaluators,
         question: &Question<'_>,
     ) -> (Decision, Explanation) {
-        match &self.form {
-            Form::Rules(rules) => (
+        match &self.decider {
+            Decider::Rules(rules) => (
                 rules.decide(question),
                 Explanation::Rules(rules.explain(question)),
             ),
-            Form::Rego { module, .. } => {
+            Decider::Rego { module, .. } => {
                 let answer = evaluators.ask_now(module, allow(question, true));
                 let trace = match &answer {
                     Answer::Yes(trace) | Answer::No(_, trace) => trace.clone(),
@@ -234,14 +236,14 @@ impl ResourcePolicy {
 
     /// The rules, if it is in that form.
     pub(crate) fn rules(&self) -> Option<&Rules> {
-        match &self.form {
-            Form::Rules(rules) => Some(rules),
-            Form::Rego { .. } => None,
+        match &self.decider {
+            Decider::Rules(rules) => Some(rules),
+            Decider::Rego { .. } => None,
         }
     }
 
     pub(crate) fn text(&self) -> &str {
-        &self.text
+        &self.document.text
     }
 
     pub(crate) fn rules_count(&self) -> usize {
@@ -279,51 +281,18 @@ pub(crate) fn fault_of(answer: Answer) -> RegoFault {
     }
 }
 
-/// The files of a folder, but for hidden ones, by name.
-fn files_of(folder: &Path) -> Result<Vec<PathBuf>, PolicyError> {
-    let unreadable = |source| PolicyError::Folder {
-        folder: folder.to_owned(),
-        source,
-    };
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        let name = path.file_name().unwrap_or_default();
-        if name.as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        files.push(path);
-        if files.len() > MAX_TENANTS {
-            let folder = folder.to_owned();
-            return Err(PolicyError::TooMany { folder });
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-/// `REPOSITORY.toml` or `REPOSITORY.rego`.
-fn repository_of(path: &Path) -> Result<String, PolicyError> {
-    let stranger = || PolicyError::Stranger {
-        file: path.to_owned(),
-    };
-    let form = path.extension().and_then(OsStr::to_str);
-    let stem = path.file_stem().and_then(OsStr::to_str);
-    let (Some("toml" | "rego"), Some(stem)) = (form, stem) else {
-        return Err(stranger());
-    };
-    let probe = ResourcePath::parse(&format!("{stem}/type/tag")).map_err(|_| stranger())?;
-    Ok(probe.repository().to_owned())
-}
-
 #[cfg(test)]
 impl Policies {
     /// The service's policy as rules, without tenants.
     pub(crate) fn of_rules(text: &str) -> Self {
         Self {
             service: ResourcePolicy {
-                form: Form::Rules(Rules::parse(text, "resource.toml").unwrap()),
-                text: text.to_owned(),
+                decider: Decider::Rules(Rules::parse(text, "resource.toml").unwrap()),
+                document: Document {
+                    file: "resource.toml".to_owned(),
+                    form: Form::Toml,
+                    text: text.into(),
+                },
             },
             tenants: BTreeMap::new(),
         }

@@ -3,9 +3,9 @@
 //! there, leaves the old one as it was, and everybody who looks is told.
 
 use crate::audit::entry::{Event, Kind};
+use crate::error_chain::chain;
 use crate::service::{Current, Service};
 use crate::tls::{Stamp, TlsError};
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -58,7 +58,7 @@ fn look(current: &Current, before: Option<Stamp>) -> Look {
 
 /// Tells everybody who looks.
 fn tell(service: &Service, refused: Option<&TlsError>) {
-    let reason = refused.map(chain);
+    let reason = refused.map(|error| chain(error));
     match &reason {
         None => tracing::info!(
             ends_secs = service.current().certificate_ends_secs(),
@@ -78,14 +78,4 @@ fn tell(service: &Service, refused: Option<&TlsError>) {
     watch.note(&event, service.clock.wall_secs());
     watch.metrics.count_reload(reason.is_none());
     watch.health.set_renewal(reason);
-}
-
-fn chain(error: &TlsError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }

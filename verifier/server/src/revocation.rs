@@ -47,6 +47,17 @@ pub(crate) enum Kind {
     Resource,
 }
 
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Vm => "vm",
+            Self::Image => "image",
+            Self::Tenant => "tenant",
+            Self::Resource => "resource",
+        })
+    }
+}
+
 /// One thing that is revoked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -90,7 +101,7 @@ pub(crate) enum RevocationError {
     Name(#[from] RecordNameError),
     #[error("record {RECORD} is not a list of what is revoked, of version {VERSION}")]
     Malformed,
-    #[error("{what:?} names no {kind:?}: {remedy}")]
+    #[error("{what:?} names no {kind}: {remedy}")]
     NotNamed {
         kind: Kind,
         what: String,
@@ -393,17 +404,6 @@ pub(crate) async fn lift(
         entries.len() < before
     })
     .await
-}
-
-impl Kind {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Vm => "vm",
-            Self::Image => "image",
-            Self::Tenant => "tenant",
-            Self::Resource => "resource",
-        }
-    }
 }
 
 impl Entry {

@@ -3,11 +3,14 @@
 use crate::atomic_file;
 use crate::audit::entry::{Event, Kind};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, PolicySource};
 use crate::health;
 use crate::http::router;
+use crate::judgement::{Judgement, name_of};
 use crate::listen;
 use crate::monitor;
+use crate::policies::Policies;
+use crate::policy_watch::{self, PolicyWatch};
 use crate::renewal;
 use crate::service::{Current, Service, SetUpError};
 use crate::webhook::{WebhookSender, Webhooks};
@@ -22,8 +25,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 
-/// Beside judgements and evaluations, which take turns, for reads and syncs of files, which are short: each
-/// thread has memory of its own, and a fleet that boots would start hundreds.
+/// Beside judgements, evaluations and sets of policies, which take turns, for reads and syncs of files,
+/// which are short: each thread has memory of its own, and a fleet that boots would start hundreds.
 const BLOCKING_THREADS: usize = 8;
 
 /// Runs the service until SIGTERM or SIGINT.
@@ -35,10 +38,14 @@ pub(crate) fn serve(config_path: &Path) -> Result<()> {
     let service =
         Service::open(&config, Clock::system(), webhooks).context("set up the service")?;
     let service = Arc::new(service);
+    let policies = service.policy_watch.as_ref();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(
-            service.judging.at_once() + service.evaluators.at_once() + BLOCKING_THREADS,
+            service.judging.at_once()
+                + service.evaluators.at_once()
+                + policies.map_or(0, PolicyWatch::at_once)
+                + BLOCKING_THREADS,
         )
         .build()
         .context("start the runtime")?
@@ -75,6 +82,11 @@ async fn run(
         let listener = listener.with_context(|| format!("listen on {address} for figures"))?;
         beside.spawn(monitor::serve(listener, service.clone(), stopping.clone()));
     }
+    // What the store has is in force before anybody is served, if the store answers.
+    if let Some(policies) = &service.policy_watch {
+        policy_watch::look(&service, policies).await;
+    }
+    beside.spawn(policy_watch::look_after(service.clone(), stopping.clone()));
     beside.spawn(health::look_after(service.clone(), stopping.clone()));
     beside.spawn(renewal::look_after(service.clone(), stopping.clone()));
     for sender in senders {
@@ -93,7 +105,7 @@ async fn run(
     announce(bound, &service.current(), config.fixed.plain_http);
     notify(&[
         NotifyState::Ready,
-        NotifyState::Status(&status(bound, &service.current())),
+        NotifyState::Status(&status(bound, &service)),
     ]);
 
     while signals.next().await == Wish::Reload {
@@ -108,15 +120,12 @@ async fn run(
         let (status, error) = match reloaded.await {
             Ok(current) => {
                 announce(bound, &current, config.fixed.plain_http);
-                (status(bound, &current), None)
+                (status(bound, &service), None)
             }
             Err(error) => {
                 let text = format!("{error:#}");
                 (
-                    format!(
-                        "{}; last reload changed nothing",
-                        status(bound, &service.current())
-                    ),
+                    format!("{}; last reload changed nothing", status(bound, &service)),
                     Some(text),
                 )
             }
@@ -145,7 +154,7 @@ async fn run(
 /// Tells everybody who looks how a reload ended.
 fn note_reload(service: &Service, current: &Current, refused: Option<&str>) {
     let event = Event {
-        what: digest(current).into(),
+        what: policies(current).into(),
         outcome: if refused.is_some() { "refused" } else { "ok" }.into(),
         ..Event::own(Kind::Reload, refused.unwrap_or_default())
     };
@@ -176,7 +185,11 @@ pub(crate) fn reload(
     service: &Service,
 ) -> Result<Arc<Current>, SetUpError> {
     let config = Config::load(path)?;
-    if config.fixed != running.fixed {
+    let stated = [&config, running].map(|config| match &config.reloaded.policies {
+        PolicySource::Files(_) => None,
+        PolicySource::Store { at_least } => Some(*at_least),
+    });
+    if config.fixed != running.fixed || stated.first() != stated.last() {
         return Err(SetUpError::NeedsRestart {
             file: path.display().to_string(),
         });
@@ -185,11 +198,13 @@ pub(crate) fn reload(
 }
 
 fn announce(bound: SocketAddr, current: &Current, plain_http: bool) {
+    let judgement = current.judgement.as_deref();
+    let resource_policies = judgement.map(|judgement| &judgement.policies);
     tracing::info!(
         address = %bound,
-        policies = digest(current),
-        rules = current.policies.rules_count(),
-        tenants = current.policies.tenants_count(),
+        policies = policies(current),
+        rules = resource_policies.map(Policies::rules_count),
+        tenants = resource_policies.map(Policies::tenants_count),
         admins = current.admins.len(),
         tee_keys = %current.tee_keys,
         "serving"
@@ -197,26 +212,23 @@ fn announce(bound: SocketAddr, current: &Current, plain_http: bool) {
     if plain_http {
         tracing::warn!("danger-plain-http: tokens and cookies travel in the clear");
     }
-    if current.attestation_policy.danger_accept_sample().value {
-        tracing::warn!("danger-accept-sample: evidence without hardware is accepted");
-    }
-    let anchors = current.attestation_policy.danger_test_anchors();
-    if !anchors.value.is_empty() {
-        tracing::warn!("danger-test-anchors: evidence under roots of nobody is accepted");
+    judgement.into_iter().for_each(Judgement::warn);
+}
+
+fn status(bound: SocketAddr, service: &Service) -> String {
+    match &service.policy_watch {
+        None => format!(
+            "serving on {bound}, policies {}",
+            policies(&service.current())
+        ),
+        // They change without this status, which would be wrong in a moment.
+        Some(_) => format!("serving on {bound}, policies of the store"),
     }
 }
 
-fn status(bound: SocketAddr, current: &Current) -> String {
-    format!("serving on {bound}, policies {}", digest(current))
-}
-
-fn digest(current: &Current) -> String {
-    current
-        .policy_digest
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+fn policies(current: &Current) -> String {
+    let digest = current.digest().as_ref().map(name_of);
+    digest.unwrap_or_else(|| "not known yet".to_owned())
 }
 
 /// Without systemd this does nothing; that a message is lost is no reason to stop.

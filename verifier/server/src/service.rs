@@ -3,18 +3,20 @@
 
 use crate::admin::{AdminError, Admins};
 use crate::answered::Answered;
-use crate::appraisal::Appraisal;
 use crate::audit::Audit;
 use crate::audit::folder::FolderError;
 use crate::challenge::{ChallengeKey, ChallengeKeys};
 use crate::clock::Clock;
-use crate::config::{AdminSettings, Config, ConfigError, Limits, read_text};
+use crate::config::{AdminSettings, Config, ConfigError, Limits, PolicySource};
+use crate::documents::Documents;
 use crate::evaluators::Evaluators;
 use crate::generated::{Generation, GenerationError, Rooms};
+use crate::judgement::Judgement;
 use crate::judging::Judging;
 use crate::key_file::{Key32, KeyFileError};
 use crate::key_ring::{KeyRing, KeyRingError};
-use crate::policies::{Policies, PolicyError};
+use crate::policies::PolicyError;
+use crate::policy_watch::PolicyWatch;
 use crate::revocation::Revocations;
 use crate::store::{self, Store, StoreError};
 use crate::tee_keys::TeeKeys;
@@ -26,13 +28,12 @@ use crate::watch::Watch;
 use crate::webhook::Webhooks;
 use crate::witness::WitnessSettings;
 use nitride_collateral::{Files, Obstacle, Shelf};
+use nitride_verify::Collateral;
 use nitride_verify::policy::MissingCollateral;
-use nitride_verify::strict_toml::FileError;
 use nitride_verify::x509::ChainMemo;
-use nitride_verify::{AttestationPolicy, Collateral};
 use sha2::{Digest, Sha256};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use thiserror::Error;
 
 /// The running service, shared by all requests.
@@ -55,30 +56,31 @@ pub(crate) struct Service {
     pub(crate) witness: Option<WitnessSettings>,
     /// Whether cookies may travel in the clear, since everything does.
     pub(crate) plain_http: bool,
+    /// Where the policies are in the store.
+    pub(crate) policy_watch: Option<PolicyWatch>,
     current: RwLock<Arc<Current>>,
+    /// Who holds it changes what is current: a reload and a set of policies that was put.
+    changing: Mutex<()>,
 }
 
-/// What a reload replaces.
-#[derive(Debug)]
+/// What a reload replaces, or a new set of policies in part.
+#[derive(Debug, Clone)]
 pub(crate) struct Current {
-    pub(crate) challenges: ChallengeKeys,
-    pub(crate) issuer: Issuer,
-    pub(crate) attestation_policy: AttestationPolicy,
+    pub(crate) challenges: Arc<ChallengeKeys>,
+    pub(crate) issuer: Arc<Issuer>,
+    /// `None` before the store has told any: then nothing is judged.
+    pub(crate) judgement: Option<Arc<Judgement>>,
     /// What it encrypts to.
     pub(crate) tee_keys: TeeKeys,
-    pub(crate) policies: Policies,
-    /// What judges beside the attestation policy.
-    pub(crate) appraisal: Option<Appraisal>,
     /// What is made for each machine that asks, if anything is.
-    pub(crate) generation: Option<Generation>,
+    pub(crate) generation: Option<Arc<Generation>>,
     /// What vendors publish, as it was at hand.
-    pub(crate) shelf: Shelf,
+    pub(crate) shelf: Arc<Shelf>,
     /// Of chains that were verified under it.
-    pub(crate) memo: ChainMemo,
-    /// SHA-256 of all policies, for the log.
-    pub(crate) policy_digest: [u8; 32],
-    pub(crate) tls: Option<Offer>,
-    pub(crate) admins: Admins,
+    pub(crate) memo: Arc<ChainMemo>,
+    /// Shared by all that is current until a reload, so that a renewed certificate is everybody's.
+    pub(crate) tls: Option<Arc<Offer>>,
+    pub(crate) admins: Arc<Admins>,
 }
 
 /// Why the service cannot start, or a reload changed nothing.
@@ -87,9 +89,7 @@ pub(crate) enum SetUpError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
-    Policy(#[from] FileError),
-    #[error(transparent)]
-    ResourcePolicy(#[from] PolicyError),
+    Policy(#[from] PolicyError),
     #[error(transparent)]
     Generation(#[from] GenerationError),
     #[error(
@@ -133,7 +133,7 @@ impl Service {
         let fixed = &config.fixed;
         let store_key = Key32::read(&fixed.store_key)?;
         let evaluators = Evaluators::new(fixed.evaluation);
-        let current = Current::load(config, &evaluators)?;
+        let current = Current::load(config, &evaluators, None)?;
         let audit = Audit::open(fixed.audit.as_ref(), clock.wall_secs())?;
         Ok(Self {
             clock,
@@ -149,7 +149,9 @@ impl Service {
             witness: fixed.witness.clone(),
             plain_http: fixed.plain_http,
             evaluators,
+            policy_watch: PolicyWatch::of(&config.reloaded.policies),
             current: RwLock::new(Arc::new(current)),
+            changing: Mutex::default(),
         })
     }
 
@@ -162,11 +164,31 @@ impl Service {
             .clone()
     }
 
-    /// Loads policies and certificate anew, and swaps them in if all are good.
+    /// Loads what the configuration names anew, and swaps it in if all is good. Policies of the store
+    /// stay as they are.
     pub(crate) fn reload(&self, config: &Config) -> Result<Arc<Current>, SetUpError> {
-        let loaded = Arc::new(Current::load(config, &self.evaluators)?);
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.current().judgement.clone();
+        let loaded = Arc::new(Current::load(config, &self.evaluators, before)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = loaded.clone();
         Ok(loaded)
+    }
+
+    /// Has other policies in force, and all else as it is, if `still` says so once nobody else can
+    /// change them.
+    pub(crate) fn judge_by(
+        &self,
+        judgement: Arc<Judgement>,
+        still: impl FnOnce() -> bool,
+    ) -> Result<(), MissingCollateral> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = Current::clone(&self.current());
+        next.check(&judgement)?;
+        if still() {
+            next.judgement = Some(judgement);
+            *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        }
+        Ok(())
     }
 }
 
@@ -195,7 +217,9 @@ impl Service {
             watch: Watch::new(Audit::none(), Webhooks::default()),
             witness: None,
             plain_http: true,
+            policy_watch: None,
             current: RwLock::new(Arc::new(current)),
+            changing: Mutex::default(),
         }
     }
 }
@@ -203,7 +227,7 @@ impl Service {
 impl Current {
     /// When the TLS certificate ends, in seconds since 1970.
     pub(crate) fn certificate_ends_secs(&self) -> Option<u64> {
-        self.tls.as_ref().map(Offer::ends_secs)
+        self.tls.as_deref().map(Offer::ends_secs)
     }
 
     /// What a judgement takes of it.
@@ -214,7 +238,27 @@ impl Current {
         }
     }
 
-    pub(crate) fn load(config: &Config, evaluators: &Evaluators) -> Result<Self, SetUpError> {
+    /// SHA-256 of all policies and templates, for the log; `None` before the store has told any.
+    pub(crate) fn digest(&self) -> Option<[u8; 32]> {
+        let judgement = self.judgement.as_ref()?;
+        let Some(generation) = &self.generation else {
+            return Some(judgement.digest);
+        };
+        let digest = Sha256::new_with_prefix(judgement.digest);
+        Some(digest.chain_update(generation.text()).finalize().into())
+    }
+
+    /// Refuses policies that would refuse all that they want. Every guest would be told what its operator
+    /// can mend: he is told, and now.
+    pub(crate) fn check(&self, judgement: &Judgement) -> Result<(), MissingCollateral> {
+        check(judgement, &self.shelf)
+    }
+
+    fn load(
+        config: &Config,
+        evaluators: &Evaluators,
+        before: Option<Arc<Judgement>>,
+    ) -> Result<Self, SetUpError> {
         let (fixed, reloaded) = (&config.fixed, &config.reloaded);
         let challenges = KeyRing::read(&reloaded.challenge_key, |path| {
             Key32::read(path).map(ChallengeKey::new)
@@ -224,10 +268,14 @@ impl Current {
         if challenges.all().any(|key| key.is(&store_key)) {
             return Err(SetUpError::OneKeyTwice);
         }
-        let (attestation_policy, attestation_text) =
-            load_policy(&reloaded.attestation_policy, AttestationPolicy::parse)?;
-        let policies = Policies::load(reloaded, evaluators)?;
-        let appraisal = Appraisal::load(reloaded, evaluators)?;
+        let judgement = match &reloaded.policies {
+            PolicySource::Files(files) => {
+                let documents = Documents::of_files(files)?;
+                let judgement = Judgement::read(&documents, evaluators, before.as_deref())?;
+                Some(Arc::new(judgement))
+            }
+            PolicySource::Store { .. } => before,
+        };
         let generation = reloaded.generate.as_deref().map(Generation::load);
         let generation = generation.transpose()?;
         let mut files = Files::new();
@@ -236,24 +284,14 @@ impl Current {
             .map(|path| Shelf::read(path, &mut files))
             .transpose()?;
         let shelf = shelf.unwrap_or_default();
-        // Every guest would be told what its operator can mend: he is told, and now.
-        if let Some(missing) = attestation_policy.missing_of(&shelf.as_collateral()) {
-            return Err(missing.into());
+        if let Some(judgement) = &judgement {
+            check(judgement, &shelf)?;
         }
         let admin_cas: Vec<PathBuf> = reloaded
             .admins
             .iter()
             .filter_map(AdminSettings::ca)
             .collect();
-        let mut digest = Sha256::new();
-        for text in std::iter::once(attestation_text.as_str())
-            .chain(policies.texts())
-            .chain(appraisal.iter().map(Appraisal::text))
-            .chain(generation.iter().map(Generation::text))
-        {
-            digest.update(text.len().to_be_bytes());
-            digest.update(text);
-        }
         let token_keys = KeyRing::read(&reloaded.token_key, TokenKey::read)?;
         let is_tokens = |generation: &Generation| {
             let mut all = token_keys.all().filter_map(TokenKey::spki);
@@ -262,35 +300,30 @@ impl Current {
         if generation.as_ref().is_some_and(is_tokens) {
             return Err(SetUpError::OneSigningKeyTwice);
         }
+        let issuer = Issuer::new(token_keys, &fixed.issuer, &fixed.audience, &fixed.policy_id);
         Ok(Self {
-            challenges: ChallengeKeys::new(challenges),
-            issuer: Issuer::new(token_keys, &fixed.issuer, &fixed.audience, &fixed.policy_id),
-            attestation_policy,
+            challenges: ChallengeKeys::new(challenges).into(),
+            issuer: issuer.into(),
+            judgement,
+            generation: generation.map(Arc::new),
+            shelf: shelf.into(),
+            memo: ChainMemo::new().into(),
             tee_keys: reloaded.tee_keys.clone(),
-            policies,
-            appraisal,
-            generation,
-            shelf,
-            memo: ChainMemo::new(),
-            policy_digest: digest.finalize().into(),
             tls: reloaded
                 .tls
                 .as_ref()
-                .map(|paths| Offer::load(paths, admin_cas))
+                .map(|paths| Offer::load(paths, admin_cas).map(Arc::new))
                 .transpose()?,
-            admins: Admins::load(&reloaded.admins)?,
+            admins: Admins::load(&reloaded.admins)?.into(),
         })
     }
 }
 
-/// Reads one policy file; the policy and its text.
-pub(crate) fn load_policy<T>(
-    path: &Path,
-    parse: impl FnOnce(&str, &str) -> Result<T, FileError>,
-) -> Result<(T, String), SetUpError> {
-    let text = read_text(path)?;
-    let policy = parse(&text, &path.display().to_string())?;
-    Ok((policy, text))
+fn check(judgement: &Judgement, shelf: &Shelf) -> Result<(), MissingCollateral> {
+    let missing = judgement
+        .attestation_policy
+        .missing_of(&shelf.as_collateral());
+    missing.map_or(Ok(()), Err)
 }
 
 #[cfg(test)]

@@ -277,13 +277,13 @@ impl Place {
     }
 }
 
-fn seen(found: Option<Version>) -> String {
+pub(crate) fn seen(found: Option<Version>) -> String {
     found.map_or("absent".to_owned(), |version| {
         format!("of version {version}")
     })
 }
 
-fn wanted(expected: Expected) -> String {
+pub(crate) fn wanted(expected: Expected) -> String {
     match expected {
         Expected::Any => "anything".to_owned(),
         Expected::Absent => "absent".to_owned(),

@@ -7,7 +7,7 @@ use nitride_verify::Budget;
 use nitride_verify::x509::{Certificate, CertificateFault};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::{RootCertStore, ServerConfig, crypto::aws_lc_rs};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, crypto::aws_lc_rs};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem};
 use std::fs;
@@ -41,12 +41,14 @@ pub(crate) enum TlsError {
         #[source]
         source: pem::Error,
     },
-    #[error("use {} for clients", path.display())]
+    #[error("use the authorities in {}", path.display())]
     Authority {
         path: PathBuf,
         #[source]
         source: rustls::Error,
     },
+    #[error("choose versions of TLS")]
+    Versions(#[source] rustls::Error),
     #[error("verify certificates of clients")]
     Verifier(#[from] rustls::server::VerifierBuilderError),
     #[error("use certificate {} with its key", certificate.display())]
@@ -202,6 +204,42 @@ pub(crate) fn client_verifier(
         false => builder.allow_unauthenticated(),
     };
     Ok(builder.build()?)
+}
+
+/// TLS towards others: the pinned authorities and nobody that the system trusts, and a certificate to show
+/// with its key, if there is one.
+pub(crate) fn client_config(
+    ca: Option<&Path>,
+    identity: Option<(&Path, &Path)>,
+) -> Result<ClientConfig, TlsError> {
+    let mut roots = RootCertStore::empty();
+    if let Some(path) = ca {
+        for certificate in certificates(path)? {
+            let added = roots.add(certificate);
+            added.map_err(|source| TlsError::Authority {
+                path: path.to_owned(),
+                source,
+            })?;
+        }
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Versions)?
+        .with_root_certificates(roots);
+    let Some((certificate, key)) = identity else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let pem = read_secret(key)?;
+    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|source| TlsError::NoKey {
+        path: key.to_owned(),
+        source,
+    })?;
+    builder
+        .with_client_auth_cert(certificates(certificate)?, key)
+        .map_err(|source| TlsError::Rejected {
+            certificate: certificate.to_owned(),
+            source,
+        })
 }
 
 /// When the service's certificate ends, in seconds since 1970.

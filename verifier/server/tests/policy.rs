@@ -156,6 +156,10 @@ fn a_policy_that_takes_all_memory_or_depth_or_time_denies() {
         ("wide.rego", wide),
         ("endless.rego", endless),
         ("claims.json", "{\"sample\":{\"svn\":\"1\"}}"),
+        (
+            "a.toml",
+            "version = 1\ndanger-accept-sample = false\ndanger-test-anchors = []\n",
+        ),
     ]);
     // The depth is reached before its time is over.
     for (policy, millis, word) in [

@@ -6,9 +6,10 @@ use crate::atomic_file;
 use crate::backup::{self, BackupError, Item, Writer};
 use crate::entropy::KernelEntropy;
 use crate::key_file::Key32;
+use crate::policy_set::POLICY_SET;
 use crate::revocation;
 use crate::revocation::Restored::{Added, Left, There};
-use crate::store::{Expected, Place, StoreError, Under};
+use crate::store::{Expected, Place, RecordName, StoreError, Under, Version};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::fs::File;
@@ -51,16 +52,33 @@ impl Backup {
     pub(crate) fn run(self) -> Result<()> {
         let key = Key32::read(&self.key)?;
         let store = OpenedStore::open(&self.config)?;
+        let before = policies_version(&store)?;
         let places = places(&store)?;
         let mut count = 0_u64;
         let written = atomic_file::create_by(&self.out, 0o600, |file| {
             count = write(file, &key, &store, &places).map_err(io::Error::other)?;
-            Ok(())
+            let now = policies_version(&store).map_err(io::Error::other)?;
+            check_policies(before, now).map_err(io::Error::other)
         });
         written.with_context(|| format!("write {}", self.out.display()))?;
         println!("{count} items");
         Ok(())
     }
+}
+
+/// How often the set of policies was changed; `None` where there is none.
+fn policies_version(store: &OpenedStore) -> Result<Option<Version>> {
+    let place = Place::from(&RecordName::parse(POLICY_SET)?);
+    let stored = store.ask(|store| store.read(&place))?;
+    Ok(stored.map(|stored| stored.version))
+}
+
+/// A set whose texts were replaced on the way would be restored without them.
+fn check_policies(before: Option<Version>, now: Option<Version>) -> Result<()> {
+    if before != now {
+        bail!("the policies were changed meanwhile; make the backup again");
+    }
+    Ok(())
 }
 
 /// Everything there is, by name.
@@ -185,4 +203,20 @@ impl Restored {
 /// Whether somebody wrote there meanwhile.
 pub(super) fn is_conflict(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(StoreError::Conflict { .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_during_which_the_policies_changed_is_none() {
+        let [none, one, two] = [None, Some(Version::new(1)), Some(Version::new(2))];
+        for same in [none, one] {
+            check_policies(same, same).unwrap();
+        }
+        for (before, now) in [(none, one), (one, two), (one, none)] {
+            assert!(check_policies(before, now).is_err());
+        }
+    }
 }

@@ -3,12 +3,15 @@
 mod claims;
 mod report;
 
-use crate::appraisal::Appraisal;
-use crate::config::Config;
+use super::ConfigPath;
+use super::opened_store::OpenedStore;
+use crate::config::{Config, PolicySource};
+use crate::documents::{Document, Documents};
 use crate::evaluators::{Evaluators, evaluate};
 use crate::generated::Templates;
-use crate::policies::{Policies, ResourcePolicy};
-use crate::service::load_policy;
+use crate::judgement::Judgement;
+use crate::policies::ResourcePolicy;
+use crate::policy_set::PolicySet;
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use nitride_kbs::resource::ResourcePath;
@@ -108,7 +111,7 @@ impl Command {
                 }
             }
             Self::Render { rules } => {
-                let policy = ResourcePolicy::load(&rules, None, &Evaluators::new(EVALUATION))?;
+                let policy = resource_policy(&rules, &Evaluators::new(EVALUATION))?;
                 match policy.rules() {
                     Some(rules) => print!("{}", rules.to_rego()),
                     None => bail!("{} is Rego already", rules.display()),
@@ -126,38 +129,65 @@ fn check(
     resource: Option<PathBuf>,
     generate: Option<PathBuf>,
 ) -> Result<()> {
-    let config = config.map(Config::load).transpose()?;
-    let evaluation = config.as_ref().map(|config| config.fixed.evaluation);
-    let evaluators = Evaluators::new(evaluation.unwrap_or(EVALUATION));
-    let reloaded = config.as_ref().map(|config| &config.reloaded);
-    let named = reloaded.map(|reloaded| reloaded.attestation_policy.clone());
-    for path in [named, attestation].into_iter().flatten() {
-        load_policy(&path, AttestationPolicy::parse)?;
-        println!("{}: good", path.display());
+    if let Some(path) = config {
+        let (documents, judgement, _) = configured(path)?;
+        let policies = &judgement.policies;
+        println!("{}: good", documents.attestation.file);
+        let rules = policies.rules_count();
+        println!("{}: good, {rules} rules", documents.resource.file);
+        let others = [
+            &documents.attestation_values,
+            &documents.appraisal,
+            &documents.named_values,
+        ];
+        for document in others.into_iter().flatten() {
+            println!("{}: good", document.file);
+        }
+        println!("{} tenants: good", policies.tenants_count());
     }
-    if let Some(reloaded) = reloaded {
-        let policies = Policies::load(reloaded, &evaluators)?;
-        let appraisal = Appraisal::load(reloaded, &evaluators)?;
-        let (rules, tenants) = (policies.rules_count(), policies.tenants_count());
-        let path = reloaded.resource_policy.display();
-        println!("{path}: good, {rules} rules");
-        if let (Some(path), Some(_)) = (&reloaded.appraisal, appraisal) {
-            println!("{}: good", path.display());
-        }
-        if let Some(folder) = &reloaded.tenant_policies {
-            println!("{}: good, {tenants} tenants", folder.display());
-        }
+    if let Some(path) = attestation {
+        let Document { file, text, .. } = Document::of_file(&path)?;
+        AttestationPolicy::parse(&text, &file)?;
+        println!("{file}: good");
     }
     if let Some(path) = resource {
-        let policy = ResourcePolicy::load(&path, None, &evaluators)?;
+        let evaluators = Evaluators::new(EVALUATION);
+        let policy = resource_policy(&path, &evaluators)?;
         println!("{}: good, {} rules", path.display(), policy.rules_count());
     }
-    let named = reloaded.and_then(|reloaded| reloaded.generate.clone());
+    let named = config.map(Config::load).transpose()?;
+    let named = named.and_then(|config| config.reloaded.generate);
     for path in [named, generate].into_iter().flatten() {
         let (templates, _) = Templates::read(&path)?;
         println!("{}: good, {} secrets", path.display(), templates.count());
     }
     Ok(())
+}
+
+/// The policies that a service with this configuration has in force, of files or of the store.
+fn configured(path: &Path) -> Result<(Documents, Judgement, Evaluators)> {
+    let config = Config::load(path)?;
+    let evaluators = Evaluators::new(config.fixed.evaluation);
+    let documents = match &config.reloaded.policies {
+        PolicySource::Files(files) => Documents::of_files(files)?,
+        PolicySource::Store { at_least } => {
+            let config = path.to_owned();
+            let store = OpenedStore::open(&ConfigPath { config })?;
+            let known = PolicySet::default();
+            let (set, _) = store.wait(PolicySet::read(store.store(), &known, *at_least))?;
+            set.to_documents()
+        }
+    };
+    let judgement = Judgement::read(&documents, &evaluators, None)?;
+    Ok((documents, judgement, evaluators))
+}
+
+fn resource_policy(path: &Path, evaluators: &Evaluators) -> Result<ResourcePolicy> {
+    Ok(ResourcePolicy::read(
+        &Document::of_file(path)?,
+        None,
+        evaluators,
+    )?)
 }
 
 /// What the policy says, as text, and whether it allows.
@@ -182,14 +212,12 @@ fn test(
     match (config, policy) {
         (_, Some(policy)) => {
             let evaluators = Evaluators::new(EVALUATION);
-            let policy = ResourcePolicy::load(policy, None, &evaluators)?;
+            let policy = resource_policy(policy, &evaluators)?;
             Ok(told(&policy, &evaluators))
         }
         (Some(config), None) => {
-            let config = Config::load(config)?;
-            let evaluators = Evaluators::new(config.fixed.evaluation);
-            let policies = Policies::load(&config.reloaded, &evaluators)?;
-            Ok(told(policies.of(&path), &evaluators))
+            let (_, judgement, evaluators) = configured(config)?;
+            Ok(told(judgement.policies.of(&path), &evaluators))
         }
         (None, None) => bail!("there is neither --config nor --policy"),
     }

@@ -57,7 +57,6 @@ impl Command {
                 };
                 let store = OpenedStore::open(&config)?;
                 let is_new = store.wait(revocation::add(store.store(), entry))?;
-                let kind = format!("{kind:?}").to_lowercase();
                 let how = if is_new {
                     "revoked"
                 } else {
@@ -82,7 +81,6 @@ impl Command {
                         since_secs,
                         reason,
                     } = entry;
-                    let kind = kind.as_str();
                     writeln!(out, "{kind} {what} {since_secs} {reason:?}").context("print")?;
                 }
                 Ok(())

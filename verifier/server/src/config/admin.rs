@@ -4,7 +4,7 @@
 //! [[admin]]
 //! name = "pipeline"
 //! token-sha256 = "<64 hex digits>"              # `admin-token generate` prints it
-//! roles = ["resources:write"]                   # or policies, reference-values, identities, audit
+//! roles = ["resources:write"]                   # or policies, reference-values, revocations, audit
 //! namespaces = ["web"]                          # repositories; or "all"
 //!
 //! [[admin]]
@@ -16,7 +16,7 @@
 //! [[admin]]
 //! name = "root"
 //! certificate = { ca = "admins.pem", sha256 = "<64 hex digits>" }   # or dns = "root.admins.example"
-//! roles = ["identities:write"]
+//! roles = ["revocations:write"]
 //! namespaces = "all"
 //! ```
 
@@ -30,7 +30,7 @@ use toml::Spanned;
 
 const MAX_AGE_SECS: u32 = 86_400;
 const MAX_ADMINS: usize = 256;
-const ROLES: &str = "write resources, policies, reference-values, identities or audit, then \":read\" or \":write\"";
+const ROLES: &str = "write resources, policies, reference-values, revocations or audit, then \":read\" or \":write\"";
 
 /// One entry.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,11 +1,11 @@
-//! `[policies]`: what there is beside the service's own two policies.
+//! `[policies]`: where the policies are, and what there is beside the service's own two.
 
 use super::in_range;
 use crate::tee_keys::TeeKeys;
 use nitride_kbs::tee_key::TeeKeyForm;
 use nitride_verify::strict_toml::{FileError, TomlText};
 use serde::Deserialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
 
@@ -22,12 +22,37 @@ const TEE_KEYS: [(&str, TeeKeyForm); TeeKeyForm::ALL.len()] = [
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct PoliciesForm {
-    pub(super) tenants: Option<PathBuf>,
-    pub(super) appraisal: Option<PathBuf>,
-    pub(super) reference_values: Option<PathBuf>,
+    source: Option<Spanned<String>>,
+    at_least: Option<Spanned<u64>>,
+    tenants: Option<PathBuf>,
+    appraisal: Option<PathBuf>,
+    reference_values: Option<PathBuf>,
     pub(super) generate: Option<PathBuf>,
     evaluation_ms: Option<Spanned<u32>>,
     tee_keys: Option<Spanned<Vec<String>>>,
+}
+
+/// Which policies are in force: those of files, or those that the store keeps. Never both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PolicySource {
+    Files(PolicyFiles),
+    Store {
+        /// No older set is taken; 0 is whichever there is.
+        at_least: u64,
+    },
+}
+
+/// The files that a reload reads anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PolicyFiles {
+    pub(crate) attestation: PathBuf,
+    pub(crate) resource: PathBuf,
+    /// A folder.
+    pub(crate) tenants: Option<PathBuf>,
+    /// Rego that judges what was judged.
+    pub(crate) appraisal: Option<PathBuf>,
+    /// What it asks for by name.
+    pub(crate) reference_values: Option<PathBuf>,
 }
 
 impl PoliciesForm {
@@ -57,5 +82,60 @@ impl PoliciesForm {
             forms.push(*form);
         }
         TeeKeys::of(&forms).ok_or_else(|| wrong("tee-keys is an empty list".to_owned()))
+    }
+
+    /// Where the policies are; `at` is what an error points at where nothing else is.
+    pub(super) fn source<T>(
+        self,
+        attestation: Option<Spanned<PathBuf>>,
+        resource: Option<Spanned<PathBuf>>,
+        (folder, at): (&Path, &Spanned<T>),
+        text: &TomlText<'_>,
+    ) -> Result<PolicySource, FileError> {
+        let word = self.source.as_ref().map(|source| source.get_ref().clone());
+        match (word.as_deref().unwrap_or("files"), self.source) {
+            ("store", Some(source)) => {
+                let others = [self.tenants, self.appraisal, self.reference_values];
+                if attestation.is_some() || resource.is_some() || others.iter().any(Option::is_some)
+                {
+                    let reason = "the policies are in the store, and files are named for them, too";
+                    let remedy = "remove attestation-policy, resource-policy, tenants, appraisal and \
+                                  reference-values, or write source = \"files\"";
+                    return Err(text.error(&source, reason, remedy));
+                }
+                let at_least = self.at_least.map_or(0, Spanned::into_inner);
+                Ok(PolicySource::Store { at_least })
+            }
+            ("files", _) => {
+                if let Some(at_least) = &self.at_least {
+                    let reason = "at-least is about policies in the store";
+                    return Err(text.error(at_least, reason, "remove it"));
+                }
+                let needed = |name: &str, path: Option<Spanned<PathBuf>>| {
+                    let missing = || {
+                        let reason = format!("there is no {name}, and the policies are files");
+                        text.error(at, reason, "name the file, or see source in [policies]")
+                    };
+                    let path = path.ok_or_else(missing)?;
+                    Ok::<_, FileError>(folder.join(path.into_inner()))
+                };
+                let joined = |path: Option<PathBuf>| path.map(|path| folder.join(path));
+                Ok(PolicySource::Files(PolicyFiles {
+                    attestation: needed("attestation-policy", attestation)?,
+                    resource: needed("resource-policy", resource)?,
+                    tenants: joined(self.tenants),
+                    appraisal: joined(self.appraisal),
+                    reference_values: joined(self.reference_values),
+                }))
+            }
+            (other, source) => {
+                let reason = format!("source {other:?} is none");
+                let remedy = "write \"files\" or \"store\"";
+                Err(match source {
+                    Some(source) => text.error(&source, reason, remedy),
+                    None => text.error(at, reason, remedy),
+                })
+            }
+        }
     }
 }

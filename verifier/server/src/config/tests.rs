@@ -351,3 +351,47 @@ fn all_forms_of_tee_key_are_taken_unless_some_are_named() {
         assert!(error.remedy.contains("\"rsa-oaep-256\""), "{error}");
     }
 }
+
+#[test]
+fn policies_are_files_or_in_the_store_and_never_both() {
+    let files = "attestation-policy = \"attestation.toml\"\nresource-policy = \"resource.toml\"\n";
+    let of = |files_of: &str, table: &str| {
+        let text = GOOD.replacen(files, files_of, 1);
+        let text = text.replacen("[tls]", &format!("[policies]\n{table}\n[tls]"), 1);
+        parse(&text).map(|config| config.reloaded.policies)
+    };
+    let store = PolicySource::Store { at_least: 0 };
+    assert_eq!(of("", "source = \"store\"").unwrap(), store);
+    let store = PolicySource::Store { at_least: 7 };
+    assert_eq!(of("", "source = \"store\"\nat-least = 7").unwrap(), store);
+    for table in ["", "source = \"files\""] {
+        assert!(matches!(of(files, table).unwrap(), PolicySource::Files(_)));
+    }
+    let one = "attestation-policy = \"attestation.toml\"\n";
+    for (files, table, word) in [
+        (files, "source = \"store\"", "named for them, too"),
+        (one, "source = \"store\"", "named for them, too"),
+        (
+            "",
+            "source = \"store\"\ntenants = \"d\"",
+            "named for them, too",
+        ),
+        (
+            "",
+            "source = \"store\"\nappraisal = \"a\"",
+            "named for them, too",
+        ),
+        (
+            "",
+            "source = \"store\"\nreference-values = \"v\"",
+            "named for them, too",
+        ),
+        (files, "source = \"both\"", "\"both\" is none"),
+        (files, "at-least = 7", "in the store"),
+        (one, "source = \"files\"", "no resource-policy"),
+        ("", "", "no attestation-policy"),
+    ] {
+        let error = of(files, table).unwrap_err();
+        assert!(error.reason.contains(word), "{error}");
+    }
+}

@@ -4,8 +4,16 @@
 //!   method       path                                role              access  of
 //!   POST DELETE  /kbs/v0/resource/r/t/t              resources         write   r
 //!   GET          /kbs/v0/nitride/resources           resources         read    all, or ?namespace=r
-//!   GET          /kbs/v0/nitride/audit-head          audit             read    all
-//!   GET          /kbs/v0/nitride/status              audit             read    all
+//!   GET          …/policies                          policies          read    all, or ?namespace=r
+//!   GET          …/policies/tenant/r                 policies          read    r
+//!   PUT DELETE   …/policies/tenant/r                 policies          write   r
+//!   GET          …/policies/{attestation,resource,…} policies          read    all
+//!   PUT DELETE   …/policies/{attestation,resource,…} policies          write   all
+//!   GET          …/reference-values[/…]              reference-values  read    all
+//!   PUT DELETE   …/reference-values/…                reference-values  write   all
+//!   GET          …/revocations                       revocations       read    all
+//!   POST         …/revocations, …/revocations/lift   revocations       write   all
+//!   GET          …/audit-head, …/status              audit             read    all
 //! ```
 //!
 //! Every write may say what it expects to find, so that of two admins who saw the same version one is
@@ -14,7 +22,9 @@
 //! An act has its entry in the audit before it is done, and another with how it ended.
 
 mod observe;
+mod policy;
 mod resource;
+mod revocation;
 
 use super::decision::Decided;
 use super::fault::{Fault, FaultKind};
@@ -25,9 +35,10 @@ use crate::service::Service;
 use crate::store::{Expected, Version};
 use axum::Router;
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
-use http::{Extensions, HeaderMap};
+use http::{Extensions, HeaderMap, Uri};
+use nitride_kbs::resource::ResourcePath;
 pub(super) use resource::{delete, write};
 use std::sync::Arc;
 
@@ -37,6 +48,32 @@ pub(super) fn router() -> Router<Arc<Service>> {
         .route("/kbs/v0/nitride/resources", get(observe::resources))
         .route("/kbs/v0/nitride/audit-head", get(observe::audit_head))
         .route("/kbs/v0/nitride/status", get(observe::status))
+        .merge(documents(policy::POLICIES))
+        .merge(documents(policy::VALUES))
+        .route(
+            revocation::REVOCATIONS,
+            get(revocation::list).post(revocation::add),
+        )
+        .route(revocation::LIFT, post(revocation::lift))
+}
+
+fn documents(under: &str) -> Router<Arc<Service>> {
+    let each = get(policy::read).put(policy::write).delete(policy::delete);
+    Router::new()
+        .route(under, get(policy::list))
+        .route(&format!("{under}/{{*name}}"), each)
+}
+
+/// The repository that a list is asked of; all of them without a query.
+fn namespace_of(uri: &Uri) -> Result<Option<String>, Fault> {
+    let Some(query) = uri.query() else {
+        return Ok(None);
+    };
+    let name = query.strip_prefix("namespace=");
+    let name = name.filter(|name| ResourcePath::parse(&format!("{name}/t/t")).is_ok());
+    let detail = "the query is not namespace= and a repository";
+    let wrong = || Fault::new(FaultKind::InvalidRequest, detail);
+    Ok(Some(name.ok_or_else(wrong)?.to_owned()))
 }
 
 /// Leave to do `what`, which the audit knows of by now. Asked for before anything else of the request

@@ -3,7 +3,7 @@
 use super::body::read_body;
 use super::decision::{Decided, log_verdict};
 use super::fault::{Fault, FaultKind};
-use super::resource::{refuse_key, refuse_revoked, revoked_list};
+use super::resource::{judgement_of, refuse_key, refuse_revoked, revoked_list};
 use super::session::{session, token_cookie};
 use super::witnessing::witnessing;
 use crate::attest::{self, AttestRefusal};
@@ -44,12 +44,13 @@ pub(super) async fn attest(
         .check(&key)
         .map_err(|error| refuse_key(&error))?;
     let head = attestation.runtime_data.audit_head;
-    let judging = current.clone();
+    let judgement = judgement_of(&current)?;
+    let (judging, by) = (current.clone(), judgement.clone());
     let judge = move || {
         attest::attest(
             &attestation,
             challenge,
-            &judging.attestation_policy,
+            &by.attestation_policy,
             &judging.collateral(),
             now_secs,
         )
@@ -57,7 +58,7 @@ pub(super) async fn attest(
     let judged = service.judging.run(judge).await;
     let judged = judged.map_err(|error| Fault::internal(&error))?;
     let (mut composite, runtime) = judged.map_err(|refusal| refuse(&refusal))?;
-    if let Some(appraisal) = &current.appraisal {
+    if let Some(appraisal) = &judgement.appraisal {
         let evaluators = &service.evaluators;
         let appraised = appraisal.apply(evaluators, &mut composite, now_secs).await;
         appraised.map_err(|fault| {

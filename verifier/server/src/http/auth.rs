@@ -3,6 +3,7 @@
 use super::body::read_body;
 use super::decision::shown;
 use super::fault::{Fault, FaultKind};
+use super::resource::judgement_of;
 use super::session::challenge_cookie;
 use crate::entropy::KernelEntropy;
 use crate::service::Service;
@@ -28,7 +29,8 @@ pub(super) async fn auth(
     let request =
         parse_request(&body).map_err(|error| Fault::of(FaultKind::InvalidRequest, &error))?;
     let current = service.current();
-    let tee = accept(&request, &current.attestation_policy)?;
+    let judgement = judgement_of(&current)?;
+    let tee = accept(&request, &judgement.attestation_policy)?;
     let issued = current
         .challenges
         .issue(tee, service.clock.wall_secs(), &mut KernelEntropy)

@@ -1,6 +1,7 @@
 //! Refusals as the protocol has them: a status, a type and a short detail. The log gets the reason.
 
 use super::decision::shown;
+use crate::error_chain::chain;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -37,6 +38,8 @@ pub(crate) enum FaultKind {
     ResourceNotFound,
     /// What was expected to lie there does not.
     Conflict,
+    /// A policy or a list of reference values that cannot be one.
+    PolicyRefused,
     /// No such path.
     NotFound,
     /// A path that does not take the method.
@@ -72,6 +75,7 @@ impl FaultKind {
             Self::AdminForbidden => (StatusCode::FORBIDDEN, "AdminForbidden"),
             Self::ResourceNotFound => (StatusCode::NOT_FOUND, "ResourceNotFound"),
             Self::Conflict => (StatusCode::PRECONDITION_FAILED, "Conflict"),
+            Self::PolicyRefused => (StatusCode::UNPROCESSABLE_ENTITY, "PolicyRefused"),
             Self::NotFound => (StatusCode::NOT_FOUND, "NotFound"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
             Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "RequestTimeout"),
@@ -105,7 +109,7 @@ impl Fault {
 
     /// A refusal by an error about the client's own input: it is told what, and why.
     pub(crate) fn of(kind: FaultKind, error: &dyn Error) -> Self {
-        Self::new(kind, shown(&with_sources(error))).because(error)
+        Self::new(kind, shown(&chain(error))).because(error)
     }
 
     /// A defect of the service or of its surroundings: the client is told nothing of it.
@@ -127,7 +131,7 @@ impl Fault {
     /// Adds what the log alone is told: the error with all its sources.
     pub(crate) fn because(self, error: &dyn Error) -> Self {
         Self {
-            reason: Some(with_sources(error)),
+            reason: Some(chain(error)),
             ..self
         }
     }
@@ -144,17 +148,6 @@ impl Fault {
     pub(crate) fn variant(&self) -> &'static str {
         self.kind.wire().1
     }
-}
-
-fn with_sources(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 impl IntoResponse for Fault {

@@ -5,6 +5,7 @@ use super::fault::{Fault, FaultKind};
 use super::session::token;
 use crate::entropy::KernelEntropy;
 use crate::generated::{self, Machine, MakeError};
+use crate::judgement::Judgement;
 use crate::jwe;
 use crate::policies::Allowed;
 use crate::revocation::{Revoked, RevokedList};
@@ -47,7 +48,7 @@ pub(super) async fn serve(
         .map_err(|error| Fault::of(FaultKind::TokenVerifierError, &error))?;
     check_revoked(service, &token, path).await?;
     // The policy comes before the store, so that who is not allowed learns nothing of what is there.
-    let allowed = current
+    let allowed = judgement_of(&current)?
         .policies
         .decide(&service.evaluators, &token, path)
         .await
@@ -76,6 +77,13 @@ async fn check_revoked(
         .check_resource(path)
         .and_then(|()| revoked.check_claims(token.claims().submods.values()))
         .map_err(|error| refuse_revoked(&error))
+}
+
+/// What decides; while the store has not told it nothing is given.
+pub(super) fn judgement_of(current: &Current) -> Result<&Arc<Judgement>, Fault> {
+    let detail = "the store has not told the policies yet";
+    let unknown = || Fault::new(FaultKind::StoreError, detail);
+    current.judgement.as_ref().ok_or_else(unknown)
 }
 
 /// What is revoked now; while that is not known nothing is given.

@@ -89,14 +89,26 @@ fn write_decisions(text: &mut Text, metrics: &Metrics) {
 
 fn write_state(text: &mut Text, service: &Service) {
     let current = service.current();
-    let help = "What holds: the digest of both policies.";
+    let help = "What holds: the digest of all policies.";
     text.family("nitride_provisiond_policies", "info", help);
-    let digest = hex(&current.policy_digest);
-    text.sample(
-        "nitride_provisiond_policies_info",
-        &[("sha256", &digest)],
-        1,
-    );
+    if let Some(digest) = current.digest() {
+        let digest = hex(&digest);
+        text.sample(
+            "nitride_provisiond_policies_info",
+            &[("sha256", &digest)],
+            1,
+        );
+    }
+    if let Some(policies) = &service.policy_watch {
+        let set = policies.in_force().map_or(0, |set| set.serial);
+        let help = "The number of the store's set of policies that is in force; 0 is none.";
+        text.gauge("nitride_provisiond_policy_set", help, set);
+        text.gauge(
+            "nitride_provisiond_policies_behind",
+            "1 while the store's newest set of policies is not in force here.",
+            u8::from(policies.is_behind()),
+        );
+    }
     let state = service.watch.health.state();
     text.gauge(
         "nitride_provisiond_reload_refused",

@@ -1,7 +1,7 @@
 use super::*;
-use crate::config::KeyFiles;
-use crate::tee_keys::TeeKeys;
+use crate::config::PolicyFiles;
 use crate::token::tests::{NOW_SECS, issuer, runtime, verdict};
+use std::fs;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -28,22 +28,16 @@ impl Folder {
     }
 
     fn load(&self) -> Result<Policies, PolicyError> {
-        let no_keys = KeyFiles::of(Vec::new());
-        let reloaded = Reloaded {
-            challenge_key: no_keys.clone(),
-            token_key: no_keys,
-            attestation_policy: PathBuf::new(),
-            resource_policy: self.0.path().join("resource.toml"),
-            tenant_policies: Some(self.0.path().join("d")),
+        let files = PolicyFiles {
+            attestation: self.0.path().join("resource.toml"),
+            resource: self.0.path().join("resource.toml"),
+            tenants: Some(self.0.path().join("d")),
             appraisal: None,
             reference_values: None,
-            generate: None,
-            collateral: None,
-            tee_keys: TeeKeys::all(),
-            tls: None,
-            admins: Vec::new(),
         };
-        Policies::load(&reloaded, &Evaluators::new(Duration::from_secs(1)))
+        let documents = Documents::of_files(&files)?;
+        let evaluators = Evaluators::new(Duration::from_secs(1));
+        Policies::read(&documents, &evaluators, None)
     }
 }
 

@@ -18,7 +18,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -195,8 +195,9 @@ fn a_reload_takes_new_policies_and_certificates() {
         folder.write("attestation.toml", &ATTESTATION.replace("\"1\"", "\"2\""));
         service.reload(&folder.config()).unwrap();
         let after = service.current();
+        let [before, after] = [before, after].map(|current| current.judgement.clone().unwrap());
         assert_eq!(after.attestation_policy.sample_svn().unwrap().value, ["2"]);
-        assert_ne!(before.policy_digest, after.policy_digest);
+        assert_ne!(before.digest, after.digest);
         assert_eq!(folder.ask(address, false).unwrap(), "HTTP/1.1 200 OK");
     });
 }
@@ -354,7 +355,7 @@ fn what_is_generated_is_signed_by_a_key_that_signs_no_tokens() {
             .replace("600", "60"),
     );
     let after = service.reload(&folder.config()).unwrap();
-    assert_ne!(before.policy_digest, after.policy_digest);
+    assert_ne!(before.digest(), after.digest());
 }
 
 #[test]

@@ -5,8 +5,9 @@ use super::signature::Signer;
 use crate::clock::Clock;
 use crate::config::WebhookSettings;
 use crate::entropy::{KernelEntropy, NoEntropy, draw_array};
+use crate::error_chain::chain;
 use crate::key_file::KeyFileError;
-use crate::tls::{TlsError, certificates};
+use crate::tls::{TlsError, client_config};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{Request, StatusCode, Uri};
@@ -15,9 +16,6 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::crypto::aws_lc_rs;
-use rustls::{ClientConfig, RootCertStore};
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
@@ -80,7 +78,7 @@ impl WebhookSender {
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(client_config(settings)?)
+            .with_tls_config(client_config(Some(&settings.ca), None)?)
             .https_only()
             .enable_http1()
             .wrap_connector(tcp);
@@ -190,39 +188,8 @@ impl WebhookSender {
     }
 }
 
-/// The pinned CA and nobody that the system trusts.
-fn client_config(settings: &WebhookSettings) -> Result<ClientConfig, TlsError> {
-    let ca = &settings.ca;
-    let rejected = |source| TlsError::Rejected {
-        certificate: ca.clone(),
-        source,
-    };
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(ca)? {
-        roots.add(certificate).map_err(rejected)?;
-    }
-    Ok(
-        ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(rejected)?
-            .with_root_certificates(roots)
-            .with_no_client_auth(),
-    )
-}
-
 /// Up to a second, so that replicas that failed together do not come back together.
 fn jitter() -> Duration {
     let drawn = draw_array::<2>(&mut KernelEntropy).map_or(0, u16::from_be_bytes);
     Duration::from_millis(u64::from(drawn) * 1000 / 65_536)
-}
-
-/// An error with its sources. None of them has a header's value or a body in it.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }

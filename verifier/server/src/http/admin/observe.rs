@@ -3,9 +3,10 @@
 
 use super::super::fault::{Fault, FaultKind};
 use super::super::resource::store_fault;
-use super::permit;
+use super::{namespace_of, permit};
 use crate::admin::{Access, Role, Scope};
 use crate::audit::entry::hex;
+use crate::policy_watch::PolicyWatch;
 use crate::service::Service;
 use crate::store::{Place, Under};
 use axum::extract::{Request, State};
@@ -43,9 +44,14 @@ pub(super) async fn status(
     permit(&service, asking, SEE, Scope::All, "status").await?;
     let current = service.current();
     let state = service.watch.health.state();
+    let policy_set = service
+        .policy_watch
+        .as_ref()
+        .and_then(PolicyWatch::in_force);
     Ok(answer(&json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "policies": hex(&current.policy_digest),
+        "policies": current.digest().map(|digest| hex(&digest)),
+        "policy_set": policy_set.map(|set| set.serial),
         "admins": current.admins.len(),
         "ready": state.not_ready.is_empty(),
         "not_ready": state.not_ready,
@@ -62,16 +68,7 @@ pub(super) async fn resources(
     State(service): State<Arc<Service>>,
     request: Request,
 ) -> Result<Response, Fault> {
-    let namespace = match request.uri().query() {
-        None => None,
-        Some(query) => {
-            let name = query.strip_prefix("namespace=");
-            let name = name.filter(|name| ResourcePath::parse(&format!("{name}/t/t")).is_ok());
-            let detail = "the query is not namespace= and a repository";
-            let wrong = || Fault::new(FaultKind::InvalidRequest, detail);
-            Some(name.ok_or_else(wrong)?.to_owned())
-        }
-    };
+    let namespace = namespace_of(request.uri())?;
     let scope = namespace.as_deref().map_or(Scope::All, Scope::Namespace);
     let asking = (request.headers(), request.extensions());
     let list = (Role::Resources, Access::Read);
@@ -95,7 +92,7 @@ pub(super) async fn resources(
     Ok(answer(&json!({ "resources": names })))
 }
 
-fn answer(value: &Value) -> Response {
+pub(super) fn answer(value: &Value) -> Response {
     let content_type = HeaderValue::from_static("application/json");
     ([(CONTENT_TYPE, content_type)], value.to_string()).into_response()
 }

@@ -3,14 +3,16 @@
 use crate::admin::{Access, Admins, Grant, Namespaces, Role};
 use crate::audit::Audit;
 use crate::clock::Clock;
-use crate::config::{AdminSettings, AdminWay, Limits, ThrottleLimits};
+use crate::config::{AdminSettings, AdminWay, Limits, PolicySource, ThrottleLimits};
 use crate::entropy::KernelEntropy;
 use crate::generated::Generation;
 use crate::http::router;
+use crate::judgement::Judgement;
 use crate::jwe::opening;
 use crate::key_file::draw_p256;
 use crate::listen;
 use crate::policies::Policies;
+use crate::policy_watch::{self, PolicyWatch};
 use crate::revocation::{self, Entry, Kind};
 use crate::service::{Current, Service};
 use crate::store::memory::MemoryStore;
@@ -46,6 +48,10 @@ use tokio::sync::watch;
 
 pub(super) const SECRET: &[u8] = b"what the vault is to have";
 pub(super) const PATH: &str = "demo/key/one";
+/// What opens `demo/**` to evidence of svn 1.
+pub(super) const RULES: &str = "version = 1\n[[rule]]\nname = \"demo\"\nresources = [\"demo/**\"]\n\
+    status = \"affirming\"\ntee = [\"sample\"]\ndanger-allow-simulated = true\n\
+    danger-allow-debug = false\nclaims = { \"sample.svn\" = [\"1\"] }\n";
 pub(super) const ADMIN: &str = "the-admin-s-token";
 
 /// Longer than every time-out of the service, so that a test can tell the two apart.
@@ -67,6 +73,10 @@ pub(super) struct Plan {
     /// The text of a `generate.toml`; then machines of svn 2 are wanted, too.
     pub(super) generate: Option<String>,
     pub(super) witness: Option<WitnessSettings>,
+    /// Whether its policies are those of the store.
+    pub(super) follows_store: bool,
+    /// Beside the one of resources, each with its roles and namespaces; its token is its name.
+    pub(super) admins: Vec<(&'static str, &'static [Role], Namespaces)>,
 }
 
 impl Default for Plan {
@@ -97,6 +107,8 @@ impl Default for Plan {
             tee_keys: TeeKeys::all(),
             generate: None,
             witness: None,
+            follows_store: false,
+            admins: Vec::new(),
         }
     }
 }
@@ -161,6 +173,18 @@ impl World {
         let store = self.service.store.as_ref();
         let added = self.runtime.block_on(revocation::add(store, entry));
         assert!(added.unwrap());
+    }
+
+    /// Looks for policies in the store, as the service does every two seconds.
+    pub(super) fn look(&self) {
+        let policies = self.service.policy_watch.as_ref().unwrap();
+        self.runtime
+            .block_on(policy_watch::look(&self.service, policies));
+    }
+
+    /// Asks the store itself, past the service.
+    pub(super) fn store<T>(&self, asking: impl Future<Output = T>) -> T {
+        self.runtime.block_on(asking)
     }
 
     pub(super) fn turn_clock(&self, secs: u64) {
@@ -231,57 +255,69 @@ impl Drop for World {
 
 /// The service that serves nobody yet.
 pub(super) fn service(plan: Plan, clock: Clock) -> Service {
-    let current = current(&plan);
+    let admin = |name: &str, token: &str, roles: &[Role], namespaces: &Namespaces| AdminSettings {
+        name: name.to_owned(),
+        way: AdminWay::Token(Sha256::digest(token.as_bytes()).into()),
+        grants: roles
+            .iter()
+            .map(|role| Grant {
+                role: *role,
+                access: Access::Write,
+            })
+            .collect(),
+        namespaces: namespaces.clone(),
+    };
+    let of_the_test = admin("of the test", ADMIN, &[Role::Resources], &Namespaces::All);
+    let mut admins = if plan.has_admin {
+        vec![of_the_test]
+    } else {
+        vec![]
+    };
+    let others = plan.admins.iter();
+    admins.extend(others.map(|(name, roles, of)| admin(name, name, roles, of)));
+    let judgement = Some(judgement(&plan).into()).filter(|_| !plan.follows_store);
+    let generation = plan.generate.as_deref().map(Generation::of_text);
     let mut service = Service::of_parts(
         clock,
         plan.store,
         Throttle::new(plan.throttle),
         Throttle::new(plan.attest_throttle),
         plan.limits,
-        current,
+        Current {
+            judgement,
+            generation: generation.map(Arc::new),
+            issuer: issuer_with(vec![key(plan.algorithm)]).into(),
+            challenges: crate::challenge::tests::keys(&[plan.challenge_key]).into(),
+            tee_keys: plan.tee_keys.clone(),
+            shelf: Shelf::default().into(),
+            memo: ChainMemo::new().into(),
+            tls: None,
+            admins: Admins::load(&admins).unwrap().into(),
+        },
     );
     service.watch = Watch::new(plan.audit, Webhooks::default());
     service.witness = plan.witness;
+    if plan.follows_store {
+        service.policy_watch = PolicyWatch::of(&PolicySource::Store { at_least: 0 });
+    }
     service
 }
 
-fn current(plan: &Plan) -> Current {
+fn judgement(plan: &Plan) -> Judgement {
     let accept_sample = plan.accept_sample;
-    let generate = plan.generate.as_deref();
-    let svns = match generate {
+    let svns = match plan.generate {
         Some(_) => "[\"1\", \"2\"]",
         None => "[\"1\"]",
     };
     let attestation = format!(
         "version = 1\ndanger-accept-sample = {accept_sample}\ndanger-test-anchors = []\n[sample]\nsvn = {svns}\n"
     );
-    let resource = format!(
-        "version = 1\n[[rule]]\nname = \"demo\"\nresources = [\"demo/**\"]\n\
-        status = \"affirming\"\ntee = [\"sample\"]\ndanger-allow-simulated = true\n\
-        danger-allow-debug = false\nclaims = {{ \"sample.svn\" = {svns} }}\n"
-    );
-    let admin = AdminSettings {
-        name: "of the test".to_owned(),
-        way: AdminWay::Token(Sha256::digest(ADMIN.as_bytes()).into()),
-        grants: vec![Grant {
-            role: Role::Resources,
-            access: Access::Write,
-        }],
-        namespaces: Namespaces::All,
-    };
-    Current {
-        issuer: issuer_with(vec![key(plan.algorithm)]),
-        challenges: crate::challenge::tests::keys(&[plan.challenge_key]),
+    let rules = RULES.replace("[\"1\"]", svns);
+    Judgement {
         attestation_policy: AttestationPolicy::parse(&attestation, "attestation.toml").unwrap(),
-        tee_keys: plan.tee_keys.clone(),
-        policies: Policies::of_rules(&resource),
+        policies: Policies::of_rules(&rules),
         appraisal: None,
-        generation: generate.map(Generation::of_text),
-        shelf: Shelf::default(),
-        memo: ChainMemo::new(),
-        policy_digest: [0; 32],
-        tls: None,
-        admins: Admins::load(&if plan.has_admin { vec![admin] } else { vec![] }).unwrap(),
+        digest: [0; 32],
     }
 }
 

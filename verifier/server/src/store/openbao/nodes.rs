@@ -4,9 +4,9 @@
 use crate::config::LoginMethod;
 use crate::config::OpenBao;
 use crate::entropy::{KernelEntropy, draw_array};
-use crate::key_file::read_secret;
+use crate::error_chain::chain;
 use crate::store::StoreError;
-use crate::tls::{TlsError, certificates};
+use crate::tls::{TlsError, client_config};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, USER_AGENT};
 use http_body_util::{BodyExt, Full, Limited};
@@ -16,12 +16,6 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use nitride_openbao::answer::{self, Class};
 use nitride_openbao::{Method, Request, TOKEN_HEADER, Token};
-use rustls::crypto::aws_lc_rs;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::PrivateKeyDer;
-use rustls_pki_types::pem::PemObject;
-use std::error::Error;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -87,7 +81,13 @@ pub(super) fn refused(answer: &Answer) -> StoreError {
 impl Nodes {
     /// Reads the CA and the client's certificate; connects to nobody yet.
     pub(super) fn open(config: &OpenBao) -> Result<Self, TlsError> {
-        let tls = client_config(config)?;
+        let identity = match &config.login.method {
+            LoginMethod::Certificate {
+                certificate, key, ..
+            } => Some((certificate.as_path(), key.as_path())),
+            _ => None,
+        };
+        let tls = client_config(config.ca.as_deref(), identity)?;
         let nodes = config.addresses.iter().map(|url| {
             let mut tcp = HttpConnector::new();
             tcp.enforce_http(false);
@@ -242,59 +242,8 @@ impl Node {
     }
 }
 
-/// The pinned CA and nobody that the system trusts; a certificate to show where that is the login.
-fn client_config(config: &OpenBao) -> Result<ClientConfig, TlsError> {
-    let mut roots = RootCertStore::empty();
-    if let Some(ca) = &config.ca {
-        let refused = |source| TlsError::Rejected {
-            certificate: ca.clone(),
-            source,
-        };
-        for certificate in certificates(ca)? {
-            roots.add(certificate).map_err(refused)?;
-        }
-    }
-    let rejected = |certificate: &std::path::Path| {
-        let certificate = certificate.to_owned();
-        move |source| TlsError::Rejected {
-            certificate,
-            source,
-        }
-    };
-    let nowhere = std::path::Path::new("[openbao]");
-    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(rejected(nowhere))?
-        .with_root_certificates(roots);
-    let LoginMethod::Certificate {
-        certificate, key, ..
-    } = &config.login.method
-    else {
-        return Ok(builder.with_no_client_auth());
-    };
-    let pem = read_secret(key)?;
-    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|source| TlsError::NoKey {
-        path: key.clone(),
-        source,
-    })?;
-    builder
-        .with_client_auth_cert(certificates(certificate)?, key)
-        .map_err(rejected(certificate))
-}
-
 /// Up to half as much again, so that replicas that failed together do not come back together.
 fn jitter(pause: Duration) -> Duration {
     let drawn = draw_array::<2>(&mut KernelEntropy).map_or(0, u16::from_be_bytes);
     pause * u32::from(drawn) / (2 * 65_536)
-}
-
-/// An error with its sources. None of them has a header's value or a body in it.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }

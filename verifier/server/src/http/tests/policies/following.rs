@@ -1,0 +1,116 @@
+//! A replica and a store that was put back, changed, or does not answer.
+
+use super::*;
+use crate::store::{Expected, Place, Resource};
+
+/// Puts what a record held before in its place again.
+fn put_back(world: &World, name: &str, bytes: Resource) {
+    let place = Place::from(&RecordName::parse(name).unwrap());
+    let writing = world.service.store.write(&place, bytes, Expected::Any);
+    world.store(writing).unwrap();
+}
+
+fn record(world: &World, name: &str) -> Resource {
+    let place = Place::from(&RecordName::parse(name).unwrap());
+    let read = world.store(world.service.store.read(&place));
+    read.unwrap().unwrap().bytes
+}
+
+#[test]
+fn a_set_that_was_put_back_is_refused_and_the_newer_one_stays_in_force() {
+    let world = governed();
+    world.put(PATH, SECRET);
+    let open = record(&world, "policy/set");
+    put(
+        &world,
+        "everything",
+        "policies/resource",
+        TOML,
+        "version = 1\n",
+        None,
+    );
+    assert!(!is_served(&world));
+    for (bytes, word) in [
+        (open.to_vec(), "it was put back"),
+        (b"{}".to_vec(), "no set of policies"),
+        (
+            // Of the serial that is in force, and another one.
+            String::from_utf8(open.to_vec())
+                .unwrap()
+                .replace("\"serial\":2", "\"serial\":3")
+                .into(),
+            "than it had",
+        ),
+    ] {
+        put_back(&world, "policy/set", Resource::new(bytes));
+        world.look();
+        let watch = world.service.policy_watch.as_ref().unwrap();
+        let objections = watch.objections(world.service.clock.monotonic_ms());
+        assert!(objections.concat().contains(word), "{objections:?}");
+        assert!(watch.is_behind());
+        assert!(!is_served(&world));
+        // Nor is it built upon.
+        let refused = put(&world, "everything", "policies/resource", TOML, RULES, None);
+        refused.assert_refused(503, "StoreError");
+    }
+}
+
+#[test]
+fn a_text_that_was_swapped_is_none_of_the_set_s() {
+    let store = store();
+    let world = replica(&store);
+    put(
+        &world,
+        "everything",
+        "policies/attestation",
+        TOML,
+        ATTESTATION,
+        None,
+    );
+    put(
+        &world,
+        "everything",
+        "policies/resource",
+        TOML,
+        "version = 1\n",
+        None,
+    );
+    let texts = RecordName::parse("policy/text").unwrap();
+    let places = world
+        .store(store.list(Under::Records(&texts)))
+        .unwrap()
+        .places;
+    for place in &places {
+        let writing = store.write(place, Resource::new(RULES.into()), Expected::Any);
+        world.store(writing).unwrap();
+    }
+    let fresh = replica(&store);
+    let objections = fresh.service.policy_watch.as_ref().unwrap().objections(0);
+    assert!(
+        objections.concat().contains("is another one"),
+        "{objections:?}"
+    );
+    assert!(fresh.service.current().judgement.is_none());
+}
+
+#[test]
+fn a_replica_that_cannot_look_says_so_in_time() {
+    let world = governed();
+    let watch = world.service.policy_watch.as_ref().unwrap();
+    world.look();
+    let now_ms = world.service.clock.monotonic_ms();
+    assert!(watch.objections(now_ms + 4999).is_empty());
+    let late = watch.objections(now_ms + 5000);
+    assert!(
+        late.concat().contains("not looked for within 5 s"),
+        "{late:?}"
+    );
+    let empty = replica(&store());
+    let watch = empty.service.policy_watch.as_ref().unwrap();
+    let objections = watch.objections(empty.service.clock.monotonic_ms());
+    assert!(
+        objections
+            .concat()
+            .contains("the store has no policies/attestation")
+    );
+}
