@@ -1,5 +1,6 @@
 //! The command line. Secrets never stand in an argument: they come from files or standard input.
 
+pub(crate) mod admin;
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod generated;
@@ -51,6 +52,13 @@ pub(crate) enum Command {
     /// Take over what another service keeps.
     #[command(subcommand)]
     Import(import::Command),
+    /// Ask a running service, as one of its admins: for resources, policies, reference values and
+    /// revocations.
+    ///
+    /// Exit status: 0 done; 1 failed here; 2 wrong usage; 3 not permitted; 4 there is no such thing;
+    /// 5 another version is there than was expected; 6 refused as it is: see what is told; 7 not now: the
+    /// service is not reached, is not ready, or is asked too much.
+    Admin(admin::Admin),
     /// The key that signs envelopes, or the list of those that do; its public half is pinned by
     /// every vault.
     #[command(subcommand)]
@@ -95,6 +103,7 @@ impl Command {
             Self::Backup(backup) => backup.run(),
             Self::Restore(restore) => restore.run(),
             Self::Import(command) => command.run(),
+            Self::Admin(admin) => admin.run(),
             Self::StoreKey(command) => command.run(),
             Self::ChallengeKey(command) => command.run(),
             Self::AdminToken(command) => command.run_as_token(),

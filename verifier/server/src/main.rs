@@ -47,9 +47,9 @@ mod listen;
 mod metrics;
 mod monitor;
 mod policies;
-mod renewal;
 mod policy_set;
 mod policy_watch;
+mod renewal;
 mod revocation;
 mod serve;
 mod service;
@@ -84,9 +84,10 @@ fn main() -> ExitCode {
         Err(error) => {
             // The whole chain, once, at the edge.
             eprintln!("nitride-provisiond: {error:#}");
-            match error.is::<cli::policy::Undecided>() {
-                true => ExitCode::from(2),
-                false => ExitCode::FAILURE,
+            match error.downcast_ref::<cli::admin::NotDone>() {
+                Some(not_done) => ExitCode::from(not_done.exit_status()),
+                None if error.is::<cli::policy::Undecided>() => ExitCode::from(2),
+                None => ExitCode::FAILURE,
             }
         }
     }

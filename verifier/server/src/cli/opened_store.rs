@@ -22,7 +22,7 @@ pub(crate) struct OpenedStore {
 /// What has to lie there, so that nobody's change is lost.
 #[derive(Debug, Args)]
 pub(crate) struct IfThere {
-    /// Only if this version is there, as `resource list --versions` says; otherwise nothing is done.
+    /// Only if this version is there, as lists and answers say it; otherwise nothing is done.
     #[arg(long, value_name = "NUMBER", conflicts_with = "if_absent")]
     if_version: Option<u64>,
     /// Only if nothing is there.

@@ -223,32 +223,36 @@ fn to_store(
     raw: Option<&Path>,
     sealing: Sealing,
 ) -> Result<Zeroizing<Vec<u8>>> {
-    let resource = match (envelope, raw, sealing.sign()?) {
-        (Some(file), None, None) => {
-            let bytes = read_input(file, MAX_RESOURCE_LEN)?;
-            // Whose it is, the vaults know; that it is whole, is found out here.
-            UnverifiedEnvelope::parse(&bytes).with_context(|| {
-                let file = file.display();
-                format!("{file} is not an envelope; make one with `resource seal`")
-            })?;
-            bytes
-        }
-        (None, Some(file), None) => {
-            let bytes = read_input(file, MAX_RESOURCE_LEN)?;
-            if looks_like_envelope(&bytes) {
-                bail!(
-                    "{} looks like an envelope; store it with --envelope",
-                    file.display()
-                );
-            }
-            bytes
-        }
-        (None, None, Some(envelope)) => envelope,
+    match (envelope, raw, sealing.sign()?) {
+        (Some(file), None, None) => read_envelope(file),
+        (None, Some(file), None) => read_raw(file),
+        (None, None, Some(envelope)) => Ok(envelope),
         _ => bail!(
             "say what to store: --envelope, --raw, or --owner-key or --signer to sign on the way"
         ),
-    };
-    Ok(resource)
+    }
+}
+
+/// An envelope; whose it is, the vaults know, and that it is whole, is found out here.
+pub(super) fn read_envelope(file: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    let bytes = read_input(file, MAX_RESOURCE_LEN)?;
+    UnverifiedEnvelope::parse(&bytes).with_context(|| {
+        let file = file.display();
+        format!("{file} is not an envelope; make one with `resource seal`")
+    })?;
+    Ok(bytes)
+}
+
+/// Bytes that nobody signed.
+pub(super) fn read_raw(file: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    let bytes = read_input(file, MAX_RESOURCE_LEN)?;
+    if looks_like_envelope(&bytes) {
+        bail!(
+            "{} looks like an envelope; store it with --envelope",
+            file.display()
+        );
+    }
+    Ok(bytes)
 }
 
 fn list(config: &ConfigPath, versions: bool) -> Result<()> {

@@ -54,20 +54,21 @@ pub(super) async fn add(
 ) -> Result<Response, Fault> {
     let (acting, body) = body_of(&service, request, "add").await?;
     let Wanted { kind, what, reason } = parse(&body)?;
-    let told = format!("revoked {kind} {what}");
     let entry = Entry {
         kind,
         what,
         since_secs: service.clock.wall_secs(),
         reason,
     };
-    let added = revocation::add(service.store.as_ref(), entry).await;
+    let added = revocation::add(service.store.as_ref(), entry.clone()).await;
     let is_new = added.map_err(|error| refuse(&error))?;
+    let Entry { kind, what, .. } = entry;
     let told = match is_new {
-        true => told,
-        false => format!("{told}, as it was already"),
+        true => format!("revoked {kind} {what}"),
+        false => format!("revoked {kind} {what}, as it was already"),
     };
-    Ok(acting.done(StatusCode::OK.into_response(), &told))
+    let answer = json!({ "kind": kind, "what": what, "is_new": is_new });
+    Ok(acting.done(observe::answer(&answer), &told))
 }
 
 pub(super) async fn lift(
