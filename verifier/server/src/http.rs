@@ -84,7 +84,8 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .with_state(service)
 }
 
-/// Around every request: an id, the source's allowance, and the log's line for what is refused.
+/// Around every request: an id, the source's allowance, and the log's line for what is refused. What an
+/// admin does goes on with its entry in the audit though he hangs up.
 async fn around(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
     let id = match draw_array::<8>(&mut KernelEntropy) {
         Ok(id) => format!("{:016x}", u64::from_be_bytes(id)),
@@ -93,6 +94,7 @@ async fn around(State(service): State<Arc<Service>>, request: Request, next: Nex
     let began = Instant::now();
     let source = request.extensions().get::<Source>().copied();
     let asked = asked(request.method(), request.uri().path());
+    let is_act = asked == "admin" && request.method() != Method::GET;
     let what = shown(request.uri().path());
     let span = tracing::info_span!(
         "request",
@@ -101,7 +103,9 @@ async fn around(State(service): State<Arc<Service>>, request: Request, next: Nex
         method = shown(request.method().as_str()),
         path = what,
     );
-    let answer = async {
+    let (answering, its_id) = (service.clone(), id.clone());
+    let answer = async move {
+        let (service, id) = (answering, its_id);
         let mut response = match admit(&service, source, request.uri().path()) {
             Ok(()) => next.run(request).await,
             Err(fault) => fault.into_response(),
@@ -133,7 +137,14 @@ async fn around(State(service): State<Arc<Service>>, request: Request, next: Nex
         metrics.count_request(asked, outcome, began.elapsed());
         response
     };
-    let mut response = answer.instrument(span).await;
+    let answer = answer.instrument(span);
+    let mut response = match is_act {
+        false => answer.await,
+        true => service.acts.run(answer).await.unwrap_or_else(|| {
+            let detail = "the service cannot answer this now";
+            Fault::new(FaultKind::Internal, detail).into_response()
+        }),
+    };
     let headers = response.headers_mut();
     // Hexadecimal digits are a header's value, always.
     if let Ok(id) = HeaderValue::try_from(id) {

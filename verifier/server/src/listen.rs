@@ -98,6 +98,8 @@ pub(crate) async fn serve(
     drop(listener);
     let drained = timeout(limits.drain, async {
         while connections.join_next().await.is_some() {}
+        // Also those whose connections are gone.
+        service.acts.end().await;
     });
     if drained.await.is_err() {
         tracing::warn!(connections = connections.len(), "requests were cut off");

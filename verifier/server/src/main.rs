@@ -18,6 +18,7 @@
 //!   to the log, both under one request id.
 #![forbid(unsafe_code)]
 
+mod acts;
 mod admin;
 mod answered;
 mod appraisal;

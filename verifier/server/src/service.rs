@@ -1,6 +1,7 @@
 //! Everything a request needs: keys, policies, store, clock. Built from the configuration once;
 //! what a reload changes is one value behind one swap, so that it changes whole or not at all.
 
+use crate::acts::Acts;
 use crate::admin::{AdminError, Admins};
 use crate::answered::Answered;
 use crate::audit::Audit;
@@ -50,6 +51,7 @@ pub(crate) struct Service {
     pub(crate) attest_throttle: Throttle,
     pub(crate) limits: Limits,
     pub(crate) judging: Judging,
+    pub(crate) acts: Acts,
     pub(crate) evaluators: Evaluators,
     pub(crate) watch: Watch,
     /// How heads of vaults' audits are witnessed, if they are.
@@ -145,6 +147,7 @@ impl Service {
             attest_throttle: Throttle::new(fixed.attest_throttle),
             limits: fixed.limits,
             judging: Judging::new(),
+            acts: Acts::default(),
             watch: Watch::new(audit, webhooks),
             witness: fixed.witness.clone(),
             plain_http: fixed.plain_http,
@@ -213,6 +216,7 @@ impl Service {
             attest_throttle,
             limits,
             judging: Judging::new(),
+            acts: Acts::default(),
             evaluators: Evaluators::new(std::time::Duration::from_secs(1)),
             watch: Watch::new(Audit::none(), Webhooks::default()),
             witness: None,

@@ -7,7 +7,8 @@ use crate::audit::trail::Trail;
 use crate::audit::{Audit, AuditSettings, Sync, WhenFull};
 use std::path::Path;
 
-fn world(folder: &Path) -> World {
+/// An audit in a folder within this one.
+pub(super) fn audit_of(folder: &Path) -> Audit {
     let settings = AuditSettings {
         folder: folder.join("audit"),
         files: 8,
@@ -15,8 +16,12 @@ fn world(folder: &Path) -> World {
         sync: Sync::Entry,
         full: WhenFull::Refuse,
     };
+    Audit::open(Some(&settings), 1).unwrap()
+}
+
+fn world(folder: &Path) -> World {
     World::of(Plan {
-        audit: Audit::open(Some(&settings), 1).unwrap(),
+        audit: audit_of(folder),
         ..Plan::default()
     })
 }

@@ -1,11 +1,14 @@
 //! What changes while a request is under way.
 
-use super::world::{Guest, PATH, Plan, SECRET, World, fetch};
+use super::audit::{audit_of, entries};
+use super::world::{ADMIN, Guest, HttpRequest, PATH, Plan, SECRET, World, fetch};
 use crate::revocation::Kind;
 use crate::store::memory::MemoryStore;
 use crate::store::{
     Expected, Listing, Pending, Place, RecordName, Resource, Store, Stored, Under, Version,
 };
+use nitride_kbs::resource::ResourcePath;
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +29,12 @@ impl Store for Slow {
     }
 
     fn write<'a>(&'a self, at: &'a Place, bytes: Resource, is: Expected) -> Pending<'a, Version> {
-        self.0.write(at, bytes, is)
+        Box::pin(async move {
+            if at.to_string().ends_with("slow") {
+                tokio::time::sleep(SLOW).await;
+            }
+            self.0.write(at, bytes, is).await
+        })
     }
 
     fn delete<'a>(&'a self, place: &'a Place, expected: Expected) -> Pending<'a, bool> {
@@ -63,4 +71,32 @@ fn what_is_revoked_while_the_store_is_asked_is_not_given() {
         asking.join().unwrap()
     });
     answer.assert_refused(401, "PolicyDeny");
+}
+
+#[test]
+fn an_admin_who_hangs_up_leaves_an_act_with_its_outcome() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::of(Plan {
+        store: Arc::new(Slow::default()),
+        audit: audit_of(folder.path()),
+        ..Plan::default()
+    });
+    let bearer = format!("Bearer {ADMIN}");
+    let request = HttpRequest {
+        method: "POST",
+        path: "/kbs/v0/resource/demo/key/slow",
+        headers: &[("Authorization", &bearer)],
+        body: SECRET,
+    };
+    let mut admin = world.connect();
+    admin.write_all(&request.to_bytes()).unwrap();
+    std::thread::sleep(SLOW / 3);
+    drop(admin);
+    std::thread::sleep(2 * SLOW);
+    let place = Place::from(&ResourcePath::parse("demo/key/slow").unwrap());
+    let stored = world.store(world.service.store.read(&place)).unwrap();
+    assert_eq!(&*stored.unwrap().bytes, SECRET);
+    let (entries, _) = entries(folder.path());
+    let outcomes: Vec<&str> = entries.iter().map(|entry| entry.3.as_str()).collect();
+    assert_eq!(outcomes, ["ok", "asked", "ok"]);
 }
