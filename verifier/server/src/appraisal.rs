@@ -43,7 +43,8 @@ impl Appraisal {
             return Ok(None);
         };
         let module = RegoModule::new(&document.text, &document.file)?;
-        match evaluators.ask_now(&module, Ask::CheckAppraisal) {
+        let turns = evaluators.all_turns();
+        match evaluators.ask_now(&turns, &module, Ask::CheckAppraisal) {
             Answer::Yes(_) => {}
             answer => {
                 let fault = fault_of(answer);
@@ -55,7 +56,7 @@ impl Appraisal {
         let values_text = values_text.map_or("", |values| &*values.text);
         Ok(Some(Self {
             module,
-            turns: evaluators.all_turns(),
+            turns,
             values,
             text: format!("{}{values_text}", document.text),
         }))

@@ -185,7 +185,12 @@ impl ResourcePolicy {
         let Document { file, form, text } = document;
         let decider = if *form == Form::Rego {
             let module = RegoModule::new(text, file)?;
-            match evaluators.ask_now(&module, Ask::Check) {
+            // The service's own policy is its operator's, who shares with nobody.
+            let turns = match repository {
+                Some(_) => Turns::of_a_tenant(),
+                None => evaluators.all_turns(),
+            };
+            match evaluators.ask_now(&turns, &module, Ask::Check) {
                 Answer::Yes(_) => {}
                 answer => {
                     let fault = fault_of(answer);
@@ -193,11 +198,6 @@ impl ResourcePolicy {
                     return Err(PolicyError::Rego { file, fault });
                 }
             }
-            // The service's own policy is its operator's, who shares with nobody.
-            let turns = match repository {
-                Some(_) => Turns::of_a_tenant(),
-                None => evaluators.all_turns(),
-            };
             Decider::Rego { module, turns }
         } else {
             Decider::Rules(match repository {
@@ -223,8 +223,8 @@ impl ResourcePolicy {
                 rules.decide(question),
                 Explanation::Rules(rules.explain(question)),
             ),
-            Decider::Rego { module, .. } => {
-                let answer = evaluators.ask_now(module, allow(question, true));
+            Decider::Rego { module, turns } => {
+                let answer = evaluators.ask_now(turns, module, allow(question, true));
                 let trace = match &answer {
                     Answer::Yes(trace) | Answer::No(_, trace) => trace.clone(),
                     Answer::UnknownModule | Answer::Claims(_) => None,

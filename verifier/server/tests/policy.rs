@@ -3,8 +3,14 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+use std::collections::BTreeMap;
 use std::fs;
-use std::process::{Command, Output};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Output};
+use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -219,4 +225,80 @@ fn who_starts_the_evaluator_by_hand_is_told() {
         text.contains("the service starts this for itself"),
         "{text}"
     );
+}
+
+/// As the service starts it: its process, and its answer to a first question.
+fn evaluator() -> (Child, UnixStream, String) {
+    let (mut socket, theirs) = UnixStream::pair().unwrap();
+    let child = Command::new(PROGRAM)
+        .args(["policy", "evaluate", "--limit-ms", "1000"])
+        .env_clear()
+        .stdin(OwnedFd::from(theirs))
+        .spawn()
+        .unwrap();
+    let module = "package policy\nallow := true\n";
+    let request = serde_json::json!({
+        "module": "m", "file": "m.rego", "text": module, "ask": "Check",
+    });
+    let request = request.to_string();
+    let len = u32::try_from(request.len()).unwrap();
+    let request = [&len.to_be_bytes()[..], request.as_bytes()].concat();
+    socket.write_all(&request).unwrap();
+    let mut len = [0; 4];
+    socket.read_exact(&mut len).unwrap();
+    let mut answer = vec![0; usize::try_from(u32::from_be_bytes(len)).unwrap()];
+    socket.read_exact(&mut answer).unwrap();
+    (child, socket, String::from_utf8(answer).unwrap())
+}
+
+#[test]
+fn the_evaluator_that_answers_is_confined() {
+    let (mut child, socket, answer) = evaluator();
+    assert_eq!(answer, "{\"Yes\":null}");
+    let of = |name: &str| fs::read_to_string(format!("/proc/{}/{name}", child.id())).unwrap();
+    let status = of("status");
+    for line in ["Seccomp:\t2", "NoNewPrivs:\t1", "Threads:\t1"] {
+        assert!(
+            status.lines().any(|other| other == line),
+            "{line}: {status}"
+        );
+    }
+    let limits = of("limits");
+    for name in [
+        "Max open files",
+        "Max processes",
+        "Max core file size",
+        "Max file size",
+    ] {
+        let line = limits.lines().find(|line| line.starts_with(name)).unwrap();
+        let bounds: Vec<&str> = line[name.len()..].split_whitespace().take(2).collect();
+        assert_eq!(bounds, ["0", "0"], "{line}");
+    }
+    drop(socket);
+    assert!(child.wait().unwrap().success());
+}
+
+/// As under a unit whose own filter has no seccomp in it.
+#[test]
+fn an_evaluator_that_cannot_be_confined_evaluates_nothing_and_says_so() {
+    let refused = thread::spawn(|| {
+        let filter = SeccompFilter::new(
+            BTreeMap::from([(libc::SYS_seccomp, Vec::new())]),
+            SeccompAction::Allow,
+            SeccompAction::Errno(libc::EPERM.unsigned_abs()),
+            std::env::consts::ARCH.try_into().unwrap(),
+        );
+        let program: BpfProgram = filter.unwrap().try_into().unwrap();
+        seccompiler::apply_filter(&program).unwrap();
+        let (mut child, _socket, answer) = evaluator();
+        (child.wait().unwrap().success(), answer)
+    });
+    let (success, answer) = refused.join().unwrap();
+    assert!(!success);
+    for part in ["NotEvaluated", "not confined", "seccomp"] {
+        assert!(answer.contains(part), "{answer}");
+    }
+    let unit = include_str!("../../../systemd/system/nitride-provisiond.service");
+    let lets = |line: &str| line.starts_with("SystemCallFilter=@") && line.contains(" seccomp");
+    assert!(unit.lines().any(lets), "the unit's filter has no seccomp");
 }

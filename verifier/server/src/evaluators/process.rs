@@ -1,11 +1,13 @@
 //! One process that evaluates, from both sides of its socket. A message is its length in four bytes,
 //! big-endian, and its JSON.
 
+use super::confinement::{NotConfined, confine};
 use anyhow::{Context, Result, bail};
-use nitride_policy::{Answer, Ask, Evaluator, MAX_MESSAGE_LEN, RegoModule, Request};
-use nix::sys::resource::{Resource, setrlimit};
+use nitride_policy::{Answer, Ask, Evaluator, MAX_MESSAGE_LEN, RegoFault, RegoModule, Request};
+use nix::unistd::alarm;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::error::Error as _;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -14,10 +16,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
-/// What an evaluator may allocate. A module of the greatest length takes a tenth of it.
-const MAX_DATA_LEN: u64 = 128 << 20;
 /// Beyond the limit of an evaluation: to start, to read a module, and to be late on a busy machine.
-const GRACE: Duration = Duration::from_secs(2);
+pub(super) const GRACE: Duration = Duration::from_secs(2);
 
 /// A process, and this side of its socket. It is gone when this is dropped.
 #[derive(Debug)]
@@ -52,7 +52,11 @@ impl ProcessFault {
 }
 
 impl Process {
-    pub(super) fn start(program: &Path, limit: Duration) -> Result<Self, ProcessFault> {
+    pub(super) fn start(
+        program: &Path,
+        limit: Duration,
+        patience: Duration,
+    ) -> Result<Self, ProcessFault> {
         let start = || {
             let (socket, theirs) = UnixStream::pair()?;
             let child = Command::new(program)
@@ -66,7 +70,7 @@ impl Process {
             Ok(Self {
                 child,
                 socket,
-                patience: limit + GRACE,
+                patience,
             })
         };
         start().map_err(ProcessFault::NotStarted)
@@ -146,17 +150,34 @@ pub(crate) fn evaluate(limit: Duration) -> Result<()> {
     if socket.peer_addr().is_err() {
         bail!("standard input is no socket; the service starts this for itself");
     }
-    // What an allocation beyond it ends is this process.
-    setrlimit(Resource::RLIMIT_DATA, MAX_DATA_LEN, MAX_DATA_LEN).context("bound the memory")?;
-    setrlimit(Resource::RLIMIT_CORE, 0, 0).context("forbid core files")?;
-    setrlimit(Resource::RLIMIT_FSIZE, 0, 0).context("forbid files")?;
+    if let Err(error) = confine() {
+        return refuse(&mut socket, &error);
+    }
     let mut evaluator = Evaluator::new(limit);
+    // Longer than the service waits. One that died is waited for by nobody, and a step of the
+    // interpreter looks at no clock: what has begun ends all the same, by the alarm's signal.
+    let patience = u32::try_from((limit + GRACE).as_secs()).unwrap_or(u32::MAX);
     while let Some(request) = read_message(&mut socket).context("read a question")? {
+        alarm::set(patience.saturating_add(2));
         let request: Request = parse(&request)?;
         let answer = message(&evaluator.answer(&request)).context("write an answer")?;
         socket.write_all(&answer).context("send an answer")?;
+        alarm::cancel();
     }
     Ok(())
+}
+
+/// Answers the first question by why it is not asked of a policy: the service reads no other output.
+fn refuse(socket: &mut UnixStream, error: &NotConfined) -> Result<()> {
+    let reason = match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    let fault = RegoFault::NotEvaluated(format!("the evaluator is not confined: {reason}"));
+    read_message(socket).context("read a question")?;
+    let answer = message(&Answer::No(fault, None)).context("write an answer")?;
+    socket.write_all(&answer).context("send an answer")?;
+    bail!("the evaluator is not confined: {reason}")
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
