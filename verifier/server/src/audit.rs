@@ -8,17 +8,20 @@
 //!
 //! - **No answer without its entry.** What is released, judged or changed has its line before the
 //!   answer leaves; with `full = "refuse"` there is no answer where there can be no line.
-//! - **Nobody fills it alone**: refusals are added up by fault, source and second.
+//! - **Nobody fills it alone**: refusals and failures are added up by fault, source and second, and
+//!   so is what is released again to the same key. The first of a second has its line before the answer.
 //! - Each replica has a chain of its own: one chain for all would be a lock for all.
 
 pub(crate) mod entry;
 pub(crate) mod folder;
 mod refusals;
+mod releases;
 pub(crate) mod trail;
 
 use entry::{Event, Head, Kind};
 use folder::{Folder, FolderError};
 use refusals::{Refusals, Told};
+use releases::Releases;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -62,6 +65,7 @@ pub(crate) struct Audit {
     sync: Sync,
     full: WhenFull,
     refusals: Mutex<Refusals>,
+    releases: Mutex<Releases>,
     /// Who holds it syncs for all who wait: the newest entry that is on the disk.
     synced: tokio::sync::Mutex<u64>,
     lost: AtomicU64,
@@ -138,6 +142,7 @@ impl Audit {
             sync: Sync::Second,
             full: WhenFull::Serve,
             refusals: Mutex::default(),
+            releases: Mutex::default(),
             synced: tokio::sync::Mutex::new(0),
             lost: AtomicU64::new(0),
         }
@@ -158,8 +163,13 @@ impl Audit {
         self.full == WhenFull::Refuse && self.sink().is_some_and(|sink| sink.unsaid > 0)
     }
 
-    /// Writes an entry before what it tells is answered.
-    pub(crate) async fn record(&self, event: &Event<'_>, now_secs: u64) -> Result<(), Unaudited> {
+    /// Writes an entry before what it tells is answered, or counts it; whether it is the first of its
+    /// kind in this second.
+    pub(crate) async fn record(&self, event: &Event<'_>, now_secs: u64) -> Result<bool, Unaudited> {
+        // While nothing is done without an entry and none can be written, none is counted either.
+        if !self.is_refusing() && self.releases().count(event) {
+            return Ok(false);
+        }
         let written = self.write(event, now_secs);
         let synced = match (written, self.sync) {
             (Ok(Some(sequence)), Sync::Entry) => self.sync_to(sequence).await,
@@ -167,9 +177,12 @@ impl Audit {
             (Err(error), _) => Err(error),
         };
         match (synced, self.full) {
-            (Ok(()), _) => Ok(()),
+            (Ok(()), _) => {
+                self.releases().written(event);
+                Ok(true)
+            }
             (Err(error), WhenFull::Refuse) => Err(Unaudited(error)),
-            (Err(_), WhenFull::Serve) => Ok(()),
+            (Err(_), WhenFull::Serve) => Ok(true),
         }
     }
 
@@ -190,8 +203,8 @@ impl Audit {
 
     /// Ends a second. Blocks on the disk.
     pub(crate) fn tick(&self, now_secs: u64) {
-        let again = self.refusals().collect();
-        for event in &again {
+        let (refused, released) = (self.refusals().collect(), self.releases().collect());
+        for event in refused.iter().chain(&released) {
             let _ = self.write(event, now_secs);
         }
         self.sync_now();
@@ -286,6 +299,10 @@ impl Audit {
 
     fn refusals(&self) -> MutexGuard<'_, Refusals> {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn releases(&self) -> MutexGuard<'_, Releases> {
+        self.releases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -30,7 +30,7 @@ mod well_known;
 mod witnessing;
 
 use crate::audit::Unaudited;
-use crate::audit::entry::{Event, Kind};
+use crate::audit::entry::Event;
 use crate::entropy::{KernelEntropy, draw_array};
 use crate::service::Service;
 use crate::source::Network;
@@ -130,7 +130,8 @@ async fn around(State(service): State<Arc<Service>>, request: Request, next: Nex
             } else {
                 event.what
             };
-            refuse(&service, &Event { what, ..event });
+            let now_secs = service.clock.wall_secs();
+            service.watch.refused(&Event { what, ..event }, now_secs);
         }
         let outcome = fault.map_or("ok", |fault| fault.variant());
         let metrics = &service.watch.metrics;
@@ -167,14 +168,6 @@ async fn record(
         service.watch.record(&event, now_secs).await?;
     }
     Ok(())
-}
-
-fn refuse(service: &Service, event: &Event<'_>) {
-    let now_secs = service.clock.wall_secs();
-    match event.kind {
-        Kind::Refusal => service.watch.refused(event, now_secs),
-        _ => service.watch.note(event, now_secs),
-    }
 }
 
 /// The kinds of requests that figures tell apart.

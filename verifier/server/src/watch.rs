@@ -30,14 +30,16 @@ impl Watch {
         }
     }
 
-    /// Writes an entry before what it tells is answered.
+    /// Writes an entry before what it tells is answered; what is the same again in one second is told
+    /// once, and the audit says how often.
     pub(crate) async fn record(&self, event: &Event<'_>, now_secs: u64) -> Result<(), Unaudited> {
-        self.audit.record(event, now_secs).await?;
-        self.webhooks.tell(event, now_secs);
+        if self.audit.record(event, now_secs).await? {
+            self.webhooks.tell(event, now_secs);
+        }
         Ok(())
     }
 
-    /// Tells what was refused: of equal refusals of one second the first, and the audit how many.
+    /// Tells what was refused, or failed: of equal ones of one second the first, and the audit how many.
     pub(crate) fn refused(&self, event: &Event<'_>, now_secs: u64) {
         if self.audit.refused(event, now_secs) {
             self.webhooks.tell(event, now_secs);

@@ -27,7 +27,7 @@ pub(crate) const MAX_WHAT_CHARS: usize = 1024;
 const DOMAIN: &[u8] = b"nitride service audit v1\0";
 
 /// What an entry is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Kind {
     /// The service began.

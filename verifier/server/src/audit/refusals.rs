@@ -1,4 +1,5 @@
-//! Equal refusals of one second are one entry with a count, so that nobody fills the files alone.
+//! Equal refusals of one second are one entry with a count, so that nobody fills the files alone; and
+//! so are equal failures, which a guest may have the service come to.
 
 use super::entry::{Event, Kind};
 use std::collections::BTreeMap;
@@ -10,11 +11,12 @@ const MAX_DIFFERENT: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     counted: BTreeMap<Refusal, u64>,
-    beyond: u64,
+    beyond: BTreeMap<Kind, u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Refusal {
+    kind: Kind,
     outcome: String,
     source: String,
 }
@@ -31,6 +33,7 @@ pub(super) enum Told {
 impl Refusals {
     pub(super) fn note(&mut self, event: &Event<'_>) -> Told {
         let refusal = Refusal {
+            kind: event.kind,
             outcome: event.outcome.clone().into_owned(),
             source: event.source.clone().into_owned(),
         };
@@ -42,7 +45,7 @@ impl Refusals {
             self.counted.insert(refusal, 0);
             return Told::Now;
         }
-        self.beyond += 1;
+        *self.beyond.entry(event.kind).or_default() += 1;
         Told::Later
     }
 
@@ -54,14 +57,14 @@ impl Refusals {
             outcome: refusal.outcome.into(),
             source: refusal.source.into(),
             count,
-            ..Event::own(Kind::Refusal, "again in the same second")
+            ..Event::own(refusal.kind, "again in the same second")
         });
-        let beyond = Event {
+        let beyond = beyond.into_iter().map(|(kind, count)| Event {
             outcome: "several".into(),
-            count: beyond,
-            ..Event::own(Kind::Refusal, "more different refusals than are told apart")
-        };
-        let events = again.chain([beyond]);
+            count,
+            ..Event::own(kind, "more different ones than are told apart")
+        });
+        let events = again.chain(beyond);
         events.filter(|event| event.count > 0).collect()
     }
 }
@@ -90,6 +93,23 @@ mod tests {
         assert_eq!((told[0].source.as_ref(), told[0].count), ("a", 2));
         assert!(refusals.collect().is_empty());
         assert_eq!(refusals.note(&refused("a")), Told::Now);
+    }
+
+    #[test]
+    fn failures_are_added_up_and_not_among_refusals() {
+        let mut refusals = Refusals::default();
+        let failed = |source: &'static str| Event {
+            kind: Kind::Failure,
+            ..refused(source)
+        };
+        assert_eq!(refusals.note(&refused("a")), Told::Now);
+        assert_eq!(refusals.note(&failed("a")), Told::Now);
+        for _ in 0..1000 {
+            assert_eq!(refusals.note(&failed("a")), Told::Later);
+        }
+        let told = refusals.collect();
+        assert_eq!(told.len(), 1);
+        assert_eq!((told[0].kind, told[0].count), (Kind::Failure, 1000));
     }
 
     #[test]

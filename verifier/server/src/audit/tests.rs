@@ -21,7 +21,7 @@ fn release(what: &str) -> Event<'_> {
     }
 }
 
-fn record(audit: &Audit, event: &Event<'_>) -> Result<(), Unaudited> {
+fn record(audit: &Audit, event: &Event<'_>) -> Result<bool, Unaudited> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
@@ -64,6 +64,62 @@ fn a_chain_goes_on_after_a_start_and_its_files_are_bounded() {
         assert!(metadata.len() <= 2000);
         assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
     }
+}
+
+#[test]
+fn what_is_released_again_to_the_same_key_is_counted_and_rolls_nothing_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let audit = Audit::open(Some(&settings(folder.path())), 1).unwrap();
+    let of = |who: &'static str, what: &'static str| Event {
+        who: who.into(),
+        ..release(what)
+    };
+    let admin = Event {
+        what: "by an admin".into(),
+        ..Event::own(Kind::Admin, "")
+    };
+    assert!(record(&audit, &admin).unwrap());
+    for number in 0..1000 {
+        assert_eq!(record(&audit, &of("one", "a/b/c")).unwrap(), number == 0);
+        // Another key, another resource and what is no release are themselves.
+        if number == 500 {
+            assert!(record(&audit, &of("two", "a/b/c")).unwrap());
+            assert!(record(&audit, &of("one", "a/b/d")).unwrap());
+            assert!(record(&audit, &admin).unwrap());
+            assert!(record(&audit, &admin).unwrap());
+        }
+    }
+    audit.tick(2);
+    assert!(record(&audit, &of("one", "a/b/c")).unwrap());
+    let there = entries(folder.path()).unwrap();
+    let what = |kind, what: &str, count| (kind, what.to_owned(), count);
+    assert_eq!(
+        there,
+        [
+            what(Kind::Start, "", 1),
+            what(Kind::Admin, "by an admin", 1),
+            what(Kind::Release, "a/b/c", 1),
+            what(Kind::Release, "a/b/c", 1),
+            what(Kind::Release, "a/b/d", 1),
+            what(Kind::Admin, "by an admin", 1),
+            what(Kind::Admin, "by an admin", 1),
+            what(Kind::Release, "a/b/c", 999),
+            what(Kind::Release, "a/b/c", 1),
+        ]
+    );
+}
+
+/// What has its entry in this second is counted only while entries can be written at all.
+#[test]
+fn nothing_is_released_again_while_the_audit_is_full() {
+    let folder = tempfile::tempdir().unwrap();
+    let audit = Audit::open(Some(&settings(folder.path())), 1).unwrap();
+    record(&audit, &release("a/b/c")).unwrap();
+    audit.set_full(true);
+    record(&audit, &release("a/b/d")).unwrap_err();
+    record(&audit, &release("a/b/c")).unwrap_err();
+    audit.set_full(false);
+    record(&audit, &release("a/b/c")).unwrap();
 }
 
 #[test]
@@ -211,10 +267,11 @@ fn entries_of_many_threads_are_one_chain() {
     };
     let audit = Audit::open(Some(&settings), 1).unwrap();
     std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                for _ in 0..25 {
-                    record(&audit, &release("x")).unwrap();
+        for thread in 0..4 {
+            let audit = &audit;
+            scope.spawn(move || {
+                for number in 0..25 {
+                    record(audit, &release(&format!("{thread}/{number}"))).unwrap();
                 }
             });
         }
