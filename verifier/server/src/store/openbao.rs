@@ -14,6 +14,7 @@
 
 mod authority;
 mod floor;
+mod listing;
 mod naming;
 mod nodes;
 #[cfg(test)]
@@ -31,13 +32,12 @@ use crate::key_file::Key32;
 use crate::tls::TlsError;
 use authority::Authority;
 use floor::Floor;
-use naming::{RECORDS, RESOURCES, name_of, place_of};
-use nitride_openbao::answer::{self, Class, Found, MAX_ANSWER_LEN, MAX_LIST_LEN};
+use naming::name_of;
+use nitride_openbao::answer::{self, Class, Found, MAX_ANSWER_LEN};
 use nitride_openbao::{Kv, MAX_SEALED_LEN, Request};
 use nodes::{Answer, Nodes, refused};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 /// The first of the sealed bytes: what follows is what was stored, or it was deleted.
@@ -48,10 +48,6 @@ const DELETED: u8 = 0;
 /// leader in ten seconds and more. So much is kept to say that none has.
 const LAST_WORD: Duration = Duration::from_millis(500);
 const CATCH_UP_PAUSE: Duration = Duration::from_millis(25);
-/// Folders below each other that a listing goes into.
-const MAX_DEPTH: usize = 5;
-/// Secrets that a listing reads at once.
-const AT_ONCE: usize = 16;
 
 const _: () = assert!(super::MAX_RECORD_LEN + OVERHEAD_LEN < MAX_SEALED_LEN);
 
@@ -130,7 +126,7 @@ impl Inner {
             may_be_done |= answer.may_be_done;
             answer.may_be_done = may_be_done;
             if Class::of(answer.status) != Class::Denied {
-                self.authority.served(generation).await;
+                self.authority.served(generation);
                 return Ok(answer);
             }
             // Its policies may just not allow this: then the token is as good as before.
@@ -139,7 +135,7 @@ impl Inner {
                     path: request.path.clone(),
                 });
             }
-            self.authority.refused(generation).await;
+            self.authority.refused(generation, until).await;
         }
     }
 
@@ -355,35 +351,6 @@ impl Inner {
             _ => Err(refused(&answer)),
         }
     }
-
-    /// Names below a folder, folders not among them.
-    async fn names(&self, folder: String, until: Instant) -> Result<Vec<String>, StoreError> {
-        let mut names = Vec::new();
-        let mut folders = vec![(folder, 1)];
-        while let Some((folder, depth)) = folders.pop() {
-            let request = self.kv.list(&folder)?;
-            let answer = self.ask(&request, MAX_LIST_LEN, until).await?;
-            let keys = match Class::of(answer.status) {
-                Class::Done | Class::NotFound => answer::keys(answer.status, &answer.body)?,
-                _ => return Err(refused(&answer)),
-            };
-            for key in keys {
-                match key.strip_suffix('/') {
-                    Some(below) if depth < MAX_DEPTH => {
-                        folders.push((format!("{folder}/{below}"), depth + 1));
-                    }
-                    Some(_) => {}
-                    None => names.push(format!("{folder}/{key}")),
-                }
-                if names.len() + folders.len() > answer::MAX_KEYS {
-                    return Err(StoreError::TooMany {
-                        max: answer::MAX_KEYS,
-                    });
-                }
-            }
-        }
-        Ok(names)
-    }
 }
 
 impl Store for OpenBaoStore {
@@ -435,64 +402,10 @@ impl Store for OpenBaoStore {
     }
 
     fn list<'a>(&'a self, under: Under<'a>) -> Pending<'a, Listing> {
-        Box::pin(async move {
-            let until = self.until();
-            let folder = match under {
-                Under::Resources => RESOURCES.to_owned(),
-                Under::AllRecords => RECORDS.to_owned(),
-                Under::Records(folder) => format!("{RECORDS}/{folder}"),
-            };
-            let mut listing = Listing::default();
-            let mut reading = JoinSet::new();
-            for name in self.0.names(folder, until).await? {
-                let Some(place) = place_of(&name) else {
-                    listing.strangers.push(name);
-                    continue;
-                };
-                // A deletion is a version, too: which places have something, only a look at each says.
-                let inner = self.0.clone();
-                reading.spawn(async move {
-                    let is_there = match inner.current(&place, until).await {
-                        Ok(current) => current.stored.is_some(),
-                        // What is damaged is there, and its reader is told what it is.
-                        Err(
-                            StoreError::NotAuthentic { .. }
-                            | StoreError::UnknownForm { .. }
-                            | StoreError::DeletedElsewhere { .. },
-                        ) => true,
-                        Err(error) => return Err(error),
-                    };
-                    Ok(is_there.then_some(place))
-                });
-                if reading.len() >= AT_ONCE {
-                    take_one(&mut reading, &mut listing).await?;
-                }
-            }
-            while !reading.is_empty() {
-                take_one(&mut reading, &mut listing).await?;
-            }
-            listing.places.sort();
-            listing.strangers.sort();
-            Ok(listing)
-        })
+        Box::pin(async move { listing::list(&self.0, under, self.until()).await })
     }
 
     fn count<'a>(&'a self, folder: &'a RecordName) -> Pending<'a, usize> {
-        Box::pin(async move {
-            let folder = format!("{RECORDS}/{folder}");
-            Ok(self.0.names(folder, self.until()).await?.len())
-        })
+        Box::pin(async move { listing::count(&self.0, folder, self.until()).await })
     }
-}
-
-async fn take_one(
-    reading: &mut JoinSet<Result<Option<Place>, StoreError>>,
-    listing: &mut Listing,
-) -> Result<(), StoreError> {
-    if let Some(read) = reading.join_next().await {
-        listing
-            .places
-            .extend(read.map_err(|_| StoreError::ShuttingDown)??);
-    }
-    Ok(())
 }

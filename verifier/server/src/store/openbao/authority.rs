@@ -73,19 +73,23 @@ impl Authority {
         Ok(Class::of(answer.status) == Class::Done)
     }
 
-    /// The token of that login is not taken any more.
-    pub(super) async fn refused(&self, generation: u64) {
-        let mut state = self.0.state.lock().await;
+    /// The token of that login is not taken any more. While another logs in, that is known.
+    pub(super) async fn refused(&self, generation: u64, until: Instant) {
+        let Ok(mut state) = timeout_at(until, self.0.state.lock()).await else {
+            return;
+        };
         if state.generation == generation && state.token.is_some() {
             state.token = None;
             state.session.refused(self.0.clock.monotonic_ms());
         }
     }
 
-    /// A request was answered under the token of that login.
-    pub(super) async fn served(&self, generation: u64) {
-        let mut state = self.0.state.lock().await;
-        if state.generation == generation {
+    /// A request was answered under the token of that login. The answer waits for nobody: who logs in
+    /// or renews meanwhile learns himself whether that goes.
+    pub(super) fn served(&self, generation: u64) {
+        if let Ok(mut state) = self.0.state.try_lock()
+            && state.generation == generation
+        {
             state.session.served();
         }
     }
@@ -200,4 +204,13 @@ fn text_of(path: &Path) -> Result<Zeroizing<String>, StoreError> {
         path: path.to_owned(),
     })?;
     Ok(Zeroizing::new(text.to_owned()))
+}
+
+#[cfg(test)]
+impl Authority {
+    /// As while somebody logs in, until it is dropped.
+    pub(super) fn hold(&self) -> impl Sized {
+        let state = &self.0.state;
+        state.try_lock().unwrap()
+    }
 }

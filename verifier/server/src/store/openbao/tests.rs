@@ -346,3 +346,63 @@ fn a_path_that_the_policies_do_not_allow_costs_no_login() {
     assert!(world.read(&store, &place("a/b/c")).unwrap().is_some());
     assert_eq!(world.engine.state().logins, 1);
 }
+
+#[test]
+fn an_odd_name_is_a_stranger_and_keeps_nobody_from_the_others() {
+    let world = World::start();
+    let store = world.replica();
+    for name in ["a/b/c", "a/b/d"] {
+        world.put(&store, &place(name), b"one");
+    }
+    world.put(&store, &record("r/one"), b"one");
+    let odd = [
+        "resource/a/b c/d",
+        "resource/.hidden/b/c",
+        "resource/a/b/c d",
+        "resource/a/b/c/d/e/f",
+        "record/r/o n e/x",
+    ];
+    let secret = world.engine.state().secrets["resource/a/b/c"].clone();
+    for name in odd {
+        let mut state = world.engine.state();
+        state.secrets.insert(name.to_owned(), secret.clone());
+    }
+    let list = |under| world.runtime.block_on(store.list(under)).unwrap();
+    let resources = list(Under::Resources);
+    assert_eq!(resources.places, [place("a/b/c"), place("a/b/d")]);
+    assert_eq!(
+        resources.strangers,
+        [
+            "resource/.hidden/",
+            "resource/a/b c/",
+            "resource/a/b/c d",
+            "resource/a/b/c/d/e/"
+        ]
+    );
+    let records = list(Under::AllRecords);
+    assert_eq!(records.places, [record("r/one")]);
+    assert_eq!(records.strangers, ["record/r/o n e/"]);
+    let folder = RecordName::parse("r").unwrap();
+    let count = world.runtime.block_on(store.count(&folder)).unwrap();
+    assert_eq!(count, 1);
+}
+
+/// Somebody logs in or renews at a node that does not answer.
+#[test]
+fn an_answer_that_is_there_waits_for_no_login() {
+    let world = World::start();
+    let store = world.replica();
+    world.put(&store, &place("a/b/c"), b"one");
+    let (_, generation) = world
+        .runtime
+        .block_on(store.0.authority.token(store.until()))
+        .unwrap();
+    let _held = store.0.authority.hold();
+    let began = std::time::Instant::now();
+    store.0.authority.served(generation);
+    let until = Instant::now() + Duration::from_millis(200);
+    world
+        .runtime
+        .block_on(store.0.authority.refused(generation, until));
+    assert!(began.elapsed() < Duration::from_secs(2));
+}
