@@ -3,10 +3,10 @@
 use super::AdminError;
 use crate::config::CertificateSettings;
 use crate::tls::{self, TlsError};
-use rustls::client::verify_server_name;
-use rustls::server::ParsedCertificate;
+use nitride_verify::Budget;
+use nitride_verify::x509::Certificate;
 use rustls::server::danger::ClientCertVerifier;
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, UnixTime};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(crate) struct ClientChain(Arc<[CertificateDer<'static>]>);
 pub(crate) enum CertificateIdentity {
     /// The one with this SHA-256 over its DER.
     Sha256([u8; 32]),
-    /// Each whose alternative names have this DNS name.
+    /// Each whose alternative names have this DNS name, in these letters; upper case is no other.
     Dns(String),
 }
 
@@ -79,12 +79,12 @@ impl CertificateRule {
     }
 }
 
+/// Exactly: an asterisk in a certificate stands for servers' names, and no admin is meant by it.
 fn is_of_name(certificate: &CertificateDer<'_>, name: &str) -> bool {
-    let certificate = ParsedCertificate::try_from(certificate);
-    let (Ok(certificate), Ok(name)) = (certificate, ServerName::try_from(name)) else {
-        return false;
-    };
-    verify_server_name(&certificate, &name).is_ok()
+    let certificate = Certificate::parse(certificate, &mut Budget::for_one_round());
+    let names = certificate.map(|certificate| certificate.dns_names());
+    let names = names.unwrap_or_default();
+    names.iter().any(|other| other.eq_ignore_ascii_case(name))
 }
 
 impl fmt::Debug for CertificateRule {

@@ -279,9 +279,13 @@ fn a_certificate_is_of_the_pinned_authority_and_the_name_that_is_meant() {
     for (chain, why) in [
         (certificate(&ours, "other.example"), "another name"),
         (certificate(&theirs, "root.example"), "another authority"),
+        (certificate(&ours, "*.example"), "a wildcard"),
+        (certificate(&ours, "root.example.more"), "a longer name"),
     ] {
         assert!(rule.check(&chain, now_secs).is_err(), "{why}");
     }
+    rule.check(&certificate(&ours, "Root.Example"), now_secs)
+        .unwrap();
     let good = certificate(&ours, "root.example");
     assert!(rule.check(&good, 80_000_000_000).is_err(), "long expired");
     assert!(ClientChain::new(None).is_none());

@@ -24,6 +24,7 @@ use super::parse_digest;
 use crate::admin::{Access, CertificateIdentity, Grant, Namespaces, Role};
 use nitride_kbs::resource::ResourcePath;
 use nitride_verify::strict_toml::{FileError, TomlText};
+use rustls_pki_types::DnsName;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
@@ -196,13 +197,25 @@ fn certificate(
     let form = form.into_inner();
     let identity = match (form.sha256, form.dns) {
         (Some(digest), None) => CertificateIdentity::Sha256(parse_digest(&digest, text)?),
-        (None, Some(name)) => CertificateIdentity::Dns(super::not_empty("dns", name, text)?),
+        (None, Some(name)) => CertificateIdentity::Dns(dns_name(&name, text)?),
         _ => return Err(wrong),
     };
     Ok(CertificateSettings {
         ca: folder.join(form.ca),
         identity,
     })
+}
+
+/// A name of one, which a wildcard is not.
+fn dns_name(name: &Spanned<String>, text: &TomlText<'_>) -> Result<String, FileError> {
+    match DnsName::try_from(name.get_ref().as_str()) {
+        Ok(_) => Ok(name.get_ref().clone()),
+        Err(_) => {
+            let reason = format!("dns is {:?}, which is no DNS name", name.get_ref());
+            let remedy = "write the name that the certificate has, without an asterisk";
+            Err(text.error(name, reason, remedy))
+        }
+    }
 }
 
 fn grant(word: &Spanned<String>, text: &TomlText<'_>) -> Result<Grant, FileError> {

@@ -221,6 +221,9 @@ fn an_admin_has_one_way_in_known_roles_and_namespaces_that_are_said() {
         format!("{token}\n{roles}\nnamespaces = [\"..\"]"),
         format!("certificate = {{ ca = \"c\" }}\n{roles}\n{all}"),
         format!("certificate = {{ ca = \"c\", dns = \"a\", sha256 = \"00\" }}\n{roles}\n{all}"),
+        format!("certificate = {{ ca = \"c\", dns = \"\" }}\n{roles}\n{all}"),
+        format!("certificate = {{ ca = \"c\", dns = \"*.a.b\" }}\n{roles}\n{all}"),
+        format!("certificate = {{ ca = \"c\", dns = \"a b\" }}\n{roles}\n{all}"),
         format!("{token}\n{roles}\n{all}\nmore = 1"),
         format!("{token}\n{roles}\n{all}\n[[admin]]\nname = \"a\"\n{token}\n{roles}\n{all}"),
     ] {

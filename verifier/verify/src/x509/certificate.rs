@@ -11,7 +11,8 @@ use der::oid::AssociatedOid;
 use thiserror::Error;
 use x509_cert::Version;
 use x509_cert::der::Decode;
-use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, SubjectAltName};
 
 /// No certificate of any platform comes near it.
 const MAX_CERTIFICATE_LEN: usize = 16 * 1024;
@@ -113,6 +114,20 @@ impl Certificate {
         let subject = self.parsed.tbs_certificate().subject();
         let name = subject.common_name().ok()??;
         Some(name.value().to_string())
+    }
+
+    /// The DNS names among its alternative names (RFC 5280, 4.2.1.6), as they stand there: one that
+    /// begins with an asterisk is that name and no other.
+    #[must_use]
+    pub fn dns_names(&self) -> Vec<String> {
+        let names = self.extension(&SubjectAltName::OID);
+        let names = names.and_then(|names| SubjectAltName::from_der(names).ok());
+        let names = names.into_iter().flat_map(|names| names.0);
+        let dns = names.filter_map(|name| match name {
+            GeneralName::DnsName(name) => Some(name.to_string()),
+            _ => None,
+        });
+        dns.collect()
     }
 
     /// The subject in DER.
