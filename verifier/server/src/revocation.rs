@@ -8,7 +8,9 @@
 mod naming;
 
 use crate::clock::Clock;
-use crate::store::{Expected, Place, RecordName, RecordNameError, Store, StoreError};
+use crate::store::{
+    Expected, MAX_RECORD_LEN, Place, RecordName, RecordNameError, Store, StoreError,
+};
 use nitride_kbs::resource::ResourcePath;
 use nitride_kbs::token::Submod;
 use serde::{Deserialize, Serialize};
@@ -28,8 +30,14 @@ const VERSION: u32 = 1;
 const MAX_REASON_LEN: usize = 255;
 /// So many changes are told one by one; a list that is replaced is one that others will miss.
 const MAX_CHANGES: usize = 256;
+/// Above so much of what a record may be long it is said that it fills up.
+const FILLS_UP_LEN: usize = MAX_RECORD_LEN / 5 * 4;
 /// How often a change begins anew, since another was made meanwhile.
 const MAX_TRIES: usize = 16;
+
+/// What a list that is full wants.
+const MAKE_ROOM: &str = "revoke an image or a tenant in the place of many machines, and lift machines whose \
+    evidence no policy takes any more";
 
 /// What kind of thing is revoked.
 #[derive(
@@ -109,6 +117,11 @@ pub(crate) enum RevocationError {
     },
     #[error("the reason is longer than {MAX_REASON_LEN} bytes")]
     ReasonTooLong,
+    #[error(
+        "with this the list of what is revoked would have {len} bytes, more than {MAX_RECORD_LEN}; \
+         {MAKE_ROOM}"
+    )]
+    Full { len: usize },
     #[error("others changed the list again and again; try again")]
     Busy,
 }
@@ -428,8 +441,22 @@ async fn change(
             revoked,
         };
         let bytes = serde_json::to_vec(&form).map_err(|_| RevocationError::Malformed)?;
+        let len = bytes.len();
+        if len > MAX_RECORD_LEN {
+            return Err(RevocationError::Full { len });
+        }
         match store.write(&place, Zeroizing::new(bytes), expected).await {
-            Ok(_) => return Ok(true),
+            Ok(_) => {
+                if len > FILLS_UP_LEN {
+                    tracing::warn!(
+                        len,
+                        most = MAX_RECORD_LEN,
+                        remedy = MAKE_ROOM,
+                        "the list of what is revoked fills up"
+                    );
+                }
+                return Ok(true);
+            }
             Err(StoreError::Conflict { .. }) => {}
             Err(error) => return Err(error.into()),
         }

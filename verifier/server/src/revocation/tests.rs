@@ -305,3 +305,41 @@ fn a_look_that_began_too_long_ago_is_followed_by_another() {
     });
     assert_eq!(slow.asked.load(Ordering::SeqCst), 2);
 }
+
+#[test]
+fn a_full_list_says_what_makes_room_and_takes_back_what_is_lifted() {
+    let (runtime, store) = (Runtime::new().unwrap(), MemoryStore::default());
+    let place = Place::from(&RecordName::parse(RECORD).unwrap());
+    let entries = (0..3000).map(|number| Entry {
+        reason: "r".repeat(MAX_REASON_LEN - 60),
+        ..entry(Kind::Tenant, &format!("tenant-{number}"))
+    });
+    let mut form = ListForm {
+        version: VERSION,
+        revoked: entries.collect(),
+    };
+    while serde_json::to_vec(&form).unwrap().len() > MAX_RECORD_LEN {
+        form.revoked.pop();
+    }
+    let bytes = Zeroizing::new(serde_json::to_vec(&form).unwrap());
+    let written = store.write(&place, bytes, Expected::Absent);
+    runtime.block_on(written).unwrap();
+    let new = || Entry {
+        reason: "r".repeat(MAX_REASON_LEN),
+        ..entry(Kind::Tenant, "another")
+    };
+    let error = runtime.block_on(add(&store, new())).unwrap_err();
+    assert!(matches!(error, RevocationError::Full { .. }), "{error}");
+    assert!(
+        error.to_string().contains("a tenant in the place of"),
+        "{error}"
+    );
+    for tenant in ["tenant-0", "tenant-1"] {
+        assert!(
+            runtime
+                .block_on(lift(&store, Kind::Tenant, tenant))
+                .unwrap()
+        );
+    }
+    assert!(runtime.block_on(add(&store, new())).unwrap());
+}
