@@ -74,6 +74,11 @@ fn each_condition_denies_by_itself() {
     assert!(replaced("tee = [\"sample\"]", "tee = []").contains("tee sample"));
     assert!(replaced("[\"1\", \"2\"]", "[\"2\"]").contains("sample.svn is \"1\""));
     assert!(replaced("sample.svn", "sample.colour").contains("sample.colour is not claimed"));
+    assert!(replaced("sample.svn", "snp.vmpl").contains("snp.vmpl is not claimed"));
+    let of_no_claim = GOOD.replace("{ \"sample.svn\" = [\"1\", \"2\"] }", "{}");
+    assert!(decided(&of_no_claim, &good, "demo/key/one").is_ok());
+    let nothing = changed(|claims| claims.submods.clear());
+    assert!(denial(&of_no_claim, &nothing).contains("no submodules"));
 }
 
 #[test]

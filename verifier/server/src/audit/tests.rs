@@ -172,6 +172,9 @@ fn a_crash_after_a_crash_leaves_a_trail_that_is_followed() {
             drop(Audit::open(Some(&settings), 1).unwrap());
             assert_eq!(entries(folder.path()).unwrap().len(), started);
         }
+        // What is empty is used, so that crashes do not push out what is there.
+        let files = folder::files(&settings.folder).unwrap().len();
+        assert_eq!(files, if between.is_empty() { 2 } else { 3 });
     }
 }
 

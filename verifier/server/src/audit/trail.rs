@@ -203,6 +203,19 @@ mod tests {
         assert!(read(&[&one, &one, &two]).is_err());
     }
 
+    /// Also by who does not know the head: only the newest can be changed unseen.
+    #[test]
+    fn an_entry_that_was_changed_is_found_at_the_next() {
+        let mut head = Head::default();
+        let text = String::from_utf8(file(&mut head, &["a", "b"])).unwrap();
+        let changed = text.replace("\"reason\":\"a\"", "\"reason\":\"c\"");
+        assert_ne!(changed, text);
+        assert!(matches!(
+            read(&[changed.as_bytes()]),
+            Err(TrailFault::Chain { sequence: 2, .. })
+        ));
+    }
+
     #[test]
     fn the_first_entry_of_all_follows_nothing() {
         let mut head = Head {

@@ -114,6 +114,11 @@ fn a_hybrid_answer_opens_only_with_both_halves() {
     let (other_ml_kem, other_x25519, _) = halves();
     let key = TeePublicKey::X25519MlKem768(public.clone());
     let jwe = seal(b"secret", &key, &mut KernelEntropy).unwrap();
+    let whole = TeeKey::Hybrid(ml_kem, x25519, public.clone());
+    assert_eq!(whole.open(jwe.as_bytes()).as_deref(), Some(&b"secret"[..]));
+    let TeeKey::Hybrid(ml_kem, x25519, _) = whole else {
+        unreachable!();
+    };
     let half = TeeKey::Hybrid(other_ml_kem, x25519, public.clone());
     assert_eq!(half.open(jwe.as_bytes()), None);
     let half = TeeKey::Hybrid(ml_kem, other_x25519, public);

@@ -240,29 +240,34 @@ fn a_write_whose_answer_is_lost_is_done_once() {
 fn of_two_writers_whose_answers_are_lost_only_the_first_believes_that_it_was_taken() {
     let world = World::start();
     let (one, two) = (world.replica(), world.replica());
-    let place = place("a/b/c");
-    let lost = [
-        Mood::Honest,
-        Mood::Honest,
-        Mood::LoseAnswers,
-        Mood::LoseAnswers,
-    ];
-    world.engine.feel(&lost);
-    let write = |store: &OpenBaoStore, bytes: &[u8]| {
-        let (store, place, bytes) = (store.clone(), place.clone(), Resource::new(bytes.to_vec()));
-        world
+    // Whether both have read before either writes is chance: of several times, once it is so.
+    for number in 0..8 {
+        let place = place(&format!("a/b/c{number}"));
+        let lost = [
+            Mood::Honest,
+            Mood::Honest,
+            Mood::LoseAnswers,
+            Mood::LoseAnswers,
+        ];
+        world.engine.feel(&lost);
+        let write = |store: &OpenBaoStore, bytes: &[u8]| {
+            let (store, place, bytes) =
+                (store.clone(), place.clone(), Resource::new(bytes.to_vec()));
+            world
+                .runtime
+                .spawn(async move { store.write(&place, bytes, Expected::Absent).await })
+        };
+        let (first, second) = (write(&one, b"one"), write(&two, b"two"));
+        let results = world
             .runtime
-            .spawn(async move { store.write(&place, bytes, Expected::Absent).await })
-    };
-    let (one, two) = (write(&one, b"one"), write(&two, b"two"));
-    let results = world
-        .runtime
-        .block_on(async { [one.await.unwrap(), two.await.unwrap()] });
-    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
-    let winner: &[u8] = if results[0].is_ok() { b"one" } else { b"two" };
-    let stored = world.read(&world.replica(), &place).unwrap().unwrap();
-    assert_eq!(stored.bytes.as_slice(), winner);
-    assert_eq!(world.engine.state().secrets["resource/a/b/c"].len(), 1);
+            .block_on(async { [first.await.unwrap(), second.await.unwrap()] });
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+        let winner: &[u8] = if results[0].is_ok() { b"one" } else { b"two" };
+        let stored = world.read(&world.replica(), &place).unwrap().unwrap();
+        assert_eq!(stored.bytes.as_slice(), winner);
+        let name = format!("resource/a/b/c{number}");
+        assert_eq!(world.engine.state().secrets[&name].len(), 1);
+    }
 }
 
 #[test]
