@@ -5,6 +5,7 @@ use anyhow::Result;
 use nitride_house::edges::{self, BINARIES, Package, TABLE};
 use nitride_house::tree::Tree;
 use nitride_house::{manifests, papers, sources};
+use std::process::Command;
 
 fn folder_of(tree: &Tree, package: &cargo_metadata::Package) -> String {
     package
@@ -154,5 +155,21 @@ fn no_file_names_a_path_of_the_machine_it_was_written_on() -> Result<()> {
         found.extend(papers::machine_paths(file, &tree.text(file)?));
     }
     nothing(&found);
+    Ok(())
+}
+
+/// What takes 12 minutes is not run with every change; that it could be is seen here.
+#[test]
+fn the_mutants_of_evidence_can_be_made_of_this_tree() -> Result<()> {
+    let tree = Tree::read()?;
+    let found = Command::new("git")
+        .args(["apply", "--check", "tests/vectors/mutants/removed.patch"])
+        .current_dir(&tree.root)
+        .output()?;
+    assert!(
+        found.status.success(),
+        "{}",
+        String::from_utf8_lossy(&found.stderr)
+    );
     Ok(())
 }
