@@ -67,8 +67,8 @@
 //! attest-burst = 100
 //!
 //! [limits]                                      # optional; these are the defaults
-//! connections = 512
-//! connections-per-source = 128                  # a quarter of them, if it is not stated
+//! connections = 384
+//! connections-per-source = 96                   # a quarter of them, if it is not stated
 //! header-timeout-secs = 10                      # also how long a connection may be idle
 //! body-timeout-secs = 10
 //! connection-lifetime-secs = 300

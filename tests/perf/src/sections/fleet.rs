@@ -37,7 +37,7 @@ const AT_ONCE: u32 = 4_000;
 const OPEN_FILES: u64 = 4_100;
 /// Of the configuration, for few that ask often.
 const UNTHROTTLED: &str = "\n[throttle]\nrequests-per-second = 1000000\nburst = 1000000\n";
-/// Issue 6; another implementation has 4.5 and 1.9 ms here, and 71 MiB.
+/// Budgets; Trustee's KBS has 4.5 and 1.9 ms here, and 71 MiB.
 const HANDSHAKE_MS: f64 = 1.5;
 const READ_MS: f64 = 0.7;
 const RESIDENT_MIB: f64 = 40.0;

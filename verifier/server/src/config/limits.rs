@@ -5,6 +5,10 @@ use serde::Deserialize;
 use std::time::Duration;
 use toml::Spanned;
 
+/// Each that has attested holds about 48 KiB: TLS, the buffers of HTTP, an answer with its token. Two
+/// processors are busy with far fewer, and whoever has no slot waits in the kernel's queue.
+const CONNECTIONS: u32 = 384;
+
 /// What one source may ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ThrottleLimits {
@@ -72,7 +76,8 @@ impl LimitsForm {
             in_range(name, field, default, 86_400, text)
                 .map(|secs| Duration::from_secs(secs.into()))
         };
-        let connections = in_range("connections", self.connections, 512, 100_000, text)?;
+        let connections = self.connections;
+        let connections = in_range("connections", connections, CONNECTIONS, 100_000, text)?;
         let per_source = in_range(
             "connections-per-source",
             self.connections_per_source,
