@@ -3,6 +3,7 @@ use crate::fault::Failure;
 use nitride_kbs::tee_key::TeeKeyForm;
 use nitride_protocol::Status;
 use std::fmt;
+use zeroize::Zeroizing;
 
 /// What the shell does next. One effect is under way at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +59,17 @@ pub enum Question {
         /// A JWE, as the service gave it.
         jwe: Vec<u8>,
     },
+    /// One resource that was read here, for a round in the clear: the one question with a secret.
+    Plaintext {
+        /// `repository/type/tag`, as the order named it.
+        resource: String,
+        /// Which version of the secret it is.
+        version: u32,
+        /// For how long the service says that it may be kept.
+        lease_secs: Option<u64>,
+        /// An envelope, or a key's bytes.
+        material: Zeroizing<Vec<u8>>,
+    },
     /// What could not be had.
     Failure(Failure),
     /// Nothing more will come.
@@ -71,6 +83,7 @@ impl Question {
             Self::Challenge { .. } => "challenge",
             Self::Result { .. } => "result",
             Self::Resource { .. } => "resource",
+            Self::Plaintext { .. } => "plaintext",
             Self::Failure(_) => "failure",
             Self::Finish => "finish",
         }
@@ -85,6 +98,17 @@ impl fmt::Debug for Question {
                 .field("resource", resource)
                 .field("jwe_len", &jwe.len())
                 .finish(),
+            Self::Plaintext {
+                resource,
+                version,
+                lease_secs,
+                material: _,
+            } => formatter
+                .debug_struct("Plaintext")
+                .field("resource", resource)
+                .field("version", version)
+                .field("lease_secs", lease_secs)
+                .finish_non_exhaustive(),
             Self::Failure(failure) => formatter.debug_tuple("Failure").field(failure).finish(),
             Self::Challenge { .. } | Self::Result { .. } | Self::Finish => {
                 formatter.write_str(self.name())

@@ -23,6 +23,8 @@ pub(crate) enum Action {
     Auth,
     Attest,
     Fetch,
+    Login,
+    Read,
 }
 
 impl Action {
@@ -31,6 +33,8 @@ impl Action {
             Self::Auth => "auth",
             Self::Attest => "attest",
             Self::Fetch => "resource",
+            Self::Login => "login",
+            Self::Read => "secret",
         }
     }
 }
@@ -109,6 +113,15 @@ impl Fault {
         }
     }
 
+    /// The same fault, with what the service says of when to come back.
+    #[cfg(feature = "openbao")]
+    pub(crate) fn again_after(self, secs: Option<u32>) -> Self {
+        Self {
+            retry_after_ms: secs.map(|secs| u64::from(secs) * 1000),
+            ..self
+        }
+    }
+
     pub(crate) fn remedy(&self) -> Remedy {
         self.remedy
     }
@@ -124,7 +137,7 @@ impl Fault {
         }
     }
 
-    fn new(class: FailureClass, action: Action, what: &str) -> Self {
+    pub(crate) fn new(class: FailureClass, action: Action, what: &str) -> Self {
         Self {
             class,
             reason: printable(&format!("{}: {what}", action.as_str())),

@@ -29,7 +29,7 @@ pub struct HttpRequest {
     pub method: Method,
     /// Absolute path below the endpoint's URL, such as `/kbs/v0/auth`.
     pub path: String,
-    /// Names in lower case, and printable ASCII values.
+    /// Names in any case, and printable ASCII values.
     pub headers: Vec<(&'static str, String)>,
     /// The body, empty for [`Method::Get`].
     pub body: Vec<u8>,

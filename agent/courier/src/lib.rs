@@ -14,7 +14,9 @@
 //!
 //! * **Blind.** Nothing here holds a private key or a plaintext, and nothing here makes report
 //!   data: the vault does, over a nonce that this room only carries. Tokens and cookies are
-//!   credentials and never shown.
+//!   credentials and never shown. The exception is a round that the vault orders in the clear
+//!   (`Round::begin_in_clear`): a login at OpenBao or Vault in the place of the first three steps, and
+//!   each resource as it was read.
 //! * **Pure.** [`Round::step`] takes an event, the time and some randomness, and returns the one
 //!   [`Effect`] to carry out next. Sockets, TLS and clocks are the shell's.
 //! * **Bounded.** A round ends within its order's budget whatever arrives; a part of the budget is
@@ -32,6 +34,11 @@
 mod answer;
 mod backoff;
 mod cookies;
+#[cfg(feature = "openbao")]
+mod direct;
+#[cfg(not(feature = "openbao"))]
+#[path = "no_direct.rs"]
+mod direct;
 mod effect;
 mod endpoints;
 mod fault;
@@ -41,8 +48,11 @@ mod round;
 mod stage;
 #[cfg(test)]
 mod tests;
+mod tries;
 
 pub use backoff::Backoff;
+#[cfg(feature = "openbao")]
+pub use direct::Secrets;
 pub use effect::{Effect, Ending, Outcome, Question, VaultAnswer};
 pub use endpoints::{EndpointHealth, EndpointId, Endpoints, MAX_ENDPOINTS, MAX_SHUN_MS};
 pub use fault::Failure;

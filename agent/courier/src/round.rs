@@ -1,13 +1,13 @@
 use crate::answer::{read_challenge, read_resource, read_token};
 use crate::effect::{Effect, Ending, Outcome, Question, VaultAnswer};
-use crate::endpoints::{EndpointId, EndpointSet, Endpoints};
+use crate::endpoints::{EndpointId, Endpoints};
 use crate::fault::{Action, Fault, Remedy};
 use crate::http::{HttpAnswer, TransportFault};
 use crate::order::Order;
-use crate::stage::{Attested, Opened, Phase, Prepared};
+use crate::stage::{Attested, By, Fetching, Opened, Phase};
+use crate::tries::Tries;
 use nitride_kbs::PROTOCOL_VERSION;
 use nitride_kbs::audit_head::AuditHead;
-use nitride_kbs::messages::{Attestation, InitData};
 use nitride_protocol::Status;
 use nitride_protocol::agent::FailureClass;
 use std::fmt;
@@ -15,6 +15,8 @@ use std::mem;
 
 /// Most of the budget that is kept back for telling the vault how the round ended.
 const MAX_RESERVE_MS: u64 = 500;
+/// How long a token may take to be given back: it ends by itself, too.
+const MAX_REVOKING_MS: u64 = 1_000;
 
 /// What happened to the effect under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,24 +50,13 @@ enum State {
     Pausing(Phase),
     AwaitingEvidence(Opened),
     DeliveringResult(Attested),
-    DeliveringResource(Attested),
+    DeliveringResource(Fetching),
     /// With the stage to go on from, if the failure was one resource's.
-    Reporting(Option<Attested>),
+    Reporting(Option<Fetching>),
+    /// The token is given back, whatever comes of that.
+    Revoking,
     Finishing,
     Ended,
-}
-
-/// The attempts at one request.
-#[derive(Default)]
-struct Tries {
-    /// Endpoints that were asked since the last back-off.
-    tried: EndpointSet,
-    /// Endpoints that are not asked again.
-    excluded: EndpointSet,
-    backoffs: u32,
-    /// The least wait that every endpoint since the last back-off has asked for.
-    retry_after_ms: Option<u64>,
-    fault: Option<Fault>,
 }
 
 #[derive(Default)]
@@ -93,6 +84,16 @@ impl Round {
         now_ms: u64,
         draw: u64,
     ) -> (Self, Effect) {
+        Self::begin_with(order, Phase::Auth, endpoints, now_ms, draw)
+    }
+
+    pub(crate) fn begin_with(
+        order: Order,
+        first: Phase,
+        endpoints: &mut Endpoints,
+        now_ms: u64,
+        draw: u64,
+    ) -> (Self, Effect) {
         let budget_ms = u64::from(order.budget_ms);
         let deadline_ms = now_ms.saturating_add(budget_ms);
         let mut round = Self {
@@ -110,7 +111,7 @@ impl Round {
             now_ms,
             draw,
         };
-        let effect = round.ask_service(Phase::Auth, turn);
+        let effect = round.ask_service(first, turn);
         (round, effect)
     }
 
@@ -152,15 +153,15 @@ impl Round {
                 self.take_evidence(opened, answer, turn)
             }
             (State::DeliveringResult(attested), Event::Vault(answer)) => {
-                self.take_receipt(attested, &answer, 0, turn)
+                self.take_receipt(attested.fetching(), &answer, 0, turn)
             }
-            (State::DeliveringResource(mut attested), Event::Vault(answer)) => {
-                attested.next += 1;
-                self.take_receipt(attested, &answer, 1, turn)
+            (State::DeliveringResource(mut fetching), Event::Vault(answer)) => {
+                fetching.next += 1;
+                self.take_receipt(fetching, &answer, 1, turn)
             }
             (State::Reporting(then), Event::Vault(answer)) => match then {
                 _ if forgotten(&answer) => self.end(Ending::Forgotten),
-                Some(attested) => self.fetch_next(attested, turn),
+                Some(fetching) => self.fetch_next(fetching, turn),
                 None => self.finish(),
             },
             (
@@ -169,6 +170,8 @@ impl Round {
                 | State::DeliveringResource(_),
                 Event::Timer,
             ) if due => self.finish(),
+            (State::Revoking, Event::Http(_)) => self.finish(),
+            (State::Revoking, Event::Timer) if due => self.finish(),
             (state, _) => {
                 self.state = state;
                 return None;
@@ -182,7 +185,7 @@ impl Round {
         if turn.now_ms >= self.network_until_ms {
             return self.give_up(phase);
         }
-        let without = self.tries.tried.union(self.tries.excluded);
+        let without = self.tries.without();
         let home = phase.home().filter(|home| !without.contains(*home));
         let picked = || turn.endpoints.pick(without, turn.now_ms, turn.draw);
         if let Some(endpoint) = home.or_else(picked) {
@@ -199,8 +202,9 @@ impl Round {
         }
         let left = turn
             .endpoints
-            .pick(self.tries.excluded, turn.now_ms, turn.draw);
-        let until_ms = self.tries.next_pass(turn);
+            .pick(self.tries.excluded(), turn.now_ms, turn.draw);
+        let backoff = turn.endpoints.backoff();
+        let until_ms = self.tries.next_pass(backoff, turn.now_ms, turn.draw);
         if left.is_none() || until_ms >= self.network_until_ms {
             return self.give_up(phase);
         }
@@ -258,28 +262,43 @@ impl Round {
                         cookies: prepared.cookies,
                         token,
                         takes_token_in_body: prepared.takes_token_in_body,
-                        next: 0,
                     };
                     if self.order.result_wanted {
                         let token = attested.token.clone();
                         self.state = State::DeliveringResult(attested);
                         self.ask_vault(Question::Result { token }, self.network_until_ms)
                     } else {
-                        self.fetch_next(attested, turn)
+                        self.fetch_next(attested.fetching(), turn)
                     }
                 }
                 Err(fault) => self.take_fault(Phase::Attest(prepared), endpoint, fault, turn),
             },
-            Phase::Fetch(attested) => match read_resource(answer) {
-                Ok(jwe) => {
+            Phase::Login(direct) => match direct.read_login(&answer) {
+                Ok(token) => {
                     turn.endpoints.record_answer(endpoint, turn.now_ms);
-                    let resource = self.order.resources.get(attested.next);
-                    let resource = resource.map(ToString::to_string).unwrap_or_default();
-                    self.state = State::DeliveringResource(attested);
-                    self.ask_vault(Question::Resource { resource, jwe }, self.network_until_ms)
+                    let by = By::OpenBao(direct.logged_in(token, endpoint));
+                    self.fetch_next(Fetching { by, next: 0 }, turn)
                 }
-                Err(fault) => self.take_fault(Phase::Fetch(attested), endpoint, fault, turn),
+                Err(fault) => self.take_fault(Phase::Login(direct), endpoint, fault, turn),
             },
+            Phase::Fetch(mut fetching) => {
+                let resource = self.order.resources.get(fetching.next);
+                let resource = resource.map(ToString::to_string).unwrap_or_default();
+                let question = match &mut fetching.by {
+                    By::Kbs(_) => {
+                        read_resource(answer).map(|jwe| Question::Resource { resource, jwe })
+                    }
+                    By::OpenBao(logged_in) => logged_in.take(resource, &answer, endpoint),
+                };
+                match question {
+                    Ok(question) => {
+                        turn.endpoints.record_answer(endpoint, turn.now_ms);
+                        self.state = State::DeliveringResource(fetching);
+                        self.ask_vault(question, self.network_until_ms)
+                    }
+                    Err(fault) => self.take_fault(Phase::Fetch(fetching), endpoint, fault, turn),
+                }
+            }
         }
     }
 
@@ -336,32 +355,10 @@ impl Round {
             };
         };
         let audit_head = audit_head.map(|(sequence, digest)| AuditHead { sequence, digest });
-        let init_data = init_data.map(|text| serde_json::from_str::<InitData>(&text));
-        let body = init_data
-            .transpose()
-            .map_err(|error| error.to_string())
-            .and_then(|init_data| {
-                Attestation::compose(
-                    &opened.nonce,
-                    &tee_pubkey,
-                    &primary_evidence,
-                    &additional_evidence,
-                    init_data,
-                )
-                .map_err(|error| error.to_string())
-            })
-            .map(|attestation| attestation.with_audit_head(audit_head))
-            .map(|attestation| attestation.to_json().into_bytes());
-        match body {
-            Ok(body) => {
-                let prepared = Prepared {
-                    home: opened.home,
-                    cookies: opened.cookies,
-                    body,
-                    takes_token_in_body: opened.takes_token_in_body,
-                };
-                self.ask_service(Phase::Attest(prepared), turn)
-            }
+        let evidence = [&tee_pubkey, &primary_evidence, &additional_evidence];
+        let evidence = evidence.map(String::as_str);
+        match opened.prepare(evidence, init_data.as_deref(), audit_head) {
+            Ok(prepared) => self.ask_service(Phase::Attest(prepared), turn),
             Err(what) => {
                 let fault = Fault::protocol(Action::Attest, &what);
                 self.report(Phase::Auth, fault)
@@ -372,7 +369,7 @@ impl Round {
     /// The vault's word on a delivery of `resources` resources, or of the result.
     fn take_receipt(
         &mut self,
-        attested: Attested,
+        fetching: Fetching,
         answer: &VaultAnswer,
         resources: usize,
         turn: Turn<'_>,
@@ -385,41 +382,53 @@ impl Round {
                 self.tally.refused_by_vault += 1;
             }
         }
-        self.fetch_next(attested, turn)
+        self.fetch_next(fetching, turn)
     }
 
-    fn fetch_next(&mut self, attested: Attested, turn: Turn<'_>) -> Effect {
+    fn fetch_next(&mut self, fetching: Fetching, turn: Turn<'_>) -> Effect {
         self.tries = Tries::default();
-        if attested.next < self.order.resources.len() {
-            self.ask_service(Phase::Fetch(attested), turn)
-        } else {
-            self.finish()
+        if fetching.next < self.order.resources.len() {
+            return self.ask_service(Phase::Fetch(fetching), turn);
+        }
+        match fetching.by {
+            By::OpenBao(logged_in) if turn.now_ms < self.network_until_ms => {
+                self.state = State::Revoking;
+                self.until_ms = turn
+                    .now_ms
+                    .saturating_add(MAX_REVOKING_MS)
+                    .min(self.network_until_ms);
+                Effect::Http {
+                    request: logged_in.revocation(),
+                    until_ms: self.until_ms,
+                }
+            }
+            By::OpenBao(_) | By::Kbs(_) => self.finish(),
         }
     }
 
     /// Reports what the tries at this request came to.
     fn give_up(&mut self, phase: Phase) -> Effect {
         let spent = || Fault::transport(phase.action(), TransportFault::TimedOut);
-        let fault = self.tries.fault.take().unwrap_or_else(spent);
+        let fault = self.tries.take_fault().unwrap_or_else(spent);
         self.report(phase, fault)
     }
 
     fn report(&mut self, phase: Phase, fault: Fault) -> Effect {
         let (resource, then) = match phase {
-            Phase::Auth | Phase::Attest(_) => {
+            Phase::Auth | Phase::Attest(_) | Phase::Login(_) => {
                 self.tally.failed = self.order.resources.len();
                 (None, None)
             }
             // A service that cannot be reached cannot be reached for the rest, either.
-            Phase::Fetch(attested) if fault.remedy() == Remedy::Again => {
-                self.tally.failed += self.order.resources.len() - attested.next;
+            Phase::Fetch(fetching) if fault.remedy() == Remedy::Again => {
+                self.tally.failed += self.order.resources.len() - fetching.next;
                 (None, None)
             }
-            Phase::Fetch(mut attested) => {
-                let resource = self.order.resources.get(attested.next);
+            Phase::Fetch(mut fetching) => {
+                let resource = self.order.resources.get(fetching.next);
                 self.tally.failed += 1;
-                attested.next += 1;
-                (resource, Some(attested))
+                fetching.next += 1;
+                (resource, Some(fetching))
             }
         };
         let failure = fault.into_failure(resource);
@@ -445,32 +454,6 @@ impl Round {
             refused_by_vault: self.tally.refused_by_vault,
             failed: self.tally.failed,
         })
-    }
-}
-
-impl Tries {
-    fn note(&mut self, endpoint: EndpointId, remedy: Remedy, fault: Fault, at_home: bool) {
-        let asked_ms = fault.retry_after_ms.unwrap_or(0);
-        let least_ms = self
-            .retry_after_ms
-            .map_or(asked_ms, |least| least.min(asked_ms));
-        self.retry_after_ms = Some(least_ms);
-        match remedy {
-            Remedy::Elsewhere => self.excluded.insert(endpoint),
-            Remedy::Again | Remedy::None => self.tried.insert(endpoint),
-        }
-        if at_home || self.fault.is_none() {
-            self.fault = Some(fault);
-        }
-    }
-
-    /// Every endpoint that is left was asked: when may the first of them be asked again?
-    fn next_pass(&mut self, turn: Turn<'_>) -> u64 {
-        self.backoffs = self.backoffs.saturating_add(1);
-        self.tried = EndpointSet::default();
-        let backoff_ms = turn.endpoints.backoff().after(self.backoffs, turn.draw);
-        let wait_ms = backoff_ms.max(self.retry_after_ms.take().unwrap_or(0));
-        turn.now_ms.saturating_add(wait_ms)
     }
 }
 

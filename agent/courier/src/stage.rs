@@ -1,12 +1,16 @@
 //! How far a round has come: each stage has what the one before it earned, and nothing else.
 
 use crate::cookies::Cookies;
+use crate::direct::{Direct, LoggedIn};
 use crate::endpoints::EndpointId;
 use crate::fault::Action;
 use crate::http::{
     HttpRequest, MAX_ATTEST_ANSWER_LEN, MAX_AUTH_ANSWER_LEN, MAX_RESOURCE_ANSWER_LEN, Method,
 };
 use crate::order::Order;
+use nitride_kbs::audit_head::AuditHead;
+use nitride_kbs::messages::{Attestation, InitData};
+use nitride_kbs::resource::ResourcePath;
 use nitride_kbs::{messages, wanted};
 
 /// Longest token that is sent as a header as well; servers bound their headers, and a token of
@@ -20,6 +24,32 @@ pub(crate) struct Opened {
     pub(crate) cookies: Cookies,
     pub(crate) nonce: String,
     pub(crate) takes_token_in_body: bool,
+}
+
+impl Opened {
+    /// Takes what the vault gave for the challenge: public key, evidence of the machine and of devices
+    /// beside it, what the machine was started with, and the head of the audit that the evidence binds.
+    pub(crate) fn prepare(
+        self,
+        [tee_pubkey, primary, additional]: [&str; 3],
+        init_data: Option<&str>,
+        audit_head: Option<AuditHead>,
+    ) -> Result<Prepared, String> {
+        let init_data = init_data.map(serde_json::from_str::<InitData>).transpose();
+        let init_data = init_data.map_err(|error| error.to_string())?;
+        let composed =
+            Attestation::compose(&self.nonce, tee_pubkey, primary, additional, init_data);
+        let attestation = composed.map_err(|error| error.to_string())?;
+        Ok(Prepared {
+            home: self.home,
+            cookies: self.cookies,
+            body: attestation
+                .with_audit_head(audit_head)
+                .to_json()
+                .into_bytes(),
+            takes_token_in_body: self.takes_token_in_body,
+        })
+    }
 }
 
 /// The vault answered the challenge.
@@ -37,15 +67,31 @@ pub(crate) struct Attested {
     pub(crate) cookies: Cookies,
     pub(crate) token: String,
     pub(crate) takes_token_in_body: bool,
+}
+
+/// Resources are fetched, one after another.
+pub(crate) struct Fetching {
+    pub(crate) by: By,
     /// Index of the resource that comes next.
     pub(crate) next: usize,
+}
+
+/// What the service was shown, and gives resources for.
+pub(crate) enum By {
+    Kbs(Attested),
+    OpenBao(LoggedIn),
 }
 
 /// What is asked of the service next.
 pub(crate) enum Phase {
     Auth,
     Attest(Prepared),
-    Fetch(Attested),
+    #[cfg_attr(
+        not(feature = "openbao"),
+        expect(dead_code, reason = "no round begins with it in such a build")
+    )]
+    Login(Direct),
+    Fetch(Fetching),
 }
 
 impl Phase {
@@ -53,16 +99,24 @@ impl Phase {
         match self {
             Self::Auth => Action::Auth,
             Self::Attest(_) => Action::Attest,
-            Self::Fetch(_) => Action::Fetch,
+            Self::Login(_) => Action::Login,
+            Self::Fetch(fetching) => match fetching.by {
+                By::Kbs(_) => Action::Fetch,
+                By::OpenBao(_) => Action::Read,
+            },
         }
     }
 
     /// The endpoint that gave the challenge: whatever session there is, it is there.
     pub(crate) fn home(&self) -> Option<EndpointId> {
         match self {
-            Self::Auth => None,
+            Self::Auth | Self::Login(_) => None,
             Self::Attest(prepared) => Some(prepared.home),
-            Self::Fetch(attested) => Some(attested.home),
+            Self::Fetch(fetching) => match &fetching.by {
+                By::Kbs(attested) => Some(attested.home),
+                // A token is every node's.
+                By::OpenBao(_) => None,
+            },
         }
     }
 
@@ -96,44 +150,58 @@ impl Phase {
                 body: prepared.body.clone(),
                 max_answer_len: MAX_ATTEST_ANSWER_LEN,
             },
-            Self::Fetch(attested) if attested.token_goes_in_body() => HttpRequest {
-                endpoint,
-                method: Method::Post,
-                path: attested.path(order, "/kbs/v0/resource-by-token"),
-                headers: vec![json()],
-                body: messages::AttestationResponse {
-                    token: attested.token.clone(),
-                }
-                .to_json()
-                .into_bytes(),
-                max_answer_len: MAX_RESOURCE_ANSWER_LEN,
-            },
-            Self::Fetch(attested) => HttpRequest {
-                endpoint,
-                method: Method::Get,
-                path: attested.path(order, "/kbs/v0/resource"),
-                headers: session(&attested.cookies)
-                    .into_iter()
-                    .chain(bearer(&attested.token))
-                    .collect(),
-                body: Vec::new(),
-                max_answer_len: MAX_RESOURCE_ANSWER_LEN,
+            Self::Login(direct) => direct.request(endpoint),
+            Self::Fetch(Fetching { by, next }) => match by {
+                By::Kbs(attested) => attested.request(order.resources.get(*next), endpoint),
+                By::OpenBao(logged_in) => logged_in.request(*next, endpoint),
             },
         }
     }
 }
 
 impl Attested {
-    fn token_goes_in_body(&self) -> bool {
-        self.takes_token_in_body && self.token.len() > MAX_BEARER_LEN
+    /// Begins with the first resource.
+    pub(crate) fn fetching(self) -> Fetching {
+        Fetching {
+            by: By::Kbs(self),
+            next: 0,
+        }
     }
 
-    /// Of the resource that comes next.
-    fn path(&self, order: &Order, under: &str) -> String {
-        match order.resources.get(self.next) {
+    fn request(&self, resource: Option<&ResourcePath>, endpoint: EndpointId) -> HttpRequest {
+        let path = |under: &str| match resource {
             Some(resource) => format!("{under}/{resource}"),
             None => String::new(),
+        };
+        match self.token_goes_in_body() {
+            true => HttpRequest {
+                endpoint,
+                method: Method::Post,
+                path: path("/kbs/v0/resource-by-token"),
+                headers: vec![json()],
+                body: messages::AttestationResponse {
+                    token: self.token.clone(),
+                }
+                .to_json()
+                .into_bytes(),
+                max_answer_len: MAX_RESOURCE_ANSWER_LEN,
+            },
+            false => HttpRequest {
+                endpoint,
+                method: Method::Get,
+                path: path("/kbs/v0/resource"),
+                headers: session(&self.cookies)
+                    .into_iter()
+                    .chain(bearer(&self.token))
+                    .collect(),
+                body: Vec::new(),
+                max_answer_len: MAX_RESOURCE_ANSWER_LEN,
+            },
         }
+    }
+
+    fn token_goes_in_body(&self) -> bool {
+        self.takes_token_in_body && self.token.len() > MAX_BEARER_LEN
     }
 }
 

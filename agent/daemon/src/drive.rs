@@ -4,7 +4,7 @@ use crate::clock::{Clock, draw};
 use crate::record::Noted;
 use crate::service::{Service, Services};
 use crate::transport::{Failed, Transport, chain};
-use nitride_client::{AgentConnection, ClientError, RoundOrder};
+use nitride_client::{AgentConnection, ClientError, PlaintextResource, RoundOrder};
 use nitride_courier::{
     Effect, EndpointId, Event, Failure, HttpRequest, Order, Outcome, Question, Round,
     TransportFault, VaultAnswer,
@@ -52,6 +52,7 @@ pub(crate) async fn drive(
         service = ordered.service,
         resources = ordered.resources.len(),
         result_wanted = ordered.result_wanted,
+        plaintext = ordered.plaintext,
         budget_ms = ordered.budget_ms,
         cause = ordered.cause.map(RoundCause::as_str),
         "round ordered"
@@ -72,8 +73,18 @@ pub(crate) async fn drive(
         Ok(order) => order,
         Err(error) => return decline(&ordered, &vault, &chain(&error)).await,
     };
+    let begun = match begin(order, &service, ordered.plaintext, clock) {
+        Ok(begun) => begun,
+        Err(reason) => {
+            let failure = declined(&reason);
+            let noted = Noted::Failure(failure);
+            let now_ms = clock.now_ms();
+            service.record().note(noted, &VaultAnswer::Accepted, now_ms);
+            return decline(&ordered, &vault, &reason).await;
+        }
+    };
     let under_way = service.under_way(ordered.cause);
-    let driven = play(order, &service, &vault, clock).await;
+    let driven = play(begun, &service, &vault, clock).await;
     under_way.end(driven);
     match driven {
         Driven::Ended(outcome) => tracing::info!(
@@ -90,10 +101,38 @@ pub(crate) async fn drive(
     driven
 }
 
-async fn play(order: Order, service: &Service, vault: &AgentConnection, clock: Clock) -> Driven {
-    let id = *order.round();
-    let (mut round, mut effect) =
-        Round::begin(order, &mut service.endpoints(), clock.now_ms(), draw());
+/// Begins the round as its order has it: what the vault does not want read is not read here, and what it
+/// wants read no KBS gives.
+fn begin(
+    order: Order,
+    service: &Service,
+    in_clear: bool,
+    clock: Clock,
+) -> Result<(Round, Effect), String> {
+    let endpoints = &mut service.endpoints();
+    match (&service.openbao, in_clear) {
+        (None, false) => Ok(Round::begin(order, endpoints, clock.now_ms(), draw())),
+        (Some(openbao), true) => openbao.begin(order, endpoints, clock),
+        (Some(_), false) => Err(
+            "agent: the service is one that the agent reads, and vhsmd.toml does not say \
+             plaintext-courier for it: nothing is read"
+                .to_owned(),
+        ),
+        (None, true) => Err(
+            "agent: vhsmd.toml says plaintext-courier for the service, and it is a KBS here: make both \
+             configurations agree"
+                .to_owned(),
+        ),
+    }
+}
+
+async fn play(
+    (mut round, mut effect): (Round, Effect),
+    service: &Service,
+    vault: &AgentConnection,
+    clock: Clock,
+) -> Driven {
+    let id = *round.order().round();
     loop {
         let event = match effect {
             Effect::Http { request, until_ms } => {
@@ -183,6 +222,19 @@ async fn ask(vault: &AgentConnection, round: &[u8; 16], question: Question) -> O
         Question::Resource { resource, jwe } => {
             accepted(vault.resource(*round, &resource, &jwe).await)
         }
+        Question::Plaintext {
+            resource,
+            version,
+            lease_secs,
+            material,
+        } => {
+            let read = PlaintextResource {
+                version,
+                lease_secs,
+                material: &material,
+            };
+            accepted(vault.plaintext(*round, &resource, read).await)
+        }
         Question::Failure(failure) => accepted(report(vault, round, &failure).await),
         Question::Finish => accepted(vault.finish(*round).await),
     };
@@ -236,16 +288,20 @@ async fn report(
 
 /// Tells vhsmd that an order cannot be carried out at all.
 async fn decline(ordered: &RoundOrder, vault: &AgentConnection, reason: &str) -> Driven {
-    let failure = Failure {
-        resource: None,
-        class: FailureClass::Unreachable,
-        reason: reason.to_owned(),
-        retry_after_ms: 0,
-    };
-    let told = ask(vault, &ordered.round, Question::Failure(failure)).await;
+    let failure = Question::Failure(declined(reason));
+    let told = ask(vault, &ordered.round, failure).await;
     if told.is_some() {
         // vhsmd has its own deadline for the round, should it not hear this.
         let _ = ask(vault, &ordered.round, Question::Finish).await;
     }
     Driven::Declined
+}
+
+fn declined(reason: &str) -> Failure {
+    Failure {
+        resource: None,
+        class: FailureClass::Unreachable,
+        reason: reason.to_owned(),
+        retry_after_ms: 0,
+    }
 }

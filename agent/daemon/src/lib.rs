@@ -8,7 +8,9 @@
 //! ```
 //!
 //! It is blind: challenges, evidence, tokens and ciphertext pass through, and there is no key, no
-//! plaintext and no way to ask for evidence over data of its own choosing. It trusts the pinned CA
+//! plaintext and no way to ask for evidence over data of its own choosing. The exception is a service
+//! of kind "openbao", which the configuration calls what it is and vhsmd's policy has to allow key by
+//! key: what it gives is read here, for one message to vhsmd, on a heap that is wiped. It trusts the pinned CA
 //! of a service and nobody that the system trusts. What it loses by a restart is the rounds under
 //! way, which vhsmd gives up and orders again.
 #![forbid(unsafe_code)]
@@ -19,6 +21,8 @@ mod config;
 mod drive;
 mod hardening;
 mod link;
+#[cfg(feature = "openbao")]
+mod login;
 mod record;
 mod service;
 mod status;
@@ -42,6 +46,11 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
+
+/// What is freed is wiped, whoever allocated it: HTTP and TLS hold a secret that is read here, too.
+#[cfg(feature = "openbao")]
+#[global_allocator]
+static HEAP: nitride_secmem::WipingHeap = nitride_secmem::WipingHeap;
 
 /// Rounds wait for the network nearly all the time.
 const WORKER_THREADS: usize = 2;
@@ -129,6 +138,7 @@ async fn run(path: &Path, in_force: InForce) -> anyhow::Result<()> {
                 tally: &tally,
                 healthy: services.healthy(clock.now_ms()),
                 plain: services.speak_plain(),
+                read_here: services.read_here().count(),
                 reload_fault: reload_fault.as_deref(),
             }
             .to_string()

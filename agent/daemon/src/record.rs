@@ -98,7 +98,9 @@ impl Noted {
         match question {
             Question::Challenge { .. } => Self::Challenge,
             Question::Result { .. } => Self::Result,
-            Question::Resource { resource, .. } => Self::Resource(resource.clone()),
+            Question::Resource { resource, .. } | Question::Plaintext { resource, .. } => {
+                Self::Resource(resource.clone())
+            }
             Question::Failure(failure) => Self::Failure(failure.clone()),
             Question::Finish => Self::Finish,
         }

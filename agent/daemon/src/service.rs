@@ -1,6 +1,6 @@
 //! The services that this agent knows, as configured.
 
-use crate::config::Config;
+use crate::config::{Config, OpenBao};
 use crate::record::{Record, UnderWay};
 use crate::tls::TlsError;
 use crate::transport::Transport;
@@ -22,6 +22,8 @@ pub(crate) struct ServiceError {
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) transports: Vec<Transport>,
+    /// What is read here, where this is no KBS.
+    pub(crate) openbao: Option<OpenBao>,
     endpoints: Mutex<Endpoints>,
     record: Mutex<Record>,
 }
@@ -68,6 +70,7 @@ impl Services {
             let endpoints = Endpoints::new(&priorities, Backoff::default(), timeout_ms);
             let built = Service {
                 transports,
+                openbao: service.openbao.clone(),
                 endpoints: Mutex::new(endpoints),
                 record: Mutex::default(),
             };
@@ -91,7 +94,20 @@ impl Services {
     /// What of the configuration weakens a promise, called what it is.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let plain = "PLAIN HTTP is configured: it is neither secret nor authentic";
-        self.plain.then(|| plain.to_owned()).into_iter().collect()
+        let plain = self.plain.then(|| plain.to_owned());
+        let read = self.read_here().map(|name| {
+            format!(
+                "PLAINTEXT-COURIER: this agent reads what service {name} gives; it is not blind for the \
+                 keys that come from there, and whoever has this agent has them"
+            )
+        });
+        plain.into_iter().chain(read).collect()
+    }
+
+    /// The services that this agent reads itself.
+    pub(crate) fn read_here(&self) -> impl Iterator<Item = &str> {
+        let read = self.each().filter(|(_, service)| service.openbao.is_some());
+        read.map(|(name, _)| name)
     }
 
     /// Endpoints in good health, and all of them.

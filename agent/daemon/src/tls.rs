@@ -11,6 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 /// Longest PEM file in bytes.
 const MAX_PEM_LEN: u64 = 1 << 20;
@@ -92,17 +93,24 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let (text, mode) = read(path)?;
-    if mode & 0o007 != 0 {
-        return Err(TlsError::KeyForEverybody {
-            path: path.to_owned(),
-        });
-    }
+    let text = read_secret(path)?;
     PrivateKeyDer::from_pem_slice(&text).map_err(|source| TlsError::Pem {
         path: path.to_owned(),
         what: "private key",
         source,
     })
+}
+
+/// A file that is for nobody but its owner and its group.
+pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
+    let (text, mode) = read(path)?;
+    let text = Zeroizing::new(text);
+    match mode & 0o007 {
+        0 => Ok(text),
+        _ => Err(TlsError::KeyForEverybody {
+            path: path.to_owned(),
+        }),
+    }
 }
 
 /// A file that not everybody can write, and its mode.

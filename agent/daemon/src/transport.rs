@@ -25,6 +25,8 @@ const MAX_HEAD_LEN: usize = 65_536;
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Connections kept to one endpoint.
 const MAX_KEPT: usize = 4;
+/// Connections kept to a node whose secrets are read here: with one, its buffers would be kept.
+const MAX_KEPT_IN_CLEAR: usize = 0;
 
 /// One endpoint, and the connections to it.
 #[derive(Debug)]
@@ -65,7 +67,10 @@ impl Transport {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(KEEP_ALIVE)
-            .pool_max_idle_per_host(MAX_KEPT)
+            .pool_max_idle_per_host(match service.openbao {
+                None => MAX_KEPT,
+                Some(_) => MAX_KEPT_IN_CLEAR,
+            })
             .http1_max_buf_size(MAX_HEAD_LEN)
             .build(connector.enable_http1().wrap_connector(tcp));
         Self {

@@ -8,33 +8,74 @@ use crate::{EncryptionScheme, KeyName, OperationSet, SignScheme};
 use nitride_cbor::{DecodeError, EncodeError, Reader, Writer};
 use std::fmt;
 
-/// Writes the one member that a question may have: what its answer is to have beside what every
-/// answer of its kind has.
-pub(crate) fn write_also(
+/// Writes the members that a question may have: what its answer is to have beside what every answer
+/// of its kind has.
+pub(crate) fn write_also<const N: usize>(
     writer: &mut Writer<'_>,
-    is_asked: bool,
-    what: &str,
+    asked: [(bool, &str); N],
 ) -> Result<(), EncodeError> {
-    writer.array(usize::from(is_asked))?;
-    match is_asked {
-        true => writer.text(what),
+    let words = || asked.iter().filter(|(is_asked, _)| *is_asked);
+    writer.array(words().count())?;
+    words().try_for_each(|(_, word)| writer.text(word))
+}
+
+/// Which of these members a question has; they stand in this order.
+pub(crate) fn also<const N: usize>(
+    reader: &mut Reader<'_>,
+    words: [&str; N],
+    field: &'static str,
+) -> Result<[bool; N], DecodeError> {
+    let most = u64::try_from(N).unwrap_or(u64::MAX);
+    let len = reader.clone().array()?.min(most);
+    reader.array_of(len)?;
+    let mut asked = [false; N];
+    let mut places = asked.iter_mut().zip(words);
+    for _ in 0..len {
+        let at = reader.position();
+        let word = reader.text()?;
+        match places.find(|(_, known)| *known == word) {
+            Some((place, _)) => *place = true,
+            None => return Err(DecodeError::OutOfRange { at, field }),
+        }
+    }
+    Ok(asked)
+}
+
+/// Begins what has `len` entries, and one more where it is marked.
+pub(crate) fn write_marked_array(
+    writer: &mut Writer<'_>,
+    len: usize,
+    is_marked: bool,
+) -> Result<(), EncodeError> {
+    writer.array(len + usize::from(is_marked))
+}
+
+/// Its last entry.
+pub(crate) fn write_mark(writer: &mut Writer<'_>, is_marked: bool) -> Result<(), EncodeError> {
+    match is_marked {
+        true => writer.bool(true),
         false => Ok(()),
     }
 }
 
-/// Whether a question has that member.
-pub(crate) fn also(
+/// Whether what begins here has the entry of a mark after `len` others.
+pub(crate) fn marked_array(reader: &mut Reader<'_>, len: u64) -> Result<bool, DecodeError> {
+    let is_marked = reader.clone().array()? == len + 1;
+    reader.array_of(len + u64::from(is_marked))?;
+    Ok(is_marked)
+}
+
+/// That entry, which is `true` or not there: a mark has one spelling.
+pub(crate) fn mark(
     reader: &mut Reader<'_>,
-    what: &str,
+    is_marked: bool,
     field: &'static str,
 ) -> Result<bool, DecodeError> {
-    let is_asked = reader.clone().array()? == 1;
-    reader.array_of(u64::from(is_asked))?;
     let at = reader.position();
-    if is_asked && reader.text()? != what {
+    if is_marked && !reader.bool()? {
         return Err(DecodeError::OutOfRange { at, field });
     }
-    Ok(is_asked)
+    Ok(is_marked)
 }
 
 /// At most `max` bytes, borrowed.

@@ -50,6 +50,8 @@ pub const MAX_TEE_KEY_LEN: usize = 2048;
 pub const MAX_TEE_KEY_FORMS: usize = 16;
 /// A resource as it was served, encrypted.
 pub const MAX_JWE_LEN: usize = 131_072;
+/// A resource that the agent has read: no key's envelope is as long.
+pub const MAX_PLAINTEXT_LEN: usize = 65_536;
 /// Resources that one round fetches.
 pub const MAX_RESOURCES_PER_ROUND: usize = 64;
 /// A resource's path or a key's source URI.

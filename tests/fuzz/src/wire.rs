@@ -2,8 +2,8 @@
 
 use nitride_protocol::admin::*;
 use nitride_protocol::agent::{
-    AgentOperation, AttestationResult, Challenge, Evidence, Failure, Finish, NextRound, Resource,
-    RoundOrder,
+    AgentOperation, AttestationResult, Challenge, Evidence, Failure, Finish, NextRound,
+    PlaintextResource, Resource, RoundOrder,
 };
 use nitride_protocol::application::*;
 use nitride_protocol::quote::{
@@ -159,5 +159,6 @@ pub fn agent_message(packet: &[u8]) {
         AgentOperation::Resource => request::<Resource>(packet, id, number, params),
         AgentOperation::Failure => request::<Failure>(packet, id, number, params),
         AgentOperation::Finish => request::<Finish>(packet, id, number, params),
+        AgentOperation::Plaintext => request::<PlaintextResource<'_>>(packet, id, number, params),
     }
 }

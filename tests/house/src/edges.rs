@@ -20,6 +20,7 @@ pub const TABLE: &[(&str, &[&str])] = &[
     ("nitride-cbor", &[]),
     ("nitride-protocol", &["nitride-cbor"]),
     ("nitride-kbs", &["nitride-cbor"]),
+    ("nitride-openbao", &[]),
     ("nitride-secmem", &[]),
     (
         "nitride-vault",
@@ -59,14 +60,19 @@ pub const TABLE: &[(&str, &[&str])] = &[
             "nitride-settings",
         ],
     ),
-    ("nitride-courier", &["nitride-kbs", "nitride-protocol"]),
+    (
+        "nitride-courier",
+        &["nitride-kbs", "nitride-openbao", "nitride-protocol"],
+    ),
     (
         "nitride-agent",
         &[
             "nitride-courier",
             "nitride-client",
             "nitride-kbs",
+            "nitride-openbao",
             "nitride-protocol",
+            "nitride-secmem",
             "nitride-settings",
         ],
     ),
@@ -83,7 +89,6 @@ pub const TABLE: &[(&str, &[&str])] = &[
     ("nitride-collateral", &["nitride-verify", "nitride-dcap"]),
     ("nitride-measure", &[]),
     ("nitride-policy", &["nitride-verify", "nitride-kbs"]),
-    ("nitride-openbao", &[]),
     (
         "nitride-provisiond",
         &[
@@ -186,11 +191,11 @@ mod tests {
     fn an_unlisted_edge_is_found() {
         let packages = workspace(&[
             ("nitride-secmem", "vhsm/secmem", &[]),
-            ("nitride-agent", "agent/daemon", &["nitride-secmem"]),
+            ("nitride-quote", "agent/quote", &["nitride-secmem"]),
         ]);
         assert_eq!(
             findings(&packages),
-            ["nitride-agent may not import nitride-secmem"]
+            ["nitride-quote may not import nitride-secmem"]
         );
     }
 

@@ -46,6 +46,26 @@ fn nobody_imports_what_the_table_does_not_list() -> Result<()> {
     Ok(())
 }
 
+/// What an initrd's build leaves out is memory that no boot needs, and what no boot is attacked by.
+#[test]
+fn nothing_of_openbao_is_in_an_initrds_program() -> Result<()> {
+    let tree = Tree::read()?;
+    let shown = Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--locked", "--edges", "normal"])
+        .args(["--prefix", "none", "--package", "nitride-initrd"])
+        .current_dir(&tree.root)
+        .output()?;
+    assert!(shown.status.success(), "{shown:?}");
+    let shown = String::from_utf8(shown.stdout)?;
+    let names: Vec<_> = shown
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert!(names.contains(&"nitride-agent") && names.contains(&"nitride-courier"));
+    assert!(!names.contains(&"nitride-openbao"), "{shown}");
+    Ok(())
+}
+
 #[test]
 fn every_package_with_a_program_is_listed_as_a_binary() -> Result<()> {
     let tree = Tree::read()?;

@@ -8,8 +8,8 @@ use anyhow::{Context, Result, ensure};
 use nitride_kbs::messages::{Attestation, Request, parse_attestation_response, parse_challenge};
 use nitride_protocol::Status;
 use nitride_protocol::agent::{
-    AttestationResult, Challenge, Evidence, Failure, FailureClass, Finish, NextRound, Resource,
-    RoundOrder,
+    AttestationResult, Challenge, Evidence, Failure, FailureClass, Finish, NextRound,
+    PlaintextResource, Resource, RoundOrder,
 };
 
 use crate::asker::Asker;
@@ -31,6 +31,8 @@ pub struct Order {
     pub result_wanted: bool,
     /// Its budget.
     pub budget: Duration,
+    /// Whether the agent is to read what it brings.
+    pub plaintext: bool,
 }
 
 /// What the vault gives for a challenge.
@@ -66,7 +68,10 @@ impl Courier {
     /// # Errors
     /// When none comes.
     pub fn next_round(&mut self) -> Result<Order> {
-        let answer = self.asker.ask(&NextRound::default())?;
+        let answer = self.asker.ask(&NextRound {
+            takes_plaintext: true,
+            ..NextRound::default()
+        })?;
         let order: RoundOrder<'_> = answer.result().context("take an order")?;
         Ok(Order {
             round: order.round,
@@ -79,6 +84,7 @@ impl Courier {
                 .collect(),
             result_wanted: order.result_wanted,
             budget: Duration::from_millis(order.budget_ms.into()),
+            plaintext: order.plaintext,
         })
     }
 
@@ -134,6 +140,21 @@ impl Courier {
             round,
             resource,
             jwe,
+        };
+        Ok(self.asker.ask(&call)?.status)
+    }
+
+    /// Delivers a resource in the clear, as version 1; the vault's word on it.
+    ///
+    /// # Errors
+    /// When the vault does not answer.
+    pub fn plaintext(&mut self, order: &Order, resource: &str, material: &[u8]) -> Result<Status> {
+        let call = PlaintextResource {
+            round: order.round,
+            resource,
+            version: 1,
+            lease_secs: None,
+            material,
         };
         Ok(self.asker.ask(&call)?.status)
     }

@@ -81,10 +81,22 @@ impl Cluster {
     }
 
     /// `https://host:port` of each node.
-    fn urls(&self) -> Vec<String> {
+    #[must_use]
+    pub fn urls(&self) -> Vec<String> {
         let urls = self.nodes.iter();
         urls.map(|node| format!("https://localhost:{}", node.address.port()))
             .collect()
+    }
+
+    /// A node, for who stands before it.
+    ///
+    /// # Errors
+    /// Where there is none of this number.
+    pub fn upstream(&self, index: usize) -> Result<Upstream> {
+        Ok(Upstream {
+            address: self.nodes.get(index).context("a node")?.address,
+            ca_pem: Some(self.ca_pem.clone()),
+        })
     }
 
     /// One request as root, at the first node that answers it.
@@ -122,10 +134,7 @@ impl Cluster {
         path: &str,
         body: &Value,
     ) -> Result<(u16, Value)> {
-        let upstream = Upstream {
-            address: self.nodes.get(index).context("a node")?.address,
-            ca_pem: Some(self.ca_pem.clone()),
-        };
+        let upstream = self.upstream(index)?;
         let body = match body {
             Value::Null => Vec::new(),
             body => body.to_string().into_bytes(),
@@ -188,12 +197,11 @@ impl Cluster {
         self.unseal(index)
     }
 
-    /// Has the service of a world that is prepared keep its resources here: writes what its
-    /// configuration names (`bao-ca.pem`, `bao-role`, `bao-secret`), and the table `[openbao]`.
+    /// Writes what a login by the application's role takes: `bao-ca.pem`, `bao-role` and `bao-secret`.
     ///
     /// # Errors
     /// Where the role gives no secret.
-    pub fn keep_resources_of(&self, folder: &Folder) -> Result<()> {
+    pub fn write_login(&self, folder: &Folder) -> Result<()> {
         let role = self.ask("GET", "auth/approle/role/nitride/role-id", &Value::Null)?;
         let secret = self.ask("POST", "auth/approle/role/nitride/secret-id", &json!({}))?;
         folder.write("bao-ca.pem", &self.ca_pem)?;
@@ -203,6 +211,16 @@ impl Cluster {
         ] {
             folder.write_secret(name, value.as_str().context("an id")?)?;
         }
+        Ok(())
+    }
+
+    /// Has the service of a world that is prepared keep its resources here: what a login takes, and the
+    /// table `[openbao]` of its configuration.
+    ///
+    /// # Errors
+    /// Where the role gives no secret.
+    pub fn keep_resources_of(&self, folder: &Folder) -> Result<()> {
+        self.write_login(folder)?;
         let toml = std::fs::read_to_string(folder.join("provisiond.toml"))
             .context("read the service's configuration")?;
         let kept = toml.lines().filter(|line| !line.starts_with("store = "));

@@ -99,14 +99,26 @@ pub(crate) fn description(key: &str, found: &Description) -> Answer {
         let number = one.version;
         (
             "version",
-            format!("{number} {}, used {} times", one.state, one.uses),
+            format!(
+                "{number} {}, used {} times{}",
+                one.state,
+                one.uses,
+                courier_mark(one.plaintext_courier)
+            ),
         )
     });
     rows.extend(versions);
     let versions: Vec<serde_json::Value> = found
         .versions
         .iter()
-        .map(|one| json!({ "version": one.version, "state": one.state.as_str(), "uses": one.uses }))
+        .map(|one| {
+            json!({
+                "version": one.version,
+                "state": one.state.as_str(),
+                "uses": one.uses,
+                "plaintext_courier": one.plaintext_courier,
+            })
+        })
         .collect();
     Answer::Text {
         text: table(&rows),
@@ -220,7 +232,8 @@ pub(crate) fn listing(entries: &[ListEntry]) -> Answer {
         let (key, key_type, state) = (entry.key.as_str(), entry.key_type, entry.state);
         let version = entry.newest_version;
         text.push_str(&format!(
-            "{key:widest$}  {key_type:15}  {state:9}  version {version}\n"
+            "{key:widest$}  {key_type:15}  {state:9}  version {version}{}\n",
+            courier_mark(entry.plaintext_courier)
         ));
     }
     let keys: Vec<serde_json::Value> = entries
@@ -231,12 +244,21 @@ pub(crate) fn listing(entries: &[ListEntry]) -> Answer {
                 "type": entry.key_type.as_str(),
                 "state": entry.state.as_str(),
                 "newest_version": entry.newest_version,
+                "plaintext_courier": entry.plaintext_courier,
             })
         })
         .collect();
     Answer::Text {
         text,
         json: json!({ "keys": keys }),
+    }
+}
+
+/// What the courier is not blind for says so wherever it is shown.
+fn courier_mark(is_plaintext: bool) -> &'static str {
+    match is_plaintext {
+        true => ", PLAINTEXT-COURIER: the agent has read it",
+        false => "",
     }
 }
 
@@ -395,6 +417,7 @@ mod tests {
                 version: 2,
                 state: KeyState::Enabled,
                 uses: 7,
+                plaintext_courier: true,
             }],
         };
         let Answer::Text { text, json } = description("disk/root", &found) else {
@@ -402,12 +425,13 @@ mod tests {
         };
         assert!(text.contains("operations  describe release\n"), "{text}");
         assert!(
-            text.contains("version     2 enabled, used 7 times\n"),
+            text.contains("2 enabled, used 7 times, PLAINTEXT-COURIER: the agent has read it\n"),
             "{text}"
         );
         assert!(!text.contains("created") && !text.contains("gate"));
         assert_eq!(json["operations"], json!(["describe", "release"]));
         assert_eq!(json["gate"], json!(null));
         assert_eq!(json["versions"][0]["uses"], 7);
+        assert_eq!(json["versions"][0]["plaintext_courier"], true);
     }
 }

@@ -5,10 +5,12 @@ use nitride_protocol::agent as wire;
 use nitride_protocol::agent::{FailureClass, RoundCause};
 use nitride_protocol::limits::{MAX_REASON_LEN, ROUND_ID_LEN};
 use nitride_protocol::{Call, Message};
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-/// nitride-agent's side of the agent socket. Nothing on it is a secret.
+/// nitride-agent's side of the agent socket. Nothing on it is a secret but what
+/// [`plaintext`](Self::plaintext) delivers.
 ///
 /// Calls take `&self`: [`next_round`](Self::next_round) can be outstanding while the messages of
 /// other rounds run. Each but that one ends within [`Options::grace`], which must leave vhsmd the
@@ -37,6 +39,29 @@ pub struct RoundOrder {
     pub budget_ms: u32,
     /// Why there is a round, for people; an older vhsmd does not say.
     pub cause: Option<RoundCause>,
+    /// Whether the agent is to read what it brings: no challenge, and each resource by
+    /// [`AgentConnection::plaintext`].
+    pub plaintext: bool,
+}
+
+/// A resource that the agent has read.
+#[derive(Clone, Copy)]
+pub struct PlaintextResource<'a> {
+    /// Which version of the secret the service gave, from 1.
+    pub version: u32,
+    /// For how long the service says that it may be kept, in seconds.
+    pub lease_secs: Option<u64>,
+    /// The resource itself. What is made of it here is erased.
+    pub material: &'a [u8],
+}
+
+impl fmt::Debug for PlaintextResource<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PlaintextResource")
+            .field("version", &self.version)
+            .field("lease_secs", &self.lease_secs)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the service needs to judge this machine.
@@ -106,9 +131,11 @@ impl AgentConnection {
             result_wanted: order.result_wanted,
             budget_ms: order.budget_ms,
             cause: order.cause,
+            plaintext: order.plaintext,
         };
         let request = wire::NextRound {
             also_cause: self.server.knows(wire::ROUND_CAUSE_FEATURE),
+            takes_plaintext: self.server.knows(wire::PLAINTEXT_FEATURE),
         };
         self.channel.call(&request, None, own).await
     }
@@ -172,6 +199,27 @@ impl AgentConnection {
             round,
             resource,
             jwe,
+        };
+        self.call(&request, drop).await
+    }
+
+    /// Delivers one resource that the agent has read, in a round whose order says so.
+    ///
+    /// # Errors
+    /// Refused with `denied` in every other round, and with `resource-refused` where vhsmd does not
+    /// accept it.
+    pub async fn plaintext(
+        &self,
+        round: [u8; ROUND_ID_LEN],
+        resource: &str,
+        read: PlaintextResource<'_>,
+    ) -> Result<(), ClientError> {
+        let request = wire::PlaintextResource {
+            round,
+            resource,
+            version: read.version,
+            lease_secs: read.lease_secs,
+            material: read.material,
         };
         self.call(&request, drop).await
     }

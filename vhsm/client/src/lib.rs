@@ -35,7 +35,7 @@ mod replies_of_keys;
 #[cfg(test)]
 mod tests;
 
-pub use agent::{AgentConnection, Evidence, RoundOrder};
+pub use agent::{AgentConnection, Evidence, PlaintextResource, RoundOrder};
 pub use async_client::AsyncClient;
 pub use buffer::{Buffer, Span};
 pub use client::Client;

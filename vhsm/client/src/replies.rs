@@ -89,6 +89,8 @@ pub struct KeyVersion {
     pub state: KeyState,
     /// How often it has been used.
     pub uses: u64,
+    /// Whether the agent has read it, which the key's policy allows.
+    pub plaintext_courier: bool,
 }
 
 /// A page of keys.
@@ -111,6 +113,8 @@ pub struct ListEntry {
     pub state: KeyState,
     /// The number of its newest version; 0 is none yet.
     pub newest_version: u32,
+    /// Whether the agent has read a version of it.
+    pub plaintext_courier: bool,
 }
 
 /// How the vault is.
@@ -231,6 +235,7 @@ impl From<wire::Description<'_>> for Description {
             version: version.version,
             state: version.state,
             uses: version.uses,
+            plaintext_courier: version.plaintext_courier,
         });
         Self {
             key_type: reply.key_type,
@@ -263,6 +268,7 @@ impl From<wire::Listing<'_>> for Listing {
             key_type: entry.key_type,
             state: entry.state,
             newest_version: entry.newest_version,
+            plaintext_courier: entry.plaintext_courier,
         });
         Self {
             entries: entries.collect(),

@@ -273,6 +273,9 @@ impl Daemon {
             digest: &digest,
         }
         .emit();
+        for text in &self.vault.plaintext_warnings() {
+            Event::Warning { text }.emit();
+        }
         if !config.is_same_but_for_policy(&self.config) {
             Event::RestartNeeded.emit();
         }

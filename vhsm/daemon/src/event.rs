@@ -419,6 +419,7 @@ impl Event<'_> {
                 service = order.service,
                 resources = order.resources.len(),
                 result_wanted = order.result_wanted,
+                in_clear = order.in_clear,
                 cause = %order.cause,
                 "round ordered"
             ),
@@ -435,6 +436,10 @@ impl Event<'_> {
                 error!(%round, error = %Chain(*error), "no evidence for the round");
             }
             Self::Settled { settled } => match &settled.outcome {
+                Ok(()) if settled.in_clear => warn!(
+                    want = %Wanted(&settled.want),
+                    "plaintext-courier: the agent has read what the round brought"
+                ),
                 Ok(()) => info!(want = %Wanted(&settled.want), "round brought what was wanted"),
                 Err(failure) => warn!(
                     want = %Wanted(&settled.want),

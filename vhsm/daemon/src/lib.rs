@@ -123,7 +123,11 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(seal) = &daemon.seal {
         seal.begin(&daemon, has_records);
     }
-    for text in &daemon.warnings() {
+    for text in daemon
+        .warnings()
+        .iter()
+        .chain(&daemon.vault.plaintext_warnings())
+    {
         Event::Warning { text }.emit();
     }
     Event::Serving {

@@ -52,6 +52,7 @@ mod signals;
 mod stacks;
 #[cfg(test)]
 mod testing;
+mod wiping_heap;
 
 pub use install::{
     ArenaSizes, Backing, BackingChoice, InstallError, Installed, LockLimit, MIN_HEAP_LEN,
@@ -63,3 +64,4 @@ pub use records::{
 };
 pub use secret::{ArenaFull, SecretBuf};
 pub use signals::block_signals_on_this_thread;
+pub use wiping_heap::WipingHeap;

@@ -1,6 +1,8 @@
 //! Whole rounds on a virtual clock, against a service and a vault that are closures.
 
 mod bounds;
+#[cfg(feature = "openbao")]
+mod direct;
 mod faults;
 mod paths;
 
@@ -55,12 +57,23 @@ impl Story {
 pub(crate) fn play(
     order: Order,
     endpoints: &mut Endpoints,
+    service: impl FnMut(&HttpRequest, u64) -> Option<HttpResult>,
+    vault: impl FnMut(&Question) -> Option<VaultAnswer>,
+) -> Story {
+    let begin = |endpoints: &mut Endpoints, now_ms| Round::begin(order, endpoints, now_ms, 0);
+    play_from(begin, endpoints, service, vault)
+}
+
+/// The same of a round that begins in another way.
+pub(crate) fn play_from(
+    begin: impl FnOnce(&mut Endpoints, u64) -> (Round, Effect),
+    endpoints: &mut Endpoints,
     mut service: impl FnMut(&HttpRequest, u64) -> Option<HttpResult>,
     mut vault: impl FnMut(&Question) -> Option<VaultAnswer>,
 ) -> Story {
     let mut story = Story::default();
     let mut now_ms = 1_000_000;
-    let (mut round, mut effect) = Round::begin(order, endpoints, now_ms, 0);
+    let (mut round, mut effect) = begin(endpoints, now_ms);
     for draw in 1.. {
         assert!(draw < 10_000, "the round does not end");
         let (event, at_ms) = match effect {

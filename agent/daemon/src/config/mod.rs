@@ -1,13 +1,21 @@
 //! The configuration file: strict TOML, read and checked as a whole, at start and at SIGHUP.
 
 mod endpoint;
+mod kind;
+#[cfg(feature = "openbao")]
+mod openbao;
+#[cfg(not(feature = "openbao"))]
+#[path = "no_openbao.rs"]
+mod openbao;
 mod status;
 #[cfg(test)]
 mod tests;
 
 use endpoint::EndpointTable;
+use kind::{KindWord, OpenBaoTable};
 use nitride_courier::MAX_ENDPOINTS;
 use nitride_settings::{Fault, SettingsError, absolute, document, fault, within};
+use openbao::{EncodingWord, LoginTable};
 use serde::Deserialize;
 use status::StatusTable;
 use std::path::{Path, PathBuf};
@@ -15,6 +23,9 @@ use std::time::Duration;
 use toml::Spanned;
 
 pub(crate) use endpoint::Endpoint;
+pub(crate) use openbao::OpenBao;
+#[cfg(feature = "openbao")]
+pub(crate) use openbao::{Login, LoginMethod};
 pub(crate) use status::Status;
 
 /// Longest configuration file in bytes.
@@ -44,6 +55,8 @@ pub(crate) struct Service {
     pub(crate) request_timeout: Duration,
     /// At least one.
     pub(crate) endpoints: Vec<Endpoint>,
+    /// An OpenBao or a Vault, which this agent reads itself; `None`: a KBS, for which it is blind.
+    pub(crate) openbao: Option<OpenBao>,
 }
 
 /// Files that say whom to trust and who we are.
@@ -88,6 +101,13 @@ struct LimitsTable {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct ServiceTable {
     name: Spanned<String>,
+    kind: Option<Spanned<KindWord>>,
+    plaintext_courier: Option<Spanned<bool>>,
+    mount: Option<Spanned<String>>,
+    prefix: Option<Spanned<String>>,
+    field: Option<Spanned<String>>,
+    encoding: Option<Spanned<EncodingWord>>,
+    login: Option<Spanned<LoginTable>>,
     ca: Option<Spanned<PathBuf>>,
     client_cert: Option<Spanned<PathBuf>>,
     client_key: Option<Spanned<PathBuf>>,
@@ -153,6 +173,21 @@ fn service(table: Spanned<ServiceTable>) -> Result<Service, Fault> {
         (Some(lone), None) => return fault(lone.span(), "give `client-key` as well"),
         (None, Some(lone)) => return fault(lone.span(), "give `client-cert` as well"),
     };
+    let openbao = OpenBaoTable {
+        kind: table.kind,
+        plaintext_courier: table.plaintext_courier,
+        mount: table.mount,
+        prefix: table.prefix,
+        field: table.field,
+        encoding: table.encoding,
+        login: table.login,
+    };
+    let openbao = openbao.check(&at, client.is_some())?;
+    if table.danger_plain_http && openbao.is_some() {
+        let said =
+            "what is read here comes by HTTPS alone: remove `danger-plain-http`, and give `ca`";
+        return fault(at, said);
+    }
     let tls = match (table.ca, client) {
         (Some(ca), client) => Some(Tls {
             ca: absolute(ca)?,
@@ -171,6 +206,7 @@ fn service(table: Spanned<ServiceTable>) -> Result<Service, Fault> {
     });
     Ok(Service {
         endpoints: endpoints.collect::<Result<_, _>>()?,
+        openbao,
         name: table.name.into_inner(),
         tls,
         connect_timeout: Duration::from_millis(within(

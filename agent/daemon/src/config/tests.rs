@@ -3,7 +3,7 @@ use nitride_settings::SettingsError;
 use std::io::Write;
 use std::time::Duration;
 
-const GOOD: &str = r#"
+pub(super) const GOOD: &str = r#"
 [vhsmd]
 socket = "/run/vhsm/agent.sock"
 
@@ -39,7 +39,7 @@ fn a_file_that_everybody_can_write_is_refused() {
 }
 
 /// What is said of the text, beginning with its line.
-fn refused(text: &str) -> String {
+pub(super) fn refused(text: &str) -> String {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(text.as_bytes()).unwrap();
     let error = Config::load(file.path()).unwrap_err().to_string();

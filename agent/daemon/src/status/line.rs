@@ -35,6 +35,8 @@ pub(crate) struct Line<'a> {
     pub(crate) tally: &'a Tally,
     pub(crate) healthy: (usize, usize),
     pub(crate) plain: bool,
+    /// Services that the agent reads itself.
+    pub(crate) read_here: usize,
     /// Why the configuration that was last asked for is not the one in force.
     pub(crate) reload_fault: Option<&'a str>,
 }
@@ -54,6 +56,9 @@ impl fmt::Display for Line<'_> {
         )?;
         if self.plain {
             formatter.write_str("; PLAIN HTTP: neither secret nor authentic")?;
+        }
+        if self.read_here > 0 {
+            formatter.write_str("; PLAINTEXT-COURIER: not blind")?;
         }
         if let Some(fault) = self.reload_fault {
             write!(
@@ -94,12 +99,14 @@ mod tests {
             tally: &tally,
             healthy: (1, 2),
             plain: true,
+            read_here: 1,
             reload_fault: None,
         };
         assert_eq!(
             line.to_string(),
             "connected to vhsmd; endpoints 1/2; rounds 2, 0 under way; \
-             resources 3 delivered, 2 failed; PLAIN HTTP: neither secret nor authentic"
+             resources 3 delivered, 2 failed; PLAIN HTTP: neither secret nor authentic; \
+             PLAINTEXT-COURIER: not blind"
         );
     }
 }

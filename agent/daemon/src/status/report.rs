@@ -30,6 +30,8 @@ pub(crate) struct Agent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ServiceReport {
     pub(crate) name: String,
+    /// Whether the agent reads what it gives.
+    pub(crate) plaintext_courier: bool,
     pub(crate) rounds: u64,
     pub(crate) rounds_failed: u64,
     pub(crate) rounds_under_way: usize,
@@ -128,6 +130,7 @@ impl ServiceReport {
         let record: &Record = &service.record();
         Self {
             name: name.to_owned(),
+            plaintext_courier: service.openbao.is_some(),
             rounds: record.rounds,
             rounds_failed: record.failed,
             rounds_under_way: record.under_way,

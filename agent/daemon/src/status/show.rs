@@ -55,7 +55,11 @@ impl fmt::Display for Report {
 
 impl fmt::Display for ServiceReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\nservice {}", Shown(&self.name))?;
+        let mark = match self.plaintext_courier {
+            true => ", PLAINTEXT-COURIER: read by this agent, which is not blind for its keys",
+            false => "",
+        };
+        writeln!(f, "\nservice {}{mark}", Shown(&self.name))?;
         writeln!(
             f,
             "  rounds: {}, {} not whole, {} under way",
@@ -165,6 +169,7 @@ mod tests {
             warnings: vec!["PLAIN HTTP".to_owned()],
             services: vec![ServiceReport {
                 name: "main".to_owned(),
+                plaintext_courier: true,
                 rounds: 4,
                 rounds_failed: 1,
                 rounds_under_way: 1,
@@ -205,7 +210,7 @@ mod tests {
              rounds: 4, 1 under way\n\
              WARNING: PLAIN HTTP\n\
              \n\
-             service main\n\
+             service main, PLAINTEXT-COURIER: read by this agent, which is not blind for its keys\n\
              \x20 rounds: 4, 1 not whole, 1 under way\n\
              \x20 ordered: 2 for requests, 1 for prefetch, 2 for leases\n\
              \x20 last success: 250 ms ago\n\

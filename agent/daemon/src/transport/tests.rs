@@ -131,6 +131,7 @@ fn transport(url: String, tls: Option<Tls>) -> Transport {
             priority: 0,
         }],
         tls,
+        openbao: None,
     };
     Transport::of_service(&service).unwrap().remove(0)
 }

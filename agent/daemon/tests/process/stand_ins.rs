@@ -93,6 +93,7 @@ impl Vault {
                 let resource = Resource::decode_last(params).unwrap();
                 Asked::Resource(resource.resource.to_owned(), resource.jwe.to_vec())
             }
+            AgentOperation::Plaintext => panic!("no round of these tests is in the clear"),
             AgentOperation::Failure => {
                 let failure = Failure::decode_last(params).unwrap();
                 let resource = failure.resource.map(ToOwned::to_owned);
@@ -124,6 +125,7 @@ impl Vault {
             result_wanted: true,
             budget_ms: 3000,
             cause: Some(RoundCause::Prefetch),
+            plaintext: false,
         };
         self.reply(id, &order).await;
     }

@@ -5,16 +5,20 @@
 //! next-round                 held back until a round is wanted; may be outstanding beside the rest
 //!   challenge                the service's nonce in, evidence out; once a round
 //!   result, resource ...     what the service gave, still sealed
+//!   plaintext ...            what it gave in the clear, in a round of which the order says so: then
+//!                            there is no challenge, no result and no resource
 //!   failure ...              what it did not give
 //!   finish                   the round is over
 //! ```
 //!
-//! Nothing here is a secret, and nothing the agent says is believed before vhsmd has checked it.
+//! Nothing here is a secret but what is in `plaintext`, and nothing the agent says is believed before
+//! vhsmd has checked it.
 
 pub mod challenge;
 pub mod failure;
 pub mod finish;
 pub mod next_round;
+pub mod plaintext;
 pub mod resource;
 pub mod result;
 
@@ -24,7 +28,8 @@ pub use crate::application::hello::{Hello, Welcome};
 pub use challenge::{AUDIT_HEAD_FEATURE, Challenge, Evidence, TEE_KEYS_FEATURE};
 pub use failure::{Failure, FailureClass};
 pub use finish::Finish;
-pub use next_round::{NextRound, ROUND_CAUSE_FEATURE, RoundCause, RoundOrder};
+pub use next_round::{NextRound, PLAINTEXT_FEATURE, ROUND_CAUSE_FEATURE, RoundCause, RoundOrder};
+pub use plaintext::PlaintextResource;
 pub use resource::Resource;
 pub use result::AttestationResult;
 
@@ -46,11 +51,13 @@ pub enum AgentOperation {
     Failure = 5,
     /// End the round.
     Finish = 6,
+    /// Deliver a resource that the agent has read.
+    Plaintext = 7,
 }
 
 impl AgentOperation {
     /// Every operation, at the index of its number.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Hello,
         Self::NextRound,
         Self::Challenge,
@@ -58,6 +65,7 @@ impl AgentOperation {
         Self::Resource,
         Self::Failure,
         Self::Finish,
+        Self::Plaintext,
     ];
 
     /// The operation's verb.
@@ -70,6 +78,7 @@ impl AgentOperation {
             Self::Resource => "resource",
             Self::Failure => "failure",
             Self::Finish => "finish",
+            Self::Plaintext => "plaintext",
         }
     }
 

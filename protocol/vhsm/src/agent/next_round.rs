@@ -9,23 +9,34 @@ use std::fmt;
 /// What vhsmd says in its `hello` when it takes [`NextRound::also_cause`]. One that does not say so
 /// knows the question without members alone.
 pub const ROUND_CAUSE_FEATURE: &str = "round-cause";
+/// What vhsmd says there when it may have the agent read what a service gives, and takes
+/// [`NextRound::takes_plaintext`].
+pub const PLAINTEXT_FEATURE: &str = "plaintext";
 /// What is asked for beside the order.
-const CAUSE: &str = "cause";
+const ALSO: [&str; 2] = ["cause", "plaintext"];
 
 /// `next-round`: asks for work. The reply is held back until a round is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct NextRound {
     /// Whether the order is to say [`RoundOrder::cause`]: who does not ask would not understand it.
     pub also_cause: bool,
+    /// Whether the agent reads what it is told to, by [`RoundOrder::plaintext`].
+    pub takes_plaintext: bool,
 }
 
 impl<'a> Message<'a> for NextRound {
     fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
-        field::write_also(writer, self.also_cause, CAUSE)
+        let [cause, plaintext] = ALSO;
+        let asked = [(self.also_cause, cause), (self.takes_plaintext, plaintext)];
+        field::write_also(writer, asked)
     }
 
     fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        field::also(reader, CAUSE, "also-cause").map(|also_cause| Self { also_cause })
+        let [also_cause, takes_plaintext] = field::also(reader, ALSO, "also")?;
+        Ok(Self {
+            also_cause,
+            takes_plaintext,
+        })
     }
 }
 
@@ -52,26 +63,37 @@ pub struct RoundOrder<'a> {
     pub budget_ms: u32,
     /// Why there is a round, for people; to who asks for it.
     pub cause: Option<RoundCause>,
+    /// Whether the agent is to read what it brings: no challenge, and each resource by `plaintext`. Told
+    /// to who takes it; to others the round is one in which nothing that they bring is taken.
+    pub plaintext: bool,
 }
 
 impl<'a> Message<'a> for RoundOrder<'a> {
     fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
-        writer.array(6 + usize::from(self.cause.is_some()))?;
+        writer.array(match (self.cause, self.plaintext) {
+            (_, true) => 8,
+            (Some(_), false) => 7,
+            (None, false) => 6,
+        })?;
         writer.bytes(&self.round)?;
         writer.text(self.service)?;
         writer.text(self.tee)?;
         field::write_list(writer, &self.resources, |writer, entry| writer.text(entry))?;
         writer.bool(self.result_wanted)?;
         writer.u64(self.budget_ms.into())?;
-        match self.cause {
-            Some(cause) => writer.u64(cause.to_wire()),
-            None => Ok(()),
+        match (self.cause.map(RoundCause::to_wire), self.plaintext) {
+            (cause, true) => {
+                writer.optional(cause, Writer::u64)?;
+                writer.bool(true)
+            }
+            (Some(cause), false) => writer.u64(cause),
+            (None, false) => Ok(()),
         }
     }
 
     fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let has_cause = reader.clone().array()? == 7;
-        reader.array_of(if has_cause { 7 } else { 6 })?;
+        let len = reader.clone().array()?.clamp(6, 8);
+        reader.array_of(len)?;
         Ok(Self {
             round: field::round(reader)?,
             service: field::name(reader, "service")?,
@@ -81,10 +103,12 @@ impl<'a> Message<'a> for RoundOrder<'a> {
             })?,
             result_wanted: reader.bool()?,
             budget_ms: reader.u32("budget-ms")?,
-            cause: match has_cause {
-                true => Some(RoundCause::read(reader)?),
-                false => None,
+            cause: match len {
+                6 => None,
+                7 => Some(RoundCause::read(reader)?),
+                _ => reader.optional(RoundCause::read)?,
             },
+            plaintext: field::mark(reader, len == 8, "plaintext")?,
         })
     }
 }

@@ -118,22 +118,26 @@ pub struct VersionInfo {
     pub state: KeyState,
     /// How often it has been used.
     pub uses: u64,
+    /// Whether the agent has read it: it came in a round in the clear.
+    pub plaintext_courier: bool,
 }
 
 impl<'a> Message<'a> for VersionInfo {
     fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
-        writer.array(3)?;
+        field::write_marked_array(writer, 3, self.plaintext_courier)?;
         writer.u64(self.version.into())?;
         writer.u64(self.state.to_wire())?;
-        writer.u64(self.uses)
+        writer.u64(self.uses)?;
+        field::write_mark(writer, self.plaintext_courier)
     }
 
     fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        reader.array_of(3)?;
+        let is_marked = field::marked_array(reader, 3)?;
         Ok(Self {
             version: reader.u32("version")?,
             state: KeyState::read(reader)?,
             uses: reader.u64()?,
+            plaintext_courier: field::mark(reader, is_marked, "plaintext-courier")?,
         })
     }
 }

@@ -75,24 +75,28 @@ pub struct ListEntry<'a> {
     pub state: KeyState,
     /// The number of its newest version; 0 is none yet.
     pub newest_version: u32,
+    /// Whether the agent has read a version of it.
+    pub plaintext_courier: bool,
 }
 
 impl<'a> Message<'a> for ListEntry<'a> {
     fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
-        writer.array(4)?;
+        field::write_marked_array(writer, 4, self.plaintext_courier)?;
         self.key.write(writer)?;
         writer.text(self.key_type.as_str())?;
         writer.u64(self.state.to_wire())?;
-        writer.u64(self.newest_version.into())
+        writer.u64(self.newest_version.into())?;
+        field::write_mark(writer, self.plaintext_courier)
     }
 
     fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        reader.array_of(4)?;
+        let is_marked = field::marked_array(reader, 4)?;
         Ok(Self {
             key: field::key(reader)?,
             key_type: KeyType::read(reader)?,
             state: KeyState::read(reader)?,
             newest_version: reader.u32("newest-version")?,
+            plaintext_courier: field::mark(reader, is_marked, "plaintext-courier")?,
         })
     }
 }

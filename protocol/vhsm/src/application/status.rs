@@ -22,12 +22,12 @@ pub struct StatusRequest {
 
 impl<'a> Message<'a> for StatusRequest {
     fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
-        field::write_also(writer, self.also_signers, SIGNERS)
+        field::write_also(writer, [(self.also_signers, SIGNERS)])
     }
 
     fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let also = field::also(reader, SIGNERS, "also-signers");
-        also.map(|also_signers| Self { also_signers })
+        let [also_signers] = field::also(reader, [SIGNERS], "also-signers")?;
+        Ok(Self { also_signers })
     }
 }
 

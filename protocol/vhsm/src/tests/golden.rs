@@ -6,7 +6,7 @@ use super::{SHAPES, golden_bytes, golden_keys};
 use crate::admin::{Destroy, Import, Imported, Reload, Reloaded};
 use crate::agent::{
     AgentOperation, AttestationResult, Challenge, Evidence, Failure, FailureClass, Finish,
-    NextRound, Resource, RoundCause, RoundOrder,
+    NextRound, PlaintextResource, Resource, RoundCause, RoundOrder,
 };
 use crate::application::*;
 use crate::quote::*;
@@ -143,8 +143,8 @@ golden! {
             not_after: Some(1_800_000_000),
             wrappable_by: vec![name("app/kek"), name("backup/kek")],
             versions: vec![
-                VersionInfo { version: 1, state: KeyState::Destroyed, uses: 9 },
-                VersionInfo { version: 2, state: KeyState::Enabled, uses: 1 << 40 },
+                VersionInfo { version: 1, state: KeyState::Destroyed, uses: 9, plaintext_courier: true },
+                VersionInfo { version: 2, state: KeyState::Enabled, uses: 1 << 40, plaintext_courier: false },
             ],
         };
     list_is_golden, "list", Operation::List,
@@ -156,12 +156,14 @@ golden! {
                     key_type: KeyType::EcP256,
                     state: KeyState::Enabled,
                     newest_version: 24,
+                    plaintext_courier: true,
                 },
                 ListEntry {
                     key: name("disk/root"),
                     key_type: KeyType::Secret,
                     state: KeyState::Pending,
                     newest_version: 0,
+                    plaintext_courier: false,
                 },
             ],
             more: true,
@@ -274,6 +276,7 @@ golden! {
             result_wanted: false,
             budget_ms: 30_000,
             cause: Some(RoundCause::Prefetch),
+            plaintext: true,
         };
     challenge_is_golden, "challenge", AgentOperation::Challenge,
         Challenge {
@@ -307,6 +310,15 @@ golden! {
         Empty;
     finish_is_golden, "finish", AgentOperation::Finish,
         Finish { round: ROUND },
+        Empty;
+    plaintext_is_golden, "plaintext", AgentOperation::Plaintext,
+        PlaintextResource {
+            round: ROUND,
+            resource: "app/tls/key",
+            version: 3,
+            lease_secs: Some(3600),
+            material: b"not a real passphrase",
+        },
         Empty;
     evidence_is_golden, "evidence", QuoteOperation::Evidence,
         EvidenceRequest {

@@ -2,7 +2,7 @@
 
 use super::{encoded, golden_bytes};
 use crate::admin::Import;
-use crate::agent::{Failure, FailureClass, NextRound, RoundCause, RoundOrder};
+use crate::agent::{Failure, FailureClass, PlaintextResource, RoundCause, RoundOrder};
 use crate::application::*;
 use crate::limits::*;
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     open_reply, open_request, refusal_of, write_refusal,
 };
 
-fn refused<'a, M: Message<'a>>(bytes: &'a [u8]) -> DecodeError {
+pub(super) fn refused<'a, M: Message<'a>>(bytes: &'a [u8]) -> DecodeError {
     M::decode_last(Reader::new(bytes)).map(drop).unwrap_err()
 }
 
@@ -241,6 +241,7 @@ fn a_list_longer_than_its_limit_is_refused_before_it_is_read() {
         result_wanted: false,
         budget_ms: 1,
         cause: Some(RoundCause::Request),
+        plaintext: false,
     });
     assert_eq!(
         refused::<RoundOrder<'_>>(&order),
@@ -249,28 +250,6 @@ fn a_list_longer_than_its_limit_is_refused_before_it_is_read() {
             field: "resources"
         }
     );
-}
-
-#[test]
-fn a_question_asks_for_what_there_is_beside_its_answer_or_for_nothing_more() {
-    assert_eq!(
-        refused::<NextRound>(b"\x81\x65cause\xf5"),
-        DecodeError::TrailingBytes { at: 7 }
-    );
-    for other in [&b"\x81\x67signers"[..], b"\x81\x60"] {
-        let field = "also-cause";
-        let expected = DecodeError::OutOfRange { at: 1, field };
-        assert_eq!(refused::<NextRound>(other), expected);
-    }
-    let field = "also-signers";
-    assert_eq!(
-        refused::<StatusRequest>(b"\x81\x65cause"),
-        DecodeError::OutOfRange { at: 1, field }
-    );
-    let asked = NextRound::decode_last(Reader::new(b"\x81\x65cause"));
-    assert!(asked.unwrap().also_cause);
-    let asked = StatusRequest::decode_last(Reader::new(b"\x81\x67signers"));
-    assert!(asked.unwrap().also_signers);
 }
 
 #[test]
@@ -345,7 +324,7 @@ fn unknown_words_and_numbers_are_out_of_range() {
 #[test]
 fn debug_shows_lengths_and_no_secret() {
     let shown = format!(
-        "{:?} {:?} {:?} {:?} {:?} {:?}",
+        "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
         Import {
             key: key(),
             key_type: KeyType::Secret,
@@ -374,8 +353,15 @@ fn debug_shows_lengths_and_no_secret() {
         Batched {
             items: vec![BatchAnswer::Bytes(b"zq-secret")]
         },
+        PlaintextResource {
+            round: [0; 16],
+            resource: "a/b/c",
+            version: 1,
+            lease_secs: None,
+            material: b"zq-secret"
+        },
     );
-    assert_eq!(shown.matches("<9 bytes>").count(), 7);
+    assert_eq!(shown.matches("<9 bytes>").count(), 8);
     // The value neither as text nor as a list of its bytes.
     assert!(!shown.contains("zq") && !shown.contains("122, 113"));
 }

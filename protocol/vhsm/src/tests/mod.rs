@@ -1,5 +1,6 @@
 //! Tests across all messages: golden bytes, properties, and the CDDL against the code.
 
+mod also;
 mod audit;
 mod cddl;
 mod cddl_against_code;
@@ -91,6 +92,7 @@ shapes! {
     "resource" => agent::Resource<'_>, crate::Empty;
     "failure" => agent::Failure<'_>, crate::Empty;
     "finish" => agent::Finish, crate::Empty;
+    "plaintext" => agent::PlaintextResource<'_>, crate::Empty;
     "evidence" => quote::EvidenceRequest<'_>, quote::EvidenceReply<'_>;
     "platform-key" => quote::PlatformKeyRequest<'_>, quote::PlatformKeyReply<'_>;
     "counter" => quote::CounterRequest<'_>, quote::CounterReply;

@@ -99,7 +99,8 @@ fn every_message_round_trips(parts: &Parts) {
         VersionInfo {
             version: number,
             state,
-            uses: long
+            uses: long,
+            plaintext_courier: flag
         };
         lines.len()
     ];
@@ -136,7 +137,8 @@ fn every_message_round_trips(parts: &Parts) {
             key,
             key_type,
             state,
-            newest_version: number
+            newest_version: number,
+            plaintext_courier: flag
         };
         lines.len()
     ];
@@ -292,7 +294,13 @@ fn every_message_round_trips(parts: &Parts) {
             policy_generation: long,
         },
     );
-    round_trips("next-round", &NextRound { also_cause: flag });
+    round_trips(
+        "next-round",
+        &NextRound {
+            also_cause: flag,
+            takes_plaintext: optional_long.is_some(),
+        },
+    );
     round_trips(
         "next-round-reply",
         &RoundOrder {
@@ -302,7 +310,8 @@ fn every_message_round_trips(parts: &Parts) {
             resources: lines.clone(),
             result_wanted: flag,
             budget_ms: number,
-            cause: Some(RoundCause::ALL[usize::from(flag)]),
+            cause: optional_long.map(|_| RoundCause::ALL[usize::from(flag)]),
+            plaintext: flag,
         },
     );
     round_trips(
@@ -348,6 +357,16 @@ fn every_message_round_trips(parts: &Parts) {
         },
     );
     round_trips("finish", &Finish { round });
+    round_trips(
+        "plaintext",
+        &PlaintextResource {
+            round,
+            resource: line,
+            version: number.max(1),
+            lease_secs: optional_long,
+            material: data,
+        },
+    );
     round_trips(
         "evidence",
         &EvidenceRequest {

@@ -1,5 +1,5 @@
 use super::{against, options};
-use crate::{AgentConnection, ClientError};
+use crate::{AgentConnection, ClientError, PlaintextResource};
 use nitride_protocol::agent as wire;
 use nitride_protocol::agent::{AgentOperation, FailureClass};
 use nitride_protocol::{Empty, Message, Status, open_request};
@@ -15,7 +15,8 @@ async fn an_order_can_be_outstanding_while_a_round_runs() {
         assert_eq!(held.operation, AgentOperation::NextRound.to_wire());
         // It has not said that it takes more.
         let (_, params) = open_request(&packet).unwrap();
-        assert!(!wire::NextRound::decode_last(params).unwrap().also_cause);
+        let asked = wire::NextRound::decode_last(params).unwrap();
+        assert_eq!(asked, wire::NextRound::default());
         let (challenge, packet) = peer.next();
         let (_, params) = open_request(&packet).unwrap();
         assert_eq!(wire::Challenge::decode_last(params).unwrap().nonce, "nonce");
@@ -30,6 +31,7 @@ async fn an_order_can_be_outstanding_while_a_round_runs() {
         for expected in [
             AgentOperation::Result,
             AgentOperation::Resource,
+            AgentOperation::Plaintext,
             AgentOperation::Finish,
         ] {
             let (head, _) = peer.next();
@@ -45,6 +47,7 @@ async fn an_order_can_be_outstanding_while_a_round_runs() {
             budget_ms: 1000,
             // Nor does it say more.
             cause: None,
+            plaintext: false,
         };
         peer.reply(held.id, &order);
     });
@@ -61,6 +64,12 @@ async fn an_order_can_be_outstanding_while_a_round_runs() {
         assert_eq!(evidence.primary_evidence, "{\"svn\":\"1\"}");
         agent.result(ROUND, "a.b.c").await.unwrap();
         agent.resource(ROUND, "a/b/c", b"{}").await.unwrap();
+        let read = PlaintextResource {
+            version: 1,
+            lease_secs: None,
+            material: b"bytes",
+        };
+        agent.plaintext(ROUND, "a/b/c", read).await.unwrap();
         agent.finish(ROUND).await.unwrap();
     };
     let (order, ()) = tokio::join!(&mut next, round);
@@ -79,6 +88,7 @@ async fn vhsmd_is_asked_for_what_it_says_that_it_has() {
             wire::TEE_KEYS_FEATURE,
             wire::AUDIT_HEAD_FEATURE,
             wire::ROUND_CAUSE_FEATURE,
+            wire::PLAINTEXT_FEATURE,
         ];
         let welcome = wire::Welcome {
             features,
@@ -87,7 +97,8 @@ async fn vhsmd_is_asked_for_what_it_says_that_it_has() {
         peer.reply(hello.id, &welcome);
         let (next, packet) = peer.next();
         let (_, params) = open_request(&packet).unwrap();
-        assert!(wire::NextRound::decode_last(params).unwrap().also_cause);
+        let asked = wire::NextRound::decode_last(params).unwrap();
+        assert!(asked.also_cause && asked.takes_plaintext);
         let order = wire::RoundOrder {
             round: ROUND,
             service: "main",
@@ -96,6 +107,7 @@ async fn vhsmd_is_asked_for_what_it_says_that_it_has() {
             result_wanted: true,
             budget_ms: 1000,
             cause: Some(wire::RoundCause::Renewal),
+            plaintext: true,
         };
         peer.reply(next.id, &order);
         let (challenge, packet) = peer.next();
@@ -110,6 +122,7 @@ async fn vhsmd_is_asked_for_what_it_says_that_it_has() {
     let agent = AgentConnection::over(connection, options()).await.unwrap();
     let order = agent.next_round().await.unwrap();
     assert_eq!(order.cause, Some(wire::RoundCause::Renewal));
+    assert!(order.plaintext);
     let refused = agent.challenge(ROUND, "nonce", None, &["form"], true).await;
     let status = refused.unwrap_err().status();
     assert_eq!(status, Some(Status::EvidenceUnavailable));

@@ -22,6 +22,8 @@ pub(super) struct RawKey {
     signer: Option<OneOrMany<String>>,
     #[serde(default)]
     unsigned: RawUnsigned,
+    #[serde(default)]
+    plaintext_courier: bool,
     operations: Vec<Spanned<String>>,
     gate: Option<Spanned<String>>,
     #[serde(default)]
@@ -93,6 +95,7 @@ impl RawKey {
                 RawUnsigned::Refuse => Unsigned::Refuse,
                 RawUnsigned::Accept => Unsigned::Accept,
             },
+            plaintext_courier: self.plaintext_courier,
             operations: operations(document, &self.operations)?,
             gate: self.gate.map(|gate| name(document, gate)).transpose()?,
             release_to: release_to

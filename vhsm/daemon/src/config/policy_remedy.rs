@@ -1,6 +1,6 @@
 //! Where in the files a fault of the whole policy stands, and what to do about it.
 
-use nitride_vault::policy::PolicyFault;
+use nitride_vault::policy::{PlaintextFault, PolicyFault};
 
 /// The part of the policy that has the fault, as [`super::policy`] notes where it stands.
 pub(super) fn part(fault: &PolicyFault) -> String {
@@ -33,7 +33,17 @@ pub(super) fn part(fault: &PolicyFault) -> String {
         | PolicyFault::OnlyAHint { by }
         | PolicyFault::AnyPeer { by }
         | PolicyFault::RelativeCgroup { by } => by.clone(),
-        PolicyFault::NeverOpen { gate }
+        PolicyFault::PlaintextCourier(
+            PlaintextFault::NotAccepted { key, .. }
+            | PlaintextFault::NoneInClear { key }
+            | PlaintextFault::OtherKeys { key, .. }
+            | PlaintextFault::Wrappable { key }
+            | PlaintextFault::SealPart { key }
+            | PlaintextFault::ListedSigner { key, .. }
+            | PlaintextFault::SharedResource { key, .. },
+        ) => format!("key {key}"),
+        PolicyFault::PlaintextCourier(PlaintextFault::Gate { gate, .. })
+        | PolicyFault::NeverOpen { gate }
         | PolicyFault::NoTee { gate }
         | PolicyFault::UnknownTee { gate, .. }
         | PolicyFault::SimulatedTee { gate } => format!("gate {gate}"),
@@ -90,6 +100,26 @@ pub(super) fn remedy(fault: &PolicyFault) -> &'static str {
         PolicyFault::SimulatedTee { .. } => {
             "name the TEE that there is, or for a trial add danger-accept-simulated = true"
         }
+        PolicyFault::PlaintextCourier(fault) => plaintext_remedy(fault),
         PolicyFault::NeverOpen { .. } => "state how old an approval may be",
+    }
+}
+
+fn plaintext_remedy(fault: &PlaintextFault) -> &'static str {
+    match fault {
+        PlaintextFault::NotAccepted { .. } => {
+            "name another service, or state plaintext-courier = true and read what that means"
+        }
+        PlaintextFault::NoneInClear { .. } => {
+            "remove it, or name a [[service]] with plaintext-courier = true"
+        }
+        PlaintextFault::OtherKeys { .. } => "remove the operation, or have a KBS bring the key",
+        PlaintextFault::Wrappable { .. } => "remove wrappable-by, or have a KBS bring the key",
+        PlaintextFault::SealPart { .. } => "have a KBS bring it",
+        PlaintextFault::ListedSigner { .. } => "give that key a [[signer]] with a public-key",
+        PlaintextFault::SharedResource { .. } => {
+            "give it a resource of its own, or state plaintext-courier for it, too"
+        }
+        PlaintextFault::Gate { .. } => "name a KBS",
     }
 }

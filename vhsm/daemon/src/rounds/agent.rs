@@ -1,4 +1,5 @@
 use super::evidence::{self, MadeEvidence, NoEvidence};
+use super::inbox::Inbox;
 use crate::audit::Unaudited;
 use crate::daemon::Daemon;
 use crate::event::Event;
@@ -6,7 +7,8 @@ use crate::randomness::SystemDraw;
 use nitride_kbs::audit_head::AuditHead;
 use nitride_protocol::agent::{
     AUDIT_HEAD_FEATURE, AgentOperation, AttestationResult, Challenge, Evidence, Failure, Finish,
-    Hello, NextRound, ROUND_CAUSE_FEATURE, Resource, RoundOrder, TEE_KEYS_FEATURE, Welcome,
+    Hello, NextRound, PLAINTEXT_FEATURE, PlaintextResource, ROUND_CAUSE_FEATURE, Resource,
+    RoundOrder, TEE_KEYS_FEATURE, Welcome,
 };
 use nitride_protocol::application::Head;
 use nitride_protocol::limits::{MAX_INLINE_LEN, MAX_PACKET_LEN};
@@ -14,7 +16,7 @@ use nitride_protocol::{
     Empty, Message, Reader, RequestHead, Status, open_request, refusal_of, write_refusal,
     write_reply,
 };
-use nitride_vault::rounds::{EvidenceWanted, RoundError, RoundFailure, RoundId};
+use nitride_vault::rounds::{EvidenceWanted, RoundError, RoundFailure, RoundId, Told};
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -119,14 +121,22 @@ impl AgentSession {
             evidence,
             evidence_under_way: 0,
         };
-        // One longer, so that a packet over the limit is seen to be.
-        let mut packet = vec![0; MAX_PACKET_LEN + 1];
+        let mut inbox = Inbox::new();
         loop {
+            // Asked anew in each turn: what is read is sent after its order alone, and that was handed
+            // out in a turn before.
+            if session.daemon.vault.reads_in_clear() && inbox.lock().is_err() {
+                let text = "the arena has no room for what the agent reads: give [arena] heap more";
+                Event::Warning { text }.emit();
+                return;
+            }
             let turn = tokio::select! {
-                received = session.socket.recv(&mut packet) => match received {
+                received = session.socket.recv(inbox.room()) => match received {
                     Ok(received) if received.bytes_read() > 0 => {
-                        let packet = packet.get(..received.bytes_read()).unwrap_or_default();
-                        session.answer(packet).await
+                        let len = received.bytes_read();
+                        let turn = session.answer(inbox.packet(len)).await;
+                        inbox.wipe(len);
+                        turn
                     }
                     _ => Err(Ended),
                 },
@@ -185,7 +195,12 @@ impl AgentSession {
             server: concat!("vhsmd ", env!("CARGO_PKG_VERSION")),
             max_packet: len(MAX_PACKET_LEN),
             max_inline: len(MAX_INLINE_LEN),
-            features: vec![TEE_KEYS_FEATURE, AUDIT_HEAD_FEATURE, ROUND_CAUSE_FEATURE],
+            features: vec![
+                TEE_KEYS_FEATURE,
+                AUDIT_HEAD_FEATURE,
+                ROUND_CAUSE_FEATURE,
+                PLAINTEXT_FEATURE,
+            ],
         };
         Ok(Some(reply(head.id, &welcome)))
     }
@@ -237,6 +252,17 @@ impl AgentSession {
                 if let Some(list) = vault.accept_resource(&round, path, jwe, now, draw)? {
                     self.daemon.watch.list_taken(&list, reserved);
                 }
+            }
+            AgentOperation::Plaintext => {
+                let read = PlaintextResource::decode_last(params)?;
+                let round = RoundId(read.round);
+                let told = Told {
+                    version: read.version,
+                    lease_secs: read.lease_secs,
+                };
+                let draw = &mut SystemDraw;
+                let material = (read.material, told);
+                vault.accept_plaintext(&round, read.resource, material, now, draw)?;
             }
             AgentOperation::Failure => {
                 let failure = Failure::decode_last(params)?;
@@ -382,6 +408,7 @@ impl AgentSession {
                 result_wanted: order.result_wanted,
                 budget_ms: order.budget_ms,
                 cause: asked.also_cause.then_some(order.cause),
+                plaintext: asked.takes_plaintext && order.in_clear,
             },
         );
         self.send(&packet).await

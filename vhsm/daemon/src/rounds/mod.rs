@@ -9,6 +9,7 @@
 
 mod agent;
 mod evidence;
+mod inbox;
 mod parking;
 mod reception;
 mod timer;

@@ -259,6 +259,7 @@ mod tests {
             vec![Settled {
                 want,
                 outcome: Ok(()),
+                in_clear: false,
             }]
         });
         assert!(is_rung());

@@ -280,12 +280,17 @@ impl Watch {
     /// An order was taken.
     pub(crate) fn ordered(&self, order: &Order, mut reserved: Reserved<'_>) {
         let reason = format!(
-            "ordered: round {} of service {}, {} resources{}",
+            "ordered: round {} of service {}, {} resources{}{}",
             order.round,
             order.service,
             order.resources.len(),
             if order.result_wanted {
                 " and a result"
+            } else {
+                ""
+            },
+            if order.in_clear {
+                ", plaintext-courier"
             } else {
                 ""
             },
@@ -310,6 +315,10 @@ impl Watch {
     /// Something that was wanted is there, or failed.
     pub(crate) fn settled(&self, settled: &Settled) {
         let (status, reason) = match &settled.outcome {
+            Ok(()) if settled.in_clear => (
+                Status::Ok,
+                "plaintext-courier: the agent has read it".to_owned(),
+            ),
             Ok(()) => (Status::Ok, String::new()),
             Err(failure) => (failure.status(), crate::event::Chain(failure).to_string()),
         };

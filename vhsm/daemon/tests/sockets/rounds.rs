@@ -52,11 +52,42 @@ fn order(agent: &Client, id: u32) -> [u8; 16] {
 fn an_agent_that_asks_why_there_is_a_round_is_told() {
     let vhsmd = Vhsmd::start(POLICY, AGENT);
     let mut agent = vhsmd.greeted("agent.sock", 0);
-    agent.send(&NextRound { also_cause: true });
+    agent.send(&NextRound {
+        also_cause: true,
+        takes_plaintext: true,
+    });
     let _waits = waiting(&vhsmd);
     let (_, _, packet) = agent.receive();
     let order: RoundOrder<'_> = read(&packet);
     assert_eq!(order.cause, Some(RoundCause::Request));
+    assert!(!order.plaintext);
+}
+
+#[test]
+fn an_agent_that_does_not_read_is_not_told_to_and_no_round_in_the_clear_has_a_challenge() {
+    let words = "plaintext-courier = true\n";
+    let policy = POLICY.replace("unsigned", &format!("{words}unsigned"));
+    let tables = format!("{words}{AGENT}");
+    for takes_plaintext in [false, true] {
+        let vhsmd = Vhsmd::start(&policy, &tables);
+        let mut agent = vhsmd.greeted("agent.sock", 0);
+        agent.send(&NextRound {
+            takes_plaintext,
+            ..NextRound::default()
+        });
+        let _waits = waiting(&vhsmd);
+        let (_, _, packet) = agent.receive();
+        let order: RoundOrder<'_> = read(&packet);
+        assert_eq!((order.cause, order.plaintext), (None, takes_plaintext));
+        let challenge = Challenge {
+            round: order.round,
+            nonce: "bm9uY2U=",
+            hash: None,
+            tee_keys: vec![],
+            wants_audit_head: false,
+        };
+        assert_eq!(agent.call(&challenge), Err(Status::Denied));
+    }
 }
 
 #[test]

@@ -81,8 +81,7 @@ impl Grant<'_> {
         }
         let version = body.version(wanted)?;
         state_allows(operation, version.state)?;
-        let is_believed =
-            |rule: &Arc<KeyRule>| version.voucher.counts(self.policy, rule, Some(now));
+        let is_believed = |rule: &Arc<KeyRule>| version.counts(self.policy, rule, Some(now));
         if !self.rule.is_none_or(is_believed) {
             self.gate_allows(vault, now)?;
             return Err(self.want_again(body, version, wanted, Refusal::NotVouchedFor));

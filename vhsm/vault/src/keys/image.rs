@@ -204,6 +204,7 @@ impl<'i> KeyImage<'i> {
                     own: None,
                     voucher: Voucher::Vault,
                     was_unsealed: false,
+                    was_in_clear: false,
                 },
                 key_type: self.key_type,
                 material: &material,

@@ -70,6 +70,8 @@ pub(crate) struct Version {
     pub(crate) voucher: Voucher,
     /// Whether other machines may have it, whatever its origin.
     pub(crate) was_unsealed: bool,
+    /// Whether the agent has read it.
+    pub(crate) was_in_clear: bool,
     /// Uses when its lease began, as far as this process knows.
     used_before: AtomicU64,
     held: Material,
@@ -307,7 +309,7 @@ impl Body {
     /// Whether the newest version is here, and somebody vouches for it whom `rule` believes.
     pub(super) fn is_up_to_date(&self, policy: &ActivePolicy, rule: &KeyRule, now: Now) -> bool {
         self.version(Wanted::Newest).is_ok_and(|newest| {
-            newest.voucher.counts(policy, rule, Some(now)) && self.is_here(newest, Some(rule), now)
+            newest.counts(policy, rule, Some(now)) && self.is_here(newest, Some(rule), now)
         })
     }
 
@@ -394,6 +396,7 @@ impl Version {
             own: fields.own,
             voucher: fields.voucher,
             was_unsealed: fields.was_unsealed,
+            was_in_clear: fields.was_in_clear,
             used_before: AtomicU64::new(held.record().counter(USES).load(Ordering::Relaxed)),
             held,
         }
@@ -468,6 +471,7 @@ impl Version {
             own: self.own.clone(),
             voucher: self.voucher.clone(),
             was_unsealed: self.was_unsealed,
+            was_in_clear: self.was_in_clear,
         }
     }
 

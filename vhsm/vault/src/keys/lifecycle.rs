@@ -284,6 +284,7 @@ impl Body {
                 own: None,
                 voucher: Voucher::Vault,
                 was_unsealed: false,
+                was_in_clear: false,
             },
             key_type: self.key_type,
             material,

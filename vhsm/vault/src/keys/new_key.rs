@@ -87,6 +87,7 @@ impl NewKey<'_> {
                 own: None,
                 voucher: Voucher::Vault,
                 was_unsealed: false,
+                was_in_clear: false,
             },
             key_type: self.key_type,
             material: making.material,

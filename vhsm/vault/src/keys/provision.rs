@@ -19,6 +19,8 @@ pub(crate) struct Delivered<'a> {
     pub(crate) rule: &'a KeyRule,
     /// Who says that it is this key.
     pub(crate) voucher: Voucher,
+    /// Whether the agent has read it.
+    pub(crate) in_clear: bool,
     pub(crate) version: u32,
     pub(crate) operations: OperationSet,
     /// Empty: by nobody.
@@ -182,6 +184,7 @@ impl Delivered<'_> {
                 own: Some(Box::new(self.own_policy())),
                 voucher: self.voucher.clone(),
                 was_unsealed: false,
+                was_in_clear: self.in_clear,
             },
             key_type: self.rule.key_type,
             material,
@@ -228,7 +231,7 @@ fn merge(
     let mut vouched_for = body
         .versions
         .iter()
-        .filter(|version| is_same && version.voucher.is_named(policy, rule));
+        .filter(|version| is_same && version.is_named(policy, rule));
     let Some(held) = vouched_for.next_back().map(|newest| newest.number) else {
         replace(body, delivered, material, now, draw)?;
         return Ok(true);
@@ -363,11 +366,12 @@ fn renew(
     let said = delivered.own_policy();
     let own = here.own.as_deref().unwrap_or(&said).narrowed_by(&said);
     // Who vouched for it first does so on, but for one whose time is over.
-    let is_vouched_for = here.material().is_some()
-        && here
-            .voucher
-            .counts(delivered.policy, delivered.rule, Some(now));
-    if is_vouched_for && here.own.as_deref() == Some(&own) {
+    let is_vouched_for =
+        here.material().is_some() && here.counts(delivered.policy, delivered.rule, Some(now));
+    // What was read once stays read, however it comes again.
+    let was_in_clear = here.was_in_clear || delivered.in_clear;
+    let says_nothing_new = here.own.as_deref() == Some(&own) && here.was_in_clear == was_in_clear;
+    if is_vouched_for && says_nothing_new {
         here.renew_lease(delivered.made_boot_ms);
         return Ok(has_dropped);
     }
@@ -376,6 +380,7 @@ fn renew(
         again.fields.voucher = here.voucher.clone();
     }
     again.fields.own = Some(Box::new(own));
+    again.fields.was_in_clear = was_in_clear;
     let again = again.write(family, Some(here), draw)?;
     record::erase_replaced(std::mem::replace(here, again));
     narrow(before, Some(&said));

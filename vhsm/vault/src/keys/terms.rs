@@ -1,3 +1,4 @@
+use super::key::Version;
 use crate::permissions::uses_of;
 use crate::policy::{ActivePolicy, KeyRule, Rate, ReleaseTo, Source, Unsigned};
 use crate::{Now, Refusal};
@@ -233,6 +234,19 @@ impl Voucher {
                     && matches!(&rule.source, Source::Kbs { services, .. } if services.contains(name))
             }
         }
+    }
+}
+
+impl Version {
+    /// Whether `rule` takes it now: it believes who answers for it, and takes what the agent has read
+    /// where that is so.
+    pub(crate) fn counts(&self, policy: &ActivePolicy, rule: &KeyRule, now: Option<Now>) -> bool {
+        (rule.plaintext_courier || !self.was_in_clear) && self.voucher.counts(policy, rule, now)
+    }
+
+    /// Whether `rule` would take it at some time.
+    pub(super) fn is_named(&self, policy: &ActivePolicy, rule: &KeyRule) -> bool {
+        (rule.plaintext_courier || !self.was_in_clear) && self.voucher.is_named(policy, rule)
     }
 }
 

@@ -68,6 +68,7 @@ fn of_body<'b>(body: &'b Body, rule: Option<&'b KeyRule>, now: Now) -> Descripti
                 version: version.number,
                 state: version.state,
                 uses: version.uses(),
+                plaintext_courier: version.was_in_clear,
             })
             .collect(),
     }

@@ -17,6 +17,7 @@ struct Entry {
     key_type: KeyType,
     state: KeyState,
     newest_version: u32,
+    plaintext_courier: bool,
 }
 
 /// Shows the names on which the peer may `describe`, and says nothing of the others.
@@ -71,6 +72,7 @@ pub(super) fn list(
             key_type: entry.key_type,
             state: entry.state,
             newest_version: entry.newest_version,
+            plaintext_courier: entry.plaintext_courier,
         })
         .collect();
     call.answer(&Listing { entries, more })
@@ -126,6 +128,7 @@ fn entry(
             key_type: body.key_type,
             state: body.shown_state(rule.map(|rule| &**rule), now),
             newest_version: body.newest_version(),
+            plaintext_courier: body.versions.iter().any(|version| version.was_in_clear),
         }));
     }
     // A key that is stated and will come at its first use; by request alone is not that.
@@ -135,5 +138,6 @@ fn entry(
         key_type: rule.key_type,
         state: KeyState::Pending,
         newest_version: 0,
+        plaintext_courier: false,
     }))
 }

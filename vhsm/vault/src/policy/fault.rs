@@ -1,4 +1,4 @@
-use super::{KeyRule, PeerMatch, PolicySet, Rate, Source, Unsigned, limits};
+use super::{KeyRule, PeerMatch, PlaintextFault, PolicySet, Rate, Source, Unsigned, limits};
 use nitride_protocol::{KeyNameBuf, KeyType, Operation};
 use std::collections::{HashMap, HashSet};
 use thiserror::Error;
@@ -227,6 +227,9 @@ pub enum PolicyFault {
         /// The gate.
         gate: String,
     },
+    /// A key or a gate whose service the agent reads, where that is not to be.
+    #[error(transparent)]
+    PlaintextCourier(#[from] PlaintextFault),
     /// A gate that no approval could keep open.
     #[error("gate {gate} has a max-age of zero: no approval would ever count")]
     NeverOpen {
@@ -277,48 +280,8 @@ impl PolicySet {
         self.keys
             .iter()
             .try_for_each(|key| check_wrapping(key, &types))?;
+        self.check_plaintext()?;
         self.check_seal()
-    }
-
-    /// What is sealed, and what with.
-    fn check_seal(&self) -> Result<(), PolicyFault> {
-        let part = self
-            .seal
-            .as_ref()
-            .and_then(|seal| seal.provisioned.as_ref());
-        if let Some(part) = part {
-            let mut keys = self.keys.iter();
-            let is_fit = |rule: &KeyRule| {
-                matches!(rule.source, Source::Kbs { .. })
-                    && matches!(
-                        rule.key_type,
-                        KeyType::Secret
-                            | KeyType::HmacSha256
-                            | KeyType::HmacSha384
-                            | KeyType::HmacSha512
-                    )
-            };
-            let key = part.clone();
-            let Some(rule) = keys.find(|rule| rule.name == *part && is_fit(rule)) else {
-                return Err(PolicyFault::UnfitSealPart { key });
-            };
-            if let Some(signer) = rule.signer.iter().find(|name| self.is_listed(name)) {
-                let signer = signer.clone();
-                return Err(PolicyFault::ListedSealPart { key, signer });
-            }
-        }
-        for rule in self.keys.iter().filter(|rule| rule.seal) {
-            let key = rule.name.clone();
-            match &self.seal {
-                None => return Err(PolicyFault::NoSeal { key }),
-                Some(_) if part == Some(&key) => return Err(PolicyFault::SealsItself { key }),
-                Some(seal) if !seal.is_durable && rule.max_uses.is_some() => {
-                    return Err(PolicyFault::CountedWithoutCounter { key });
-                }
-                Some(_) => {}
-            }
-        }
-        Ok(())
     }
 
     fn check_key(&self, rule: &KeyRule) -> Result<(), PolicyFault> {
@@ -375,6 +338,7 @@ impl PolicySet {
                     ("a signer", !rule.signer.is_empty()),
                     ("a tenant", rule.tenant.is_some()),
                     ("unsigned", rule.unsigned == Unsigned::Accept),
+                    ("plaintext-courier", rule.plaintext_courier),
                 ];
                 if let Some((field, _)) = stated.into_iter().find(|(_, stated)| *stated) {
                     return Err(PolicyFault::NotProvisioned { key: key(), field });

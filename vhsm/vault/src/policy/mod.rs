@@ -10,7 +10,9 @@ mod issuer_key;
 pub mod limits;
 mod pattern;
 mod peers;
+mod plaintext_check;
 mod release_to;
+mod seal_check;
 mod service_check;
 mod signer_check;
 mod tees;
@@ -21,6 +23,7 @@ pub use fault::PolicyFault;
 pub use issuer_key::IssuerKey;
 pub use pattern::{NamePattern, PatternError};
 pub use peers::{Asked, PeerMatch};
+pub use plaintext_check::PlaintextFault;
 pub use release_to::{ReleaseTo, ReleaseToError};
 pub(crate) use tees::SIMULATED;
 pub use tees::TEES;
@@ -103,6 +106,8 @@ pub struct KeyRule {
     pub signer: Vec<String>,
     /// Whether a resource without an envelope is taken; for [`Source::Kbs`].
     pub unsigned: Unsigned,
+    /// Whether it is taken from a service that the agent reads: the courier is not blind for it.
+    pub plaintext_courier: bool,
     /// Uses that it allows: a subset of its type's.
     pub operations: OperationSet,
     /// The [`GateRule`] that has to be approved before any use.
@@ -227,6 +232,9 @@ pub struct Service {
     pub name: String,
     /// Which form the key of a round with it has.
     pub tee_key: TeeKeyChoice,
+    /// Whether the agent reads what it gives: rounds with it have no key, and bring what they bring in
+    /// the clear, for keys alone that say so, too.
+    pub plaintext_courier: bool,
 }
 
 /// Which form the key of a round has, to which a service encrypts.

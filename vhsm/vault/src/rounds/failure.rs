@@ -49,6 +49,9 @@ pub enum RoundFailure {
     /// The resource came, and the vault refused it.
     #[error("the delivered resource was refused")]
     ResourceRefused(#[source] ResourceFault),
+    /// The courier brought it in the clear, from a service that is to encrypt it to the vault.
+    #[error("the agent brought it in the clear, which the policy does not allow for its service")]
+    PlaintextRefused,
     /// The attestation result came, and does not open the gate.
     #[error("the attestation result does not open the gate")]
     GateRefused(#[source] GateFault),
@@ -70,6 +73,7 @@ impl RoundFailure {
             Self::NotFound
             | Self::PolicyChanged
             | Self::TeeKeyNotOffered
+            | Self::PlaintextRefused
             | Self::ResourceRefused(_) => Status::ResourceRefused,
             Self::GateRefused(fault) if fault.is_a_verdict() => Status::DeniedByVerifier,
             Self::GateRefused(_) => Status::ResourceRefused,
@@ -174,6 +178,15 @@ pub enum RoundError {
          tee-key of its [[service]] in vhsmd.toml says which"
     )]
     TeeKeyNotOffered,
+    /// What is in the clear has no key, no evidence and no result.
+    #[error("the round is in the clear: plaintext is all that is taken in it")]
+    InClear,
+    /// Something in the clear, of a service that does not say so.
+    #[error(
+        "nothing is taken in the clear from the round's service; \
+         plaintext-courier of its [[service]] in vhsmd.toml would have to say so"
+    )]
+    NotInClear,
     /// The order does not name the resource.
     #[error("the resource is not in the round's order")]
     OutsideOrder,
@@ -199,6 +212,8 @@ impl RoundError {
             Self::Expired => Status::TimedOut,
             Self::AlreadyChallenged
             | Self::NotChallenged
+            | Self::InClear
+            | Self::NotInClear
             | Self::OutsideOrder
             | Self::DeliveredTwice
             | Self::ResultNotWanted => Status::Denied,

@@ -15,6 +15,8 @@
 //! Principles:
 //! - **The courier chooses nothing.** It gets what to fetch, and what it brings back counts only if
 //!   it opens with this round's key and names itself, signed by a pinned signer.
+//!   What the policy has brought in the clear is the exception, key by key: rounds of their own, without
+//!   a key, in which nothing else is taken.
 //! - **Its word is a hint.** A failure that it reports ends the wait of those who asked, and begins
 //!   a back-off that is bounded and that a new connection of the agent clears; nothing else is
 //!   remembered of it.
@@ -49,7 +51,7 @@ mod tests;
 pub use crate::gate::GateFault;
 pub use failure::{RoundError, RoundFailure, WantRefused};
 pub use order::{EvidenceWanted, Order, RoundId, Settled};
-pub use resource::ResourceFault;
+pub use resource::{ResourceFault, Told};
 pub(crate) use table::Rounds;
 
 use crate::policy::{ActivePolicy, Source};
@@ -155,6 +157,33 @@ impl Vault {
         })
     }
 
+    /// Takes a resource that the courier has read, once, in a round whose service the policy says that of,
+    /// for the keys that say so, too. In every other round it is refused, and what waits for the
+    /// resource learns why, unless it comes as it should.
+    ///
+    /// # Errors
+    /// [`RoundError`]; no key was added or changed.
+    pub fn accept_plaintext(
+        &self,
+        round: &RoundId,
+        path: &str,
+        read: (&[u8], Told),
+        now: Now,
+        draw: &mut dyn Draw,
+    ) -> Result<(), RoundError> {
+        self.with_destination(|rounds, to| match rounds.in_clear(round, now) {
+            Ok(in_clear) => in_clear.take(path, read, to, now, draw),
+            Err(RoundError::NotInClear) => {
+                let refused = RoundFailure::PlaintextRefused;
+                rounds
+                    .live(round, now)?
+                    .note_failure(Some(path), refused, 0)?;
+                Err(RoundError::NotInClear)
+            }
+            Err(error) => Err(error),
+        })
+    }
+
     /// Takes the courier's word on why a resource (`path`), or all of them, do not come.
     ///
     /// # Errors
@@ -170,6 +199,28 @@ impl Vault {
         let mut rounds = self.rounds.lock();
         let ordered = rounds.live(round, now)?;
         ordered.note_failure(path, class.into(), retry_after_ms)
+    }
+
+    /// Whether some service is one that the courier reads: what it then sends may be a key.
+    pub fn reads_in_clear(&self) -> bool {
+        let policy = self.policy();
+        let mut services = policy.set().services.iter();
+        services.any(|service| service.plaintext_courier)
+    }
+
+    /// The keys for which the courier is not blind, each in a line, for the log and the status.
+    pub fn plaintext_warnings(&self) -> Vec<String> {
+        let policy = self.policy();
+        let in_clear = policy.set().keys.iter();
+        in_clear
+            .filter(|rule| rule.plaintext_courier)
+            .map(|rule| {
+                format!(
+                    "PLAINTEXT-COURIER: the agent reads key {}, and whoever has the agent has the key",
+                    rule.name
+                )
+            })
+            .collect()
     }
 
     /// Whether the courier has this round, and it has not ended.

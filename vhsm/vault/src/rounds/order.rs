@@ -47,6 +47,8 @@ pub struct Order {
     pub budget_ms: u32,
     /// Why there is a round, for people.
     pub cause: RoundCause,
+    /// Whether the agent reads what it brings: the service is one in the clear.
+    pub in_clear: bool,
 }
 
 /// What evidence is to be made over; the vault computes it, so nobody else chooses what is bound.
@@ -91,4 +93,6 @@ pub struct Settled {
     pub want: Want,
     /// `Ok`: the key is committed, or the gate approved; perform what waits for it again.
     pub outcome: Result<(), RoundFailure>,
+    /// Whether it came, and the agent has read it.
+    pub in_clear: bool,
 }

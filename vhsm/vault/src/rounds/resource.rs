@@ -139,14 +139,26 @@ impl From<EnvelopeError> for ResourceFault {
 pub(super) struct Whence<'r> {
     pub(super) path: &'r ResourcePath,
     pub(super) service: &'r str,
-    /// When the key was made under which it came.
+    /// When the key was made under which it came; where it came in the clear, when it was ordered.
     pub(super) made_boot_ms: u64,
 }
 
-/// A plaintext that opened under a round's key, in the arena. Nobody has vouched for it.
+/// A plaintext that opened under a round's key, or came without one, in the arena. Nobody has vouched
+/// for it.
 #[derive(Debug)]
 pub(super) struct Opened {
     plaintext: SecretBuf,
+    told: Option<Told>,
+}
+
+/// What the agent says of a secret that it has read. It is the agent's word, and weighs no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// Which version of the secret the service gave, from 1: that of a key whose resource says nothing of
+    /// itself.
+    pub version: u32,
+    /// For how long it may be kept: a lease gets shorter by it, and never longer.
+    pub lease_secs: Option<u64>,
 }
 
 impl Opened {
@@ -166,7 +178,21 @@ impl Opened {
             SecretBuf::with_len(jwe.ciphertext().len()).map_err(CryptoError::from)?;
         let len = cipher.open(jwe.iv(), &[jwe.aad()], &sealed, plaintext.expose_mut())?;
         plaintext.truncate(len);
-        Ok(Self { plaintext })
+        Ok(Self {
+            plaintext,
+            told: None,
+        })
+    }
+
+    /// Takes what the agent has read: nothing says where it is from but the agent.
+    pub(super) fn in_clear(material: &[u8], told: Told) -> Result<Self, ResourceFault> {
+        if material.is_empty() {
+            return Err(ResourceFault::Empty);
+        }
+        Ok(Self {
+            plaintext: SecretBuf::copy_of(material).map_err(|_| ResourceFault::ArenaFull)?,
+            told: Some(told),
+        })
     }
 
     /// Takes the plaintext as the list of `signer`.
@@ -194,7 +220,7 @@ impl Opened {
         now: Now,
     ) -> Result<Delivered<'p>, ResourceFault> {
         let plaintext = self.plaintext.expose();
-        match (UnverifiedEnvelope::parse(plaintext), rule.unsigned) {
+        let delivered = match (UnverifiedEnvelope::parse(plaintext), rule.unsigned) {
             (Ok(envelope), _) => judge_envelope(envelope, policy, rule, from, now),
             (Err(_), Unsigned::Accept) => Ok(plain(policy, rule, from, plaintext)),
             (Err(error), Unsigned::Refuse) => {
@@ -205,7 +231,29 @@ impl Opened {
                     Err(ResourceFault::Unsigned)
                 }
             }
-        }
+        }?;
+        Ok(match self.told {
+            Some(told) => in_clear(delivered, told),
+            None => delivered,
+        })
+    }
+}
+
+/// What the agent says of what it brought counts where nobody else says anything, and shortens a lease.
+fn in_clear(delivered: Delivered<'_>, told: Told) -> Delivered<'_> {
+    let version = match delivered.voucher {
+        Voucher::Service(_) => told.version,
+        Voucher::Vault | Voucher::Owner(_) => delivered.version,
+    };
+    Delivered {
+        in_clear: true,
+        version,
+        lease_secs: told
+            .lease_secs
+            .into_iter()
+            .chain(delivered.lease_secs)
+            .min(),
+        ..delivered
     }
 }
 
@@ -277,6 +325,7 @@ fn signed<'p>(
         policy,
         rule,
         voucher: Voucher::Owner(Box::new(owner)),
+        in_clear: false,
         version: fields.version,
         operations: terms.operations.iter().filter_map(known).collect(),
         wrappable_by: terms.wrappable_by.iter().filter_map(wrapping).collect(),
@@ -301,6 +350,7 @@ fn plain<'p>(
         policy,
         rule,
         voucher: Voucher::Service(from.service.to_owned()),
+        in_clear: false,
         version: 1,
         operations: rule.operations,
         wrappable_by: rule.wrappable_by.clone(),

@@ -1,7 +1,7 @@
 use super::back_off::BackOffs;
 use super::reach::Reach;
 use super::renewal::Spread;
-use super::stage::{Challenged, Destination, Ended, Ordered, Wanted};
+use super::stage::{Challenged, Destination, Ended, InClear, Ordered, Wanted};
 use super::{EvidenceWanted, Order, RoundError, RoundFailure, RoundId, Settled, WantRefused};
 use crate::policy::TeeKeyChoice;
 use crate::{Draw, Now, Want};
@@ -54,6 +54,7 @@ pub(super) struct Table {
 enum Live {
     Ordered(Box<Ordered>),
     Challenged(Box<Challenged>),
+    InClear(Box<InClear>),
 }
 
 impl Rounds {
@@ -136,8 +137,11 @@ impl Table {
             self.in_passing.extend(settled);
             if let Some(ordered) = ordered {
                 let order = ordered.to_order();
-                self.live
-                    .insert(ordered.id(), Live::Ordered(Box::new(ordered)));
+                let live = match ordered.is_in_clear() {
+                    false => Live::Ordered(Box::new(ordered)),
+                    true => Live::InClear(Box::new(InClear::new(ordered, now))),
+                };
+                self.live.insert(order.round, live);
                 return Some(order);
             }
         }
@@ -153,8 +157,10 @@ impl Table {
         now: Now,
     ) -> Result<EvidenceWanted, RoundError> {
         self.live(round, now)?;
-        if let Some(Live::Challenged(_)) = self.live.get(round) {
-            return Err(RoundError::AlreadyChallenged);
+        match self.live.get(round) {
+            Some(Live::Challenged(_)) => return Err(RoundError::AlreadyChallenged),
+            Some(Live::InClear(_)) => return Err(RoundError::InClear),
+            Some(Live::Ordered(_)) | None => {}
         }
         let ordered = self.live(round, now)?;
         let key = ordered.make_key(nonce, offered, to)?;
@@ -195,7 +201,21 @@ impl Table {
         self.live(round, now)?;
         match self.live.get_mut(round) {
             Some(Live::Challenged(challenged)) => Ok(challenged),
+            Some(Live::InClear(_)) => Err(RoundError::InClear),
             _ => Err(RoundError::NotChallenged),
+        }
+    }
+
+    /// A round that has no key, since the courier reads what it brings, while its budget lasts.
+    pub(super) fn in_clear(
+        &mut self,
+        round: &RoundId,
+        now: Now,
+    ) -> Result<&mut InClear, RoundError> {
+        self.live(round, now)?;
+        match self.live.get_mut(round) {
+            Some(Live::InClear(in_clear)) => Ok(in_clear),
+            _ => Err(RoundError::NotInClear),
         }
     }
 
@@ -300,7 +320,7 @@ impl Table {
 
     /// Ends the flights of what has settled, and keeps what a next try has to know.
     fn note(&mut self, settled: &[Settled], retry_after_ms: u32, now: Now) {
-        for Settled { want, outcome } in settled {
+        for Settled { want, outcome, .. } in settled {
             self.flights.remove(want);
             match outcome {
                 Ok(()) => self.back_offs.succeeded(want),
@@ -319,6 +339,7 @@ impl Live {
         match self {
             Self::Ordered(ordered) => ordered,
             Self::Challenged(challenged) => challenged.ordered_mut(),
+            Self::InClear(in_clear) => in_clear.ordered_mut(),
         }
     }
 
@@ -326,6 +347,7 @@ impl Live {
         match self {
             Self::Ordered(ordered) => ordered.settle(otherwise),
             Self::Challenged(challenged) => challenged.settle(otherwise),
+            Self::InClear(in_clear) => in_clear.settle(otherwise),
         }
     }
 }
@@ -336,6 +358,7 @@ impl fmt::Debug for Live {
         f.write_str(match self {
             Self::Ordered(_) => "Ordered",
             Self::Challenged(_) => "Challenged",
+            Self::InClear(_) => "InClear",
         })
     }
 }

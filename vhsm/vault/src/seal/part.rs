@@ -90,7 +90,7 @@ impl PartKey<'_> {
 
     /// What a version is, if it may be a part.
     fn material<'b>(&self, body: &'b Body, version: &'b Version) -> Result<&'b [u8], SealFault> {
-        if !version.voucher.counts(self.policy, self.rule, None) {
+        if !version.counts(self.policy, self.rule, None) {
             return Err(self.is_waited_for());
         }
         let said = body.effective(version);

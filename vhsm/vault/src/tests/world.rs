@@ -166,6 +166,7 @@ impl World {
                 point: [4; 65],
                 tenant: None,
             })),
+            in_clear: false,
             version: 1,
             operations: rule.operations,
             wrappable_by: rule.wrappable_by.clone(),
@@ -261,6 +262,7 @@ pub(crate) fn key(name: &str, key_type: KeyType, source: Source) -> KeyRule {
         },
         source,
         unsigned: Unsigned::Refuse,
+        plaintext_courier: false,
         operations: key_type.operations(),
         gate: None,
         release_to: vec![],
@@ -313,6 +315,7 @@ pub(crate) fn service(name: &str) -> crate::policy::Service {
     crate::policy::Service {
         name: name.into(),
         tee_key: crate::policy::TeeKeyChoice::default(),
+        plaintext_courier: false,
     }
 }
 

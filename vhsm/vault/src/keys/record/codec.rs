@@ -3,7 +3,8 @@
 //! ```text
 //! key      [1, name, type, origin, uri / null, id, family, created, maker / null,
 //!           under-rule, terms, [* [uri, version, state]]]
-//! version  [1 / 2, own-policy / null, voucher]       2: it came out of a sealed file
+//! version  [1 / 2, own-policy / null, voucher, ? true]       2: it came out of a sealed file;
+//!                                                            true: the agent has read it
 //! policy   [[* operation], [* release-to] / null, lease / null, not-before / null,
 //!           not-after / null, max-uses / null, [uses, per-secs] / null, [* gate],
 //!           [* key] / null, min-version / null, ? [* disk]]      the last where it is stated
@@ -22,6 +23,7 @@ use nitride_protocol::{
     DecodeError, EncodeError, KeyNameBuf, KeyState, KeyType, Operation, OperationSet, Origin,
     Reader, Writer,
 };
+use std::ops::RangeInclusive;
 use thiserror::Error;
 
 /// The format that this vault writes, and the only one that it reads of keys.
@@ -64,6 +66,8 @@ pub(crate) struct VersionFields {
     /// Whether it came out of a sealed file, which the host may have copied: then other machines
     /// may have it, whatever its origin.
     pub(crate) was_unsealed: bool,
+    /// Whether the agent has read it: it came in the clear, once at least.
+    pub(crate) was_in_clear: bool,
 }
 
 /// Why a record is not read.
@@ -107,7 +111,7 @@ impl KeyFields {
     }
 
     pub(crate) fn decode(public: &[u8]) -> Result<Self, CodecFault> {
-        let (mut reader, _) = begin(public, 12, &[FORMAT])?;
+        let (mut reader, _, _) = begin(public, 12..=12, &[FORMAT])?;
         let fields = Self {
             name: key_name(&mut reader)?,
             key_type: KeyType::read(&mut reader)?,
@@ -129,7 +133,9 @@ impl KeyFields {
 impl VersionFields {
     pub(crate) fn encode(&self) -> Result<Vec<u8>, EncodeError> {
         encoded(|writer| {
-            writer.array(3)?;
+            // In the clear it has one field more, so that a vault that knows nothing of that, and would
+            // use it under any policy, does not take it.
+            writer.array(if self.was_in_clear { 4 } else { 3 })?;
             writer.u64(match self.was_unsealed {
                 true => UNSEALED,
                 false => FORMAT,
@@ -146,25 +152,39 @@ impl VersionFields {
                     writer.bytes(&owner.point)?;
                     writer.optional(owner.tenant.as_deref(), Writer::text)
                 }
+            }?;
+            match self.was_in_clear {
+                true => writer.bool(true),
+                false => Ok(()),
             }
         })
     }
 
     pub(crate) fn decode(public: &[u8]) -> Result<Self, CodecFault> {
-        let (mut reader, format) = begin(public, 3, &[FORMAT, UNSEALED])?;
+        let (mut reader, format, len) = begin(public, 3..=4, &[FORMAT, UNSEALED])?;
         let own = reader.optional(read_policy)?.map(Box::new);
         let voucher = reader.optional(read_voucher)?.unwrap_or(Voucher::Vault);
+        let was_in_clear = len == 4;
+        let at = reader.position();
+        if was_in_clear && !reader.bool()? {
+            return Err(bad(at, "in-clear").into());
+        }
         reader.finish()?;
         Ok(Self {
             own,
             voucher,
             was_unsealed: format == UNSEALED,
+            was_in_clear,
         })
     }
 }
 
-/// The head of a record of `len` fields, up to the format, which is one of `formats`.
-fn begin<'p>(public: &'p [u8], len: u64, formats: &[u64]) -> Result<(Reader<'p>, u64), CodecFault> {
+/// The head of a record of so many fields, up to the format, which is one of `formats`; gives both.
+fn begin<'p>(
+    public: &'p [u8],
+    lens: RangeInclusive<u64>,
+    formats: &[u64],
+) -> Result<(Reader<'p>, u64, u64), CodecFault> {
     let mut reader = Reader::new(public);
     let found = reader.array()?;
     let format = reader.u64()?;
@@ -172,10 +192,10 @@ fn begin<'p>(public: &'p [u8], len: u64, formats: &[u64]) -> Result<(Reader<'p>,
     if !formats.contains(&format) {
         return Err(CodecFault::UnknownFormat { format });
     }
-    if found != len {
+    if !lens.contains(&found) {
         return Err(bad(0, "fields").into());
     }
-    Ok((reader, format))
+    Ok((reader, format, found))
 }
 
 fn encoded(

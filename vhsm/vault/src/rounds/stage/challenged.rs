@@ -174,7 +174,8 @@ impl Challenged {
     }
 }
 
-fn commit(
+/// Judges what opened by `rule`, and keeps it.
+pub(super) fn commit(
     opened: &Opened,
     rule: &Arc<KeyRule>,
     from: &Whence<'_>,

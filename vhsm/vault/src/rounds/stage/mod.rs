@@ -2,17 +2,20 @@
 //!
 //! ```text
 //! Wanted ──order()──> Ordered ──challenge()──> Challenged ──settle()──> Vec<Settled>
-//!   collects wants      fixed: what, until when   has the TEE key
-//!                          └──────────settle()──────────────────────────────┘
+//!   collects wants      fixed: what, until when   has the TEE key           │
+//!                          ├──────────settle()──────────────────────────────┤
+//!                          └── of a service in the clear: InClear ──settle()┘
 //! ```
 //!
 //! The TEE key is in [`Challenged`] alone, so it is erased with the stage, however that ends.
 
 mod challenged;
+mod in_clear;
 mod ordered;
 mod wanted;
 
 pub(super) use challenged::{Challenged, RoundKey};
+pub(super) use in_clear::InClear;
 pub(super) use ordered::Ordered;
 pub(super) use wanted::Wanted;
 

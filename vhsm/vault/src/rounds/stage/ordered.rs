@@ -22,6 +22,7 @@ pub(in crate::rounds) struct Ordered {
     cause: RoundCause,
     room: usize,
     budget_ms: u32,
+    in_clear: bool,
     wanted: Resources,
     spares: HashMap<Want, Vec<String>>,
     deadline_boot_ms: u64,
@@ -54,6 +55,7 @@ impl Ordered {
     pub(super) fn new(
         id: RoundId,
         (service, cause, room): (String, RoundCause, usize),
+        in_clear: bool,
         wanted: Resources,
         spares: HashMap<Want, Vec<String>>,
         now: Now,
@@ -68,15 +70,12 @@ impl Ordered {
             cause,
             room,
             budget_ms,
+            in_clear,
             wanted,
             spares,
             deadline_boot_ms: now.boot_ms.saturating_add(u64::from(budget_ms) + GRACE_MS),
             hints: Hints::default(),
         }
-    }
-
-    pub(in crate::rounds) fn id(&self) -> RoundId {
-        self.id
     }
 
     /// What the courier is told.
@@ -89,7 +88,13 @@ impl Ordered {
             result_wanted: !self.wanted.gates.is_empty(),
             budget_ms: self.budget_ms,
             cause: self.cause,
+            in_clear: self.in_clear,
         }
+    }
+
+    /// Whether the courier reads what it brings.
+    pub(in crate::rounds) fn is_in_clear(&self) -> bool {
+        self.in_clear
     }
 
     pub(in crate::rounds) fn has_expired(&self, now: Now) -> bool {
@@ -189,7 +194,11 @@ impl Ordered {
         let mut settled = Vec::new();
         let mut settle = |want: Want, hint: &RoundFailure| {
             let outcome = outcomes.remove(&want).unwrap_or_else(|| Err(hint.clone()));
-            settled.push(Settled { want, outcome });
+            settled.push(Settled {
+                in_clear: self.in_clear && outcome.is_ok(),
+                want,
+                outcome,
+            });
         };
         for (path, signer) in &self.wanted.lists {
             let hint = self.hints.by_path.get(path).unwrap_or(of_round);

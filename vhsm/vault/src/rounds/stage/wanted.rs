@@ -81,7 +81,13 @@ impl Wanted {
         now: Now,
     ) -> (Option<Ordered>, Vec<Settled>) {
         let mut settled = Vec::new();
-        let mut settle = |want, outcome| settled.push(Settled { want, outcome });
+        let mut settle = |want, outcome| {
+            settled.push(Settled {
+                want,
+                outcome,
+                in_clear: false,
+            });
+        };
         let mut keys: BTreeMap<_, Vec<_>> = BTreeMap::new();
         let mut spares = HashMap::new();
         for (name, spare) in self.keys {
@@ -140,8 +146,10 @@ impl Wanted {
             gates,
         };
         let from = (self.service, self.cause, self.room);
-        let ordered =
-            (!wanted.is_empty()).then(|| Ordered::new(self.id, from, wanted, spares, now));
+        let service = to.policy.service(&from.0);
+        let in_clear = service.is_some_and(|service| service.plaintext_courier);
+        let ordered = (!wanted.is_empty())
+            .then(|| Ordered::new(self.id, from, in_clear, wanted, spares, now));
         (ordered, settled)
     }
 
@@ -156,6 +164,7 @@ impl Wanted {
             .map(|want| Settled {
                 want,
                 outcome: Err(failure.clone()),
+                in_clear: false,
             })
             .collect();
         Ended {

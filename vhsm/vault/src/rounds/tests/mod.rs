@@ -6,6 +6,7 @@ mod failures;
 mod flight;
 mod gates;
 mod issuer_keys;
+mod plaintext;
 mod properties;
 mod resources;
 mod service;

@@ -90,7 +90,7 @@ impl Model {
     }
 
     fn settle(&mut self, settled: Vec<Settled>) {
-        for Settled { want, outcome } in settled {
+        for Settled { want, outcome, .. } in settled {
             assert!(self.outstanding.remove(&want).is_some(), "{want:?} twice");
             match &want {
                 Want::Key { name } if outcome.is_ok() => {

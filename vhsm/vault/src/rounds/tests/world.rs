@@ -195,6 +195,7 @@ pub(super) fn rule(name: &str, key_type: KeyType, service: &str, path: &str) -> 
         },
         signer: vec!["owner".into()],
         unsigned: Unsigned::Refuse,
+        plaintext_courier: false,
         operations: key_type.operations(),
         gate: None,
         release_to,
@@ -218,6 +219,7 @@ pub(super) fn served(name: &str) -> Service {
     Service {
         name: name.into(),
         tee_key: TeeKeyChoice::default(),
+        plaintext_courier: false,
     }
 }
 

@@ -177,11 +177,13 @@ fn version_fields() -> impl Strategy<Value = VersionFields> {
         "[a-z]{0,20}".prop_map(Voucher::Service),
         owner
     ];
-    let fields = (proptest::option::of(policies()), voucher, any::<bool>());
-    fields.prop_map(|(own, voucher, was_unsealed)| VersionFields {
+    let own = proptest::option::of(policies());
+    let fields = (own, voucher, any::<bool>(), any::<bool>());
+    fields.prop_map(|(own, voucher, was_unsealed, was_in_clear)| VersionFields {
         own: own.map(Box::new),
         voucher,
         was_unsealed,
+        was_in_clear,
     })
 }
 
@@ -230,6 +232,23 @@ fn another_format_is_told_from_what_is_malformed() {
     assert_eq!(KeyFields::decode(&[0x81, 0x18, 0x64]), Err(later));
     let malformed = VersionFields::decode(&[0x82, 0x01, 0xf6]);
     assert!(matches!(malformed, Err(CodecFault::Malformed(_))));
+}
+
+#[test]
+fn a_version_in_the_clear_has_a_field_more_and_one_spelling() {
+    let blind = [0x83, 0x01, 0xf6, 0xf6];
+    let fields = VersionFields::decode(&blind).unwrap();
+    assert!(!fields.was_in_clear);
+    let marked = [0x84, 0x01, 0xf6, 0xf6, 0xf5];
+    let fields = VersionFields::decode(&marked).unwrap();
+    assert!(fields.was_in_clear);
+    assert_eq!(fields.encode().unwrap(), marked);
+    for spelled in [
+        [0x84, 0x01, 0xf6, 0xf6, 0xf4],
+        [0x83, 0x01, 0xf6, 0xf6, 0xf5],
+    ] {
+        assert!(VersionFields::decode(&spelled).is_err());
+    }
 }
 
 #[test]

@@ -42,6 +42,7 @@ fn version() -> VersionFields {
         own: None,
         voucher: Voucher::Vault,
         was_unsealed: false,
+        was_in_clear: false,
     }
 }
 
@@ -165,6 +166,7 @@ fn what_is_not_understood_is_named_and_kept_with_all_that_may_be_its() {
                     own: None,
                     voucher: Voucher::Service("main".into()),
                     was_unsealed: false,
+                    was_in_clear: false,
                 };
                 let public = public.encode().unwrap();
                 store.insert(version_id(1, 1), image(public, &[1; 32]));

@@ -1,7 +1,11 @@
 //! Answers, each read into one type. A status says what to do next, the body what it is about.
 
+mod field;
+
+pub use field::{Encoding, FieldRead, LEASE_METADATA, field};
+
 use crate::login::{Login, Token};
-use base64ct::{Base64, Encoding};
+use base64ct::{Base64, Encoding as _};
 use serde::Deserialize;
 use std::borrow::Cow;
 use thiserror::Error;
@@ -83,6 +87,21 @@ pub enum AnswerError {
     /// The secret is none of this caller's: its one field is not there.
     #[error("secret has no field \"sealed\" in base64")]
     NotSealed,
+    /// The field that is asked for is not there, is no text, or stands there twice.
+    #[error("secret has no field {name:?} that is a text")]
+    NoField {
+        /// The field's name.
+        name: String,
+    },
+    /// The field is there and is not base64.
+    #[error("field {name:?} of the secret is not base64")]
+    NotBase64 {
+        /// The field's name.
+        name: String,
+    },
+    /// The metadata says for how long it may be kept, and not in whole seconds.
+    #[error("custom metadata {LEASE_METADATA} of the secret is no number of seconds")]
+    LeaseMalformed,
     /// Versions count from 1.
     #[error("secret is of version 0")]
     NoVersion,

@@ -83,6 +83,12 @@ impl Request {
         Self::get("/v1/auth/token/lookup-self".to_owned())
     }
 
+    /// Ends the token that the request carries.
+    #[must_use]
+    pub fn revoke_self() -> Self {
+        Self::post("/v1/auth/token/revoke-self".to_owned(), b"{}".to_vec())
+    }
+
     /// Makes the lease of the token longer that the request carries.
     #[must_use]
     pub fn renew_self() -> Self {
