@@ -272,6 +272,13 @@ mod tests {
             let error = documents(bad).attestation_policy().unwrap_err();
             assert!(error.to_string().starts_with("values:"), "{bad}: {error}");
         }
+        // Nor what the policy leaves unsaid: another TEE, or what its last line is followed by.
+        for bad in ["[sample]\nsvn = [\"2\"]\n", "set = []\n"] {
+            let mut documents = documents(bad);
+            documents.attestation.text = POLICY.split_once("[sample]").unwrap().0.into();
+            let error = documents.attestation_policy().unwrap_err();
+            assert!(error.to_string().starts_with("values:"), "{bad}: {error}");
+        }
     }
 
     #[test]
