@@ -64,6 +64,12 @@ impl PolicyWatch {
         self.reading.at_once()
     }
 
+    /// Its turn, until what is returned is dropped.
+    #[cfg(test)]
+    pub(crate) fn hold(&self) -> tokio::sync::OwnedSemaphorePermit {
+        self.reading.hold()
+    }
+
     /// What is in force; `None` before the store has told anything.
     pub(crate) fn in_force(&self) -> Option<Arc<PolicySet>> {
         self.state().in_force.clone()

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::store::{Expected, Place, Resource};
+use std::time::Duration;
 
 /// Puts what a record held before in its place again.
 fn put_back(world: &World, name: &str, bytes: Resource) {
@@ -113,4 +114,30 @@ fn a_replica_that_cannot_look_says_so_in_time() {
             .concat()
             .contains("the store has no policies/attestation")
     );
+}
+
+#[test]
+fn sets_are_read_one_at_a_time_and_guests_wait_for_none() {
+    let world = governed();
+    world.put(PATH, SECRET);
+    let held = world.service.policy_watch.as_ref().unwrap().hold();
+    thread::scope(|scope| {
+        let nothing = "version = 1\n";
+        let putting = || {
+            put(
+                &world,
+                "everything",
+                "policies/tenant/web",
+                TOML,
+                nothing,
+                None,
+            )
+        };
+        let putting = scope.spawn(putting);
+        assert!(is_served(&world));
+        thread::sleep(Duration::from_millis(500));
+        assert!(!putting.is_finished());
+        drop(held);
+        assert_eq!(putting.join().unwrap().status, 200);
+    });
 }
