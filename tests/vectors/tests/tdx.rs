@@ -275,7 +275,11 @@ fn bound_init_data_are_a_wanted_configuration_where_the_policy_states_them() {
     let zero = "00".repeat(48);
     let stated = format!("mr-config-id = [\"{zero}\"]");
     let theirs = base16ct::lower::encode_string(digest.as_bytes());
-    for (wanted, configuration) in [("\"any\"".to_owned(), 0), (format!("[\"{theirs}\"]"), 2)] {
+    for (wanted, configuration) in [
+        ("\"any\"".to_owned(), 0),
+        ("\"init-data\"".to_owned(), 0),
+        (format!("[\"{theirs}\"]"), 2),
+    ] {
         let mut spec = spec.clone();
         let policy = spec
             .policy

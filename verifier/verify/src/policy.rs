@@ -17,6 +17,7 @@
 mod azure;
 mod gpu;
 mod hexadecimal;
+mod launched;
 mod needs;
 mod reference;
 mod sample;
@@ -28,11 +29,12 @@ mod wanted;
 
 pub use azure::{AzurePolicy, Bound, PcrReference, PcrReferences};
 pub use gpu::{GpuPolicy, GpuReference, Reference, Unjudged};
+pub use launched::Launched;
 pub use needs::MissingCollateral;
 pub use reference::{Coverage, ReferenceValue, ReferenceValues};
 pub use sample::SampleReference;
 pub use sets::{ReferenceSet, SetOf};
-pub use snp::{HostData, SigningKey, SnpPolicy};
+pub use snp::{SigningKey, SnpPolicy};
 pub use tdx::{EventLogUse, ServiceTd, TdxPolicy, TdxReference};
 pub use tpm::{KeyPins, TpmPolicy};
 pub use wanted::Wanted;

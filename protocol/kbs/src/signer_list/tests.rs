@@ -159,6 +159,24 @@ fn what_no_list_may_say_is_neither_written_nor_read() {
         let told = refused(change);
         assert!(told.contains(field), "{told}");
     }
+    // Who has the list key may write without asking here: it is held against the same when it is read.
+    let (bytes, points) = (signed(&list()).unwrap(), list().keys);
+    let (first, second) = (points[0].point, points[1].point);
+    let at = |point: &[u8; 65]| {
+        bytes
+            .windows(65)
+            .position(|window| window == point)
+            .unwrap()
+    };
+    let mut doubled = bytes.clone();
+    doubled[at(&second)..][..65].copy_from_slice(&first);
+    let mut compressed = bytes.clone();
+    compressed[at(&first)] = 2;
+    for (changed, told) in [(doubled, "twice"), (compressed, "point")] {
+        let unverified = UnverifiedSignerList::parse(&changed).unwrap();
+        let refused = unverified.verified_by(|_, _| true).unwrap_err().to_string();
+        assert!(refused.contains(told), "{refused}");
+    }
     let mut many = list();
     many.keys = (0..=64).map(listed).collect();
     assert!(signed(&many).is_err());

@@ -318,6 +318,11 @@ pub const DEFECTS: &[Defect] = &[
     defect("tdx.mr-config-id", "other-configuration", |s| {
         s.quote.mr_config_id[0] = 1;
     }),
+    defect("tdx.mr-config-id", "init-data-wanted-and-not-sent", |s| {
+        let zero = "00".repeat(48);
+        let stated = format!("mr-config-id = [\"{zero}\"]");
+        s.policy = s.policy.replace(&stated, "mr-config-id = \"init-data\"");
+    }),
     defect("tdx.init-data", "init-data-not-bound", |s| {
         let text = "version = \"0.1.0\"\nalgorithm = \"sha384\"\n[data]\n";
         s.init_data = Some(text.to_owned());

@@ -10,7 +10,7 @@ use crate::authenticity::SnpFacts;
 use crate::checks::snp as checks;
 use crate::evidence::GuestPolicy;
 use crate::ledger::Ledger;
-use crate::policy::{AttestationPolicy, HostData, SigningKey, SnpPolicy, Wanted, covers_boot};
+use crate::policy::{AttestationPolicy, Launched, SigningKey, SnpPolicy, Wanted, covers_boot};
 use crate::trust_vector::{
     APPROVED_CONFIGURATION, CONTRAINDICATED_CONFIGURATION, CONTRAINDICATED_HARDWARE,
     CONTRAINDICATED_RUNTIME, GENUINE_HARDWARE, ISOLATED_RUNTIME, NO_CLAIM, TrustVector,
@@ -53,8 +53,8 @@ pub(super) fn appraise(
             (_, false) => CONTRAINDICATED_CONFIGURATION,
             // Init-data are the host's, who launched with them: that they are bound makes them
             // nobody's wish.
-            (Wanted::Any | Wanted::Is(HostData::InitData), true) => NO_CLAIM,
-            (Wanted::Is(HostData::OneOf(_)), true) => APPROVED_CONFIGURATION,
+            (Wanted::Any | Wanted::Is(Launched::InitData), true) => NO_CLAIM,
+            (Wanted::Is(Launched::OneOf(_)), true) => APPROVED_CONFIGURATION,
         },
         executables: executables(
             booted.measured,

@@ -17,7 +17,7 @@ use crate::collateral::{TcbFacts, TcbStatus};
 use crate::evidence::tdx_quote::TdReport;
 use crate::ledger::Ledger;
 use crate::policy::{
-    AttestationPolicy, ServiceTd, TdxPolicy, TdxReference, Wanted, covers_boot, objection,
+    AttestationPolicy, Launched, ServiceTd, TdxPolicy, TdxReference, Wanted, covers_boot, objection,
 };
 use crate::strict_toml::Stated;
 use crate::trust_vector::{
@@ -66,10 +66,10 @@ pub(super) fn appraise(
     let is_xfam = xfam(report, policy, ledger);
     let (reference, is_measured) = measurements(report, policy, now_secs, ledger);
     let is_logged = event_log::check(facts, policy, budget, ledger);
-    let is_configured = configuration(report, policy, ledger);
+    let is_configured = configuration(facts, policy, ledger);
     let is_platform = platform(&facts.tcb, policy, ledger);
     // Init-data are the host's, who launched with them: that they are bound makes them nobody's wish.
-    let states_configuration = policy.mr_config_id.value.value().is_some()
+    let states_configuration = matches!(policy.mr_config_id.value, Wanted::Is(Launched::OneOf(_)))
         || policy.mr_owner.value.value().is_some()
         || policy.mr_owner_config.value.value().is_some();
     Appraised {
@@ -298,13 +298,12 @@ fn differing(report: &TdReport, reference: &TdxReference) -> Vec<String> {
 }
 
 /// Checks 19 and 20.
-fn configuration(report: &TdReport, policy: &TdxPolicy, ledger: &mut Ledger) -> bool {
-    let id = register(
-        MR_CONFIG_ID,
-        &policy.mr_config_id,
-        &report.mr_config_id,
-        ledger,
-    );
+fn configuration(facts: &TdxFacts, policy: &TdxPolicy, ledger: &mut Ledger) -> bool {
+    let report = &facts.report;
+    let id = ledger.want(MR_CONFIG_ID, &policy.mr_config_id, |wanted| {
+        let found = &report.mr_config_id;
+        wanted.check(facts.binds_init_data, |wanted| listed(found, wanted))
+    });
     let owner = register(MR_OWNER, &policy.mr_owner, &report.mr_owner, ledger);
     let config = &report.mr_owner_config;
     let config = register(MR_OWNER_CONFIG, &policy.mr_owner_config, config, ledger);
@@ -381,10 +380,12 @@ fn register(
     found: &[u8; 48],
     ledger: &mut Ledger,
 ) -> bool {
-    ledger.want(name, wanted, |wanted| {
-        equal(wanted.contains(found), || {
-            format!("{} is not listed", hex(found))
-        })
+    ledger.want(name, wanted, |wanted| listed(found, wanted))
+}
+
+fn listed(found: &[u8; 48], wanted: &[[u8; 48]]) -> Result<(), String> {
+    equal(wanted.contains(found), || {
+        format!("{} is not listed", hex(found))
     })
 }
 

@@ -1,6 +1,7 @@
 //! `[snp]`: which SEV-SNP evidence is wanted. Every field is stated; `"any"` waives.
 
 use super::hexadecimal::bytes_of;
+use super::launched::{Launched, LaunchedForm};
 use super::reference::{Coverage, ReferenceForm, ReferenceValues, reference_values};
 use super::sets::Sets;
 use super::wanted::{Wanted, WantedForm};
@@ -23,15 +24,6 @@ pub enum SigningKey {
     Vlek,
 }
 
-/// What HOST_DATA has to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HostData {
-    /// The digest of the init-data that came with the evidence; some has to have come.
-    InitData,
-    /// One of these.
-    OneOf(Vec<[u8; 32]>),
-}
-
 /// `[snp]`, one field a check or two. The manual of the file is `docs/verification.md`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnpPolicy {
@@ -51,7 +43,7 @@ pub struct SnpPolicy {
     pub(crate) policy_ciphertext_hiding: Want<bool>,
     pub(crate) policy_page_swap_disabled: Want<bool>,
     pub(crate) vmpl: Want<Vec<u32>>,
-    pub(crate) host_data: Want<HostData>,
+    pub(crate) host_data: Want<Launched<32>>,
     pub(crate) id_key_digests: Want<Vec<[u8; 48]>>,
     pub(crate) author_key_digests: Want<Vec<[u8; 48]>>,
     pub(crate) author_key_enabled: Want<bool>,
@@ -98,7 +90,7 @@ pub(super) struct SnpForm {
     policy_ciphertext_hiding: Form<bool>,
     policy_page_swap_disabled: Form<bool>,
     vmpl: Form<Vec<u32>>,
-    host_data: Form<HostDataForm>,
+    host_data: Form<LaunchedForm>,
     id_key_digests: Form<Vec<String>>,
     author_key_digests: Form<Vec<String>>,
     author_key_enabled: Form<bool>,
@@ -126,16 +118,6 @@ pub(super) struct SnpForm {
     reference: Vec<ReferenceForm>,
 }
 
-#[derive(Deserialize)]
-#[serde(
-    untagged,
-    expecting = "neither \"any\", \"init-data\" nor a list of 32 bytes in hexadecimal"
-)]
-enum HostDataForm {
-    Word(InitDataWord),
-    List(Vec<String>),
-}
-
 /// TOML's numbers end at bit 62.
 #[derive(Deserialize)]
 #[serde(
@@ -145,12 +127,6 @@ enum HostDataForm {
 enum BitsForm {
     Number(u64),
     Digits(String),
-}
-
-#[derive(Deserialize)]
-enum InitDataWord {
-    #[serde(rename = "init-data")]
-    InitData,
 }
 
 #[derive(Deserialize)]
@@ -198,9 +174,8 @@ impl SnpPolicy {
             policy_ciphertext_hiding: flag(form.policy_ciphertext_hiding)?,
             policy_page_swap_disabled: flag(form.policy_page_swap_disabled)?,
             vmpl: text.wanted_as_is(form.vmpl)?,
-            host_data: text.wanted(form.host_data, |form| match form {
-                HostDataForm::Word(InitDataWord::InitData) => Ok(HostData::InitData),
-                HostDataForm::List(list) => list_of(&list).map(HostData::OneOf),
+            host_data: text.wanted(form.host_data, |form| {
+                Launched::read(form, |list| list_of(&list))
             })?,
             id_key_digests: text.wanted(form.id_key_digests, |list| list_of(&list))?,
             author_key_digests: text.wanted(form.author_key_digests, |list| list_of(&list))?,

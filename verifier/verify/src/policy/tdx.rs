@@ -24,6 +24,7 @@
 //! event-log = "replayed"
 //! # At least the firmware.
 //! requires-coverage = ["firmware", "kernel", "initrd", "command-line"]
+//! # Or "init-data": whatever has come as such has to be there.
 //! mr-config-id = "any"
 //! mr-owner = "any"
 //! mr-owner-config = "any"
@@ -46,6 +47,7 @@
 //! ```
 
 use super::hexadecimal::bytes_of;
+use super::launched::{Launched, LaunchedForm};
 use super::reference::{Coverage, coverage_with_firmware};
 use super::sets::{SetOf, Sets};
 use super::wanted::{Wanted, WantedForm};
@@ -79,7 +81,7 @@ pub struct TdxPolicy {
     pub(crate) xfam_allowed: Stated<Wanted<u64>>,
     pub(crate) event_log: Stated<Wanted<EventLogUse>>,
     pub(crate) requires_coverage: Stated<BTreeSet<Coverage>>,
-    pub(crate) mr_config_id: Registers,
+    pub(crate) mr_config_id: Stated<Wanted<Launched<48>>>,
     pub(crate) mr_owner: Registers,
     pub(crate) mr_owner_config: Registers,
     pub(crate) mr_service_td: Stated<Wanted<ServiceTd>>,
@@ -143,7 +145,7 @@ pub(crate) struct TdxForm {
     xfam_allowed: Spanned<WantedForm<String>>,
     event_log: Spanned<WantedForm<EventLogUse>>,
     requires_coverage: Spanned<Vec<Coverage>>,
-    mr_config_id: Spanned<WantedForm<Vec<String>>>,
+    mr_config_id: Spanned<WantedForm<LaunchedForm>>,
     mr_owner: Spanned<WantedForm<Vec<String>>>,
     mr_owner_config: Spanned<WantedForm<Vec<String>>>,
     mr_service_td: Spanned<WantedForm<ServiceTdForm>>,
@@ -198,7 +200,7 @@ impl TdxPolicy {
             xfam_allowed: text.wanted(form.xfam_allowed, bits)?,
             event_log: text.wanted_as_is(form.event_log)?,
             requires_coverage: coverage_with_firmware(text, form.requires_coverage)?,
-            mr_config_id: text.wanted(form.mr_config_id, registers)?,
+            mr_config_id: text.wanted(form.mr_config_id, |form| Launched::read(form, registers))?,
             mr_owner: text.wanted(form.mr_owner, registers)?,
             mr_owner_config: text.wanted(form.mr_owner_config, registers)?,
             mr_service_td: text.wanted(form.mr_service_td, service_td)?,

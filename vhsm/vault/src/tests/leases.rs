@@ -125,6 +125,26 @@ fn a_round_that_began_before_the_last_one_does_not_shorten_the_lease() {
 }
 
 #[test]
+fn a_renewal_counts_from_the_moment_that_its_rounds_key_was_made() {
+    for operations in [KeyType::HmacSha256.operations(), only_mac()] {
+        let mut world = world(Some(60));
+        let mut app = world.application(1);
+        world.deliver("tag", &[1; 32]);
+        world.pass_secs(30);
+        world
+            .deliver_with("tag", &[1; 32], |envelope| {
+                envelope.made_boot_ms -= 20_000;
+                envelope.operations = operations;
+            })
+            .unwrap();
+        world.pass_secs(39);
+        world.ask(&mut app, &mac()).unwrap();
+        world.pass_secs(1);
+        assert_eq!(world.ask(&mut app, &mac()).unwrap_err(), wanted());
+    }
+}
+
+#[test]
 fn a_lease_that_a_new_policy_shortens_has_run_out() {
     let mut shorter = key("tag", KeyType::HmacSha256, kbs("r/t/tag"));
     shorter.lease_secs = Some(30);

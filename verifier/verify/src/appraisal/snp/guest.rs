@@ -5,7 +5,7 @@ use crate::authenticity::SnpFacts;
 use crate::checks::snp as checks;
 use crate::evidence::GuestPolicy;
 use crate::ledger::Ledger;
-use crate::policy::{HostData, ReferenceValue, SnpPolicy};
+use crate::policy::{ReferenceValue, SnpPolicy};
 
 /// What [`booted`] found.
 pub(super) struct Booted<'a> {
@@ -98,15 +98,11 @@ pub(super) fn booted<'a>(
         policy.references.line(),
         found.map(|_| ()),
     );
-    let host_data = ledger.want(
-        checks::HOST_DATA,
-        &policy.host_data,
-        |wanted| match wanted {
-            HostData::OneOf(wanted) => digest_among("host data", &report.host_data, wanted),
-            HostData::InitData if facts.binds_init_data => Ok(()),
-            HostData::InitData => Err("no init-data came with the evidence".to_owned()),
-        },
-    );
+    let host_data = ledger.want(checks::HOST_DATA, &policy.host_data, |wanted| {
+        wanted.check(facts.binds_init_data, |wanted| {
+            digest_among("host data", &report.host_data, wanted)
+        })
+    });
     measured &= ledger.want(checks::ID_KEY, &policy.id_key_digests, |wanted| {
         digest_among("ID key", &report.id_key_digest, wanted)
     });
