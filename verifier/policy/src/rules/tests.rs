@@ -68,6 +68,10 @@ fn what_no_rule_names_is_denied() {
 fn each_condition_denies_by_itself() {
     let bad = claims("contraindicated", "3");
     assert!(denial(GOOD, &bad).contains("cpu0 is contraindicated"));
+    let warned = claims("warning", "1");
+    assert!(denial(GOOD, &warned).contains("cpu0 is warning"));
+    let nothing = changed(|claims| claims.submods.clear());
+    assert!(denial(GOOD, &nothing).contains("token has no submodules"));
     let good = claims("affirming", "1");
     let replaced = |from: &str, to: &str| denial(&GOOD.replace(from, to), &good);
     assert!(replaced("simulated = true", "simulated = false").contains("simulated"));
