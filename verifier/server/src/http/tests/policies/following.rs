@@ -137,6 +137,10 @@ fn sets_are_read_one_at_a_time_and_guests_wait_for_none() {
         assert!(is_served(&world));
         thread::sleep(Duration::from_millis(500));
         assert!(!putting.is_finished());
+        // What was not read is not stored.
+        let texts = RecordName::parse("policy/text").unwrap();
+        let listing = world.store(world.service.store.list(Under::Records(&texts)));
+        assert_eq!(listing.unwrap().places.len(), 2);
         drop(held);
         assert_eq!(putting.join().unwrap().status, 200);
     });
