@@ -17,7 +17,7 @@ pub struct PlaintextResource<'a> {
     pub resource: &'a str,
     /// Which version of the secret the service gave, from 1.
     pub version: u32,
-    /// For how long the service says that it may be kept, in seconds; `None`: it does not say.
+    /// For how long the service says that it may be kept, in seconds, from 1; `None`: it does not say.
     pub lease_secs: Option<u64>,
     /// The resource: an envelope, or a key's bytes.
     pub material: &'a [u8],
@@ -39,7 +39,7 @@ impl<'a> Message<'a> for PlaintextResource<'a> {
             round: field::round(reader)?,
             resource: field::label(reader, MAX_PATH_LEN, "resource")?,
             version: version(reader)?,
-            lease_secs: reader.optional(Reader::u64)?,
+            lease_secs: reader.optional(lease_secs)?,
             material: field::bytes(reader, MAX_PLAINTEXT_LEN, "material")?,
         })
     }
@@ -54,6 +54,18 @@ fn version(reader: &mut Reader<'_>) -> Result<u32, DecodeError> {
             field: "version",
         }),
         version => Ok(version),
+    }
+}
+
+/// Nothing is brought to be kept for no time.
+fn lease_secs(reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
+    let at = reader.position();
+    match reader.u64()? {
+        0 => Err(DecodeError::OutOfRange {
+            at,
+            field: "lease-secs",
+        }),
+        secs => Ok(secs),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::encoded;
 use super::hostile::refused;
-use crate::agent::{NextRound, RoundCause, RoundOrder};
+use crate::agent::{NextRound, PlaintextResource, RoundCause, RoundOrder};
 use crate::application::{ListEntry, StatusRequest, VersionInfo};
 use crate::{DecodeError, KeyName, KeyState, KeyType, Message, Reader};
 
@@ -75,6 +75,31 @@ fn a_mark_is_there_or_not_and_has_one_spelling() {
     let spelled = marked(&plain, 5, 0xf4);
     let expected = out_of_range(plain.len(), "plaintext-courier");
     assert_eq!(refused::<ListEntry<'_>>(&spelled), expected);
+}
+
+#[test]
+fn what_the_agent_read_is_kept_for_a_second_at_least_or_nothing_is_said() {
+    let read = |lease_secs| {
+        encoded(&PlaintextResource {
+            round: [0; 16],
+            resource: "a/b/c",
+            version: 1,
+            lease_secs,
+            material: b"m",
+        })
+    };
+    for lease_secs in [None, Some(1)] {
+        let bytes = read(lease_secs);
+        let read = PlaintextResource::decode_last(Reader::new(&bytes)).unwrap();
+        assert_eq!(read.lease_secs, lease_secs);
+    }
+    let bytes = read(Some(0));
+    let at = bytes.len() - 3;
+    let field = "lease-secs";
+    assert_eq!(
+        refused::<PlaintextResource<'_>>(&bytes),
+        DecodeError::OutOfRange { at, field }
+    );
 }
 
 #[test]

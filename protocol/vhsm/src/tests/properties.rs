@@ -363,7 +363,7 @@ fn every_message_round_trips(parts: &Parts) {
             round,
             resource: line,
             version: number.max(1),
-            lease_secs: optional_long,
+            lease_secs: optional_long.filter(|secs| *secs > 0),
             material: data,
         },
     );

@@ -205,6 +205,7 @@ impl<'i> KeyImage<'i> {
                     voucher: Voucher::Vault,
                     was_unsealed: false,
                     was_in_clear: false,
+                    told_lease_secs: None,
                 },
                 key_type: self.key_type,
                 material: &material,

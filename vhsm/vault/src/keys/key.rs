@@ -72,6 +72,8 @@ pub(crate) struct Version {
     pub(crate) was_unsealed: bool,
     /// Whether the agent has read it.
     pub(crate) was_in_clear: bool,
+    /// For how long it may be kept, as the agent said when it last came.
+    pub(super) told_lease_secs: Option<u64>,
     /// Uses when its lease began, as far as this process knows.
     used_before: AtomicU64,
     held: Material,
@@ -397,6 +399,7 @@ impl Version {
             voucher: fields.voucher,
             was_unsealed: fields.was_unsealed,
             was_in_clear: fields.was_in_clear,
+            told_lease_secs: fields.told_lease_secs,
             used_before: AtomicU64::new(held.record().counter(USES).load(Ordering::Relaxed)),
             held,
         }
@@ -472,6 +475,7 @@ impl Version {
             voucher: self.voucher.clone(),
             was_unsealed: self.was_unsealed,
             was_in_clear: self.was_in_clear,
+            told_lease_secs: self.told_lease_secs,
         }
     }
 

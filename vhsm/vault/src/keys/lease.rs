@@ -8,7 +8,8 @@ use crate::access::Wanted;
 use crate::policy::{ActivePolicy, KeyRule, Source};
 use nitride_protocol::{KeyState, Origin};
 
-/// For how long a version stays; the shorter of what travels with it and what its rule says.
+/// For how long a version stays: the shortest of what travels with it, what its rule says and what the agent
+/// said when it last came.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lease(Option<u64>);
 
@@ -65,7 +66,9 @@ impl Lease {
         let stated = rule
             .filter(|_| version.voucher != Voucher::Vault)
             .and_then(|rule| rule.lease_secs);
-        Self(own.chain(stated).min())
+        // The agent's word is one delivery's, and the next one has its own.
+        let told = version.told_lease_secs;
+        Self(own.chain(stated).chain(told).min())
     }
 
     /// Whether there is none.

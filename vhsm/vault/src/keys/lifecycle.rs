@@ -285,6 +285,7 @@ impl Body {
                 voucher: Voucher::Vault,
                 was_unsealed: false,
                 was_in_clear: false,
+                told_lease_secs: None,
             },
             key_type: self.key_type,
             material,

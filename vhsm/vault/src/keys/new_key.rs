@@ -88,6 +88,7 @@ impl NewKey<'_> {
                 voucher: Voucher::Vault,
                 was_unsealed: false,
                 was_in_clear: false,
+                told_lease_secs: None,
             },
             key_type: self.key_type,
             material: making.material,

@@ -30,6 +30,8 @@ pub(crate) struct Delivered<'a> {
     /// `None`: a volume's disk may be any; empty: none.
     pub(crate) disks: Option<Vec<DiskExpectation>>,
     pub(crate) lease_secs: Option<u64>,
+    /// What the agent says of it: of this delivery alone, and of no other version.
+    pub(crate) told_lease_secs: Option<u64>,
     /// Wall clock in seconds.
     pub(crate) not_after_secs: Option<u64>,
     /// `kbs:///repo/type/tag`.
@@ -185,6 +187,7 @@ impl Delivered<'_> {
                 voucher: self.voucher.clone(),
                 was_unsealed: false,
                 was_in_clear: self.in_clear,
+                told_lease_secs: self.told_lease_secs,
             },
             key_type: self.rule.key_type,
             material,
@@ -370,7 +373,9 @@ fn renew(
         here.material().is_some() && here.counts(delivered.policy, delivered.rule, Some(now));
     // What was read once stays read, however it comes again.
     let was_in_clear = here.was_in_clear || delivered.in_clear;
-    let says_nothing_new = here.own.as_deref() == Some(&own) && here.was_in_clear == was_in_clear;
+    let says_nothing_new = here.own.as_deref() == Some(&own)
+        && here.was_in_clear == was_in_clear
+        && here.told_lease_secs == delivered.told_lease_secs;
     if is_vouched_for && says_nothing_new {
         here.renew_lease(delivered.made_boot_ms);
         return Ok(has_dropped);

@@ -239,7 +239,8 @@ impl Opened {
     }
 }
 
-/// What the agent says of what it brought counts where nobody else says anything, and shortens a lease.
+/// What the agent says of what it brought counts where nobody else says anything, and shortens a lease:
+/// that of this delivery, and not what travels with the key.
 fn in_clear(delivered: Delivered<'_>, told: Told) -> Delivered<'_> {
     let version = match delivered.voucher {
         Voucher::Service(_) => told.version,
@@ -248,11 +249,7 @@ fn in_clear(delivered: Delivered<'_>, told: Told) -> Delivered<'_> {
     Delivered {
         in_clear: true,
         version,
-        lease_secs: told
-            .lease_secs
-            .into_iter()
-            .chain(delivered.lease_secs)
-            .min(),
+        told_lease_secs: told.lease_secs,
         ..delivered
     }
 }
@@ -332,6 +329,7 @@ fn signed<'p>(
         release_to: terms.release_to.iter().filter_map(recipient).collect(),
         disks: disks.map(|disks| disks.iter().filter_map(disk).collect()),
         lease_secs: terms.lease_secs,
+        told_lease_secs: None,
         not_after_secs: terms.not_after_secs,
         origin_uri: from.path.to_uri(),
         made_boot_ms: from.made_boot_ms,
@@ -357,6 +355,7 @@ fn plain<'p>(
         release_to: rule.release_to.clone(),
         disks: None,
         lease_secs: rule.lease_secs,
+        told_lease_secs: None,
         not_after_secs: rule.not_after,
         origin_uri: from.path.to_uri(),
         made_boot_ms: from.made_boot_ms,

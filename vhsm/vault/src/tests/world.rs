@@ -173,6 +173,7 @@ impl World {
             release_to: rule.release_to.clone(),
             disks: None,
             lease_secs: None,
+            told_lease_secs: None,
             not_after_secs: None,
             origin_uri: path.to_uri(),
             made_boot_ms: self.now.boot_ms,

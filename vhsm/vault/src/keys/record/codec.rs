@@ -3,8 +3,9 @@
 //! ```text
 //! key      [1, name, type, origin, uri / null, id, family, created, maker / null,
 //!           under-rule, terms, [* [uri, version, state]]]
-//! version  [1 / 2, own-policy / null, voucher, ? true]       2: it came out of a sealed file;
-//!                                                            true: the agent has read it
+//! version  [1 / 2, own-policy / null, voucher, ? true, ? lease]
+//!                              2: it came out of a sealed file; true: the agent has read it;
+//!                              lease: and said at the last time for how long it may be kept
 //! policy   [[* operation], [* release-to] / null, lease / null, not-before / null,
 //!           not-after / null, max-uses / null, [uses, per-secs] / null, [* gate],
 //!           [* key] / null, min-version / null, ? [* disk]]      the last where it is stated
@@ -68,6 +69,8 @@ pub(crate) struct VersionFields {
     pub(crate) was_unsealed: bool,
     /// Whether the agent has read it: it came in the clear, once at least.
     pub(crate) was_in_clear: bool,
+    /// For how long it may be kept, as the agent said when it last came; nothing else says it.
+    pub(crate) told_lease_secs: Option<u64>,
 }
 
 /// Why a record is not read.
@@ -135,7 +138,13 @@ impl VersionFields {
         encoded(|writer| {
             // In the clear it has one field more, so that a vault that knows nothing of that, and would
             // use it under any policy, does not take it.
-            writer.array(if self.was_in_clear { 4 } else { 3 })?;
+            // What the agent said of its lease is nothing without it.
+            let told_lease_secs = self.told_lease_secs.filter(|_| self.was_in_clear);
+            writer.array(match (self.was_in_clear, told_lease_secs) {
+                (false, _) => 3,
+                (true, None) => 4,
+                (true, Some(_)) => 5,
+            })?;
             writer.u64(match self.was_unsealed {
                 true => UNSEALED,
                 false => FORMAT,
@@ -153,28 +162,33 @@ impl VersionFields {
                     writer.optional(owner.tenant.as_deref(), Writer::text)
                 }
             }?;
-            match self.was_in_clear {
-                true => writer.bool(true),
-                false => Ok(()),
+            if self.was_in_clear {
+                writer.bool(true)?;
+            }
+            match told_lease_secs {
+                Some(secs) => writer.u64(secs),
+                None => Ok(()),
             }
         })
     }
 
     pub(crate) fn decode(public: &[u8]) -> Result<Self, CodecFault> {
-        let (mut reader, format, len) = begin(public, 3..=4, &[FORMAT, UNSEALED])?;
+        let (mut reader, format, len) = begin(public, 3..=5, &[FORMAT, UNSEALED])?;
         let own = reader.optional(read_policy)?.map(Box::new);
         let voucher = reader.optional(read_voucher)?.unwrap_or(Voucher::Vault);
-        let was_in_clear = len == 4;
+        let was_in_clear = len > 3;
         let at = reader.position();
         if was_in_clear && !reader.bool()? {
             return Err(bad(at, "in-clear").into());
         }
+        let told_lease_secs = (len == 5).then(|| reader.u64()).transpose()?;
         reader.finish()?;
         Ok(Self {
             own,
             voucher,
             was_unsealed: format == UNSEALED,
             was_in_clear,
+            told_lease_secs,
         })
     }
 }

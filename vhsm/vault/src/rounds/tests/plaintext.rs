@@ -210,6 +210,34 @@ fn the_agents_word_shortens_a_lease_and_is_the_version_of_what_says_nothing_of_i
 }
 
 #[test]
+fn the_agents_word_on_a_lease_is_of_one_delivery_and_of_no_other_version() {
+    let mut policy = in_clear();
+    secret_of(&mut policy).lease_secs = Some(60);
+    secret_of(&mut policy).prefetch = true;
+    let world = World::under(policy);
+    let say = |lease_secs| Told {
+        version: 1,
+        lease_secs,
+    };
+    world.brings(&envelope(1, b"one"), say(Some(1))).unwrap();
+    world.wait_ms(2_000);
+    assert!(world.is_missing());
+    // The next delivery has its own word.
+    world.brings(&envelope(1, b"one"), say(None)).unwrap();
+    world.wait_ms(40_000);
+    assert!(!world.is_missing());
+    // What is said of a newer version means no older one.
+    world.brings(&envelope(2, b"two"), say(Some(1))).unwrap();
+    let found = world.vault.keys.find(SECRET).unwrap().unwrap();
+    let body = found.read().unwrap();
+    assert_eq!(body.versions.len(), 2);
+    for version in &body.versions {
+        let own = version.own.as_ref().unwrap();
+        assert_ne!(own.lease_secs, Some(1), "version {}", version.number);
+    }
+}
+
+#[test]
 fn a_policy_that_takes_its_words_back_takes_along_what_the_agent_has_read() {
     let world = World::under(in_clear());
     world.brings(&envelope(1, b"hunter2"), SAID).unwrap();

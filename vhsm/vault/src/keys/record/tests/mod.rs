@@ -178,13 +178,17 @@ fn version_fields() -> impl Strategy<Value = VersionFields> {
         owner
     ];
     let own = proptest::option::of(policies());
-    let fields = (own, voucher, any::<bool>(), any::<bool>());
-    fields.prop_map(|(own, voucher, was_unsealed, was_in_clear)| VersionFields {
-        own: own.map(Box::new),
-        voucher,
-        was_unsealed,
-        was_in_clear,
-    })
+    let lease = proptest::option::of(any::<u64>());
+    let fields = (own, voucher, any::<bool>(), any::<bool>(), lease);
+    fields.prop_map(
+        |(own, voucher, was_unsealed, was_in_clear, lease)| VersionFields {
+            own: own.map(Box::new),
+            voucher,
+            was_unsealed,
+            was_in_clear,
+            told_lease_secs: lease.filter(|_| was_in_clear),
+        },
+    )
 }
 
 proptest! {
@@ -242,7 +246,12 @@ fn a_version_in_the_clear_has_a_field_more_and_one_spelling() {
     let marked = [0x84, 0x01, 0xf6, 0xf6, 0xf5];
     let fields = VersionFields::decode(&marked).unwrap();
     assert!(fields.was_in_clear);
+    assert_eq!(fields.told_lease_secs, None);
     assert_eq!(fields.encode().unwrap(), marked);
+    let told = [0x85, 0x01, 0xf6, 0xf6, 0xf5, 0x0a];
+    let fields = VersionFields::decode(&told).unwrap();
+    assert_eq!(fields.told_lease_secs, Some(10));
+    assert_eq!(fields.encode().unwrap(), told);
     for spelled in [
         [0x84, 0x01, 0xf6, 0xf6, 0xf4],
         [0x83, 0x01, 0xf6, 0xf6, 0xf5],

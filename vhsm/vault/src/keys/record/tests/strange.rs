@@ -43,6 +43,7 @@ fn version() -> VersionFields {
         voucher: Voucher::Vault,
         was_unsealed: false,
         was_in_clear: false,
+        told_lease_secs: None,
     }
 }
 
@@ -167,6 +168,7 @@ fn what_is_not_understood_is_named_and_kept_with_all_that_may_be_its() {
                     voucher: Voucher::Service("main".into()),
                     was_unsealed: false,
                     was_in_clear: false,
+                    told_lease_secs: None,
                 };
                 let public = public.encode().unwrap();
                 store.insert(version_id(1, 1), image(public, &[1; 32]));
