@@ -222,10 +222,7 @@ fn check_evidence(config: &Config, set: &PolicySet) -> Result<(), ConfigError> {
         return Ok(());
     }
     let remedy = "state where evidence comes from in [evidence] of vhsmd.toml";
-    let in_clear = |name: &String| {
-        let mut services = config.services.iter();
-        services.any(|service| service.name == *name && service.plaintext_courier)
-    };
+    let in_clear = |name: &String| set.is_in_clear(name);
     let provisioned = |rule: &&KeyRule| matches!(&rule.source, Source::Kbs { services, .. } if !services.iter().all(in_clear));
     let key = set.keys.iter().find(provisioned);
     let who = match (key, set.gates.first()) {

@@ -39,6 +39,8 @@ pub(super) fn part(fault: &PolicyFault) -> String {
             | PlaintextFault::OtherKeys { key, .. }
             | PlaintextFault::Wrappable { key }
             | PlaintextFault::SealPart { key }
+            | PlaintextFault::Volume { key, .. }
+            | PlaintextFault::MixedUnsigned { key, .. }
             | PlaintextFault::ListedSigner { key, .. }
             | PlaintextFault::SharedResource { key, .. },
         ) => format!("key {key}"),
@@ -116,6 +118,12 @@ fn plaintext_remedy(fault: &PlaintextFault) -> &'static str {
         PlaintextFault::OtherKeys { .. } => "remove the operation, or have a KBS bring the key",
         PlaintextFault::Wrappable { .. } => "remove wrappable-by, or have a KBS bring the key",
         PlaintextFault::SealPart { .. } => "have a KBS bring it",
+        PlaintextFault::Volume { .. } => {
+            "have a KBS bring what opens a disk, or remove the volume from release-to"
+        }
+        PlaintextFault::MixedUnsigned { .. } => {
+            "name a signer in the place of unsigned, or services of one kind alone"
+        }
         PlaintextFault::ListedSigner { .. } => "give that key a [[signer]] with a public-key",
         PlaintextFault::SharedResource { .. } => {
             "give it a resource of its own, or state plaintext-courier for it, too"

@@ -4,7 +4,7 @@
 //! a statement of its own. The rest is refused so that the promise stays whole for every other key:
 //! that the courier is blind.
 
-use super::{KeyRule, PolicyFault, PolicySet, Source};
+use super::{KeyRule, PolicyFault, PolicySet, ReleaseTo, Source, Unsigned};
 use nitride_kbs::resource::ResourcePath;
 use nitride_protocol::{KeyNameBuf, Operation};
 use std::collections::HashMap;
@@ -64,6 +64,29 @@ pub enum PlaintextFault {
     SealPart {
         /// The key.
         key: KeyNameBuf,
+    },
+    /// A key that opens a disk: what does is to be attested.
+    #[error(
+        "key {key} says plaintext-courier and is released to volume {volume}: nothing is attested \
+         before it is given"
+    )]
+    Volume {
+        /// The key.
+        key: KeyNameBuf,
+        /// The volume.
+        volume: String,
+    },
+    /// What nobody signs has a number of the service's where the agent reads it, and none where it
+    /// comes encrypted: whichever came first would keep the other away.
+    #[error(
+        "key {key} says plaintext-courier and takes unsigned resources, and service {service} is \
+         not read by the agent: versions of the two cannot be compared"
+    )]
+    MixedUnsigned {
+        /// The key.
+        key: KeyNameBuf,
+        /// The service that is blind.
+        service: String,
     },
     /// A signer whose list would come without a challenge, which an agent could play again for ever.
     #[error("key {key} says plaintext-courier and names signer {signer}, whose keys are listed")]
@@ -152,6 +175,18 @@ impl PolicySet {
         if !rule.wrappable_by.is_empty() {
             return Err(PlaintextFault::Wrappable { key: key() });
         }
+        let volume = rule.release_to.iter().find_map(|to| match to {
+            ReleaseTo::Volume(volume) => Some(volume.clone()),
+            ReleaseTo::Unit(_) | ReleaseTo::Uid(_) => None,
+        });
+        if let Some(volume) = volume {
+            return Err(PlaintextFault::Volume { key: key(), volume });
+        }
+        let blind = services.iter().find(|service| !self.is_in_clear(service));
+        if let (Unsigned::Accept, Some(service)) = (rule.unsigned, blind) {
+            let (key, service) = (key(), service.clone());
+            return Err(PlaintextFault::MixedUnsigned { key, service });
+        }
         let part = self
             .seal
             .as_ref()
@@ -169,7 +204,7 @@ impl PolicySet {
     }
 
     /// Whether the agent reads what this service gives.
-    fn is_in_clear(&self, service: &str) -> bool {
+    pub fn is_in_clear(&self, service: &str) -> bool {
         let mut services = self.services.iter();
         services.any(|stated| stated.name == service && stated.plaintext_courier)
     }
@@ -252,6 +287,34 @@ mod tests {
         }
         let fault = fault_of(|set| set.keys[0].wrappable_by.push("kek".parse().unwrap()));
         assert_eq!(fault, Some(PlaintextFault::Wrappable { key: k() }.into()));
+    }
+
+    #[test]
+    fn what_nobody_signs_is_either_read_by_the_agent_or_comes_encrypted() {
+        let both = |set: &mut PolicySet| {
+            set.keys[0].signer.clear();
+            set.keys[0].unsigned = Unsigned::Accept;
+            let Source::Kbs { services, .. } = &mut set.keys[0].source else {
+                panic!("a service");
+            };
+            services.insert(0, "main".to_owned());
+        };
+        let service = "main".to_owned();
+        let expected = PlaintextFault::MixedUnsigned { key: k(), service };
+        assert_eq!(fault_of(both), Some(expected.into()));
+        let one = |set: &mut PolicySet| {
+            set.keys[0].signer.clear();
+            set.keys[0].unsigned = Unsigned::Accept;
+        };
+        assert_eq!(fault_of(one), None);
+    }
+
+    #[test]
+    fn what_opens_a_disk_is_not_read_by_the_agent() {
+        let fault = fault_of(|set| set.keys[0].release_to = vec![ReleaseTo::Volume("data".into())]);
+        let volume = "data".to_owned();
+        let expected = PlaintextFault::Volume { key: k(), volume };
+        assert_eq!(fault, Some(expected.into()));
     }
 
     #[test]
