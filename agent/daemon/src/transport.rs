@@ -11,6 +11,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use nitride_courier::{HttpAnswer, HttpRequest, Method, TransportFault};
+use rustls::client::Resumption;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use std::error::Error;
 use std::time::Duration;
@@ -45,10 +46,14 @@ pub(crate) struct Failed {
 impl Transport {
     /// One for each endpoint of the service, in its order. Reads the files that the service names.
     pub(crate) fn of_service(service: &Service) -> Result<Vec<Self>, TlsError> {
-        let tls = match &service.tls {
+        let mut tls = match &service.tls {
             Some(tls) => client_config(tls)?,
             None => nobody_trusted()?,
         };
+        if service.openbao.is_some() {
+            // Who has a session's secret later could read what it carried.
+            tls.resumption = Resumption::disabled();
+        }
         let of = |endpoint: &Endpoint| Self::new(service, endpoint, tls.clone());
         Ok(service.endpoints.iter().map(of).collect())
     }

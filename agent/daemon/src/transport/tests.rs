@@ -1,12 +1,14 @@
 //! Real TCP and TLS on loopback, against servers that do one thing.
 
 use super::{Failed, Transport};
-use crate::config::{ClientIdentity, Endpoint, Service, Tls};
-use nitride_courier::{EndpointId, HttpAnswer, HttpRequest, Method, TransportFault};
+use crate::config::{ClientIdentity, Endpoint, Login, LoginMethod, OpenBao, Service, Tls};
+use nitride_courier::{EndpointId, HttpAnswer, HttpRequest, Method, Secrets, TransportFault};
+use nitride_openbao::Kv;
+use nitride_openbao::answer::Encoding;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::crypto::aws_lc_rs;
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{HandshakeKind, RootCertStore, ServerConfig};
 use rustls_pki_types::PrivateKeyDer;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -121,7 +123,12 @@ fn ok(body: &str) -> Vec<u8> {
 }
 
 fn transport(url: String, tls: Option<Tls>) -> Transport {
-    let service = Service {
+    let service = service(url, tls);
+    Transport::of_service(&service).unwrap().remove(0)
+}
+
+fn service(url: String, tls: Option<Tls>) -> Service {
+    Service {
         name: "main".to_owned(),
         connect_timeout: Duration::from_secs(5),
         request_timeout: Duration::from_secs(5),
@@ -132,8 +139,7 @@ fn transport(url: String, tls: Option<Tls>) -> Transport {
         }],
         tls,
         openbao: None,
-    };
-    Transport::of_service(&service).unwrap().remove(0)
+    }
 }
 
 fn trusting(ca: &Path, client: Option<ClientIdentity>) -> Option<Tls> {
@@ -190,6 +196,54 @@ async fn a_server_under_another_name_is_not_trusted() {
     let url = format!("https://localhost:{}", address.port());
     let answer = fetch(&transport(url, tls)).await;
     assert_eq!(answer, Err(TransportFault::NotTrusted));
+}
+
+/// Whether each of two connections, one after the other, resumed what was before.
+async fn resumed(openbao: Option<OpenBao>) -> [bool; 2] {
+    let authority = Authority::new();
+    let acceptor = authority.acceptor(None);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let served = tokio::spawn(async move {
+        let mut resumed = [false; 2];
+        for resumed in &mut resumed {
+            let (stream, _) = listener.accept().await.unwrap();
+            let stream = acceptor.accept(stream).await.unwrap();
+            let kind = stream.get_ref().1.handshake_kind().unwrap();
+            *resumed = kind == HandshakeKind::Resumed;
+            let answer = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+            say(stream, answer).await;
+        }
+        resumed
+    });
+    let service = Service {
+        openbao,
+        ..service(url, trusting(&authority.ca_path(), None))
+    };
+    let transport = Transport::of_service(&service).unwrap().remove(0);
+    for _ in 0..2 {
+        assert_eq!(fetch(&transport).await.unwrap().status, 200);
+    }
+    served.await.unwrap()
+}
+
+#[tokio::test]
+async fn no_session_with_a_node_whose_secrets_are_read_is_kept_to_resume_it() {
+    let bao = OpenBao {
+        secrets: Secrets {
+            kv: Kv::new("secret", "machines").unwrap(),
+            field: "value".to_owned(),
+            encoding: Encoding::Base64,
+        },
+        login: Login {
+            mount: "cert".to_owned(),
+            method: LoginMethod::Certificate {
+                role: "vm".to_owned(),
+            },
+        },
+    };
+    assert_eq!(resumed(None).await, [false, true]);
+    assert_eq!(resumed(Some(bao)).await, [false, false]);
 }
 
 /// A server that shows this certificate, and why the agent does not take it, with `ca` pinned.
