@@ -10,7 +10,7 @@ use crate::http::{HttpAnswer, HttpRequest, Method};
 use crate::order::Order;
 use crate::round::Round;
 use crate::stage::Phase;
-use nitride_openbao::answer::{self, Class, Encoding};
+use nitride_openbao::answer::{self, AnswerError, Class, Encoding};
 use nitride_openbao::{Kv, KvError, Request, TOKEN_HEADER, Token};
 use nitride_protocol::agent::FailureClass;
 use nitride_protocol::limits::MAX_PLAINTEXT_LEN;
@@ -141,39 +141,59 @@ impl LoggedIn {
         at: EndpointId,
     ) -> Result<Question, Fault> {
         self.at = at;
-        let beyond = |what: &str| Fault::protocol(Action::Read, what);
+        // Every node would say the same of this one, and another resource may be as it should.
+        let unfit = |what: &str| Fault::new(FailureClass::Refused, Action::Read, what);
         match Class::of(answer.status) {
             Class::Done | Class::NotFound => {}
             class => return Err(refusal(Action::Read, class, answer)),
         }
         let (field, encoding) = (&self.shelf.field, self.shelf.encoding);
         let read = answer::field(answer.status, &answer.body, field, encoding);
-        let Some(read) = read.map_err(|error| beyond(&error.to_string()))? else {
+        let Some(read) = read.map_err(|error| unread(&error))? else {
             let class = FailureClass::NotFound;
             return Err(Fault::new(class, Action::Read, "there is no such secret"));
         };
         if read.bytes.len() > MAX_PLAINTEXT_LEN {
-            return Err(beyond(&format!(
+            return Err(unfit(&format!(
                 "the secret is longer than {MAX_PLAINTEXT_LEN} bytes"
             )));
         }
         Ok(Question::Plaintext {
             resource,
             version: u32::try_from(read.version)
-                .map_err(|_| beyond("the secret has more versions than there are numbers"))?,
+                .map_err(|_| unfit("the secret has more versions than there are numbers"))?,
             lease_secs: read.lease_secs,
             material: read.bytes,
         })
     }
 }
 
+/// What is wrong with the secret itself is the service's word about it; what is no answer at all is not.
+fn unread(error: &AnswerError) -> Fault {
+    match error {
+        AnswerError::NoField { .. }
+        | AnswerError::NotBase64 { .. }
+        | AnswerError::LeaseMalformed
+        | AnswerError::NoVersion => {
+            Fault::new(FailureClass::Refused, Action::Read, &error.to_string())
+        }
+        // With the service's words, which are not shown.
+        AnswerError::NoSuchPath { .. } => {
+            Fault::protocol(Action::Read, "HTTP 404: there is no such engine or method")
+        }
+        _ => Fault::protocol(Action::Read, &error.to_string()),
+    }
+}
+
+/// The status alone: what the service says may repeat what it was sent, and a secret-id or a token of its
+/// own form is as short as any word.
 fn refusal(action: Action, class: Class, answer: &HttpAnswer) -> Fault {
     let class = match class {
         Class::Elsewhere => FailureClass::Unreachable,
         Class::Denied => FailureClass::Refused,
         Class::Done | Class::NotFound | Class::Refused => FailureClass::Protocol,
     };
-    let what = format!("HTTP {}: {}", answer.status, answer::told(&answer.body));
+    let what = format!("HTTP {}", answer.status);
     Fault::new(class, action, &what).again_after(answer.retry_after_secs)
 }
 

@@ -151,13 +151,10 @@ fn what_openbao_says_no_to_is_told_and_the_rest_goes_on() {
         [
             ("a/b/denied", FailureClass::Refused),
             ("a/b/none", FailureClass::NotFound),
-            ("a/b/odd", FailureClass::Protocol),
+            ("a/b/odd", FailureClass::Refused),
         ]
     );
-    assert_eq!(
-        story.failures()[0].reason,
-        "secret: HTTP 403: permission denied"
-    );
+    assert_eq!(story.failures()[0].reason, "secret: HTTP 403");
     assert!(!format!("{:?}", story.failures()).contains("hunter2"));
     assert_eq!(story.outcome.unwrap().delivered, 1);
 }
@@ -182,6 +179,7 @@ fn a_login_that_is_refused_ends_the_round_and_one_that_nobody_answers_too() {
         (&failure.resource, failure.class),
         (&None, FailureClass::Refused)
     );
+    assert_eq!(failure.reason, "login: HTTP 400");
     let story = read(&["a/b/one"], &mut endpoints(&[1]), |_, _| None, taken);
     assert_eq!(story.failures()[0].class, FailureClass::TimedOut);
     assert!(story.ended_ms <= 30_000);
@@ -212,7 +210,59 @@ fn a_page_or_a_token_that_is_none_is_no_login_and_a_long_secret_is_no_resource()
         },
         taken,
     );
-    assert_eq!(story.failures()[0].class, FailureClass::Protocol);
+    assert_eq!(story.failures()[0].class, FailureClass::Refused);
+}
+
+#[test]
+fn nothing_that_openbao_says_gets_into_the_log_for_it_may_repeat_what_it_was_sent() {
+    let sent = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
+    let words = format!(r#"{{"errors":["unknown {sent}"]}}"#);
+    for (status, of_login) in [400, 403, 404, 500]
+        .into_iter()
+        .flat_map(|s| [(s, true), (s, false)])
+    {
+        let story = read(
+            &["a/b/one"],
+            &mut endpoints(&[1]),
+            |request, _| match request.path.contains("login") == of_login {
+                true => Some(Ok(answer(status, words.clone()))),
+                false => Some(bao(request)),
+            },
+            taken,
+        );
+        let reason = &story.failures()[0].reason;
+        assert!(reason.contains(&format!("HTTP {status}")), "{reason}");
+        assert!(!reason.contains("0f1e"), "{reason}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_one_secret_is_no_fault_of_the_node_and_is_asked_of_no_other() {
+    let lease = secret("aHVudGVyMg==").replace("\"60\"", "\"soon\"");
+    let field = secret("aHVudGVyMg==").replace("value", "other");
+    let long = secret(&"AAAA".repeat(22_000));
+    for body in [secret("hunter2."), lease, field, long] {
+        let mut nodes = endpoints(&[1, 2]);
+        let story = read(
+            &["a/b/odd", "a/b/one"],
+            &mut nodes,
+            |request, _| {
+                Some(match request.path.ends_with("odd") {
+                    true => Ok(answer(200, body.clone())),
+                    false => bao(request),
+                })
+            },
+            taken,
+        );
+        let failure = story.failures()[0];
+        assert_eq!(failure.resource.as_deref(), Some("a/b/odd"));
+        assert_eq!(failure.class, FailureClass::Refused);
+        let asked = story.calls();
+        let asked = asked.iter().filter(|call| call.ends_with("odd")).count();
+        assert_eq!(asked, 1);
+        assert_eq!(nodes.healthy(story.ended_ms), (2, 2));
+        assert_eq!(story.outcome.unwrap().delivered, 1);
+    }
 }
 
 #[test]
