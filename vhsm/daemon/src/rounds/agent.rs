@@ -16,7 +16,9 @@ use nitride_protocol::{
     Empty, Message, Reader, RequestHead, Status, open_request, refusal_of, write_refusal,
     write_reply,
 };
-use nitride_vault::rounds::{EvidenceWanted, RoundError, RoundFailure, RoundId, Told};
+use nitride_vault::rounds::{
+    EvidenceWanted, ResourceFault, RoundError, RoundFailure, RoundId, Told,
+};
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,13 +125,6 @@ impl AgentSession {
         };
         let mut inbox = Inbox::new();
         loop {
-            // Asked anew in each turn: what is read is sent after its order alone, and that was handed
-            // out in a turn before.
-            if session.daemon.vault.reads_in_clear() && inbox.lock().is_err() {
-                let text = "the arena has no room for what the agent reads: give [arena] heap more";
-                Event::Warning { text }.emit();
-                return;
-            }
             let turn = tokio::select! {
                 received = session.socket.recv(inbox.room()) => match received {
                     Ok(received) if received.bytes_read() > 0 => {
@@ -143,7 +138,7 @@ impl AgentSession {
                 Some(made) = made.recv() => session.answer_challenge(made).await,
                 () = session.daemon.waiting.order_bell.notified() => Ok(()),
             };
-            if turn.is_err() || session.hand_out_order().await.is_err() {
+            if turn.is_err() || session.hand_out_order(&mut inbox).await.is_err() {
                 return;
             }
             // The runtime has one thread, and a packet that is there already is no reason to leave
@@ -374,8 +369,9 @@ impl AgentSession {
         }
     }
 
-    /// Answers the `next-round` that waits, if there is work.
-    async fn hand_out_order(&mut self) -> Result<(), Ended> {
+    /// Answers the `next-round` that waits, if there is work. What is read is sent after its order alone, so
+    /// that the inbox is ready for it from then on.
+    async fn hand_out_order(&mut self, inbox: &mut Inbox) -> Result<(), Ended> {
         let Some((id, asked)) = self.next_round else {
             return Ok(());
         };
@@ -384,15 +380,26 @@ impl AgentSession {
             return Ok(());
         };
         let vault = &self.daemon.vault;
-        let mut order = None;
-        // What is there already settles while the order is put together, and is handed out after.
-        self.daemon.waiting.settle(|| {
-            let now = Daemon::now();
-            order = vault.next_order(now);
-            vault.expire(now)
-        });
-        let Some(order) = order else {
-            return Ok(());
+        let order = loop {
+            let mut order = None;
+            // What is there already settles while the order is put together, and is handed out after.
+            self.daemon.waiting.settle(|| {
+                let now = Daemon::now();
+                order = vault.next_order(now);
+                vault.expire(now)
+            });
+            let Some(order) = order else {
+                return Ok(());
+            };
+            if inbox.make_ready(order.in_clear).is_ok() {
+                break order;
+            }
+            // No other round is worse for it. Each that ends so waits for its next try.
+            let text = "the arena has no room for what the agent reads: give [arena] heap more";
+            self.daemon.log_of_agent(&Event::Warning { text });
+            let failure = RoundFailure::ResourceRefused(ResourceFault::ArenaFull);
+            let fail = || vault.fail_round(&order.round, failure, Daemon::now());
+            self.daemon.waiting.settle(fail);
         };
         Event::Ordered { order: &order }.emit();
         self.daemon.watch.ordered(&order, reserved);

@@ -6,8 +6,8 @@ use nitride_secmem::{ArenaFull, SecretBuf};
 /// One longer, so that a packet over the limit is seen to be.
 const LEN: usize = MAX_PACKET_LEN + 1;
 
-/// Ordinary memory, since nothing that the agent sends is a secret; or the arena, from the moment at
-/// which the policy has it send what it has read.
+/// Ordinary memory, since nothing that the agent sends is a secret; or the arena, from the first order
+/// on by which it sends what it has read.
 #[derive(Debug)]
 pub(super) enum Inbox {
     Ordinary(Vec<u8>),
@@ -19,10 +19,11 @@ impl Inbox {
         Self::Ordinary(vec![0; LEN])
     }
 
-    /// Receives in the arena from now on.
-    pub(super) fn lock(&mut self) -> Result<(), ArenaFull> {
-        if let Self::Ordinary(_) = self {
-            *self = Self::Locked(SecretBuf::with_len(LEN)?);
+    /// Makes ready for what an order brings: in the clear, it is received in the arena from now on. Any
+    /// other brings nothing that would need that.
+    pub(super) fn make_ready(&mut self, in_clear: bool) -> Result<(), ArenaFull> {
+        if let (true, Self::Ordinary(bytes)) = (in_clear, &*self) {
+            *self = Self::Locked(SecretBuf::with_len(bytes.len())?);
         }
         Ok(())
     }
@@ -50,5 +51,31 @@ impl Inbox {
         {
             received.fill(0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_arena_without_room_keeps_back_what_the_agent_reads_and_nothing_else() {
+        let sizes = nitride_secmem::ArenaSizes {
+            records_len: 1 << 20,
+            records_max_len: 1 << 20,
+            heap_len: 1 << 20,
+        };
+        // Another test of this process may have been first.
+        let _ = nitride_secmem::install(sizes, nitride_secmem::BackingChoice::Best, Vec::new());
+        let mut large = Inbox::Ordinary(vec![0; 1 << 32]);
+        assert!(large.make_ready(false).is_ok());
+        assert!(large.make_ready(true).is_err());
+        assert!(matches!(large, Inbox::Ordinary(_)));
+        let mut inbox = Inbox::new();
+        assert!(inbox.make_ready(false).is_ok());
+        assert!(matches!(inbox, Inbox::Ordinary(_)));
+        assert!(inbox.make_ready(true).is_ok());
+        assert!(matches!(inbox, Inbox::Locked(_)));
+        assert_eq!(inbox.room().len(), LEN);
     }
 }

@@ -201,13 +201,6 @@ impl Vault {
         ordered.note_failure(path, class.into(), retry_after_ms)
     }
 
-    /// Whether some service is one that the courier reads: what it then sends may be a key.
-    pub fn reads_in_clear(&self) -> bool {
-        let policy = self.policy();
-        let mut services = policy.set().services.iter();
-        services.any(|service| service.plaintext_courier)
-    }
-
     /// The keys for which the courier is not blind, each in a line, for the log and the status.
     pub fn plaintext_warnings(&self) -> Vec<String> {
         let policy = self.policy();
