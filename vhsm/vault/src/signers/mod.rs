@@ -368,7 +368,6 @@ impl ActivePolicy {
         })
     }
 
-    /// What an operator should know of the lists.
     /// Those that are here, by the name of their signer.
     pub(crate) fn lists_here(&self) -> impl Iterator<Item = SignerStatus<'_>> {
         self.listed_signers().filter_map(|rule| {
@@ -381,6 +380,7 @@ impl ActivePolicy {
         })
     }
 
+    /// What an operator should know of the lists.
     pub(crate) fn warnings_of_lists(&self, now: Now) -> impl Iterator<Item = String> {
         self.listed_signers().filter_map(move |rule| {
             let name = &rule.name;
