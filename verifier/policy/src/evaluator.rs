@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 pub const MAX_MESSAGE_LEN: usize = 2 * 1024 * 1024;
 /// So many modules are kept read; more are read again when they are asked.
 const MAX_PREPARED: usize = 32;
+/// Nor more than so much of their text, of which each takes many times its length.
+const MAX_PREPARED_LEN: usize = 1024 * 1024;
 /// The steps of the interpreter between two looks at the clock.
 const STEPS_PER_LOOK: NonZeroU32 = NonZeroU32::new(32).unwrap();
 /// An error names its place and reason in less.
@@ -89,7 +91,14 @@ pub struct Trace {
 /// Modules that were read, and the interpreter.
 pub struct Evaluator {
     limit: Duration,
-    prepared: Vec<(String, Engine)>,
+    prepared: Vec<Prepared>,
+}
+
+/// A module that was read.
+struct Prepared {
+    name: String,
+    text_len: usize,
+    engine: Engine,
 }
 
 impl Request {
@@ -199,12 +208,12 @@ impl Evaluator {
         let known = self
             .prepared
             .iter()
-            .position(|(name, _)| *name == request.module);
+            .position(|prepared| prepared.name == request.module);
         if let Some(index) = known {
             // The one that was asked last is the last to go.
-            let entry = self.prepared.remove(index);
-            let engine = entry.1.clone();
-            self.prepared.push(entry);
+            let prepared = self.prepared.remove(index);
+            let engine = prepared.engine.clone();
+            self.prepared.push(prepared);
             return Some(Ok(engine));
         }
         let text = request.text.as_ref()?;
@@ -212,11 +221,24 @@ impl Evaluator {
             Ok(engine) => engine,
             Err(fault) => return Some(Err(fault)),
         };
-        if self.prepared.len() >= MAX_PREPARED {
-            self.prepared.remove(0);
-        }
-        self.prepared.push((request.module.clone(), engine.clone()));
+        self.make_room(text.len());
+        self.prepared.push(Prepared {
+            name: request.module.clone(),
+            text_len: text.len(),
+            engine: engine.clone(),
+        });
         Some(Ok(engine))
+    }
+
+    /// Forgets what was not asked for the longest time, until one more is within both bounds.
+    fn make_room(&mut self, text_len: usize) {
+        let lens = self.prepared.iter().map(|prepared| prepared.text_len);
+        let mut total = lens.sum::<usize>() + text_len;
+        while self.prepared.len() >= MAX_PREPARED
+            || (total > MAX_PREPARED_LEN && !self.prepared.is_empty())
+        {
+            total -= self.prepared.remove(0).text_len;
+        }
     }
 
     fn read(&self, file: &str, text: &str) -> Result<Engine, RegoFault> {

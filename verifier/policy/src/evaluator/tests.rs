@@ -304,3 +304,33 @@ proptest::proptest! {
         let _ = checked(&text);
     }
 }
+
+#[test]
+fn modules_are_kept_by_the_length_of_their_texts_too() {
+    let mut evaluator = evaluator();
+    let ask = || Ask::Allow {
+        input: "{}".to_owned(),
+        data: "{}".to_owned(),
+        traced: false,
+    };
+    let text = |number: usize| {
+        let comment = format!(
+            "# {number}\n{}",
+            "# padded\n".repeat(MAX_PREPARED_LEN / 5 / 9)
+        );
+        format!("package policy\nimport rego.v1\nallow if true\n{comment}")
+    };
+    let module = |number: usize| RegoModule::new(&text(number), "p.rego").unwrap();
+    for number in 0..6 {
+        let answer = evaluator.answer(&Request::of(&module(number), ask(), true));
+        assert_eq!(answer, Answer::Yes(None));
+    }
+    // Five do not fit: each is a bit longer than a fifth.
+    let mut known = |number| evaluator.answer(&Request::of(&module(number), ask(), false));
+    for number in 0..2 {
+        assert_eq!(known(number), Answer::UnknownModule);
+    }
+    for number in 2..6 {
+        assert_eq!(known(number), Answer::Yes(None), "{number}");
+    }
+}
