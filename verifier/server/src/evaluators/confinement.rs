@@ -35,14 +35,17 @@ pub(super) enum NotConfined {
 #[derive(Clone, Copy)]
 enum When {
     Always,
-    /// If this argument has none of these bits.
-    HasNot(u8, u64),
+    /// If these arguments have none of these bits.
+    HasNone(&'static [(u8, u64)]),
     /// If this argument is the number of this process.
     IsSelf(u8),
 }
-use When::{Always, HasNot, IsSelf};
+use When::{Always, HasNone, IsSelf};
 
-const EXECUTABLE: u64 = libc::PROT_EXEC as u64;
+/// Neither with protection in the third argument...
+const EXECUTABLE: (u8, u64) = (2, libc::PROT_EXEC as u64);
+/// ...nor with flags in the fourth: what is shared counts as nobody's data, and the bound is on data.
+const SHARED: (u8, u64) = (3, libc::MAP_SHARED as u64);
 
 /// All others fail, and do not kill: a library that tries something newer first falls back.
 #[rustfmt::skip]
@@ -53,8 +56,8 @@ const ALLOWED: &[(libc::c_long, When, &str)] = &[
     (libc::SYS_writev,          Always, "the C library says why it aborts"),
     (libc::SYS_sendto,          Always, "answers, to a socket"),
     (libc::SYS_close,           Always, "the end"),
-    (libc::SYS_mmap,            HasNot(2, EXECUTABLE), "the heap; never code"),
-    (libc::SYS_mprotect,        HasNot(2, EXECUTABLE), "the heap; never code"),
+    (libc::SYS_mmap,            HasNone(&[EXECUTABLE, SHARED]), "the heap; never code, never beside the bound"),
+    (libc::SYS_mprotect,        HasNone(&[EXECUTABLE]), "the heap; never code"),
     (libc::SYS_munmap,          Always, "the heap"),
     (libc::SYS_mremap,          Always, "the heap grows"),
     (libc::SYS_madvise,         Always, "the heap shrinks"),
@@ -127,19 +130,24 @@ fn program() -> Result<BpfProgram, seccompiler::BackendError> {
 }
 
 impl When {
-    /// One of these rules has to match; none at all is a match.
+    /// One of these rules has to match, in all its conditions; none at all is a match.
     fn rules(self) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
         use SeccompCmpArgLen::{Dword, Qword};
-        let (argument, len, operator, value) = match self {
+        let conditions = match self {
             Always => return Ok(Vec::new()),
-            HasNot(argument, bits) => (argument, Qword, SeccompCmpOp::MaskedEq(bits), 0),
+            HasNone(bits) => {
+                let has_none = |(argument, bits): &(u8, u64)| {
+                    SeccompCondition::new(*argument, Qword, SeccompCmpOp::MaskedEq(*bits), 0)
+                };
+                bits.iter().map(has_none).collect::<Result<_, _>>()?
+            }
             IsSelf(argument) => {
                 let own = u64::from(std::process::id());
-                (argument, Dword, SeccompCmpOp::Eq, own)
+                let is_own = SeccompCondition::new(argument, Dword, SeccompCmpOp::Eq, own)?;
+                vec![is_own]
             }
         };
-        let condition = SeccompCondition::new(argument, len, operator, value)?;
-        Ok(vec![SeccompRule::new(vec![condition])?])
+        Ok(vec![SeccompRule::new(conditions)?])
     }
 }
 
@@ -175,6 +183,57 @@ mod tests {
         for (number, kind) in kinds.into_iter().enumerate() {
             assert_eq!(kind, Err(PermissionDenied), "{number}");
         }
+    }
+
+    /// What the kernel would do with the filter, of whose instructions these are all that it has.
+    fn is_let_through(call: libc::c_long, arguments: [u64; 6]) -> bool {
+        let arch: u32 = if cfg!(target_arch = "x86_64") {
+            0xc000_003e
+        } else {
+            0xc000_00b7
+        };
+        let call = u32::try_from(call).unwrap();
+        let mut data = [call.to_ne_bytes(), arch.to_ne_bytes()].concat();
+        data.extend([0; 8]);
+        data.extend(arguments.iter().flat_map(|argument| argument.to_ne_bytes()));
+        let filter = program().unwrap();
+        let (mut at, mut word) = (0, 0);
+        loop {
+            let step = &filter[at];
+            let index = usize::try_from(step.k).unwrap();
+            at += 1;
+            let jump = |is_so: bool| usize::from(if is_so { step.jt } else { step.jf });
+            match step.code {
+                0x20 => word = u32::from_ne_bytes(data[index..index + 4].try_into().unwrap()),
+                0x54 => word &= step.k,
+                0x05 => at += index,
+                0x15 => at += jump(word == step.k),
+                0x25 => at += jump(word > step.k),
+                0x35 => at += jump(word >= step.k),
+                0x06 => return step.k == libc::SECCOMP_RET_ALLOW,
+                other => panic!("instruction {other:#x}"),
+            }
+        }
+    }
+
+    #[test]
+    fn memory_is_neither_code_nor_beside_the_bound_on_data() {
+        let bits = |bits: i32| u64::try_from(bits).unwrap();
+        let map = |protection: i32, flags: i32| {
+            let flags = bits(flags | libc::MAP_ANONYMOUS);
+            is_let_through(
+                libc::SYS_mmap,
+                [0, 4096, bits(protection), flags, u64::MAX, 0],
+            )
+        };
+        let writable = libc::PROT_READ | libc::PROT_WRITE;
+        assert!(map(writable, libc::MAP_PRIVATE));
+        assert!(!map(writable, libc::MAP_SHARED));
+        assert!(!map(writable, libc::MAP_SHARED_VALIDATE));
+        assert!(!map(writable | libc::PROT_EXEC, libc::MAP_PRIVATE));
+        let protect = |protection| is_let_through(libc::SYS_mprotect, [0, 0, protection, 1, 0, 0]);
+        assert!(protect(bits(writable)));
+        assert!(!protect(bits(libc::PROT_EXEC)));
     }
 
     #[test]
