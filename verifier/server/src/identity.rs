@@ -35,6 +35,12 @@ const SAYING_WHICH: [(Tee, &[&str]); 6] = [
     (Tee::AzTdxVtpm, &["vm_unique_id"]),
     (Tee::Sample, &["svn"]),
 ];
+/// Whoever launches a machine writes these, so that they say who it is beside [`KEYS_OWN`] alone, which
+/// says who launched it.
+pub(crate) const WITHIN_A_KEYS: [&str; 2] = ["family_id", "image_id"];
+pub(crate) const KEYS_OWN: &str = "id_key_digest";
+/// A host's, and of every machine that runs there.
+const HOSTS: [&str; 2] = ["chip_id", "platform_instance"];
 /// No claim that says which machine it is has a longer text.
 const MAX_VALUE_LEN: usize = 256;
 
@@ -58,6 +64,8 @@ pub(crate) enum NoIdentity {
         name: String,
         known: String,
     },
+    #[error("{claim} alone is no machine's: {reason}")]
+    NotAlone { claim: String, reason: &'static str },
 }
 
 /// Why a claim's value names no machine.
@@ -97,6 +105,19 @@ impl IdentityClaim {
             .split_once('.')
             .ok_or_else(|| NoIdentity::NoClaim(text.to_owned()))?;
         Self::new(tee, name)
+    }
+
+    /// The claim, if it tells machines apart with no other beside it.
+    pub(crate) fn alone(self) -> Result<Self, NoIdentity> {
+        let reason = if WITHIN_A_KEYS.contains(&self.name) {
+            "anybody who launches writes it"
+        } else if HOSTS.contains(&self.name) {
+            "all machines of one host have it"
+        } else {
+            return Ok(self);
+        };
+        let claim = self.to_string();
+        Err(NoIdentity::NotAlone { claim, reason })
     }
 
     pub(crate) fn tee(self) -> Tee {
@@ -182,6 +203,22 @@ mod tests {
             "tdx.chip_id",
         ] {
             assert!(IdentityClaim::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_host_has_or_anybody_writes_tells_no_machine_from_the_next_by_itself() {
+        for text in ["tpm.ak_sha256", "snp.report_id", "snp.id_key_digest"] {
+            assert!(IdentityClaim::parse(text).unwrap().alone().is_ok());
+        }
+        for text in [
+            "snp.family_id",
+            "snp.image_id",
+            "snp.chip_id",
+            "tdx.platform_instance",
+        ] {
+            let refused = IdentityClaim::parse(text).unwrap().alone().unwrap_err();
+            assert!(refused.to_string().contains(text), "{refused}");
         }
     }
 

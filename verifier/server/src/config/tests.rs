@@ -263,6 +263,8 @@ fn a_witness_names_claims_and_has_an_audit_to_write_to() {
         format!("{audit}[witness]\nidentity = []"),
         format!("{audit}[witness]\nidentity = [\"report_id\"]"),
         format!("{audit}[witness]\nidentity = [\"snp.measurement\"]"),
+        format!("{audit}[witness]\nidentity = [\"tpm.ak_sha256\", \"snp.family_id\"]"),
+        format!("{audit}[witness]\nidentity = [\"snp.chip_id\"]"),
         format!("{audit}[witness]\n{identity}\non-fork = \"ignore\""),
         format!("{audit}[witness]\n{identity}\nmore = 1"),
     ] {

@@ -36,7 +36,9 @@ impl WitnessForm {
             return Err(text.error(&self.identity, reason, remedy));
         }
         let claim = |claim: &Spanned<String>| {
-            IdentityClaim::parse(claim.get_ref()).map_err(|fault| {
+            // Each is tried by itself: none stands beside another.
+            let parsed = IdentityClaim::parse(claim.get_ref()).and_then(IdentityClaim::alone);
+            parsed.map_err(|fault| {
                 let remedy = "docs/fleet.md has a table of those that do";
                 text.error(claim, fault.to_string(), remedy)
             })

@@ -1,15 +1,11 @@
 //! Which machine a secret is made for: by claims that an operator chose out of those that say it.
 
 use super::Template;
-use crate::identity::{IdentityClaim, Nameless, naming};
+use crate::identity::{IdentityClaim, KEYS_OWN, Nameless, WITHIN_A_KEYS, naming};
 use crate::token::AcceptedToken;
 use nitride_kbs::token::PRIMARY_SUBMOD;
 use nitride_verify::Tee;
 use thiserror::Error;
-
-/// Whoever launches a machine writes these beside a key's digest, which says who that was.
-const WITHIN_A_KEYS: [&str; 2] = ["family_id", "image_id"];
-const KEYS_OWN: &str = "id_key_digest";
 
 /// The claims that tell machines apart, sorted by name, so that their order in a file means nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
