@@ -50,9 +50,21 @@ pub(crate) struct Document {
     pub(crate) text: Arc<str>,
 }
 
+/// Which of the tenants' documents keep all the others from being in force if they cannot be read. Those
+/// of the service always do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Strict {
+    /// Each: they are one operator's, who reads why.
+    All,
+    /// Only this tenant's, which is being put. Those that are in force already were checked, by another
+    /// replica perhaps, and a tenant is not to decide over all others.
+    Put(Option<String>),
+}
+
 /// All of them.
 #[derive(Debug, Clone)]
 pub(crate) struct Documents {
+    pub(crate) strict: Strict,
     pub(crate) attestation: Document,
     /// Reference values that are kept apart from the attestation policy, which they follow.
     pub(crate) attestation_values: Option<Document>,
@@ -103,6 +115,7 @@ impl Documents {
             Ok::<_, PolicyError>(read.map(|document| document.written_as(form)))
         };
         Ok(Self {
+            strict: Strict::All,
             attestation: Document::of_file(&files.attestation)?.written_as(Form::Toml),
             attestation_values: None,
             resource: Document::of_file(&files.resource)?,
@@ -110,6 +123,14 @@ impl Documents {
             appraisal: optional(&files.appraisal, Form::Rego)?,
             named_values: optional(&files.reference_values, Form::Json)?,
         })
+    }
+
+    /// Whether this tenant's document is to be good, or nothing is.
+    pub(crate) fn is_strict(&self, repository: &str) -> bool {
+        match &self.strict {
+            Strict::All => true,
+            Strict::Put(put) => put.as_deref() == Some(repository),
+        }
     }
 
     /// The attestation policy with its reference values, and the text that it was read from.
@@ -230,6 +251,7 @@ mod tests {
             text: text.into(),
         };
         Documents {
+            strict: Strict::All,
             attestation: document("policy", POLICY),
             attestation_values: Some(document("values", values)),
             resource: document("resource", "version = 1\n"),

@@ -13,18 +13,19 @@ mod process;
 pub(crate) use process::evaluate;
 
 use nitride_policy::{Answer, Ask, RegoFault, RegoModule};
-use process::{GRACE, Process};
+use process::{GRACE, Process, ProcessFault};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 /// So many may wait for one tenant's turn.
 const MAX_WAITING: usize = 256;
-/// What a tenant's evaluation may take for nothing, the start of a process included.
+/// What a tenant's evaluation may take for nothing, the reading of its module included.
 const UNCHARGED: Duration = Duration::from_millis(50);
 /// For what it takes beyond, the tenant's next turn comes so many times later.
 const CHARGE: u32 = 8;
@@ -37,6 +38,8 @@ const SELF: &str = "/proc/self/exe";
 pub(crate) struct Evaluators {
     own: Lane,
     tenants: Lane,
+    /// By repository, whatever becomes of its policy meanwhile: what an evaluation took is its tenant's.
+    turns: Mutex<BTreeMap<String, Turns>>,
 }
 
 /// Processes that are shared, and how many of them there are.
@@ -48,7 +51,7 @@ struct Lane {
 }
 
 /// How many evaluations of one policy run at once.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Turns {
     waiting: Arc<Semaphore>,
     running: Arc<Semaphore>,
@@ -64,9 +67,15 @@ struct Pool {
     idle: Mutex<Vec<Process>>,
 }
 
+/// An answer, and what it took of whom it was for.
+struct Asked {
+    answer: Answer,
+    took: Duration,
+}
+
 impl Turns {
     /// One at a time, and later after a long one.
-    pub(crate) fn of_a_tenant() -> Self {
+    fn of_a_tenant() -> Self {
         Self::of(1, true)
     }
 
@@ -76,6 +85,18 @@ impl Turns {
             running: Arc::new(Semaphore::new(at_once)),
             is_tenant,
         }
+    }
+
+    /// Whether a policy has them, or an evaluation that is under way or not paid for.
+    fn are_anybodys(&self) -> bool {
+        Arc::strong_count(&self.running) > 1
+    }
+}
+
+#[cfg(test)]
+impl Turns {
+    pub(crate) fn are(&self, others: &Self) -> bool {
+        Arc::ptr_eq(&self.running, &others.running)
     }
 }
 
@@ -87,7 +108,7 @@ impl Evaluators {
         Self::of(&PathBuf::from(SELF), limit, limit + GRACE, at_once)
     }
 
-    fn of(program: &Path, limit: Duration, patience: Duration, at_once: usize) -> Self {
+    pub(crate) fn of(program: &Path, limit: Duration, patience: Duration, at_once: usize) -> Self {
         let lane = || Lane {
             pool: Arc::new(Pool {
                 program: program.to_owned(),
@@ -101,6 +122,7 @@ impl Evaluators {
         Self {
             own: lane(),
             tenants: lane(),
+            turns: Mutex::default(),
         }
     }
 
@@ -112,6 +134,23 @@ impl Evaluators {
     /// As many turns as there are processes of the service's own.
     pub(crate) fn all_turns(&self) -> Turns {
         Turns::of(self.own.at_once, false)
+    }
+
+    /// The turns of this tenant: the same ones for as long as anybody has them.
+    pub(crate) fn turns_of(&self, repository: &str) -> Turns {
+        let mut all = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turns) = all.get(repository) {
+            return turns.clone();
+        }
+        let turns = Turns::of_a_tenant();
+        all.insert(repository.to_owned(), turns.clone());
+        turns
+    }
+
+    /// Forgets the turns of tenants that have no policy any more and owe nothing.
+    pub(crate) fn forget_turns(&self) {
+        let mut all = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, turns| turns.are_anybodys());
     }
 
     /// Asks when it is the policy's turn and a process is free.
@@ -131,10 +170,9 @@ impl Evaluators {
         };
         let (pool, module, is_tenant) = (lane.pool.clone(), module.clone(), turns.is_tenant);
         let asked = spawn_blocking(move || {
-            let begun = Instant::now();
-            let answer = pool.ask(&module, &ask);
+            let Asked { answer, took } = pool.ask(&module, &ask);
             drop(free);
-            let beyond = begun.elapsed().saturating_sub(UNCHARGED);
+            let beyond = took.saturating_sub(UNCHARGED);
             if is_tenant && !beyond.is_zero() {
                 tokio::spawn(async move {
                     sleep(CHARGE * beyond).await;
@@ -152,7 +190,7 @@ impl Evaluators {
     /// Asks on this thread, out of turn: where nothing is served yet, or by it. What a tenant wrote
     /// meets tenants' processes alone here, too.
     pub(crate) fn ask_now(&self, turns: &Turns, module: &RegoModule, ask: Ask) -> Answer {
-        self.lane(turns).pool.ask(module, &ask)
+        self.lane(turns).pool.ask(module, &ask).answer
     }
 
     fn lane(&self, turns: &Turns) -> &Lane {
@@ -165,30 +203,45 @@ impl Evaluators {
 }
 
 impl Pool {
-    fn ask(&self, module: &RegoModule, ask: &Ask) -> Answer {
+    fn ask(&self, module: &RegoModule, ask: &Ask) -> Asked {
         let idle = self.lock().pop();
-        if let Some(mut process) = idle {
-            match process.ask(module, ask) {
-                Ok(answer) => {
-                    self.lock().push(process);
-                    return answer;
-                }
-                // It was gone before it was asked, as by an operator's kill: nothing is this policy's.
-                Err(fault) if fault.is_before_the_question() => {}
-                Err(fault) => return not_evaluated(&fault.to_string()),
-            }
+        // One that was gone before it was asked, as by an operator's kill, is nothing of this policy's.
+        if let Some(process) = idle
+            && let Ok(asked) = self.ask_of(process, module, ask)
+        {
+            return asked;
         }
         let started = Process::start(&self.program, self.limit, self.patience);
-        let asked = started.and_then(|mut process| {
-            let answer = process.ask(module, ask)?;
-            Ok((process, answer))
-        });
-        match asked {
-            Ok((process, answer)) => {
+        let asked = started.and_then(|process| self.ask_of(process, module, ask));
+        asked.unwrap_or_else(|fault| Asked {
+            answer: not_evaluated(&fault.to_string()),
+            took: Duration::ZERO,
+        })
+    }
+
+    /// Asks one process.
+    ///
+    /// # Errors
+    /// Where the question did not come so far.
+    fn ask_of(
+        &self,
+        mut process: Process,
+        module: &RegoModule,
+        ask: &Ask,
+    ) -> Result<Asked, ProcessFault> {
+        let answer = process.ask(module, ask);
+        let took = process.asked_for();
+        match answer {
+            Ok(answer) => {
                 self.lock().push(process);
-                answer
+                Ok(Asked { answer, took })
             }
-            Err(fault) => not_evaluated(&fault.to_string()),
+            Err(fault) if fault.is_before_the_question() => Err(fault),
+            // However soon it was lost: another has to start, and to read every module anew.
+            Err(fault) => Ok(Asked {
+                answer: not_evaluated(&fault.to_string()),
+                took: took.max(self.limit),
+            }),
         }
     }
 

@@ -9,6 +9,9 @@ use crate::policies::{Policies, PolicyError};
 use nitride_verify::AttestationPolicy;
 use sha2::{Digest, Sha256};
 
+/// So many tenants are named whose policies cannot be used; of the others there is the number.
+const MAX_TOLD: usize = 16;
+
 /// All policies, read and checked.
 #[derive(Debug)]
 pub(crate) struct Judgement {
@@ -48,7 +51,23 @@ impl Judgement {
         })
     }
 
-    /// Says aloud what weakens it.
+    /// What is wrong with it, though it is in force: the first tenants of whom everything is denied.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        let mut faults = self.policies.faults();
+        let told = faults.by_ref().take(MAX_TOLD).map(|(repository, reason)| {
+            format!(
+                "everything of tenant {repository} is denied, its policy cannot be used: {reason}"
+            )
+        });
+        let mut told: Vec<String> = told.collect();
+        let more = faults.count();
+        if more > 0 {
+            told.push(format!("so of {more} more tenants"));
+        }
+        told
+    }
+
+    /// Says aloud what weakens it, and what is wrong with it.
     pub(crate) fn warn(&self) {
         if self.attestation_policy.danger_accept_sample().value {
             tracing::warn!("danger-accept-sample: evidence without hardware is accepted");
@@ -56,6 +75,9 @@ impl Judgement {
         let anchors = self.attestation_policy.danger_test_anchors();
         if !anchors.value.is_empty() {
             tracing::warn!("danger-test-anchors: evidence under roots of nobody is accepted");
+        }
+        for fault in self.faults() {
+            tracing::error!("{fault}");
         }
     }
 }

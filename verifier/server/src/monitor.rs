@@ -148,6 +148,10 @@ async fn ready(State(service): State<Arc<Service>>) -> Response {
     if let Some(reason) = &state.refused_reload {
         lines.push(format!("the newest reload changed nothing: {reason}"));
     }
+    // One tenant's fault takes no replica from the others.
+    let current = service.current();
+    let judgement = current.judgement.iter();
+    lines.extend(judgement.flat_map(|judgement| judgement.faults()));
     if let Some(reason) = &state.refused_renewal {
         lines.push(format!("the renewed certificate is not taken: {reason}"));
     }

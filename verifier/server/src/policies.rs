@@ -3,10 +3,12 @@
 //!
 //! A tenant is a repository, the first part of a resource's path. One that has a policy of its own is
 //! decided by it alone; all others by the service's. What a policy does not allow is denied, and a
-//! policy that cannot be read stops a start or a reload rather than leaving its tenant to another's.
+//! policy that cannot be read stops a start, a reload or a change rather than leaving its tenant to
+//! another's; a tenant's that another replica has taken into the store denies everything of its own.
 
 use crate::config::ConfigError;
 use crate::documents::{Document, Documents, Form, MAX_TENANTS};
+use crate::error_chain::chain;
 use crate::evaluators::{Evaluators, Turns};
 use crate::token::AcceptedToken;
 use nitride_kbs::resource::ResourcePath;
@@ -20,7 +22,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use thiserror::Error;
+
+/// Policies that could not be used are tried again for so long, each time others change.
+const TRIED_AGAIN: Duration = Duration::from_secs(5);
 
 /// Every policy that the service decides by.
 #[derive(Debug)]
@@ -40,7 +46,12 @@ pub(crate) struct ResourcePolicy {
 #[derive(Debug)]
 enum Decider {
     Rules(Rules),
-    Rego { module: RegoModule, turns: Turns },
+    Rego {
+        module: RegoModule,
+        turns: Turns,
+    },
+    /// Nothing is allowed, for this reason.
+    Unusable(String),
 }
 
 /// The leave to give one resource to one TEE key. Only [`Policies::decide`] makes it, and what
@@ -104,19 +115,30 @@ impl Allowed<'_> {
 
 impl Policies {
     /// Reads the service's policy and those of the tenants, and has each Rego module read once. A
-    /// tenant's that is as it was `before` is that one.
+    /// tenant's that is as it was `before` is that one. Of a tenant whose policy cannot be used, and is not
+    /// [strictly](Documents::is_strict) wanted, everything is denied.
     pub(crate) fn read(
         documents: &Documents,
         evaluators: &Evaluators,
         before: Option<&Self>,
     ) -> Result<Self, PolicyError> {
+        evaluators.forget_turns();
+        let begun = Instant::now();
         let service = ResourcePolicy::read(&documents.resource, None, evaluators)?;
         let mut tenants = BTreeMap::new();
         for (repository, document) in &documents.tenants {
             let known = before.and_then(|policies| policies.tenants.get(repository));
-            let policy = match known.filter(|policy| policy.document == *document) {
+            let is_strict = documents.is_strict(repository);
+            let is_tried = |policy: &ResourcePolicy| {
+                policy.fault().is_some() && (is_strict || begun.elapsed() < TRIED_AGAIN)
+            };
+            let known = known.filter(|policy| policy.document == *document && !is_tried(policy));
+            let policy = match known {
                 Some(policy) => policy.clone(),
-                None => ResourcePolicy::read(document, Some(repository), evaluators)?.into(),
+                None => match ResourcePolicy::read(document, Some(repository), evaluators) {
+                    Err(error) if !is_strict => ResourcePolicy::unusable(document, &error).into(),
+                    read => read?.into(),
+                },
             };
             tenants.insert(repository.clone(), policy);
         }
@@ -140,6 +162,7 @@ impl Policies {
                 let answer = evaluators.ask(turns, module, allow(&question, false)).await;
                 decision(module, answer)
             }
+            Decider::Unusable(reason) => self.of(path).nothing(reason),
         };
         match decision {
             Decision::Allowed { rule } => Ok(Allowed {
@@ -167,6 +190,12 @@ impl Policies {
         self.tenants.len()
     }
 
+    /// Each tenant of whom everything is denied, since its policy cannot be used, and why.
+    pub(crate) fn faults(&self) -> impl Iterator<Item = (&str, &str)> {
+        let tenants = self.tenants.iter();
+        tenants.filter_map(|(name, policy)| Some((name.as_str(), policy.fault()?)))
+    }
+
     /// Every text, the service's first, each tenant's after its name: what a digest is taken over.
     pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
         let tenants = self.tenants.iter();
@@ -187,7 +216,7 @@ impl ResourcePolicy {
             let module = RegoModule::new(text, file)?;
             // The service's own policy is its operator's, who shares with nobody.
             let turns = match repository {
-                Some(_) => Turns::of_a_tenant(),
+                Some(repository) => evaluators.turns_of(repository),
                 None => evaluators.all_turns(),
             };
             match evaluators.ask_now(&turns, &module, Ask::Check) {
@@ -211,6 +240,28 @@ impl ResourcePolicy {
         })
     }
 
+    /// A policy that is none.
+    fn unusable(document: &Document, error: &PolicyError) -> Self {
+        Self {
+            decider: Decider::Unusable(chain(error)),
+            document: document.clone(),
+        }
+    }
+
+    fn fault(&self) -> Option<&str> {
+        match &self.decider {
+            Decider::Unusable(reason) => Some(reason),
+            Decider::Rules(_) | Decider::Rego { .. } => None,
+        }
+    }
+
+    fn nothing(&self, reason: &str) -> Decision {
+        Decision::Denied(Denied::Rego {
+            file: self.document.file.clone(),
+            fault: RegoFault::NotEvaluated(format!("it cannot be used: {reason}")),
+        })
+    }
+
     /// What [`Policies::decide`] would say of claims that nobody has verified, and how it comes to it.
     /// It gives no leave.
     pub(crate) fn explain(
@@ -231,6 +282,7 @@ impl ResourcePolicy {
                 };
                 (decision(module, answer), Explanation::Rego(trace))
             }
+            Decider::Unusable(reason) => (self.nothing(reason), Explanation::Rego(None)),
         }
     }
 
@@ -238,7 +290,7 @@ impl ResourcePolicy {
     pub(crate) fn rules(&self) -> Option<&Rules> {
         match &self.decider {
             Decider::Rules(rules) => Some(rules),
-            Decider::Rego { .. } => None,
+            Decider::Rego { .. } | Decider::Unusable(_) => None,
         }
     }
 

@@ -14,7 +14,7 @@ mod name;
 pub(crate) use name::DocumentName;
 
 use crate::audit::entry::hex;
-use crate::documents::{Document, Documents, Form, MAX_TENANTS};
+use crate::documents::{Document, Documents, Form, MAX_TENANTS, Strict};
 use crate::entropy::{KernelEntropy, NoEntropy, draw_array};
 use crate::judging::NotJudged;
 use crate::policies::PolicyError;
@@ -48,6 +48,8 @@ pub(crate) struct PolicySet {
     /// How often the set was changed; 0 is none.
     pub(crate) serial: u64,
     documents: BTreeMap<DocumentName, Kept>,
+    /// Which of them is being put, as long as the set is not the store's.
+    put: Option<DocumentName>,
 }
 
 /// One document.
@@ -230,6 +232,7 @@ impl PolicySet {
         let mut set = Self {
             serial: form.serial,
             documents: BTreeMap::new(),
+            put: None,
         };
         set.follow(known, at_least)?;
         for (name, (entry, text)) in entries {
@@ -290,6 +293,7 @@ impl PolicySet {
         let mut next = Self {
             serial: self.serial.saturating_add(1),
             documents: self.documents.clone(),
+            put: fresh.map(|_| name.clone()),
         };
         let replaced = match fresh {
             None => next.documents.remove(name),
@@ -363,7 +367,12 @@ impl PolicySet {
             DocumentName::Tenant(repository) => Some((repository.clone(), of(name)?)),
             _ => None,
         });
+        let put = match &self.put {
+            Some(DocumentName::Tenant(repository)) => Some(repository.clone()),
+            _ => None,
+        };
         Documents {
+            strict: Strict::Put(put),
             attestation: or(DocumentName::Attestation, NOTHING_WANTED),
             attestation_values: of(&DocumentName::AttestationValues),
             resource: or(DocumentName::Resource, NOTHING_ALLOWED),

@@ -6,7 +6,7 @@ mod report;
 use super::ConfigPath;
 use super::opened_store::OpenedStore;
 use crate::config::{Config, PolicySource};
-use crate::documents::{Document, Documents};
+use crate::documents::{Document, Documents, Strict};
 use crate::evaluators::{Evaluators, evaluate};
 use crate::generated::Templates;
 use crate::judgement::Judgement;
@@ -175,7 +175,11 @@ fn configured(path: &Path) -> Result<(Documents, Judgement, Evaluators)> {
             let store = OpenedStore::open(&ConfigPath { config })?;
             let known = PolicySet::default();
             let (set, _) = store.wait(PolicySet::read(store.store(), &known, *at_least))?;
-            set.to_documents()
+            // Who asks here is told of every fault.
+            Documents {
+                strict: Strict::All,
+                ..set.to_documents()
+            }
         }
     };
     let judgement = Judgement::read(&documents, &evaluators, None)?;

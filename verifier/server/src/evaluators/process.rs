@@ -25,6 +25,8 @@ pub(super) struct Process {
     child: Child,
     socket: UnixStream,
     patience: Duration,
+    /// When the newest message was sent.
+    asked: Instant,
 }
 
 /// Why there is no answer.
@@ -71,6 +73,7 @@ impl Process {
                 child,
                 socket,
                 patience,
+                asked: Instant::now(),
             })
         };
         start().map_err(ProcessFault::NotStarted)
@@ -92,8 +95,14 @@ impl Process {
         }
     }
 
+    /// How long ago the newest message was sent: in which the process has the module, and has started.
+    pub(super) fn asked_for(&self) -> Duration {
+        self.asked.elapsed()
+    }
+
     fn exchange(&mut self, request: &Request) -> Result<Answer, ProcessFault> {
-        let deadline = Instant::now() + self.patience;
+        self.asked = Instant::now();
+        let deadline = self.asked + self.patience;
         let late = |error: io::Error, otherwise: fn(io::Error) -> ProcessFault| match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
                 ProcessFault::Silent(self.patience)

@@ -109,6 +109,10 @@ fn write_state(text: &mut Text, service: &Service) {
             u8::from(policies.is_behind()),
         );
     }
+    let judgement = current.judgement.as_deref();
+    let unusable = judgement.map_or(0, |judgement| judgement.policies.faults().count());
+    let help = "Tenants of whom everything is denied, since their policies cannot be used.";
+    text.gauge("nitride_provisiond_policies_unusable", help, unusable);
     let state = service.watch.health.state();
     text.gauge(
         "nitride_provisiond_reload_refused",

@@ -119,3 +119,22 @@ fn what_is_no_set_is_not_read() {
         }
     });
 }
+
+#[test]
+fn a_set_is_strict_with_what_is_being_put_and_with_nothing_that_was() {
+    runtime().block_on(async {
+        let store = MemoryStore::default();
+        let none = PolicySet::default();
+        let fresh = Fresh::draw(Form::Toml, "version = 1\n").unwrap();
+        fresh.write(&store).await.unwrap();
+        let name = DocumentName::Tenant("acme".to_owned());
+        let next = none.with(&name, Some(&fresh)).unwrap();
+        let put = Strict::Put(Some("acme".to_owned()));
+        assert_eq!(next.to_documents().strict, put);
+        assert!(next.write(&store, Expected::Absent).await.unwrap());
+        let (read, _) = PolicySet::read(&store, &next, 0).await.unwrap();
+        assert_eq!(read.to_documents().strict, Strict::Put(None));
+        let without = next.with(&name, None).unwrap();
+        assert_eq!(without.to_documents().strict, Strict::Put(None));
+    });
+}
