@@ -313,10 +313,11 @@ fn modules_are_kept_by_the_length_of_their_texts_too() {
         data: "{}".to_owned(),
         traced: false,
     };
+    let line = format!("# {}\n", "x".repeat(97));
     let text = |number: usize| {
         let comment = format!(
             "# {number}\n{}",
-            "# padded\n".repeat(MAX_PREPARED_LEN / 5 / 9)
+            line.repeat(MAX_PREPARED_LEN / 5 / line.len())
         );
         format!("package policy\nimport rego.v1\nallow if true\n{comment}")
     };
