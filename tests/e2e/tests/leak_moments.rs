@@ -149,7 +149,11 @@ fn no_moment_of_a_round_shows_what_it_brings_outside_the_arenas() -> Result<()> 
                     let mut app = world.application()?;
                     while !over.load(Ordering::Relaxed) {
                         for name in names {
-                            app.mac(&format!("app/{name}"), b"data")?;
+                            match app.mac(&format!("app/{name}"), b"data") {
+                                // A machine that is busy may take longer for a round than a lease.
+                                Err(error) if error.status() == Some(Status::TimedOut) => {}
+                                used => drop(used?),
+                            }
                         }
                     }
                     Ok(())
