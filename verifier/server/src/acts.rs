@@ -1,30 +1,44 @@
 //! What admins had begun, which goes on to its end though whoever asked for it has hung up: half an act
 //! would be one that the audit says was asked for, and nothing more.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 /// Every act that is under way.
 #[derive(Debug, Default)]
-pub(crate) struct Acts(Mutex<JoinSet<()>>);
+pub(crate) struct Acts {
+    under_way: Mutex<JoinSet<()>>,
+    /// What has begun and not ended, by a number of each.
+    names: Arc<Mutex<BTreeMap<u64, String>>>,
+    next: AtomicU64,
+}
 
 impl Acts {
     /// Does it, and gives what came of it to whoever still waits; `None` of one that panicked.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
+        name: String,
         act: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
         let (tell, told) = oneshot::channel();
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        locked(&self.names).insert(number, name);
+        let names = self.names.clone();
         self.begin(async move {
+            let done = act.await;
+            // Here alone: of one that is cut off the name stays.
+            locked(&names).remove(&number);
             // Nobody may be there any more to hear it.
-            let _ = tell.send(act.await);
+            let _ = tell.send(done);
         });
         told.await.ok()
     }
 
     fn begin(&self, act: impl Future<Output = ()> + Send + 'static) {
-        let mut under_way = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut under_way = locked(&self.under_way);
         while under_way.try_join_next().is_some() {}
         under_way.spawn(act);
     }
@@ -32,21 +46,31 @@ impl Acts {
     /// Until each that has begun has ended.
     pub(crate) async fn end(&self) {
         loop {
-            let mut under_way =
-                std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+            let mut under_way = std::mem::take(&mut *locked(&self.under_way));
             if under_way.is_empty() {
                 return;
             }
             while under_way.join_next().await.is_some() {}
         }
     }
+
+    /// Ends each that is still under way, and tells which have no outcome.
+    pub(crate) fn cut_off(&self) -> Vec<String> {
+        locked(&self.under_way).abort_all();
+        std::mem::take(&mut *locked(&self.names))
+            .into_values()
+            .collect()
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::AtomicBool;
     use std::time::Duration;
 
     #[test]
@@ -57,10 +81,10 @@ mod tests {
             .unwrap();
         runtime.block_on(async {
             let acts = Acts::default();
-            assert_eq!(acts.run(async { 7 }).await, Some(7));
+            assert_eq!(acts.run("seven".into(), async { 7 }).await, Some(7));
             let done = Arc::new(AtomicBool::new(false));
             let doing = done.clone();
-            let act = acts.run(async move {
+            let act = acts.run("slow".into(), async move {
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 doing.store(true, Ordering::SeqCst);
             });
@@ -68,6 +92,11 @@ mod tests {
             assert!(tokio::time::timeout(patience, act).await.is_err());
             acts.end().await;
             assert!(done.load(Ordering::SeqCst));
+            assert!(acts.cut_off().is_empty());
+            let endless = acts.run("endless".into(), std::future::pending::<()>());
+            assert!(tokio::time::timeout(patience, endless).await.is_err());
+            assert!(tokio::time::timeout(patience, acts.end()).await.is_err());
+            assert_eq!(acts.cut_off(), ["endless"]);
         });
     }
 }

@@ -103,6 +103,7 @@ async fn around(State(service): State<Arc<Service>>, request: Request, next: Nex
         method = shown(request.method().as_str()),
         path = what,
     );
+    let act = format!("{} {what} ({id})", shown(request.method().as_str()));
     let (answering, its_id) = (service.clone(), id.clone());
     let answer = async move {
         let (service, id) = (answering, its_id);
@@ -141,7 +142,7 @@ async fn around(State(service): State<Arc<Service>>, request: Request, next: Nex
     let answer = answer.instrument(span);
     let mut response = match is_act {
         false => answer.await,
-        true => service.acts.run(answer).await.unwrap_or_else(|| {
+        true => service.acts.run(act, answer).await.unwrap_or_else(|| {
             let detail = "the service cannot answer this now";
             Fault::new(FaultKind::Internal, detail).into_response()
         }),

@@ -7,6 +7,7 @@
 //! for a slot, who has its answer and asks nothing gives its own up.
 
 use crate::admin::ClientChain;
+use crate::audit::entry::{Event, Kind};
 use crate::http::{ATTEST, AUTH, Source};
 use crate::service::Service;
 use crate::slots::{FreeSlot, Slot, Slots};
@@ -104,6 +105,25 @@ pub(crate) async fn serve(
     if drained.await.is_err() {
         tracing::warn!(connections = connections.len(), "requests were cut off");
     }
+    tell_cut_off(&service);
+}
+
+/// One entry for what admins had begun and has no outcome in the audit.
+fn tell_cut_off(service: &Service) {
+    let acts = service.acts.cut_off();
+    let Ok(count @ 1..) = u64::try_from(acts.len()) else {
+        return;
+    };
+    let what = acts.join(", ");
+    tracing::error!(count, what, "acts of admins were cut off");
+    let reason = "the service ended before these had; look what the store has";
+    let cut_off = Event {
+        what: what.into(),
+        outcome: "cut-off".into(),
+        count,
+        ..Event::own(Kind::Admin, reason)
+    };
+    service.watch.note(&cut_off, service.clock.wall_secs());
 }
 
 async fn accept(

@@ -5,6 +5,10 @@
 //! [`SEEN_WITHIN_MS`], or the replica keeps what it has and says, by its health, its figures, its log
 //! and its audit, that it is behind.
 
+mod changes;
+
+pub(crate) use changes::{Changes, UnderWay};
+
 use crate::audit::entry::{Event, Kind};
 use crate::config::PolicySource;
 use crate::error_chain::chain;
@@ -13,24 +17,32 @@ use crate::judging::Judging;
 use crate::policy_set::{DocumentName, Fresh, PolicySet, PolicySetError};
 use crate::service::Service;
 use crate::store::{Expected, Version};
+use std::mem::{Discriminant, discriminant};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
-use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::sync::{Mutex, watch};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// A replica that has not looked for so long is not ready.
 pub(crate) const SEEN_WITHIN_MS: u64 = 5000;
 const INTERVAL: Duration = Duration::from_secs(2);
 /// How often a change begins anew, since another was made meanwhile.
 const MAX_TRIES: usize = 16;
+/// So long a change waits for those before it.
+const TURN_WITHIN: Duration = Duration::from_secs(30);
+/// So many sets are read at once: one that is changed, and the replica's own next one.
+const READ_AT_ONCE: usize = 2;
 
 /// What one replica has of the store's policies.
 #[derive(Debug)]
 pub(crate) struct PolicyWatch {
     at_least: u64,
-    /// Reading ten thousand tenants' policies takes an evaluator for seconds: one set at a time, whoever
-    /// asks for it.
+    /// Reading the policies of some 2,500 tenants takes an evaluator for seconds. Changes have one of its
+    /// turns at the most, so that nobody's changes keep the replica from what the store has.
     reading: Judging,
+    /// Whoever holds it changes the set, from what he saw to what is in force.
+    turn: Mutex<()>,
+    pub(crate) changes: Changes,
     state: RwLock<State>,
 }
 
@@ -43,7 +55,35 @@ struct State {
     /// When the last look began that found the newest set in force.
     looked_ms: Option<u64>,
     /// What the last look found instead.
-    objection: Option<String>,
+    objection: Option<Objection>,
+}
+
+/// Why the newest set is not in force.
+#[derive(Debug)]
+struct Objection {
+    reason: String,
+    /// The kind of fault, and the newest set that was read: what is told once is these, since a reason
+    /// names another node or another time at each look.
+    of: (Discriminant<PolicySetError>, u64),
+}
+
+impl State {
+    /// Notes how a look ended that began at `asked_ms`; what is to be told of it.
+    fn note(&mut self, taken: Result<(), PolicySetError>, asked_ms: u64) -> Option<String> {
+        let Err(error) = taken else {
+            self.looked_ms = Some(asked_ms);
+            self.objection = None;
+            return None;
+        };
+        let of = (discriminant(&error), self.newest.serial);
+        let reason = chain(&error);
+        let is_told = self.objection.as_ref().is_some_and(|told| told.of == of);
+        self.objection = Some(Objection {
+            reason: reason.clone(),
+            of,
+        });
+        (!is_told).then_some(reason)
+    }
 }
 
 impl PolicyWatch {
@@ -53,7 +93,9 @@ impl PolicyWatch {
             PolicySource::Files(_) => None,
             PolicySource::Store { at_least } => Some(Self {
                 at_least: *at_least,
-                reading: Judging::of(1),
+                reading: Judging::of(READ_AT_ONCE),
+                turn: Mutex::default(),
+                changes: Changes::default(),
                 state: RwLock::default(),
             }),
         }
@@ -64,7 +106,13 @@ impl PolicyWatch {
         self.reading.at_once()
     }
 
-    /// Its turn, until what is returned is dropped.
+    /// The turn of changes, until what is returned is dropped.
+    #[cfg(test)]
+    pub(crate) fn hold_changes(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.try_lock().unwrap()
+    }
+
+    /// All turns of reading, until what is returned is dropped.
     #[cfg(test)]
     pub(crate) fn hold(&self) -> tokio::sync::OwnedSemaphorePermit {
         self.reading.hold()
@@ -81,7 +129,8 @@ impl PolicyWatch {
         let mut objections = Vec::new();
         let is_fresh = |looked_ms: u64| now_ms.saturating_sub(looked_ms) < SEEN_WITHIN_MS;
         if let Some(objection) = &state.objection {
-            objections.push(format!("the newest policies are not in force: {objection}"));
+            let reason = &objection.reason;
+            objections.push(format!("the newest policies are not in force: {reason}"));
         } else if !state.looked_ms.is_some_and(is_fresh) {
             let within = SEEN_WITHIN_MS / 1000;
             objections.push(format!(
@@ -146,15 +195,8 @@ impl PolicyWatch {
 pub(crate) async fn look(service: &Arc<Service>, watch: &PolicyWatch) {
     let asked_ms = service.clock.monotonic_ms();
     let taken = take_up(service, watch).await;
-    let objection = taken.err().map(|error| chain(&error));
-    let mut state = watch.state_mut();
-    if objection.is_none() {
-        state.looked_ms = Some(asked_ms);
-    }
-    let is_new = state.objection != objection;
-    state.objection.clone_from(&objection);
-    drop(state);
-    if let Some(reason) = objection.filter(|_| is_new) {
+    let told = watch.state_mut().note(taken, asked_ms);
+    if let Some(reason) = told {
         tracing::error!(reason, "the newest policies are not in force");
         let refused = Event {
             outcome: "refused".into(),
@@ -194,15 +236,26 @@ async fn take_up(service: &Arc<Service>, watch: &PolicyWatch) -> Result<(), Poli
     put_in_force(service, watch, set, judgement).await
 }
 
-/// Puts a document, or removes it, and has it in force here; its version. Everything that is to hold then
-/// is checked together before anything is stored.
+/// A change that is stored.
+#[derive(Debug)]
+pub(crate) struct Changed {
+    pub(crate) version: Version,
+    /// Why it is not in force here, if it is not.
+    pub(crate) objection: Option<PolicySetError>,
+}
+
+/// Puts a document, or removes it, and has it in force here. Everything that is to hold then is checked
+/// together before anything is stored.
 pub(crate) async fn change(
     service: &Arc<Service>,
     watch: &PolicyWatch,
     name: &DocumentName,
     fresh: Option<&Fresh>,
     expected: Expected,
-) -> Result<Version, PolicySetError> {
+) -> Result<Changed, PolicySetError> {
+    // Before anything is read: a change that waited has seen what those before it left.
+    let turn = timeout(TURN_WITHIN, watch.turn.lock()).await;
+    let _turn = turn.map_err(|_| PolicySetError::Busy)?;
     let store = service.store.as_ref();
     let mut is_written = false;
     let changed = try_change(service, watch, name, (fresh, &mut is_written), expected).await;
@@ -221,7 +274,7 @@ async fn try_change(
     name: &DocumentName,
     (fresh, is_written): (Option<&Fresh>, &mut bool),
     expected: Expected,
-) -> Result<Version, PolicySetError> {
+) -> Result<Changed, PolicySetError> {
     let store = service.store.as_ref();
     for _ in 0..MAX_TRIES {
         let (set, seen) = watch.read(service).await?;
@@ -236,12 +289,10 @@ async fn try_change(
             continue;
         }
         let version = Version::new(next.serial);
-        if let Err(error) = put_in_force(service, watch, next, judgement).await {
-            // It is stored; the next look says again why it is not in force here.
-            tracing::warn!(%error, "policies that were put are not in force yet");
-        }
+        // It is stored; the next look says again why it is not in force here.
+        let objection = put_in_force(service, watch, next, judgement).await.err();
         set.erase_text(store, name).await;
-        return Ok(version);
+        return Ok(Changed { version, objection });
     }
     Err(PolicySetError::Busy)
 }
@@ -305,4 +356,24 @@ fn tell(service: &Service, set: &PolicySet, judgement: &Judgement) {
     };
     service.watch.note(&taken, service.clock.wall_secs());
     service.watch.metrics.count_reload(true);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_told_once_whatever_its_words_and_another_fault_or_set_anew() {
+        let mut state = State::default();
+        let back = |found| Err(PolicySetError::RolledBack { found, seen: 9 });
+        assert!(state.note(back(1), 1).is_some());
+        assert!(state.note(back(2), 2).is_none());
+        assert!(state.objection.as_ref().unwrap().reason.contains("set 2"));
+        assert!(state.note(Err(PolicySetError::Malformed), 3).is_some());
+        Arc::make_mut(&mut state.newest).serial = 1;
+        assert!(state.note(Err(PolicySetError::Malformed), 4).is_some());
+        assert!(state.note(Ok(()), 5).is_none());
+        assert_eq!(state.looked_ms, Some(5));
+        assert!(state.note(Err(PolicySetError::Malformed), 6).is_some());
+    }
 }

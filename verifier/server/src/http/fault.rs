@@ -128,6 +128,14 @@ impl Fault {
         }
     }
 
+    /// Nothing is wrong with the request, and it cannot be done now; when to come again.
+    pub(crate) fn not_now(detail: &str, retry_after_secs: u64) -> Self {
+        Self {
+            retry_after_secs: Some(retry_after_secs),
+            ..Self::new(FaultKind::StoreError, detail)
+        }
+    }
+
     /// Adds what the log alone is told: the error with all its sources.
     pub(crate) fn because(self, error: &dyn Error) -> Self {
         Self {
@@ -138,6 +146,11 @@ impl Fault {
 
     pub(crate) fn kind(&self) -> FaultKind {
         self.kind
+    }
+
+    #[cfg(test)]
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// The reason for the log.

@@ -162,7 +162,11 @@ impl Client {
         let body = body.map_err(|error| NotDone::Unreachable(chain(error.as_ref())))?;
         let body = body.to_bytes();
         // Nor is a redirect followed: the credentials are for this service.
-        if status == StatusCode::OK {
+        if status == StatusCode::ACCEPTED {
+            // Done, with something that is to be known of it.
+            eprintln!("{}", shown(&String::from_utf8_lossy(&body)));
+        }
+        if [StatusCode::OK, StatusCode::ACCEPTED].contains(&status) {
             return Ok(Reply { version, body });
         }
         let told = parse_error_information(&body).map_or_else(

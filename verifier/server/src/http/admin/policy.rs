@@ -3,11 +3,12 @@
 use super::super::body::read_body;
 use super::super::fault::{Fault, FaultKind};
 use super::super::resource::store_fault;
-use super::{expected, namespace_of, observe, permit};
+use super::{Acting, expected, namespace_of, observe, permit};
 use crate::admin::{Access, Role, Scope};
 use crate::documents::Form;
+use crate::error_chain::chain;
 use crate::policy_set::{DocumentName, Fresh, Kept, MAX_DOCUMENT_LEN, PolicySet, PolicySetError};
-use crate::policy_watch::{self, PolicyWatch};
+use crate::policy_watch::{self, Changed, PolicyWatch, UnderWay};
 use crate::service::Service;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -19,6 +20,7 @@ use std::sync::Arc;
 pub(super) const POLICIES: &str = "/kbs/v0/nitride/policies";
 pub(super) const VALUES: &str = "/kbs/v0/nitride/reference-values";
 const PREFIX: &str = "/kbs/v0/nitride/";
+const RETRY_AFTER_SECS: u64 = 5;
 
 /// What is asked for, and what it takes.
 struct Asked<'a> {
@@ -129,6 +131,7 @@ pub(super) async fn write(
     let name = asked.name()?;
     let form = form_of(&head.headers, &name)?;
     let expected = expected(&head.headers)?;
+    let _under_way = admit(watch, &acting)?;
     let body = read_body(body, MAX_DOCUMENT_LEN, service.limits.body_timeout).await?;
     let text = std::str::from_utf8(&body).map_err(|_| {
         let detail = "the document is not UTF-8";
@@ -136,10 +139,13 @@ pub(super) async fn write(
     })?;
     let fresh = Fresh::draw(form, text).map_err(|error| Fault::internal(&error))?;
     let changed = policy_watch::change(&service, watch, &name, Some(&fresh), expected).await;
-    let version = changed.map_err(|error| refuse(&error))?;
+    let changed = changed.map_err(|error| refuse(&error))?;
+    let version = changed.version;
     let tag = [(ETAG, format!("\"{version}\""))];
-    let reason = format!("stored as version {version}, SHA-256 {}", fresh.sha256());
-    Ok(acting.done((StatusCode::OK, tag).into_response(), &reason))
+    let stored = format!("stored as version {version}");
+    let (answer, reason) = told(&changed, &stored);
+    let reason = format!("{reason}, SHA-256 {}", fresh.sha256());
+    Ok(acting.done((tag, answer).into_response(), &reason))
 }
 
 /// Removes what need not be there: a tenant is decided by the service's policy then.
@@ -158,9 +164,31 @@ pub(super) async fn delete(
         return Err(Fault::new(FaultKind::MethodNotAllowed, detail));
     }
     let expected = expected(request.headers())?;
+    let _under_way = admit(watch, &acting)?;
     let changed = policy_watch::change(&service, watch, &name, None, expected).await;
-    changed.map_err(|error| refuse(&error))?;
-    Ok(acting.done(StatusCode::OK.into_response(), "deleted"))
+    let changed = changed.map_err(|error| refuse(&error))?;
+    let (answer, reason) = told(&changed, "deleted");
+    Ok(acting.done(answer, &reason))
+}
+
+/// A place among the changes that are under way. Before the body is read: what waits has it in memory.
+fn admit(watch: &PolicyWatch, acting: &Acting) -> Result<UnderWay, Fault> {
+    let detail = "too many changes of policies are under way; try again when they have ended";
+    let under_way = watch.changes.admit(acting.permitted.admin());
+    under_way.ok_or_else(|| Fault::not_now(detail, RETRY_AFTER_SECS))
+}
+
+/// The answer of a change that is stored, and what the audit has of it. Why it is not in force here is the
+/// operator's affair.
+fn told(changed: &Changed, stored: &str) -> (Response, String) {
+    match &changed.objection {
+        None => (StatusCode::OK.into_response(), stored.to_owned()),
+        Some(error) => {
+            let text = format!("{stored}, and not in force here yet");
+            let reason = format!("{text}: {}", chain(error));
+            ((StatusCode::ACCEPTED, text + "\n").into_response(), reason)
+        }
+    }
 }
 
 fn watch_of(service: &Service) -> Result<&PolicyWatch, Fault> {
@@ -209,6 +237,31 @@ fn refuse(error: &PolicySetError) -> Fault {
         PolicySetError::Conflict { .. } => Fault::of(FaultKind::Conflict, error),
         PolicySetError::NoSuch { .. } => Fault::of(FaultKind::NotFound, error),
         PolicySetError::Store(error) => store_fault(error),
-        _ => Fault::new(FaultKind::StoreError, "the policies cannot be changed now").because(error),
+        _ => {
+            let detail = "the policies cannot be changed now";
+            Fault::not_now(detail, RETRY_AFTER_SECS).because(error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Version;
+
+    #[test]
+    fn what_is_stored_and_not_in_force_is_not_told_as_in_force() {
+        let of = |objection| Changed {
+            version: Version::new(3),
+            objection,
+        };
+        let (answer, reason) = told(&of(None), "stored as version 3");
+        assert_eq!(
+            (answer.status(), reason.as_str()),
+            (StatusCode::OK, "stored as version 3")
+        );
+        let (answer, reason) = told(&of(Some(PolicySetError::Full)), "stored as version 3");
+        assert_eq!(answer.status(), StatusCode::ACCEPTED);
+        assert!(reason.starts_with("stored as version 3, and not in force here yet: there is no"));
     }
 }

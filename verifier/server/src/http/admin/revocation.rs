@@ -111,7 +111,26 @@ fn refuse(error: &RevocationError) -> Fault {
         RevocationError::NotNamed { .. } | RevocationError::ReasonTooLong => {
             Fault::of(FaultKind::InvalidRequest, error)
         }
+        // Trying again is no remedy; the error says what is.
+        RevocationError::Full { .. } => Fault::of(FaultKind::RequestTooLarge, error),
         RevocationError::Store(error) => store_fault(error),
         _ => Fault::new(FaultKind::StoreError, "the list cannot be changed now").because(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_list_is_told_with_its_remedy_and_not_as_an_outage() {
+        let fault = refuse(&RevocationError::Full { len: 600_000 });
+        assert_eq!(fault.kind(), FaultKind::RequestTooLarge);
+        assert!(
+            fault.detail().contains("600000 bytes"),
+            "{}",
+            fault.detail()
+        );
+        assert!(fault.detail().contains("revoke an image or a tenant"));
     }
 }

@@ -145,3 +145,36 @@ fn sets_are_read_one_at_a_time_and_guests_wait_for_none() {
         assert_eq!(putting.join().unwrap().status, 200);
     });
 }
+
+#[test]
+fn a_change_waits_before_it_reads_and_the_replica_looks_meanwhile() {
+    let store = store();
+    let (world, other) = (replica(&store), replica(&store));
+    let name = "policies/tenant/web";
+    let nothing = "version = 1\n";
+    let watch = world.service.policy_watch.as_ref().unwrap();
+    let expected = Some(("If-Match", "\"1\""));
+    let held = watch.hold_changes();
+    thread::scope(|scope| {
+        let waiting: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| put(&world, "everything", name, TOML, nothing, expected)))
+            .collect();
+        thread::sleep(Duration::from_secs(1));
+        // A fifth is refused, of him alone.
+        let refused = put(&world, "everything", name, TOML, nothing, None);
+        refused.assert_refused(503, "StoreError");
+        assert_eq!(refused.header("retry-after"), Some("5"));
+        // What comes before their turn is what they find, and the replica takes it up.
+        assert_eq!(
+            put(&other, "everything", name, TOML, nothing, None).status,
+            200
+        );
+        world.look();
+        assert_eq!(watch.in_force().unwrap().serial, 1);
+        drop(held);
+        let ended = waiting.into_iter().map(|put| put.join().unwrap().status);
+        let mut ended: Vec<u16> = ended.collect();
+        ended.sort_unstable();
+        assert_eq!(ended, [200, 412, 412, 412]);
+    });
+}
