@@ -34,6 +34,12 @@ impl Changes {
         })
     }
 
+    /// How many are under way.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        self.by_admin().values().sum()
+    }
+
     fn by_admin(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
         // Each change is one assignment.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::store::{Expected, Place, Resource};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Puts what a record held before in its place again.
 fn put_back(world: &World, name: &str, bytes: Resource) {
@@ -159,7 +159,10 @@ fn a_change_waits_before_it_reads_and_the_replica_looks_meanwhile() {
         let waiting: Vec<_> = (0..4)
             .map(|_| scope.spawn(|| put(&world, "everything", name, TOML, nothing, expected)))
             .collect();
-        thread::sleep(Duration::from_secs(1));
+        let begun = Instant::now();
+        while watch.changes.count() < 4 && begun.elapsed() < Duration::from_secs(20) {
+            thread::sleep(Duration::from_millis(10));
+        }
         // A fifth is refused, of him alone.
         let refused = put(&world, "everything", name, TOML, nothing, None);
         refused.assert_refused(503, "StoreError");
