@@ -14,8 +14,9 @@ pub(crate) mod rings;
 pub(crate) mod signer_list;
 pub(crate) mod witness;
 
+use crate::reload_socket;
 use crate::serve::serve;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -38,6 +39,17 @@ pub(crate) enum Command {
     Serve {
         #[command(flatten)]
         config: ConfigPath,
+        /// Where `reload` asks; the service's user and root may.
+        #[arg(long, value_name = "PATH")]
+        reload_socket: Option<PathBuf>,
+    },
+    /// Have a running service reload, as SIGHUP does, and wait until it has.
+    ///
+    /// Fails where the reload is refused, and says why: the service goes on by what held before.
+    Reload {
+        /// The service's `--reload-socket`.
+        #[arg(long, value_name = "PATH")]
+        socket: PathBuf,
     },
     /// Sign, store, list and delete resources.
     #[command(subcommand)]
@@ -95,7 +107,14 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) fn run(self) -> Result<()> {
         match self {
-            Self::Serve { config } => serve(&config.config),
+            Self::Serve {
+                config,
+                reload_socket,
+            } => serve(&config.config, reload_socket.as_deref()),
+            Self::Reload { socket } => {
+                let asked = reload_socket::ask(&socket);
+                asked.with_context(|| format!("reload by {}", socket.display()))
+            }
             Self::Resource(command) => command.run(),
             Self::SignerList(command) => command.run(),
             Self::OwnerKey(command) => command.run(),

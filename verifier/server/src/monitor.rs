@@ -8,6 +8,7 @@
 //! ```
 
 use crate::config::MonitorAddress;
+use crate::local_socket;
 use crate::metrics::exposition;
 use crate::service::Service;
 use axum::Router;
@@ -19,10 +20,7 @@ use http::header::CONTENT_TYPE;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -45,29 +43,12 @@ pub(crate) enum Listener {
     Unix(UnixListener),
 }
 
-/// Listens. A socket of a service that has ended is replaced; anything else in its place is not.
+/// Listens.
 pub(crate) async fn bind(address: &MonitorAddress) -> io::Result<Listener> {
     match address {
         MonitorAddress::Loopback(address) => Ok(Listener::Tcp(TcpListener::bind(address).await?)),
-        MonitorAddress::Unix(path) => {
-            remove_stale(path)?;
-            let listener = UnixListener::bind(path)?;
-            // The service's user and its group, which a scraper can be in.
-            fs::set_permissions(path, fs::Permissions::from_mode(0o660))?;
-            Ok(Listener::Unix(listener))
-        }
-    }
-}
-
-fn remove_stale(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path) {
-        Ok(found) if found.file_type().is_socket() => fs::remove_file(path),
-        Ok(_) => Err(io::Error::new(
-            io::ErrorKind::AlreadyExists,
-            "something that is no socket is in its place",
-        )),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
+        // The service's user and its group, which a scraper can be in.
+        MonitorAddress::Unix(path) => Ok(Listener::Unix(local_socket::bind(path, 0o660)?)),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::listen;
 use crate::monitor;
 use crate::policies::Policies;
 use crate::policy_watch::{self, PolicyWatch};
+use crate::reload_socket::{Asker, ReloadSocket};
 use crate::renewal;
 use crate::service::{Current, Service, SetUpError};
 use crate::webhook::{WebhookSender, Webhooks};
@@ -29,8 +30,8 @@ use tokio::task::{JoinSet, spawn_blocking};
 /// which are short: each thread has memory of its own, and a fleet that boots would start hundreds.
 const BLOCKING_THREADS: usize = 8;
 
-/// Runs the service until SIGTERM or SIGINT.
-pub(crate) fn serve(config_path: &Path) -> Result<()> {
+/// Runs the service until SIGTERM or SIGINT. `reload_socket` is where reloads are asked for beside SIGHUP.
+pub(crate) fn serve(config_path: &Path, reload_socket: Option<&Path>) -> Result<()> {
     harden()?;
     let config = Config::load(config_path).context("load configuration")?;
     let (webhooks, senders) = Webhooks::open(&config.fixed.webhooks, &config.fixed.issuer)
@@ -49,7 +50,12 @@ pub(crate) fn serve(config_path: &Path) -> Result<()> {
         )
         .build()
         .context("start the runtime")?
-        .block_on(run(config_path.to_owned(), config, service, senders))
+        .block_on(run(
+            (config_path.to_owned(), reload_socket),
+            config,
+            service,
+            senders,
+        ))
 }
 
 /// No debugger of its own user and no core file, whoever started it: the store's key, the token key
@@ -60,13 +66,13 @@ fn harden() -> Result<()> {
 }
 
 async fn run(
-    config_path: PathBuf,
+    (config_path, reload_socket): (PathBuf, Option<&Path>),
     config: Config,
     service: Arc<Service>,
     senders: Vec<WebhookSender>,
 ) -> Result<()> {
     // Before READY, so that no signal after it is lost.
-    let mut signals = Signals::new().context("wait for signals")?;
+    let mut wishes = Wishes::new(reload_socket)?;
     let config = Arc::new(config);
     let listen = config.fixed.listen;
     let listener = listen::bind(listen).with_context(|| format!("listen on {listen}"))?;
@@ -108,7 +114,7 @@ async fn run(
         NotifyState::Status(&status(bound, &service)),
     ]);
 
-    while signals.next().await == Wish::Reload {
+    while let Wish::Reload(asker) = wishes.next().await {
         let reloading = NotifyState::monotonic_usec_now().ok();
         notify(
             &[NotifyState::Reloading]
@@ -135,6 +141,10 @@ async fn run(
         }
         note_reload(&service, &service.current(), error.as_deref());
         notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
+        // Last: for who is told, everybody else knows.
+        if let Some(asker) = asker {
+            asker.tell(error.as_deref());
+        }
     }
 
     tracing::info!("stopping");
@@ -238,30 +248,44 @@ fn notify(states: &[NotifyState<'_>]) {
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
 enum Wish {
-    Reload,
+    /// Of whoever waits for its end; nobody waits for a signal's.
+    Reload(Option<Asker>),
     Stop,
 }
 
-struct Signals {
+struct Wishes {
     hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
+    socket: Option<ReloadSocket>,
 }
 
-impl Signals {
-    fn new() -> std::io::Result<Self> {
+impl Wishes {
+    fn new(socket: Option<&Path>) -> Result<Self> {
+        let caught = |kind| signal(kind).context("wait for signals");
+        let listen = |path: &Path| {
+            let socket = ReloadSocket::bind(path);
+            socket.with_context(|| format!("listen on {} for reloads", path.display()))
+        };
         Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
+            hangup: caught(SignalKind::hangup())?,
+            terminate: caught(SignalKind::terminate())?,
+            interrupt: caught(SignalKind::interrupt())?,
+            socket: socket.map(listen).transpose()?,
         })
     }
 
     async fn next(&mut self) -> Wish {
+        let asked = async {
+            match &self.socket {
+                Some(socket) => socket.next().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = self.hangup.recv() => Wish::Reload,
+            _ = self.hangup.recv() => Wish::Reload(None),
+            asker = asked => Wish::Reload(Some(asker)),
             _ = self.terminate.recv() => Wish::Stop,
             _ = self.interrupt.recv() => Wish::Stop,
         }

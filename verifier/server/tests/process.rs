@@ -44,10 +44,13 @@ impl Served {
         ] {
             fs::write(folder.path().join(name), text).unwrap();
         }
-        let child = command(folder.path(), "serve --config provisiond.toml")
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let child = command(
+            folder.path(),
+            "serve --config provisiond.toml --reload-socket reload.sock",
+        )
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
         let served = Self { folder, child };
         served.wait_for("its port", || served.folder.path().join("port").exists());
         served
@@ -93,4 +96,33 @@ fn a_service_that_runs_leaves_no_core_and_ends_when_asked() {
     let sizes: Vec<_> = core.split_whitespace().skip(4).take(2).collect();
     assert_eq!(sizes, ["0", "0"], "{core}");
     assert!(served.end_by("-TERM").success());
+}
+
+#[test]
+fn a_reload_that_is_refused_fails_for_who_asked_and_one_that_is_taken_does_not() {
+    let mut served = Served::start();
+    let folder = served.folder.path().to_owned();
+    let reload = || {
+        let asked = command(&folder, "reload --socket reload.sock").output();
+        let asked = asked.unwrap();
+        let text = String::from_utf8(asked.stderr).unwrap();
+        (asked.status.code(), text)
+    };
+    assert_eq!(reload(), (Some(0), String::new()));
+    fs::write(folder.join("resource.toml"), "version = 2\n").unwrap();
+    let (code, text) = reload();
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("what held before holds: "), "{text}");
+    assert!(text.contains("resource.toml:1: "), "{text}");
+    fs::write(folder.join("resource.toml"), "version = 1\n").unwrap();
+    assert_eq!(reload(), (Some(0), String::new()));
+    // What a reload cannot change is refused, too.
+    let config = fs::read_to_string(folder.join("provisiond.toml")).unwrap();
+    let other = config.replace("issuer = \"i\"", "issuer = \"j\"");
+    fs::write(folder.join("provisiond.toml"), other).unwrap();
+    assert_eq!(reload().0, Some(1));
+    assert!(served.end_by("-TERM").success());
+    let (code, text) = reload();
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("--reload-socket"), "{text}");
 }
