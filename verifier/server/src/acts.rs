@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -12,8 +12,25 @@ use tokio::task::JoinSet;
 pub(crate) struct Acts {
     under_way: Mutex<JoinSet<()>>,
     /// What has begun and not ended, by a number of each.
-    names: Arc<Mutex<BTreeMap<u64, String>>>,
+    names: Arc<Mutex<BTreeMap<u64, (String, Actor)>>>,
     next: AtomicU64,
+}
+
+/// Who asked for something, once he is authenticated: whoever looks at its end has it from the beginning.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Actor(Arc<OnceLock<String>>);
+
+impl Actor {
+    /// He is this admin.
+    pub(crate) fn is(&self, admin: &str) {
+        // One request is authenticated once.
+        let _ = self.0.set(format!("admin:{admin}"));
+    }
+
+    /// As the audit has him; empty is nobody that is known.
+    pub(crate) fn who(&self) -> &str {
+        self.0.get().map_or("", String::as_str)
+    }
 }
 
 impl Acts {
@@ -21,11 +38,12 @@ impl Acts {
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         name: String,
+        actor: Actor,
         act: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
         let (tell, told) = oneshot::channel();
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        locked(&self.names).insert(number, name);
+        locked(&self.names).insert(number, (name, actor));
         let names = self.names.clone();
         self.begin(async move {
             let done = act.await;
@@ -59,6 +77,10 @@ impl Acts {
         locked(&self.under_way).abort_all();
         std::mem::take(&mut *locked(&self.names))
             .into_values()
+            .map(|(name, actor)| match actor.who() {
+                "" => name,
+                who => format!("{name} of {who}"),
+            })
             .collect()
     }
 }
@@ -81,10 +103,14 @@ mod tests {
             .unwrap();
         runtime.block_on(async {
             let acts = Acts::default();
-            assert_eq!(acts.run("seven".into(), async { 7 }).await, Some(7));
+            assert_eq!(
+                acts.run("seven".into(), Actor::default(), async { 7 })
+                    .await,
+                Some(7)
+            );
             let done = Arc::new(AtomicBool::new(false));
             let doing = done.clone();
-            let act = acts.run("slow".into(), async move {
+            let act = acts.run("slow".into(), Actor::default(), async move {
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 doing.store(true, Ordering::SeqCst);
             });
@@ -93,10 +119,19 @@ mod tests {
             acts.end().await;
             assert!(done.load(Ordering::SeqCst));
             assert!(acts.cut_off().is_empty());
-            let endless = acts.run("endless".into(), std::future::pending::<()>());
-            assert!(tokio::time::timeout(patience, endless).await.is_err());
+            for (name, admin) in [("endless", Some("web")), ("nobody's", None)] {
+                let actor = Actor::default();
+                let knowing = actor.clone();
+                let endless = acts.run(name.into(), actor, async move {
+                    if let Some(admin) = admin {
+                        knowing.is(admin);
+                    }
+                    std::future::pending::<()>().await;
+                });
+                assert!(tokio::time::timeout(patience, endless).await.is_err());
+            }
             assert!(tokio::time::timeout(patience, acts.end()).await.is_err());
-            assert_eq!(acts.cut_off(), ["endless"]);
+            assert_eq!(acts.cut_off(), ["endless of admin:web", "nobody's"]);
         });
     }
 }

@@ -29,6 +29,7 @@ mod session;
 mod well_known;
 mod witnessing;
 
+use crate::acts::Actor;
 use crate::audit::Unaudited;
 use crate::audit::entry::Event;
 use crate::entropy::{KernelEntropy, draw_array};
@@ -86,7 +87,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
 
 /// Around every request: an id, the source's allowance, and the log's line for what is refused. What an
 /// admin does goes on with its entry in the audit though he hangs up.
-async fn around(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+async fn around(State(service): State<Arc<Service>>, mut request: Request, next: Next) -> Response {
     let id = match draw_array::<8>(&mut KernelEntropy) {
         Ok(id) => format!("{:016x}", u64::from_be_bytes(id)),
         Err(error) => return Fault::internal(&error).into_response(),
@@ -95,6 +96,10 @@ async fn around(State(service): State<Arc<Service>>, request: Request, next: Nex
     let source = request.extensions().get::<Source>().copied();
     let asked = asked(request.method(), request.uri().path());
     let is_act = asked == "admin" && request.method() != Method::GET;
+    let actor = Actor::default();
+    if asked == "admin" {
+        request.extensions_mut().insert(actor.clone());
+    }
     let what = shown(request.uri().path());
     let span = tracing::info_span!(
         "request",
@@ -104,9 +109,9 @@ async fn around(State(service): State<Arc<Service>>, request: Request, next: Nex
         path = what,
     );
     let act = format!("{} {what} ({id})", shown(request.method().as_str()));
-    let (answering, its_id) = (service.clone(), id.clone());
+    let (answering, its_id, its_actor) = (service.clone(), id.clone(), actor.clone());
     let answer = async move {
-        let (service, id) = (answering, its_id);
+        let (service, id, actor) = (answering, its_id, its_actor);
         let mut response = match admit(&service, source, request.uri().path()) {
             Ok(()) => next.run(request).await,
             Err(fault) => fault.into_response(),
@@ -125,7 +130,7 @@ async fn around(State(service): State<Arc<Service>>, request: Request, next: Nex
         }
         let fault = response.extensions_mut().remove::<Arc<Fault>>();
         if let Some(fault) = &fault {
-            let event = complete(log_fault(fault));
+            let event = complete(log_fault(fault, &actor));
             let what = if event.what.is_empty() {
                 what.into()
             } else {
@@ -142,10 +147,14 @@ async fn around(State(service): State<Arc<Service>>, request: Request, next: Nex
     let answer = answer.instrument(span);
     let mut response = match is_act {
         false => answer.await,
-        true => service.acts.run(act, answer).await.unwrap_or_else(|| {
-            let detail = "the service cannot answer this now";
-            Fault::new(FaultKind::Internal, detail).into_response()
-        }),
+        true => service
+            .acts
+            .run(act, actor, answer)
+            .await
+            .unwrap_or_else(|| {
+                let detail = "the service cannot answer this now";
+                Fault::new(FaultKind::Internal, detail).into_response()
+            }),
     };
     let headers = response.headers_mut();
     // Hexadecimal digits are a header's value, always.

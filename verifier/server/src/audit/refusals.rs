@@ -4,19 +4,22 @@
 use super::entry::{Event, Kind};
 use std::collections::BTreeMap;
 
-/// So many different refusals a second are told apart; the rest is added up.
+/// So many different refusals a second are told apart of each admin, and of all who are not known
+/// together; the rest is added up. So nobody's flood takes an admin's name away.
 const MAX_DIFFERENT: usize = 64;
 
 /// What was refused in this second.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     counted: BTreeMap<Refusal, u64>,
-    beyond: BTreeMap<Kind, u64>,
+    beyond: BTreeMap<(Kind, String), u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Refusal {
     kind: Kind,
+    /// Empty is nobody that is known: the names are those of the configuration.
+    who: String,
     outcome: String,
     source: String,
 }
@@ -34,6 +37,7 @@ impl Refusals {
     pub(super) fn note(&mut self, event: &Event<'_>) -> Told {
         let refusal = Refusal {
             kind: event.kind,
+            who: event.who.clone().into_owned(),
             outcome: event.outcome.clone().into_owned(),
             source: event.source.clone().into_owned(),
         };
@@ -41,11 +45,13 @@ impl Refusals {
             *count += 1;
             return Told::Later;
         }
-        if self.counted.len() < MAX_DIFFERENT {
+        let same = |known: &&Refusal| known.who == refusal.who;
+        if self.counted.keys().filter(same).count() < MAX_DIFFERENT {
             self.counted.insert(refusal, 0);
             return Told::Now;
         }
-        *self.beyond.entry(event.kind).or_default() += 1;
+        let beyond = (event.kind, refusal.who);
+        *self.beyond.entry(beyond).or_default() += 1;
         Told::Later
     }
 
@@ -54,12 +60,14 @@ impl Refusals {
         let counted = std::mem::take(&mut self.counted);
         let beyond = std::mem::take(&mut self.beyond);
         let again = counted.into_iter().map(|(refusal, count)| Event {
+            who: refusal.who.into(),
             outcome: refusal.outcome.into(),
             source: refusal.source.into(),
             count,
             ..Event::own(refusal.kind, "again in the same second")
         });
-        let beyond = beyond.into_iter().map(|(kind, count)| Event {
+        let beyond = beyond.into_iter().map(|((kind, who), count)| Event {
+            who: who.into(),
             outcome: "several".into(),
             count,
             ..Event::own(kind, "more different ones than are told apart")
@@ -122,5 +130,44 @@ mod tests {
         assert_eq!(told, MAX_DIFFERENT);
         let counts: Vec<u64> = refusals.collect().iter().map(|event| event.count).collect();
         assert_eq!(counts, [1000 - MAX_DIFFERENT as u64]);
+    }
+
+    #[test]
+    fn what_admins_fail_at_names_each_and_no_flood_takes_a_name_away() {
+        let mut refusals = Refusals::default();
+        for number in 0..1000 {
+            refusals.note(&refused(&number.to_string()));
+        }
+        let of = |who: &'static str| Event {
+            who: who.into(),
+            ..refused("a")
+        };
+        // One machine, one outcome, one second.
+        for who in ["admin:one", "admin:two"] {
+            assert_eq!(refusals.note(&of(who)), Told::Now, "{who}");
+            assert_eq!(refusals.note(&of(who)), Told::Later, "{who}");
+        }
+        let floods = (0..1000).map(|number| Event {
+            source: number.to_string().into(),
+            ..of("admin:one")
+        });
+        let told = floods.filter(|event| refusals.note(event) == Told::Now);
+        assert_eq!(told.count(), MAX_DIFFERENT - 1);
+        assert_eq!(refusals.note(&of("admin:three")), Told::Now);
+        let told = refusals.collect();
+        let told: Vec<_> = told
+            .iter()
+            .map(|event| (event.who.as_ref(), event.outcome.as_ref(), event.count))
+            .collect();
+        let beyond = 1000 - MAX_DIFFERENT as u64;
+        assert_eq!(
+            told,
+            [
+                ("admin:one", "PolicyDeny", 1),
+                ("admin:two", "PolicyDeny", 1),
+                ("", "several", beyond),
+                ("admin:one", "several", beyond + 1),
+            ]
+        );
     }
 }

@@ -19,7 +19,8 @@
 //! Every write may say what it expects to find, so that of two admins who saw the same version one is
 //! refused: `If-None-Match: *` is nothing, `If-Match: "3"` the version that an answer's `ETag` gave.
 //!
-//! An act has its entry in the audit before it is done, and another with how it ended.
+//! An act has its entry in the audit before it is done, and another with how it ended, a failure too. Each
+//! names the admin.
 
 mod observe;
 mod policy;
@@ -29,6 +30,7 @@ mod revocation;
 use super::decision::Decided;
 use super::fault::{Fault, FaultKind};
 use super::session::bearer;
+use crate::acts::Actor;
 use crate::admin::{Access, ClientChain, Credentials, NotPermitted, Permitted, Role, Scope};
 use crate::audit::entry::{Event, Kind};
 use crate::service::Service;
@@ -94,6 +96,15 @@ async fn permit(
         .current()
         .admins
         .permit(credentials, wanted, scope, now_secs);
+    // Also who is refused, or fails later, is named where he is known.
+    let known = match &permitted {
+        Ok(permitted) => Some(permitted.admin()),
+        Err(NotPermitted::Forbidden { admin, .. }) => Some(admin.as_str()),
+        Err(_) => None,
+    };
+    if let (Some(admin), Some(actor)) = (known, extensions.get::<Actor>()) {
+        actor.is(admin);
+    }
     let permitted = permitted.map_err(|error| refuse(&error))?;
     let acting = Acting {
         what: format!("{} {what}", verb(wanted)),

@@ -2,6 +2,7 @@
 //! digest ties the steps of a round together.
 
 use super::fault::{Fault, FaultKind};
+use crate::acts::Actor;
 use crate::audit::entry::{Event, Kind};
 use crate::policies::Allowed;
 use crate::watch::Watch;
@@ -98,20 +99,23 @@ pub(super) fn log_release(
     }
 }
 
-/// A request was refused, with the reason that its client may not be told.
-pub(super) fn log_fault(fault: &Fault) -> Event<'static> {
+/// A request was refused, with the reason that its client may not be told. Whoever of the admins asked
+/// for it is named.
+pub(super) fn log_fault(fault: &Fault, actor: &Actor) -> Event<'static> {
     let reason = shown(fault.reason());
+    let who = Some(actor.who()).filter(|who| !who.is_empty());
     match fault.kind() {
         FaultKind::Internal | FaultKind::StoreError => {
-            tracing::error!(decision = "failed", fault = fault.variant(), reason);
+            tracing::error!(decision = "failed", fault = fault.variant(), who, reason);
         }
-        _ => tracing::warn!(decision = "refused", fault = fault.variant(), reason),
+        _ => tracing::warn!(decision = "refused", fault = fault.variant(), who, reason),
     }
     let kind = match fault.kind() {
         FaultKind::Internal | FaultKind::StoreError => Kind::Failure,
         _ => Kind::Refusal,
     };
     Event {
+        who: actor.who().to_owned().into(),
         outcome: fault.variant().into(),
         ..Event::own(kind, reason)
     }

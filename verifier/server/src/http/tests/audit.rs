@@ -1,6 +1,7 @@
 //! What the audit has of requests, and what is not answered without it.
 
-use super::world::{ADMIN, Guest, PATH, Plan, SECRET, World, fetch};
+use super::world::{ADMIN, Guest, HttpRequest, PATH, Plan, SECRET, World, fetch};
+use crate::admin::{Namespaces, Role};
 use crate::audit::entry::Kind;
 use crate::audit::folder;
 use crate::audit::trail::Trail;
@@ -131,5 +132,61 @@ fn who_is_no_admin_is_not_told_who_is_and_the_audit_is() {
     assert!(
         text.contains("is an admin's: of the test: another token"),
         "{text}"
+    );
+}
+
+#[test]
+fn what_admins_fail_at_names_who_tried_and_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let web = Namespaces::These(vec!["web".to_owned()]);
+    let world = World::of(Plan {
+        audit: audit_of(folder.path()),
+        // Which has told none: who asks for them meets a failure.
+        follows_store: true,
+        admins: vec![
+            ("of-policies", &[Role::Policies], Namespaces::All),
+            ("of-web", &[Role::Resources], web),
+        ],
+        ..Plan::default()
+    });
+    let ask = |method, path: &str, token: &str, expected: Option<(&str, &str)>| {
+        let bearer = format!("Bearer {token}");
+        let mut headers = vec![("Authorization", bearer.as_str())];
+        headers.extend(expected);
+        let (headers, body) = (headers.as_slice(), b"x".as_slice());
+        world.ask(&HttpRequest {
+            method,
+            path,
+            headers,
+            body,
+        })
+    };
+    let path = format!("/kbs/v0/resource/{PATH}");
+    let policies = "/kbs/v0/nitride/policies";
+    ask("GET", policies, "of-policies", None).assert_refused(503, "StoreError");
+    ask("POST", &path, "of-web", None).assert_refused(403, "AdminForbidden");
+    let third = Some(("If-Match", "\"3\""));
+    ask("POST", &path, ADMIN, third).assert_refused(412, "Conflict");
+    ask("POST", &path, "nobody", None).assert_refused(401, "AdminAuthError");
+    // Of the same source, in the same second.
+    let web = "/kbs/v0/resource/web/key/one";
+    ask("POST", web, "of-web", third).assert_refused(412, "Conflict");
+    let (entries, _) = entries(folder.path());
+    let failed = entries
+        .iter()
+        .filter(|(kind, ..)| [Kind::Failure, Kind::Refusal].contains(kind));
+    let failed: Vec<_> = failed
+        .map(|(kind, who, what, outcome)| (*kind, who.as_str(), what.as_str(), outcome.as_str()))
+        .collect();
+    let path = path.as_str();
+    assert_eq!(
+        failed,
+        [
+            (Kind::Failure, "admin:of-policies", policies, "StoreError"),
+            (Kind::Refusal, "admin:of-web", path, "AdminForbidden"),
+            (Kind::Refusal, "admin:of the test", path, "Conflict"),
+            (Kind::Refusal, "", path, "AdminAuthError"),
+            (Kind::Refusal, "admin:of-web", web, "Conflict"),
+        ]
     );
 }
