@@ -59,6 +59,12 @@ impl Judging {
         let all = u32::try_from(self.free.available_permits()).unwrap();
         self.free.clone().try_acquire_many_owned(all).unwrap()
     }
+
+    /// One turn, likewise.
+    #[cfg(test)]
+    pub(crate) fn hold_one(&self) -> tokio::sync::OwnedSemaphorePermit {
+        self.free.clone().try_acquire_owned().unwrap()
+    }
 }
 
 #[cfg(test)]

@@ -112,6 +112,12 @@ impl PolicyWatch {
         self.turn.try_lock().unwrap()
     }
 
+    /// The turn of reading that a change has, until what is returned is dropped.
+    #[cfg(test)]
+    pub(crate) fn hold_one(&self) -> tokio::sync::OwnedSemaphorePermit {
+        self.reading.hold_one()
+    }
+
     /// All turns of reading, until what is returned is dropped.
     #[cfg(test)]
     pub(crate) fn hold(&self) -> tokio::sync::OwnedSemaphorePermit {

@@ -182,6 +182,15 @@ impl World {
             .block_on(policy_watch::look(&self.service, policies));
     }
 
+    /// The same, if it ends in time.
+    pub(super) fn look_within(&self, limit: Duration) {
+        let policies = self.service.policy_watch.as_ref().unwrap();
+        self.runtime.block_on(async {
+            let looking = policy_watch::look(&self.service, policies);
+            tokio::time::timeout(limit, looking).await.unwrap();
+        });
+    }
+
     /// Asks the store itself, past the service.
     pub(super) fn store<T>(&self, asking: impl Future<Output = T>) -> T {
         self.runtime.block_on(asking)

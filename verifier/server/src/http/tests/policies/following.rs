@@ -1,6 +1,7 @@
 //! A replica and a store that was put back, changed, or does not answer.
 
 use super::*;
+use crate::policy_set::MAX_DOCUMENT_LEN;
 use crate::store::{Expected, Place, Resource};
 use std::time::{Duration, Instant};
 
@@ -155,6 +156,7 @@ fn a_change_waits_before_it_reads_and_the_replica_looks_meanwhile() {
     let watch = world.service.policy_watch.as_ref().unwrap();
     let expected = Some(("If-Match", "\"1\""));
     let held = watch.hold_changes();
+    let reading = watch.hold_one();
     thread::scope(|scope| {
         let waiting: Vec<_> = (0..4)
             .map(|_| scope.spawn(|| put(&world, "everything", name, TOML, nothing, expected)))
@@ -163,8 +165,9 @@ fn a_change_waits_before_it_reads_and_the_replica_looks_meanwhile() {
         while watch.changes.count() < 4 && begun.elapsed() < Duration::from_secs(20) {
             thread::sleep(Duration::from_millis(10));
         }
-        // A fifth is refused, of him alone.
-        let refused = put(&world, "everything", name, TOML, nothing, None);
+        // A fifth is refused, of him alone, before its body is looked at.
+        let long = "x".repeat(MAX_DOCUMENT_LEN + 1);
+        let refused = put(&world, "everything", name, TOML, &long, None);
         refused.assert_refused(503, "StoreError");
         assert_eq!(refused.header("retry-after"), Some("5"));
         // What comes before their turn is what they find, and the replica takes it up.
@@ -172,9 +175,9 @@ fn a_change_waits_before_it_reads_and_the_replica_looks_meanwhile() {
             put(&other, "everything", name, TOML, nothing, None).status,
             200
         );
-        world.look();
+        world.look_within(Duration::from_secs(20));
         assert_eq!(watch.in_force().unwrap().serial, 1);
-        drop(held);
+        drop((held, reading));
         let ended = waiting.into_iter().map(|put| put.join().unwrap().status);
         let mut ended: Vec<u16> = ended.collect();
         ended.sort_unstable();
