@@ -131,6 +131,15 @@ fn an_openbao_that_is_not_called_what_it_is_or_not_whole_is_refused_with_its_lin
             "12: unknown variant",
         ),
     ];
+    // Where a KBS may be asked without TLS.
+    let plain = BAO
+        .replace(
+            "ca = \"/etc/nitride/bao-ca.pem\"",
+            "danger-plain-http = true",
+        )
+        .replace("https://bao-1.example:8200", "http://127.0.0.1:8200");
+    let said = refused(&plain);
+    assert!(said.contains("comes by HTTPS alone"), "{said}");
     for (from, to, expected) in cases {
         assert!(BAO.contains(from));
         let said = refused(&BAO.replacen(from, to, 1));
