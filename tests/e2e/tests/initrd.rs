@@ -34,6 +34,8 @@ instmods() { is_there "${2:-}"; }
 dracut_module_included() { [[ " $MODULES " == *" $1 "* ]]; }
 for moddir in 90nitride 99nitride-closed; do
     moddir=$DRACUT/$moddir
+    # As dracut has it of each module, also of one that cannot be read.
+    install() { true; }
     . "$moddir/module-setup.sh"
     if [[ $moddir == *90nitride ]]; then
         check || exit 9
@@ -360,7 +362,7 @@ fn a_module_that_bash_cannot_read_leaves_no_initrd_open() -> Result<()> {
     let text = fs::read_to_string(&damaged)?;
     let cut = text.find("install()").context("it installs")? + "install() {".len();
     fs::write(&damaged, text.get(..cut).context("it is there")?)?;
-    let output = image.build_by(&dracut, "", "")?;
+    let output = Image::new()?.build_by(&dracut, "", "")?;
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("99nitride-closed cannot be read"), "{said}");
