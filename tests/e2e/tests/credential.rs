@@ -243,6 +243,28 @@ fn a_vault_that_stops_fails_the_units_that_wait() -> Result<()> {
 }
 
 #[test]
+fn a_vault_that_stops_fails_a_unit_between_two_tries() -> Result<()> {
+    if !is_root_or_says_so("a_vault_that_stops_fails_a_unit_between_two_tries") {
+        return Ok(());
+    }
+    let unit = Unit::create("nitride-e2e-pause.service")?;
+    let mut world = prepared(&unit, "60s")?;
+    // The service has no such secret.
+    start(&mut world)?;
+    let (run_as, path) = (inside(unit.folder()), world.path("credentials.sock"));
+    let mut loading = Loading::start(&run_as, &path, (unit.name(), "db-password"))?;
+    // The pause after the sixth try is longer than vhsmd takes to stop.
+    wait_until("it pauses", Duration::from_secs(40), || {
+        let log = world.vhsmd()?.log();
+        Ok(log.matches("credential of unit is waited for").count() > 5)
+    })?;
+    assert!(loading.waits()?);
+    world.vhsmd()?.stop()?;
+    assert_eq!(loading.end()?, Loaded::UnitFails);
+    Ok(())
+}
+
+#[test]
 fn a_vault_that_crashes_serves_who_waited_once_it_is_back() -> Result<()> {
     if !is_root_or_says_so("a_vault_that_crashes_serves_who_waited_once_it_is_back") {
         return Ok(());
