@@ -69,21 +69,25 @@ impl Kwp {
         let out = out
             .get_mut(..Self::wrapped_len(key.len()))
             .ok_or(CryptoError::OutputTooShort)?;
+        // AES-KW wraps in place: the library copies the key to its output and works there.
+        let mut wrapped = SecretBuf::with_len(out.len())?;
         door::enter(|| {
             let mut written = 0;
+            let place = wrapped.expose_mut();
             // SAFETY: the schedule is what `new` expanded; the key goes with its length, and at
-            // most the length of `out` is written there.
-            let wrapped = unsafe {
+            // most the length of `place` is written there.
+            let is_wrapped = unsafe {
                 aws_lc_sys::AES_wrap_key_padded(
                     self.wrapping.expose().as_ptr().cast(),
-                    out.as_mut_ptr(),
+                    place.as_mut_ptr(),
                     &raw mut written,
-                    out.len(),
+                    place.len(),
                     key.as_ptr(),
                     key.len(),
                 )
             };
-            succeeded(wrapped, CryptoError::Refused)?;
+            succeeded(is_wrapped, CryptoError::Refused)?;
+            out.copy_from_slice(place);
             Ok(written)
         })
     }
