@@ -1,6 +1,7 @@
 //! No key, hash state or round key is anywhere in this process but in the arenas: not after the
 //! operations, and not while they run, not even on the stack of the thread that is behind the door
-//! at that moment, or where a signal would have its registers saved.
+//! at that moment, or where a signal would have its registers saved, or for a moment between two
+//! instructions.
 //!
 //! A test of its own, because it searches its whole process.
 
@@ -11,6 +12,8 @@
 )]
 
 mod forms;
+#[cfg(target_arch = "x86_64")]
+mod instants;
 mod needles;
 mod scan;
 mod secrets;
@@ -19,7 +22,7 @@ mod worker;
 use needles::Needles;
 use nitride_secmem::{ArenaSizes, Backing, BackingChoice, arena_ranges, install};
 use scan::{Extent, Finding, Scanner, readable_in_arenas};
-use secrets::{STEPS, Secrets};
+use secrets::{ROUNDS_PER_KEY, STEPS, Secrets};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Barrier;
 use std::sync::atomic::AtomicUsize;
@@ -64,6 +67,49 @@ fn in_arenas(needles: &Needles) -> BTreeMap<String, usize> {
         });
     }
     counts
+}
+
+/// However short something is there.
+#[cfg(target_arch = "x86_64")]
+fn between_instructions(needles: &Needles, secrets: &Secrets) {
+    // This bites: what is there for a moment is seen, written outside the door or behind it.
+    let through_the_door = |place: &mut [u8; 32]| {
+        secrets.leak_through_the_door(place);
+        std::hint::black_box(place).fill(0);
+    };
+    let bites: [(&str, &str, &(dyn Fn() + Sync)); 3] = [
+        ("gcm key", "heap", &|| {
+            std::hint::black_box(secrets.leak()).fill(0);
+        }),
+        ("generated scalar", "heap", &|| {
+            through_the_door(&mut Box::new([0; 32]));
+        }),
+        ("generated scalar", "stack", &|| {
+            through_the_door(&mut [0; 32]);
+        }),
+    ];
+    for (name, mapping, work) in bites {
+        let seen = instants::between_instructions(needles, work);
+        let is_it = |found: &Finding| found.needle == name && found.mapping == mapping;
+        assert!(
+            seen.findings.iter().any(is_it),
+            "a {name} in the {mapping} is not seen: {:?}",
+            seen.findings
+        );
+    }
+    let (mut instants, mut behind, mut findings) = (0, 0, Vec::new());
+    for (name, step) in STEPS {
+        let seen = instants::between_instructions(needles, &|| step(secrets, ROUNDS_PER_KEY));
+        assert!(seen.behind > 0, "{name}: nothing is seen behind the door");
+        instants += seen.instants;
+        behind += seen.behind;
+        findings.extend(seen.findings.into_iter().map(|finding| (name, finding)));
+    }
+    println!(
+        "between instructions: {} findings in {instants} looks, {behind} of them after a write behind the door",
+        findings.len()
+    );
+    assert!(findings.is_empty(), "{findings:?}");
 }
 
 /// While other threads work.
@@ -213,6 +259,8 @@ fn no_secret_is_outside_the_arenas() {
         assert!(left.is_empty(), "{left:?}");
     });
 
+    #[cfg(target_arch = "x86_64")]
+    between_instructions(&all, &secrets);
     during_operations(&mut scanner, &all, &secrets);
     let (afterwards, searched) = scanner.scan(&all, Extent::All);
     println!(

@@ -104,7 +104,7 @@ impl Needles {
     /// Tells of each place in `haystack` where a needle starts. Blocks of zeroes, of which memory
     /// is full, are passed over but for their last bytes. Plain loops, since tests are compiled
     /// without optimisation.
-    pub(crate) fn find(&self, haystack: &[u8], mut found: impl FnMut(&Needle, usize)) {
+    pub(crate) fn find<'n>(&'n self, haystack: &[u8], mut found: impl FnMut(&'n Needle, usize)) {
         let mut block_start = 0;
         while block_start < haystack.len() {
             let block_end = (block_start + BLOCK_LEN).min(haystack.len());
@@ -122,12 +122,12 @@ impl Needles {
     }
 
     /// Needles whose first four bytes lie from `start` to `end`.
-    fn find_in_block(
-        &self,
+    fn find_in_block<'n>(
+        &'n self,
         haystack: &[u8],
         start: usize,
         end: usize,
-        found: &mut impl FnMut(&Needle, usize),
+        found: &mut impl FnMut(&'n Needle, usize),
     ) {
         let mut window = 0_u32;
         let mut position = start;

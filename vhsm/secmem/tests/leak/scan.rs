@@ -155,6 +155,15 @@ pub(crate) fn readable_in_arenas() -> Vec<(usize, usize)> {
         .collect()
 }
 
+/// The writable mapping that has the address.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn mapping_around(address: usize) -> Option<Range<usize>> {
+    let found = mappings(Extent::Writable)
+        .into_iter()
+        .find(|mapping| (mapping.start..mapping.end).contains(&address))?;
+    Some(found.start..found.end)
+}
+
 fn mappings(extent: Extent) -> Vec<Mapping> {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     maps.lines()

@@ -16,6 +16,7 @@ use nitride_secmem::crypto::{
     fill_random,
 };
 use nitride_secmem::{Record, SecretBuf};
+pub(crate) use rsa::ROUNDS_PER_KEY;
 use rsa::RsaKeys;
 use symmetric::Symmetric;
 
@@ -53,7 +54,7 @@ pub(crate) type Naked<'a> = (&'static str, Box<dyn Fn() + Sync + 'a>);
 const PROVISION: &str = "provision";
 
 /// Each operation by its name.
-pub(crate) const STEPS: [(&str, Step); 34] = [
+pub(crate) const STEPS: [(&str, Step); 35] = [
     ("import p-256", Secrets::import_p256),
     ("sign p-256", Secrets::sign_p256),
     ("export p-256", Secrets::export_p256),
@@ -74,6 +75,7 @@ pub(crate) const STEPS: [(&str, Step); 34] = [
     ("long mac", |all, round| all.symmetric.mac(round)),
     ("wrap", |all, _| all.symmetric.wrap()),
     ("unwrap", |all, _| all.symmetric.unwrap()),
+    ("seal keys", |all, _| all.seal_keys()),
     ("expand", |all, _| all.symmetric.derive()),
     ("import curves", |all, _| all.curves.import()),
     ("export curves", |all, _| all.curves.export()),
@@ -244,6 +246,17 @@ impl Secrets {
         }
     }
 
+    /// A key is the plaintext here.
+    fn seal_keys(&self) {
+        let mut sealed = vec![0; self.passphrase.len() + 16];
+        for key in [&self.gcm, &self.siv] {
+            key.seal(&[8; 12], &[], self.passphrase.expose(), &mut sealed)
+                .unwrap();
+        }
+        self.symmetric.seal_key(&self.passphrase);
+        self.rsa.seal_key();
+    }
+
     fn import_hmac(&self, _: usize) {
         drop(HmacSha256::new(self.hmac_key.expose()).unwrap());
     }
@@ -258,6 +271,11 @@ impl Secrets {
         assert!(self.passphrase.ct_eq(unwrapped.expose()));
         drop(Record::new(unwrapped.expose()).unwrap());
         assert!(aes256_key_unwrap(self.kek.expose(), &[7; 40]).is_err());
+    }
+
+    /// A key where it must not be, if `place` is, written there behind the door.
+    pub(crate) fn leak_through_the_door(&self, place: &mut [u8; 32]) {
+        self.generated_ec.scalar_into(place);
     }
 
     /// A copy of a key where it must not be.

@@ -12,7 +12,7 @@ use std::ops::Range;
 const SIZE: RsaSize = RsaSize::Bits2048;
 const HASH: HashAlgorithm = HashAlgorithm::Sha256;
 /// One round in as many makes a key, which takes as long as a hundred of the others.
-const ROUNDS_PER_KEY: usize = 32;
+pub(crate) const ROUNDS_PER_KEY: usize = 32;
 
 pub(super) struct RsaKeys {
     file: Record,
@@ -36,9 +36,8 @@ impl RsaKeys {
         let key = Rsa::generate(SIZE).unwrap();
         let mut plaintext = SecretBuf::with_len(32).unwrap();
         fill_random(plaintext.expose_mut());
-        let ciphertext = key
-            .encrypt_oaep(HASH, b"label", plaintext.expose())
-            .unwrap();
+        let label = b"label";
+        let ciphertext = key.encrypt_oaep(HASH, label, plaintext.expose()).unwrap();
         Self {
             file: Record::new(key.pkcs8().unwrap().expose()).unwrap(),
             key,
@@ -72,6 +71,11 @@ impl RsaKeys {
                 .sign(scheme, Input::Message(&message(round)))
                 .unwrap();
         }
+    }
+
+    pub(super) fn seal_key(&self) {
+        let plaintext = self.plaintext.expose();
+        self.key.encrypt_oaep(HASH, b"label", plaintext).unwrap();
     }
 
     pub(super) fn decrypt(&self) {

@@ -75,6 +75,17 @@ impl Symmetric {
             .unwrap();
     }
 
+    pub(super) fn seal_key(&self, other: &Record) {
+        let mut sealed = vec![0; other.len() + 16];
+        for key in [&self.gcm128, &self.chacha] {
+            key.seal(&[8; 12], &[], other.expose(), &mut sealed)
+                .unwrap();
+        }
+        self.xaes
+            .seal(&NONCE, &[b"ab"], other.expose(), &mut sealed)
+            .unwrap();
+    }
+
     pub(super) fn mac(&self, round: usize) {
         for key in &self.macs {
             let mut tag = [0; 64];
