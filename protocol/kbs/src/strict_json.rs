@@ -2,7 +2,8 @@
 //!
 //! RFC 8259, 4 leaves it to the reader which of two equal names counts, so two readers of one
 //! signed or hashed text can see two values. serde's structs refuse a second *known* member; this
-//! refuses every second one, at any depth, before anything is taken from the text.
+//! refuses every second one, at any depth, before anything is taken from the text. Where no member is
+//! unknown ([`Closed`]) that is one and the same.
 //!
 //! serde_json keeps names for itself: an object whose member is called
 //! `$serde_json::private::RawValue` is read as the JSON that stands in that member's string, with
@@ -48,22 +49,39 @@ pub enum JsonError {
 /// How the names begin that serde_json reads as something else than a member.
 const RESERVED: &str = "$serde_json::private::";
 
+/// A message whose own `Deserialize` refuses an unknown member and a second one of a name, in each
+/// object that it reads: structs with `deny_unknown_fields`, and no map and no `Value` at any depth.
+/// What it keeps verbatim (`RawValue`) is for its reader to refuse.
+pub(crate) trait Closed: DeserializeOwned {}
+
 /// Reads a `T` out of at most `max` bytes; `what` names it in errors.
 pub(crate) fn read<T: DeserializeOwned>(
     bytes: &[u8],
     max: usize,
     what: &'static str,
 ) -> Result<T, JsonError> {
-    if bytes.len() > max {
-        return Err(JsonError::TooLong {
-            what,
-            len: bytes.len(),
-            max,
-        });
-    }
+    bounded(bytes, max, what)?;
     serde_json::from_slice::<MembersOnce>(bytes)
         .and_then(|MembersOnce| serde_json::from_slice(bytes))
         .map_err(|source| JsonError::Malformed { what, source })
+}
+
+/// The same in one pass, which tells where the message is long.
+pub(crate) fn read_closed<T: Closed>(
+    bytes: &[u8],
+    max: usize,
+    what: &'static str,
+) -> Result<T, JsonError> {
+    bounded(bytes, max, what)?;
+    serde_json::from_slice(bytes).map_err(|source| JsonError::Malformed { what, source })
+}
+
+fn bounded(bytes: &[u8], max: usize, what: &'static str) -> Result<(), JsonError> {
+    let len = bytes.len();
+    if len > max {
+        return Err(JsonError::TooLong { what, len, max });
+    }
+    Ok(())
 }
 
 /// Any JSON in which no object names a member twice. Depth is bounded by serde_json (128), memory

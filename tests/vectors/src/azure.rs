@@ -132,9 +132,7 @@ impl Draft {
         if let Some(spoil) = self.spoil {
             spoil(&mut evidence);
         }
-        let (head, below) = hardware.policy.split_once("[snp]").expect("a section");
-        let below = below.replace("[snp.", "[azure.snp.");
-        let policy = format!("{head}[azure]\n{}[azure.snp]{below}", self.policy);
+        let policy = self.policy_over(&hardware.policy);
         let policy = AttestationPolicy::parse(&policy, "policy.toml");
         judge_allegation(
             Allegation::Azure(Box::new(evidence)),
@@ -147,6 +145,14 @@ impl Draft {
             hardware.now_secs,
             &mut Budget::for_one_round(),
         )
+    }
+
+    /// The policy's file, with what another one says of SEV-SNP as what is wanted below the paravisor.
+    #[must_use]
+    pub fn policy_over(&self, hardware: &str) -> String {
+        let (head, below) = hardware.split_once("[snp]").expect("a section");
+        let below = below.replace("[snp.", "[azure.snp.");
+        format!("{head}[azure]\n{}[azure.snp]{below}", self.policy)
     }
 
     fn statement(&self) -> Vec<u8> {

@@ -1,6 +1,6 @@
 use crate::audit_head::AuditHead;
 use crate::limits::{MAX_ATTESTATION_LEN, MAX_NONCE_LEN};
-use crate::strict_json::{self, JsonError};
+use crate::strict_json::{self, Closed, JsonError};
 use crate::tee_key::TeePublicKey;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
@@ -60,11 +60,14 @@ pub struct RuntimeData {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TeeEvidence {
-    /// JSON whose form depends on the TEE, verbatim: only its verifier reads it.
+    /// JSON whose form depends on the TEE, verbatim: only its verifier reads it, and refuses in it a
+    /// member named twice.
     pub primary_evidence: Box<RawValue>,
     /// A text that holds JSON, `""` without devices. It is hashed into report_data as it stands.
     pub additional_evidence: String,
 }
+
+impl Closed for Attestation {}
 
 impl Attestation {
     /// Puts a request together from what the vault and the evidence helper gave.
@@ -114,13 +117,15 @@ impl Attestation {
     }
 }
 
-/// Reads at most [`MAX_ATTESTATION_LEN`] bytes.
+/// Reads at most [`MAX_ATTESTATION_LEN`] bytes. The primary evidence is JSON and nothing more is known of
+/// it; everywhere else no member is named twice.
 pub fn parse_attestation(bytes: &[u8]) -> Result<Attestation, JsonError> {
-    let attestation: Attestation = strict_json::read(bytes, MAX_ATTESTATION_LEN, "attest request")?;
+    let what = "attest request";
+    let attestation: Attestation = strict_json::read_closed(bytes, MAX_ATTESTATION_LEN, what)?;
     let nonce = &attestation.runtime_data.nonce;
     if nonce.is_empty() || nonce.len() > MAX_NONCE_LEN {
         return Err(JsonError::OutOfRange {
-            what: "attest request",
+            what,
             member: "nonce",
         });
     }

@@ -191,7 +191,16 @@ fn an_attestation_with_other_members_is_refused() {
         (r#""kty":"EC""#, r#""kty":"EC","kid":"1""#),
         (r#","additional_evidence":"""#, ""),
         (r#""additional_evidence":"""#, r#""additional_evidence":{}"#),
-        (r#""svn":"1""#, r#""svn":"1","svn":"2""#),
+        // A member twice, in each of its objects but the evidence.
+        (r#""init-data":"#, r#""init-data":null,"init-data":"#),
+        (r#""format":"#, r#""format":"toml","format":"#),
+        (r#""nonce":"#, r#""nonce":"n","nonce":"#),
+        (r#""crv":"P-256""#, r#""crv":"P-256","crv":"P-256""#),
+        (r#""crv":"P-256""#, r#""crv":"P-256","\u0063rv":"P-256""#),
+        (
+            r#""additional_evidence":"""#,
+            r#""additional_evidence":"","additional_evidence":"""#,
+        ),
         (NONCE, ""),
     ] {
         let changed = text.replacen(from, to, 1);

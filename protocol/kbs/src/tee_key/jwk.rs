@@ -2,10 +2,11 @@
 
 use super::{RsaPublicKey, TeeKeyForm, TeePublicKey};
 use crate::base64url::{decode, decode_array, decode_boxed, encode};
-use serde::de::Error;
+use serde::de::{Error, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 const HYBRID: &str = TeeKeyForm::X25519MlKem768.as_str();
@@ -73,8 +74,29 @@ impl Serialize for TeePublicKey {
 
 impl<'de> Deserialize<'de> for TeePublicKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let members = BTreeMap::<String, String>::deserialize(deserializer)?;
+        let members = deserializer.deserialize_map(Members)?;
         read(&members).map_err(D::Error::custom)
+    }
+}
+
+/// The members of a JWK, each once.
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = BTreeMap<String, String>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JWK")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut jwk: A) -> Result<Self::Value, A::Error> {
+        let mut members = BTreeMap::new();
+        while let Some((name, value)) = jwk.next_entry()? {
+            if members.insert(name, value).is_some() {
+                return Err(Error::custom("tee public key names a member twice"));
+            }
+        }
+        Ok(members)
     }
 }
 
