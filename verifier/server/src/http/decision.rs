@@ -49,6 +49,7 @@ pub(super) fn log_verdict(
             _ => None,
         })
         .collect();
+    let tee_key = key_digest(key);
     tracing::info!(
         decision = "attested",
         submod,
@@ -56,7 +57,7 @@ pub(super) fn log_verdict(
         status = verdict.status().as_str(),
         simulated = verdict.is_simulated(),
         debug = verdict.is_debug(),
-        tee_key = key_digest(key),
+        tee_key,
         failed = shown(&failures.join("; ")),
         waived = waived.join("; "),
     );
@@ -70,7 +71,7 @@ pub(super) fn log_verdict(
         ""
     };
     Event {
-        who: who(key).into(),
+        who: named(&tee_key).into(),
         what: format!("{submod} {tee}").into(),
         outcome: status.into(),
         ..Event::own(Kind::Attest, format!("{simulated}{}", failures.join("; ")))
@@ -83,17 +84,18 @@ pub(super) fn log_release(
     allowed: &Allowed<'_>,
     given: Option<&str>,
 ) -> Event<'static> {
+    let tee_key = key_digest(allowed.tee_key());
     tracing::info!(
         decision = "released",
         resource = %allowed.path(),
         rule = allowed.rule(),
         given,
-        tee_key = key_digest(allowed.tee_key()),
+        tee_key,
     );
     watch.metrics.count_release();
     let given = given.map_or_else(String::new, |given| format!("; {given}"));
     Event {
-        who: who(allowed.tee_key()).into(),
+        who: named(&tee_key).into(),
         what: allowed.path().to_string().into(),
         ..Event::own(Kind::Release, format!("rule {:?}{given}", allowed.rule()))
     }
@@ -135,7 +137,11 @@ pub(super) fn shown(text: &str) -> String {
 
 /// Ties the entries of a round together.
 pub(super) fn who(key: &TeePublicKey) -> String {
-    format!("tee:{}", key_digest(key))
+    named(&key_digest(key))
+}
+
+fn named(key_digest: &str) -> String {
+    format!("tee:{key_digest}")
 }
 
 fn key_digest(key: &TeePublicKey) -> String {

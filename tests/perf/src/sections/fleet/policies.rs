@@ -171,7 +171,7 @@ fn requests(report: &mut Report, scale: Scale) -> Result<()> {
             figures(report, &name, &rate);
         }
     }
-    report.figure("resident of the service", bench.resident()?, "MiB");
+    bench.resident(report, "reads")?;
     Ok(())
 }
 
