@@ -318,29 +318,32 @@ fn byte_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::E
     bytes_of(json).ok_or_else(|| D::Error::custom("no list of numbers from 0 to 255"))
 }
 
-/// The bytes of a list. That it is JSON is known: between two of its numbers there is one comma, and
-/// blanks in none.
+/// The bytes of a list, which is known to be JSON: what stands between two commas is one value.
 fn bytes_of(json: &RawValue) -> Option<Vec<u8>> {
-    let list = json.get().strip_prefix('[')?.strip_suffix(']')?.as_bytes();
-    let commas = list.iter().filter(|byte| **byte == b',').count();
-    let mut bytes = Vec::with_capacity(commas + 1);
-    let mut number: Option<u8> = None;
-    for byte in list {
-        match byte {
-            b'0'..=b'9' => {
-                let tens = number.unwrap_or(0).checked_mul(10)?;
-                number = Some(tens.checked_add(byte - b'0')?);
-            }
-            b',' => bytes.push(number.take()?),
-            b' ' | b'\t' | b'\n' | b'\r' => {}
-            _ => return None,
-        }
+    let list = json.get().strip_prefix('[')?.strip_suffix(']')?;
+    let list = list.as_bytes().trim_ascii();
+    if list.is_empty() {
+        return Some(Vec::new());
     }
-    // Of an empty list there is no last one.
-    if number.is_some() || commas > 0 {
-        bytes.push(number?);
+    // A byte takes a digit and a comma at the least.
+    let mut bytes = Vec::with_capacity(list.len() / 2 + 1);
+    for number in list.split(|byte| *byte == b',') {
+        bytes.push(byte_of(number.trim_ascii())?);
     }
     Some(bytes)
+}
+
+/// A number from 0 to 255, in digits alone.
+fn byte_of(digits: &[u8]) -> Option<u8> {
+    if digits.is_empty() || digits.len() > 3 {
+        return None;
+    }
+    let mut number = 0_u16;
+    for digit in digits {
+        let digit = digit.is_ascii_digit().then(|| digit - b'0')?;
+        number = number * 10 + u16::from(digit);
+    }
+    number.try_into().ok()
 }
 
 fn as_list<S: serde::Serializer, const N: usize>(
