@@ -26,6 +26,12 @@ pub(crate) fn in_turns(turns: u32, batch: u32, steps: &mut [Step<'_>]) -> Result
 }
 
 impl Turns {
+    /// So many turns, of what `turn` measures in each: as many figures every time.
+    pub(crate) fn of(turns: u32, mut turn: impl FnMut() -> Result<Vec<f64>>) -> Result<Self> {
+        let measured = (0..turns).map(|_| turn());
+        Ok(Self(measured.collect::<Result<_>>()?))
+    }
+
     /// The median over all turns of what `of` makes of one.
     pub(crate) fn median(&self, of: impl Fn(&[f64]) -> f64) -> f64 {
         let mut values: Vec<f64> = self.0.iter().map(|turn| of(turn)).collect();

@@ -7,12 +7,11 @@
 mod crowd;
 mod kind;
 pub(super) mod policies;
+mod share;
 mod wire;
 
-use crate::placement::allowed;
 use crate::report::{Bound, Report};
 use crate::scale::Scale;
-use crate::sections::evidence::Raw;
 use anyhow::{Context, Result, ensure};
 use crowd::{Booted, Crowd, Errand, ROUND_TIMEOUT, Rate};
 use kind::{Identity, Kind, RESOURCE};
@@ -21,10 +20,9 @@ use nitride_support::plan::Plan;
 use nitride_support::world::World;
 use nitride_vectors::{published, snp};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::time::ClockId;
 use nix::unistd::Pid;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use wire::Service;
 
 const SECRET: &[u8] = b"a passphrase of 256 bits, or so it is said";
@@ -41,40 +39,18 @@ const UNTHROTTLED: &str = "\n[throttle]\nrequests-per-second = 1000000\nburst = 
 const HANDSHAKE_MS: f64 = 1.5;
 const READ_MS: f64 = 0.7;
 const RESIDENT_MIB: f64 = 40.0;
-/// Of what an SNP report costs beyond sample evidence, at least that much is the verification of its
-/// signature (docs/decisions/0044).
-const SIGNATURE_SHARE: f64 = 0.5;
 
 pub(super) fn run(report: &mut Report, scale: Scale) -> Result<()> {
     report.placement("the service and a client of one thread on every CPU".to_owned());
     raise_open_files()?;
     let (mut sample, mut snp) = (Bench::sample()?, Bench::snp()?);
     let booted = [sample.boots(report, scale)?, snp.boots(report, scale)?];
-    // One after the other, since they are compared.
-    let (sample, snp) = (sample.rates(report, scale)?, snp.rates(report, scale)?);
-    let verification = verification_us(scale)?;
-    let name = "P-384 verification, on as many threads as CPUs";
-    report.figure(name, verification, "us");
-    let name = "P-384 verification / the service's CPU time of an SNP handshake";
-    report.figure(name, verification / snp.handshake_us, "");
-    report.budget(
-        "P-384 verification / the service's CPU time of an SNP handshake beyond a sample's",
-        verification / (snp.handshake_us - sample.handshake_us),
-        Bound::AtLeast(SIGNATURE_SHARE),
-    );
+    let rated = [sample.rates(report, scale)?, snp.rates(report, scale)?];
+    share::run(report, scale, &mut sample, &mut snp)?;
     let name = "provisioning service, most resident memory, MiB";
-    let rated = [sample.resident_mib, snp.resident_mib];
     let resident = booted.into_iter().chain(rated).fold(0.0, f64::max);
     report.budget(name, resident, Bound::AtMost(RESIDENT_MIB));
     Ok(())
-}
-
-/// Of a service whose clients ask often.
-struct Rated {
-    /// Its CPU time of a handshake, where the most clients ask.
-    handshake_us: f64,
-    /// The most memory that it had resident.
-    resident_mib: f64,
 }
 
 /// A service, and machines of one kind.
@@ -110,24 +86,21 @@ impl Bench {
         Ok(Self { kind, world })
     }
 
-    /// Few machines, each again and again.
-    fn rates(&mut self, report: &mut Report, scale: Scale) -> Result<Rated> {
+    /// Few machines, each again and again. The most memory that the service had resident, in MiB.
+    fn rates(&mut self, report: &mut Report, scale: Scale) -> Result<f64> {
         let config = std::fs::read_to_string(self.world.path("provisiond.toml"))?;
-        self.world
-            .folder
-            .write("provisiond.toml", config + UNTHROTTLED)?;
+        let config = config + UNTHROTTLED;
+        self.world.folder.write("provisiond.toml", config)?;
         let service = self.start()?;
         let identities = identities(64)?;
         let crowd = self.crowd(&service, &identities)?;
         let opened = crowd.opened()?;
         let is_there = opened.windows(SECRET.len()).any(|part| part == SECRET);
         ensure!(is_there, "what was served is not the resource");
-        let mut handshake_us = f64::NAN;
         for count in CLIENTS {
             let name = format!("{}, {count} client{}", self.kind.name, plural(count));
             let handshakes = crowd.repeat(Errand::Handshakes, count, scale.span(SPAN))?;
             figures(report, &format!("{name}: handshake"), &handshakes);
-            handshake_us = handshakes.each_us(handshakes.busy.service);
             let reads = crowd.repeat(Errand::Reads, count, scale.span(SPAN))?;
             figures(report, &format!("{name}: GET"), &reads);
             match (self.kind.name, count) {
@@ -147,10 +120,7 @@ impl Bench {
                 _ => {}
             }
         }
-        Ok(Rated {
-            handshake_us,
-            resident_mib: self.resident(report, "rates")?,
-        })
+        self.resident(report, "rates")
     }
 
     /// The fleet, by the configuration as shipped: 10,000 sources are nobody's flood. The most memory that
@@ -295,33 +265,6 @@ fn resident(pid: u32) -> Result<f64> {
 
 fn identities(count: u32) -> Result<Vec<Identity>> {
     (0..count).map(|_| Identity::draw()).collect()
-}
-
-/// The CPU time of a P-384 verification, in microseconds, where every CPU has a thread that verifies.
-fn verification_us(scale: Scale) -> Result<f64> {
-    let raw = Raw::of_report()?;
-    let span = scale.span(Duration::from_secs(1));
-    let times = std::thread::scope(|scope| {
-        let threads = allowed()?.into_iter().map(|_| {
-            scope.spawn(|| -> Result<f64> {
-                let busy =
-                    || -> Result<Duration> { Ok(ClockId::CLOCK_THREAD_CPUTIME_ID.now()?.into()) };
-                let (begun, before, mut count) = (Instant::now(), busy()?, 0_u32);
-                while begun.elapsed() < span {
-                    raw.verify(10)?;
-                    count += 10;
-                }
-                Ok((busy()? - before).as_secs_f64() * 1e6 / f64::from(count))
-            })
-        });
-        let threads: Vec<_> = threads.collect();
-        let times = threads.into_iter().map(|thread| {
-            let time = thread.join();
-            time.map_err(|_| anyhow::anyhow!("a verification ended"))?
-        });
-        times.collect::<Result<Vec<f64>>>()
-    })?;
-    Ok(times.iter().sum::<f64>() / f64::from(u32::try_from(times.len())?))
 }
 
 fn plural(count: u32) -> &'static str {
