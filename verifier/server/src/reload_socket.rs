@@ -25,7 +25,8 @@ const MAX_ANSWER_LEN: usize = 16 * 1024;
 /// How long whoever asks may take to read the answer.
 const READ_PATIENCE: Duration = Duration::from_secs(2);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long the answer is waited for: systemd would give up a little later, and not say why.
+/// How long the answer is waited for: after TimeoutStartSec= of the unit systemd
+/// gives up, and does not say why.
 const PATIENCE: Duration = Duration::from_secs(80);
 
 /// Where reloads are asked for.

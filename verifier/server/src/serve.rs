@@ -50,12 +50,11 @@ pub(crate) fn serve(config_path: &Path, reload_socket: Option<&Path>) -> Result<
         )
         .build()
         .context("start the runtime")?
-        .block_on(run(
-            (config_path.to_owned(), reload_socket),
-            config,
-            service,
-            senders,
-        ))
+        .block_on(async {
+            // Before READY, so that no signal after it is lost.
+            let wishes = Wishes::new(reload_socket)?;
+            run(wishes, config_path, config, service, senders).await
+        })
 }
 
 /// No debugger of its own user and no core file, whoever started it: the store's key, the token key
@@ -66,13 +65,12 @@ fn harden() -> Result<()> {
 }
 
 async fn run(
-    (config_path, reload_socket): (PathBuf, Option<&Path>),
+    mut wishes: Wishes,
+    config_path: &Path,
     config: Config,
     service: Arc<Service>,
     senders: Vec<WebhookSender>,
 ) -> Result<()> {
-    // Before READY, so that no signal after it is lost.
-    let mut wishes = Wishes::new(reload_socket)?;
     let config = Arc::new(config);
     let listen = config.fixed.listen;
     let listener = listen::bind(listen).with_context(|| format!("listen on {listen}"))?;
@@ -122,7 +120,7 @@ async fn run(
                 .chain(reloading)
                 .collect::<Vec<_>>(),
         );
-        let reloaded = reload_aside(config_path.clone(), config.clone(), service.clone());
+        let reloaded = reload_aside(config_path.to_owned(), config.clone(), service.clone());
         let (status, error) = match reloaded.await {
             Ok(current) => {
                 announce(bound, &current, config.fixed.plain_http);
