@@ -3,7 +3,7 @@
 //! RFC 8259, 4 leaves it to the reader which of two equal names counts, so two readers of one
 //! signed or hashed text can see two values. serde's structs refuse a second *known* member; this
 //! refuses every second one, at any depth, before anything is taken from the text. Where no member is
-//! unknown ([`Closed`]) that is one and the same.
+//! unknown ([`Closed`]) the two are the same.
 //!
 //! serde_json keeps names for itself: an object whose member is called
 //! `$serde_json::private::RawValue` is read as the JSON that stands in that member's string, with
@@ -50,8 +50,9 @@ pub enum JsonError {
 const RESERVED: &str = "$serde_json::private::";
 
 /// A message whose own `Deserialize` refuses an unknown member and a second one of a name, in each
-/// object that it reads: structs with `deny_unknown_fields`, and no map and no `Value` at any depth.
-/// What it keeps verbatim (`RawValue`) is for its reader to refuse.
+/// object that it reads: structs with `deny_unknown_fields`, and no map but one whose visitor refuses
+/// both. Of what it keeps verbatim (`RawValue`) only that it is JSON is known: names, depth and
+/// numbers are for its reader to refuse.
 pub(crate) trait Closed: DeserializeOwned {}
 
 /// Reads a `T` out of at most `max` bytes; `what` names it in errors.

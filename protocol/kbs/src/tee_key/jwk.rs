@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+/// Of an EC key, which has the most.
+const MAX_MEMBERS: usize = 5;
 const HYBRID: &str = TeeKeyForm::X25519MlKem768.as_str();
 
 impl TeePublicKey {
@@ -94,6 +96,11 @@ impl<'de> Visitor<'de> for Members {
         while let Some((name, value)) = jwk.next_entry()? {
             if members.insert(name, value).is_some() {
                 return Err(Error::custom("tee public key names a member twice"));
+            }
+            if members.len() > MAX_MEMBERS {
+                return Err(Error::custom(
+                    "tee public key has more members than any form",
+                ));
             }
         }
         Ok(members)

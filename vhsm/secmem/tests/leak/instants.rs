@@ -36,6 +36,7 @@ const MOST_FINDINGS: usize = 64;
 /// Has the processor trap after each instruction.
 const TRAP_FLAG: i64 = 0x100;
 /// An instruction that repeats itself traps each time.
+const DIRECTION_FLAG: i64 = 0x400;
 const REP_STOSB: [u8; 2] = [0xf3, 0xaa];
 
 /// What was seen of some work.
@@ -298,7 +299,8 @@ impl Region {
 }
 
 extern "C" fn on_signal(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    // SAFETY: the watch is this thread's alone while it is there, and the kernel gives the other
+    // SAFETY: the watch is this thread's alone while it is there (the one that made it waits for this
+    // one's end, and nobody else has it), and the kernel gives the other
     // two, of which the context is ours to change until the handler returns.
     let (watch, address, registers) = unsafe {
         (
@@ -339,13 +341,15 @@ fn store_at_once(registers: &mut Registers, is_in_arena: impl Fn(usize) -> bool)
     let next = ptr::with_exposed_provenance::<[u8; 2]>(read(registers, libc::REG_RIP));
     let count = read(registers, libc::REG_RCX).saturating_sub(1);
     let to = read(registers, libc::REG_RDI);
+    let is_upwards = registers[index(libc::REG_EFL)] & DIRECTION_FLAG == 0;
     // SAFETY: an instruction that is about to run, of which none here is the last byte mapped.
-    if count == 0 || !is_in_arena(to) || unsafe { next.read_unaligned() } != REP_STOSB {
+    let is_store = is_upwards && unsafe { next.read_unaligned() } == REP_STOSB;
+    if count == 0 || !is_store || !is_in_arena(to) || !is_in_arena(to + count) {
         return;
     }
     let [value, ..] = registers[index(libc::REG_RAX)].to_le_bytes();
     let to = ptr::with_exposed_provenance_mut::<u8>(to);
-    // SAFETY: what the instruction would do.
+    // SAFETY: what the instruction would do, which begins and ends in the arena.
     unsafe { to.write_bytes(value, count) };
     let count = i64::try_from(count).unwrap();
     registers[index(libc::REG_RCX)] -= count;
