@@ -143,15 +143,15 @@ pub(crate) async fn give(
     let machine = machine.as_str();
     let place = place_of(path, machine)?;
     for _ in 0..MAX_TRIES {
-        if let Some(stored) = store.read(&place).await? {
-            let kept = Kept::read(stored.bytes)?.checked(path, machine)?;
-            check_usable(&kept, template)?;
-            let is_new = false;
-            return Ok(Given { kept, is_new });
+        if let Some(given) = given_before(store, &place, (path, machine), template).await? {
+            return Ok(given);
         }
-        rooms
-            .check(store, path, template, clock.monotonic_ms())
-            .await?;
+        let now_ms = clock.monotonic_ms();
+        if let Err(refusal) = rooms.check(store, path, template, now_ms).await {
+            // Among those that are counted may be this machine's, which another request made meanwhile.
+            let given = given_before(store, &place, (path, machine), template).await?;
+            return given.ok_or(refusal);
+        }
         let material = drawn(template, draw)?;
         let kept = Kept::first((path, machine), template, &material, clock.wall_secs())?;
         if written(store, &place, &kept, Expected::Absent).await? {
@@ -161,6 +161,22 @@ pub(crate) async fn give(
         }
     }
     Err(MakeError::Busy)
+}
+
+/// What the machine has already.
+async fn given_before(
+    store: &dyn Store,
+    place: &Place,
+    (path, machine): (&ResourcePath, &str),
+    template: &Template,
+) -> Result<Option<Given>, MakeError> {
+    let Some(stored) = store.read(place).await? else {
+        return Ok(None);
+    };
+    let kept = Kept::read(stored.bytes)?.checked(path, machine)?;
+    check_usable(&kept, template)?;
+    let is_new = false;
+    Ok(Some(Given { kept, is_new }))
 }
 
 /// Makes the next version, which the machine gets from then on; its number.

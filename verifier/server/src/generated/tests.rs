@@ -23,6 +23,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio::runtime::Runtime;
 use tokio::sync::Barrier;
 
+mod meddled;
+
 pub(crate) const DISKS: &str = "version = 1\nsigning-key = \"generate.key\"\n\n[[secret]]\nname = \"disks\"\n\
     resources = [\"disk/secret/root\", \"disk/secret/data\"]\n\
     identity = { tpm = [\"ak_sha256\"], snp = [\"image_id\", \"id_key_digest\"] }\n\
@@ -381,36 +383,6 @@ fn a_type_that_changed_is_no_other_key_under_the_same_version() {
     assert!(matches!(refused, MakeError::OtherType { .. }), "{refused}");
     assert_eq!(world.rotate(&tpm(1)), 2);
     assert_eq!(world.given(&tpm(1)).kept.material().len(), 32);
-}
-
-#[test]
-fn a_store_that_does_not_take_it_gives_it_to_nobody() {
-    /// Reads, and takes nothing.
-    #[derive(Debug, Default)]
-    struct Full(MemoryStore);
-    impl Store for Full {
-        fn read<'a>(&'a self, place: &'a Place) -> Pending<'a, Option<Stored>> {
-            self.0.read(place)
-        }
-        fn write<'a>(&'a self, _: &'a Place, _: Resource, _: Expected) -> Pending<'a, Version> {
-            Box::pin(async { Err(StoreError::ShuttingDown) })
-        }
-        fn delete<'a>(&'a self, place: &'a Place, expected: Expected) -> Pending<'a, bool> {
-            self.0.delete(place, expected)
-        }
-        fn erase_older<'a>(&'a self, place: &'a Place) -> Pending<'a, ()> {
-            self.0.erase_older(place)
-        }
-        fn list<'a>(&'a self, under: Under<'a>) -> Pending<'a, Listing> {
-            self.0.list(under)
-        }
-        fn count<'a>(&'a self, folder: &'a RecordName) -> Pending<'a, usize> {
-            self.0.count(folder)
-        }
-    }
-    let world = World::of(Full::default());
-    let refused = block_on(world.give(&tpm(1))).unwrap_err();
-    assert!(matches!(refused, MakeError::Store(_)), "{refused}");
 }
 
 #[test]
