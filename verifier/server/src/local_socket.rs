@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use tokio::net::UnixListener;
 
@@ -18,14 +18,11 @@ pub(crate) fn bind(path: &Path, mode: u32) -> io::Result<UnixListener> {
 
 fn remove_stale(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
-        Ok(found) if found.file_type().is_socket() => match UnixStream::connect(path) {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-            Err(error) => Err(error),
-            Ok(_) => Err(io::Error::new(
-                io::ErrorKind::AddrInUse,
-                "a service listens there; stop it, or name another socket",
-            )),
-        },
+        Ok(found) if found.file_type().is_socket() && is_stale(path)? => fs::remove_file(path),
+        Ok(found) if found.file_type().is_socket() => Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "a service listens there; stop it, or name another socket",
+        )),
         Ok(_) => Err(io::Error::new(
             io::ErrorKind::AlreadyExists,
             "something that is no socket is in its place",
@@ -35,9 +32,22 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Whether nobody has the socket. Asked with one of another kind, which no listener takes: to connect
+/// may be all that it takes to have something done.
+fn is_stale(path: &Path) -> io::Result<bool> {
+    match UnixDatagram::unbound()?.connect(path) {
+        Ok(()) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::EPROTOTYPE) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
 
     #[tokio::test]
     async fn a_socket_is_replaced_once_nobody_listens_there() {
@@ -46,6 +56,10 @@ mod tests {
         let first = bind(&path, 0o600).unwrap();
         let refused = bind(&path, 0o600).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+        // And whoever listens was asked for nothing.
+        let moment = Duration::from_millis(50);
+        let asked = tokio::time::timeout(moment, first.accept()).await;
+        assert!(asked.is_err(), "{asked:?}");
         assert!(UnixStream::connect(&path).is_ok());
         drop(first);
         assert!(UnixStream::connect(&path).is_err());
