@@ -21,7 +21,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio::runtime::Runtime;
-use tokio::sync::Barrier;
 
 mod meddled;
 
@@ -31,7 +30,6 @@ pub(crate) const DISKS: &str = "version = 1\nsigning-key = \"generate.key\"\n\n[
     danger-allow-simulated = false\ntype = \"secret\"\nform = \"passphrase\"\nbytes = 32\n\
     operations = [\"release\"]\nrelease-to = [\"volume:root\"]\nwrappable-by = []\n\
     lease-secs = 600\nmax-machines = 3\n";
-const RACERS: usize = 8;
 
 fn path() -> ResourcePath {
     ResourcePath::parse("disk/secret/root").unwrap()
@@ -178,75 +176,6 @@ fn a_machine_has_one_secret_of_a_resource_and_every_other_another() {
         )
         .unwrap()
     );
-}
-
-/// A store whose first readers wait for each other, so that all of them have seen that nothing is there.
-#[derive(Debug)]
-struct Together {
-    store: MemoryStore,
-    readers: AtomicUsize,
-    barrier: Barrier,
-}
-
-impl Store for Together {
-    fn read<'a>(&'a self, place: &'a Place) -> Pending<'a, Option<Stored>> {
-        Box::pin(async move {
-            let read = self.store.read(place).await;
-            if self.readers.fetch_add(1, Ordering::SeqCst) < RACERS {
-                self.barrier.wait().await;
-            }
-            read
-        })
-    }
-
-    fn write<'a>(
-        &'a self,
-        place: &'a Place,
-        bytes: Resource,
-        expected: Expected,
-    ) -> Pending<'a, Version> {
-        self.store.write(place, bytes, expected)
-    }
-
-    fn delete<'a>(&'a self, place: &'a Place, expected: Expected) -> Pending<'a, bool> {
-        self.store.delete(place, expected)
-    }
-
-    fn erase_older<'a>(&'a self, place: &'a Place) -> Pending<'a, ()> {
-        self.store.erase_older(place)
-    }
-
-    fn list<'a>(&'a self, under: Under<'a>) -> Pending<'a, Listing> {
-        self.store.list(under)
-    }
-
-    fn count<'a>(&'a self, folder: &'a RecordName) -> Pending<'a, usize> {
-        self.store.count(folder)
-    }
-}
-
-#[test]
-fn of_requests_that_come_at_once_one_makes_the_secret_and_all_get_it() {
-    let world = World::of(Together {
-        store: MemoryStore::default(),
-        readers: AtomicUsize::new(0),
-        barrier: Barrier::new(RACERS),
-    });
-    let world = Arc::new(world);
-    let given: Vec<Given> = block_on(async {
-        let asking = (0..RACERS).map(|_| {
-            let world = world.clone();
-            tokio::spawn(async move { world.give(&tpm(1)).await.unwrap() })
-        });
-        let mut given = Vec::new();
-        for asked in asking.collect::<Vec<_>>() {
-            given.push(asked.await.unwrap());
-        }
-        given
-    });
-    assert_eq!(given.iter().filter(|given| given.is_new).count(), 1);
-    let materials: BTreeSet<&[u8]> = given.iter().map(|given| given.kept.material()).collect();
-    assert_eq!(materials.len(), 1);
 }
 
 #[test]

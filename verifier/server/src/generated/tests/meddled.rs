@@ -1,6 +1,9 @@
 //! Stores that do not what they seem to do.
 
 use super::*;
+use tokio::sync::Barrier;
+
+const RACERS: usize = 8;
 
 /// A store that is not as it seems.
 #[derive(Debug, Default)]
@@ -9,12 +12,29 @@ struct Meddled {
     takes_nothing: bool,
     /// What another replica writes, each time when somebody counts.
     made_meanwhile: Option<(Place, Kept)>,
+    /// Its first readers wait for each other, so that all of them have seen that nothing is there.
+    together: Option<Together>,
+}
+
+#[derive(Debug)]
+struct Together {
+    readers: AtomicUsize,
+    barrier: Barrier,
 }
 
 impl Store for Meddled {
     fn read<'a>(&'a self, place: &'a Place) -> Pending<'a, Option<Stored>> {
-        self.store.read(place)
+        Box::pin(async move {
+            let read = self.store.read(place).await;
+            if let Some(together) = &self.together
+                && together.readers.fetch_add(1, Ordering::SeqCst) < RACERS
+            {
+                together.barrier.wait().await;
+            }
+            read
+        })
     }
+
     fn write<'a>(
         &'a self,
         place: &'a Place,
@@ -26,15 +46,19 @@ impl Store for Meddled {
         }
         self.store.write(place, bytes, expected)
     }
+
     fn delete<'a>(&'a self, place: &'a Place, expected: Expected) -> Pending<'a, bool> {
         self.store.delete(place, expected)
     }
+
     fn erase_older<'a>(&'a self, place: &'a Place) -> Pending<'a, ()> {
         self.store.erase_older(place)
     }
+
     fn list<'a>(&'a self, under: Under<'a>) -> Pending<'a, Listing> {
         self.store.list(under)
     }
+
     fn count<'a>(&'a self, folder: &'a RecordName) -> Pending<'a, usize> {
         Box::pin(async move {
             if let Some((place, kept)) = &self.made_meanwhile {
@@ -44,6 +68,32 @@ impl Store for Meddled {
             self.store.count(folder).await
         })
     }
+}
+
+#[test]
+fn of_requests_that_come_at_once_one_makes_the_secret_and_all_get_it() {
+    let world = World::of(Meddled {
+        together: Some(Together {
+            readers: AtomicUsize::new(0),
+            barrier: Barrier::new(RACERS),
+        }),
+        ..Meddled::default()
+    });
+    let world = Arc::new(world);
+    let given: Vec<Given> = block_on(async {
+        let asking = (0..RACERS).map(|_| {
+            let world = world.clone();
+            tokio::spawn(async move { world.give(&tpm(1)).await.unwrap() })
+        });
+        let mut given = Vec::new();
+        for asked in asking.collect::<Vec<_>>() {
+            given.push(asked.await.unwrap());
+        }
+        given
+    });
+    assert_eq!(given.iter().filter(|given| given.is_new).count(), 1);
+    let materials: BTreeSet<&[u8]> = given.iter().map(|given| given.kept.material()).collect();
+    assert_eq!(materials.len(), 1);
 }
 
 #[test]
