@@ -2,7 +2,7 @@
 
 use crate::interposer::{Hold, Interposer, NV_READ, PATIENCE};
 use crate::process::Helper;
-use crate::swtpm::Swtpm;
+use crate::swtpm::{Swtpm, spawned};
 use nitride_ipc::Connection;
 use nitride_protocol::quote::{CounterRequest, ForgetRequest};
 use nitride_protocol::{Call, Message, write_request};
@@ -33,13 +33,14 @@ impl Asker {
         let len = write_request(&mut packet, 1, R::OPERATION, request).unwrap();
         let path = helper.socket().with_extension("packet");
         std::fs::write(&path, &packet[..len]).unwrap();
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "gone::what_another_process_asks"])
-            .env(SOCKET, helper.socket())
-            .env(PACKET, path)
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        let child = spawned(
+            Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "gone::what_another_process_asks"])
+                .env(SOCKET, helper.socket())
+                .env(PACKET, path)
+                .stdout(Stdio::null()),
+        )
+        .unwrap();
         Self(child)
     }
 }

@@ -1,5 +1,6 @@
 //! The process under test, and questions to it.
 
+use crate::swtpm::spawned;
 use nitride_ipc::Connection;
 use nitride_protocol::quote::{
     CounterReply, CounterRequest, ForgetRequest, PlatformKeyReply, PlatformKeyRequest,
@@ -47,15 +48,16 @@ impl Helper {
              [seal]\nplatform = \"{platform}\"\n{lines}\n"
         );
         std::fs::write(&config, text).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_nitride-quote"))
-            .arg("--config")
-            .arg(&config)
-            // As the unit has them.
-            .env("TSS2_LOG", "all+none")
-            .env("GLIBC_TUNABLES", "glibc.malloc.perturb=165")
-            .stderr(File::create(folder.path().join("log")).unwrap())
-            .spawn()
-            .unwrap();
+        let child = spawned(
+            Command::new(env!("CARGO_BIN_EXE_nitride-quote"))
+                .arg("--config")
+                .arg(&config)
+                // As the unit has them.
+                .env("TSS2_LOG", "all+none")
+                .env("GLIBC_TUNABLES", "glibc.malloc.perturb=165")
+                .stderr(File::create(folder.path().join("log")).unwrap()),
+        )
+        .unwrap();
         let platform = platform.to_owned();
         Self {
             folder,

@@ -4,6 +4,7 @@ use crate::process::is_root;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tss_esapi::Context;
@@ -22,6 +23,20 @@ use tss_esapi::tcti_ldr::TctiNameConf;
 pub(crate) const INDEX: u32 = 0x0180_0123;
 /// Where machines are prepared with a storage key.
 pub(crate) const STORAGE_KEY: u32 = 0x8100_0001;
+
+/// libtss2 does not mark its connections to be closed in children, and a TPM in software waits for one to be
+/// closed before it serves the next: nobody starts a program while somebody here speaks to a TPM.
+static SPEAKING: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    SPEAKING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts a program, which inherits no connection to a TPM.
+pub(crate) fn spawned(command: &mut Command) -> std::io::Result<Child> {
+    let _alone = alone();
+    command.spawn()
+}
 
 pub(crate) struct Swtpm {
     state: TempDir,
@@ -88,6 +103,7 @@ impl Swtpm {
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Context) -> tss_esapi::Result<T>) -> T {
+        let _alone = alone();
         self.context()
             .execute_with_nullauth_session::<_, _, tss_esapi::Error>(act)
             .unwrap()
@@ -184,6 +200,7 @@ impl Swtpm {
     pub(crate) fn handles_left(&self) -> usize {
         use tss_esapi::constants::CapabilityType;
         use tss_esapi::structures::CapabilityData;
+        let _alone = alone();
         let mut context = self.context();
         let mut left = 0;
         for first in [0x0200_0000, 0x0300_0000, 0x8000_0000] {
@@ -223,18 +240,19 @@ pub(crate) fn free_pair() -> u16 {
 }
 
 fn started(state: &TempDir, port: u16) -> Option<Child> {
-    let mut child = Command::new("swtpm")
-        .args(["socket", "--tpm2", "--flags", "not-need-init,startup-clear"])
-        .arg("--tpmstate")
-        .arg(format!("dir={}", state.path().display()))
-        .arg("--server")
-        .arg(format!("type=tcp,port={port}"))
-        .arg("--ctrl")
-        .arg(format!("type=tcp,port={}", port + 1))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap_or_else(|error| panic!("swtpm: {error}: apt-get install swtpm"));
+    let child = spawned(
+        Command::new("swtpm")
+            .args(["socket", "--tpm2", "--flags", "not-need-init,startup-clear"])
+            .arg("--tpmstate")
+            .arg(format!("dir={}", state.path().display()))
+            .arg("--server")
+            .arg(format!("type=tcp,port={port}"))
+            .arg("--ctrl")
+            .arg(format!("type=tcp,port={}", port + 1))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null()),
+    );
+    let mut child = child.unwrap_or_else(|error| panic!("swtpm: {error}: apt-get install swtpm"));
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         if child.try_wait().unwrap().is_some() || Instant::now() > deadline {

@@ -1,8 +1,9 @@
 //! What the collectors give, judged, and what they refuse.
 
 use crate::imds::{self, Answers};
-use crate::paravisor::{Fault, Hardware, MEASURED, Paravisor};
-use crate::tpm_commands::measured_once;
+use crate::paravisor::{Fault, Hardware, MEASURED, Paravisor, port_of};
+use crate::relay;
+use crate::tpm_commands::{Tpm, measured_once};
 use anyhow::{Context, Result, ensure};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use nitride_evidence::az::{AzureHardware, AzureSettings, UserData};
@@ -154,7 +155,7 @@ fn settings(
 ) -> Result<AzureSettings> {
     Ok(AzureSettings::new(
         kind,
-        &paravisor.tcti(),
+        paravisor.tcti(),
         user_data,
         socket,
     )?)
@@ -344,6 +345,18 @@ fn a_key_that_the_report_does_not_name_is_not_quoted_by() -> Result<()> {
     Ok(())
 }
 
+/// As when another test's program inherits libtss2's connection.
+#[test]
+fn a_connection_that_stays_open_keeps_nobody_from_the_tpm() -> Result<()> {
+    let (machine, _) = Machine::snp()?;
+    let tcti = machine.paravisor.tcti();
+    let port = tcti.rsplit('=').next().context("a port")?.parse()?;
+    let kept = Tpm::connect(port)?;
+    machine.with(UserData::AsItIs)?.collect(&REPORT_DATA)?;
+    drop(kept);
+    Ok(())
+}
+
 #[test]
 fn what_is_configured_and_missing_is_an_error_that_says_what_there_is() -> Result<()> {
     let (vector, hardware) = snp_hardware();
@@ -368,8 +381,9 @@ fn what_is_configured_and_missing_is_an_error_that_says_what_there_is() -> Resul
     // A TPM that no paravisor is behind.
     let folder = Folder::new()?;
     let tpm = nitride_support::swtpm::Swtpm::start(&folder)?;
+    let tcti = relay::start(port_of(&tpm)?, |_, _| Ok(()))?;
     let socket = folder.join("imds.sock");
-    let alone = AzureSettings::new(AzureHardware::Snp, &tpm.tcti(), UserData::Bound, socket)?;
+    let alone = AzureSettings::new(AzureHardware::Snp, &tcti, UserData::Bound, socket)?;
     let alone = told(open(alone));
     ensure!(alone.contains("at 0x01400001: not Azure's"), "{alone}");
     Ok(())
@@ -387,7 +401,7 @@ fn detection_says_which_paravisor_there_is() -> Result<()> {
         found.collect::<Vec<_>>().join("\n")
     };
     let machine = Machine::start(AzureHardware::Tdx, tdx_hardware(), None)?;
-    let said = look(&machine.paravisor.tcti());
+    let said = look(machine.paravisor.tcti());
     ensure!(
         said.contains(": az-tdx-vtpm: it keeps a report of Azure's paravisor"),
         "{said}"

@@ -1,6 +1,7 @@
 //! Google's virtual TPM, which keeps a template of its attestation key, and a certificate of that.
 
 use crate::paravisor::port_of;
+use crate::relay;
 use crate::tpm_commands::{AK_ECC, Tpm, measured_once};
 use anyhow::{Context, Result, ensure};
 use nitride_evidence::tpm::{QuoteKey, TpmQuoteSettings};
@@ -52,8 +53,9 @@ fn certificates(point: Vec<u8>) -> Result<(Vec<u8>, Vec<u8>)> {
 fn a_key_of_googles_is_made_from_its_template_and_certified() -> Result<()> {
     let folder = Folder::new()?;
     let swtpm = Swtpm::start(&folder)?;
+    let tcti = relay::start(port_of(&swtpm)?, |_, _| Ok(()))?;
     let paths = KernelPaths {
-        tpm: swtpm.tcti(),
+        tpm: tcti.clone(),
         ..KernelPaths::of_this_machine()
     };
     let looked = || {
@@ -64,7 +66,7 @@ fn a_key_of_googles_is_made_from_its_template_and_certified() -> Result<()> {
     ensure!(looked().contains(": not Google's"), "{}", looked());
     let root = folder.join("root.der");
     let settings = TpmQuoteSettings::new(
-        &swtpm.tcti(),
+        &tcti,
         None,
         QuoteKey::GoogleEcc,
         EventLog::Omitted,

@@ -6,5 +6,6 @@ mod collected;
 mod google;
 mod imds;
 mod paravisor;
+mod relay;
 mod tpm_commands;
 mod whole_round;

@@ -2,12 +2,12 @@
 //! does. A read of the report's index begins with a new report if the last one is more than two seconds old,
 //! out of what the user data's index holds then; within them the guest reads the old one.
 
-use crate::tpm_commands::{NV_READ, Tpm, message};
+use crate::relay;
+use crate::tpm_commands::{NV_READ, Tpm};
 use anyhow::{Context, Result};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use nitride_support::folder::Folder;
 use nitride_support::swtpm::Swtpm;
-use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ pub(crate) enum Fault {
 
 pub(crate) struct Paravisor {
     pub(crate) tpm: Swtpm,
-    port: u16,
+    tcti: String,
     state: Arc<Mutex<State>>,
 }
 
@@ -71,27 +71,17 @@ impl Paravisor {
         state.renew(&mut firmware)?;
         drop(firmware);
         let state = Arc::new(Mutex::new(state));
-        let port = free_pair()?;
-        let of_each = Arc::clone(&state);
-        on_each(port, move |near| {
-            let state = Arc::clone(&of_each);
-            std::thread::spawn(move || pass(near, tpm_port, &state));
+        let of_relay = Arc::clone(&state);
+        let tcti = relay::start(tpm_port, move |command, tpm| {
+            let mut state = of_relay.lock().ok().context("the stand-in has failed")?;
+            state.before(command, tpm)
         })?;
-        on_each(port + 1, move |near| {
-            let Ok(far) = TcpStream::connect(("127.0.0.1", tpm_port + 1)) else {
-                return;
-            };
-            if let (Ok(again), Ok(far_again)) = (near.try_clone(), far.try_clone()) {
-                std::thread::spawn(move || copy(near, far));
-                std::thread::spawn(move || copy(far_again, again));
-            }
-        })?;
-        Ok(Self { tpm, port, state })
+        Ok(Self { tpm, tcti, state })
     }
 
     /// How the guest reaches it.
-    pub(crate) fn tcti(&self) -> String {
-        format!("swtpm:host=127.0.0.1,port={}", self.port)
+    pub(crate) fn tcti(&self) -> &str {
+        &self.tcti
     }
 
     pub(crate) fn commit(&self, fault: Fault) {
@@ -162,62 +152,8 @@ fn begins_reading(command: &[u8]) -> bool {
         && command.ends_with(&[0, 0])
 }
 
-fn pass(mut near: TcpStream, port: u16, state: &Mutex<State>) {
-    let mut far = None;
-    let mut next = || -> Result<Option<()>> {
-        let Some(command) = message(&mut near)? else {
-            return Ok(None);
-        };
-        let far = match &mut far {
-            Some(far) => far,
-            none => none.insert(Tpm::connect(port)?),
-        };
-        let mut state = state.lock().ok().context("the stand-in has failed")?;
-        state.before(&command, far)?;
-        drop(state);
-        std::io::Write::write_all(&mut near, &far.pass(&command)?)?;
-        Ok(Some(()))
-    };
-    loop {
-        match next() {
-            Ok(Some(())) => {}
-            Ok(None) => return,
-            Err(error) => {
-                eprintln!("the stand-in for the paravisor: {error:#}");
-                return;
-            }
-        }
-    }
-}
-
-fn copy(mut from: TcpStream, mut to: TcpStream) {
-    let _ = std::io::copy(&mut from, &mut to);
-    let _ = to.shutdown(Shutdown::Both);
-}
-
-fn on_each(port: u16, serve: impl Fn(TcpStream) + Send + 'static) -> Result<()> {
-    let listener = TcpListener::bind(("127.0.0.1", port))?;
-    std::thread::spawn(move || {
-        for near in listener.incoming().flatten() {
-            serve(near);
-        }
-    });
-    Ok(())
-}
-
 pub(crate) fn port_of(tpm: &Swtpm) -> Result<u16> {
     let tcti = tpm.tcti();
     let port = tcti.rsplit('=').next().context("a port")?;
     Ok(port.parse()?)
-}
-
-/// A free port that a free one follows: libtss2 takes it for the TPM's own.
-fn free_pair() -> Result<u16> {
-    loop {
-        let first = TcpListener::bind("127.0.0.1:0").context("find a port")?;
-        let port = first.local_addr()?.port();
-        if port < u16::MAX && TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
-            return Ok(port);
-        }
-    }
 }
