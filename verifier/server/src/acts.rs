@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use thiserror::Error;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -20,6 +21,17 @@ pub(crate) struct Acts {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Actor(Arc<OnceLock<String>>);
 
+/// Why nothing came of an act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(crate) enum NoOutcome {
+    /// A defect: whoever waits for it tells it.
+    #[error("what was asked for panicked: look what the store has, and report this defect")]
+    Panicked,
+    /// The service ends, and tells all of them.
+    #[error("the service ended before this had")]
+    CutOff,
+}
+
 impl Actor {
     /// He is this admin.
     pub(crate) fn is(&self, admin: &str) {
@@ -34,13 +46,13 @@ impl Actor {
 }
 
 impl Acts {
-    /// Does it, and gives what came of it to whoever still waits; `None` of one that panicked.
+    /// Does it, and gives what came of it to whoever still waits.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         name: String,
         actor: Actor,
         act: impl Future<Output = T> + Send + 'static,
-    ) -> Option<T> {
+    ) -> Result<T, NoOutcome> {
         let (tell, told) = oneshot::channel();
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         locked(&self.names).insert(number, (name, actor));
@@ -52,7 +64,11 @@ impl Acts {
             // Nobody may be there any more to hear it.
             let _ = tell.send(done);
         });
-        told.await.ok()
+        told.await
+            .map_err(|_| match locked(&self.names).remove(&number) {
+                Some(_) => NoOutcome::Panicked,
+                None => NoOutcome::CutOff,
+            })
     }
 
     fn begin(&self, act: impl Future<Output = ()> + Send + 'static) {
@@ -74,8 +90,10 @@ impl Acts {
 
     /// Ends each that is still under way, and tells which have no outcome.
     pub(crate) fn cut_off(&self) -> Vec<String> {
+        // First, so that whoever waits for one knows it for cut off.
+        let names = std::mem::take(&mut *locked(&self.names));
         locked(&self.under_way).abort_all();
-        std::mem::take(&mut *locked(&self.names))
+        names
             .into_values()
             .map(|(name, actor)| match actor.who() {
                 "" => name,
@@ -106,8 +124,13 @@ mod tests {
             assert_eq!(
                 acts.run("seven".into(), Actor::default(), async { 7 })
                     .await,
-                Some(7)
+                Ok(7)
             );
+            let panics = acts.run("broken".into(), Actor::default(), async {
+                assert_eq!(1, 2, "on purpose");
+            });
+            assert_eq!(panics.await, Err(NoOutcome::Panicked));
+            assert!(acts.cut_off().is_empty());
             let done = Arc::new(AtomicBool::new(false));
             let doing = done.clone();
             let act = acts.run("slow".into(), Actor::default(), async move {
@@ -130,8 +153,14 @@ mod tests {
                 });
                 assert!(tokio::time::timeout(patience, endless).await.is_err());
             }
-            assert!(tokio::time::timeout(patience, acts.end()).await.is_err());
-            assert_eq!(acts.cut_off(), ["endless of admin:web", "nobody's"]);
+            let waited_for = acts.run("awaited".into(), Actor::default(), std::future::pending());
+            let mut waited_for = std::pin::pin!(waited_for);
+            let waiting = tokio::time::timeout(patience, waited_for.as_mut()).await;
+            assert!(waiting.is_err());
+            // Who goes on waiting is told that this one was cut off.
+            let cut_off = acts.cut_off();
+            assert_eq!(cut_off, ["endless of admin:web", "nobody's", "awaited"]);
+            assert_eq!(waited_for.await, Err::<(), _>(NoOutcome::CutOff));
         });
     }
 }

@@ -29,7 +29,7 @@ mod session;
 mod well_known;
 mod witnessing;
 
-use crate::acts::Actor;
+use crate::acts::{Actor, NoOutcome};
 use crate::audit::Unaudited;
 use crate::audit::entry::Event;
 use crate::entropy::{KernelEntropy, draw_array};
@@ -109,56 +109,51 @@ async fn around(State(service): State<Arc<Service>>, mut request: Request, next:
         path = what,
     );
     let act = format!("{} {what} ({id})", shown(request.method().as_str()));
-    let (answering, its_id, its_actor) = (service.clone(), id.clone(), actor.clone());
+    let from = source.map_or_else(String::new, |Source(address)| address.to_string());
+    let asker = Asker { id, from, actor };
+    let (answering, its_asker, its_what) = (service.clone(), asker.clone(), what.clone());
     let answer = async move {
-        let (service, id, actor) = (answering, its_id, its_actor);
+        let (service, asker, what) = (answering, its_asker, its_what);
         let mut response = match admit(&service, source, request.uri().path()) {
             Ok(()) => next.run(request).await,
             Err(fault) => fault.into_response(),
         };
-        let from = source.map_or_else(String::new, |Source(address)| address.to_string());
-        let complete = |event: Event<'static>| Event {
-            source: from.clone().into(),
-            request: id.clone().into(),
-            ..event
-        };
         if let Some(decided) = response.extensions_mut().remove::<Decided>() {
-            let events = decided.into_events().into_iter().map(complete);
+            let events = decided.into_events().into_iter();
+            let events = events.map(|event| asker.asked_for(event));
             if let Err(error) = record(&service, events).await {
                 response = Fault::internal(&error).into_response();
             }
         }
         let fault = response.extensions_mut().remove::<Arc<Fault>>();
         if let Some(fault) = &fault {
-            let event = complete(log_fault(fault, &actor));
-            let what = if event.what.is_empty() {
-                what.into()
-            } else {
-                event.what
-            };
-            let now_secs = service.clock.wall_secs();
-            service.watch.refused(&Event { what, ..event }, now_secs);
+            asker.tell(&service, fault, &what);
         }
         let outcome = fault.map_or("ok", |fault| fault.variant());
         let metrics = &service.watch.metrics;
         metrics.count_request(asked, outcome, began.elapsed());
         response
     };
-    let answer = answer.instrument(span);
+    let answer = answer.instrument(span.clone());
     let mut response = match is_act {
         false => answer.await,
-        true => service
-            .acts
-            .run(act, actor, answer)
-            .await
-            .unwrap_or_else(|| {
-                let detail = "the service cannot answer this now";
-                Fault::new(FaultKind::Internal, detail).into_response()
-            }),
+        true => {
+            let done = service.acts.run(act, asker.actor.clone(), answer).await;
+            done.unwrap_or_else(|nothing| {
+                let fault = Fault::internal(&nothing);
+                // What is cut off is told of all at once, at the service's end.
+                if nothing == NoOutcome::Panicked {
+                    span.in_scope(|| asker.tell(&service, &fault, &what));
+                    let metrics = &service.watch.metrics;
+                    metrics.count_request(asked, fault.variant(), began.elapsed());
+                }
+                fault.into_response()
+            })
+        }
     };
     let headers = response.headers_mut();
     // Hexadecimal digits are a header's value, always.
-    if let Ok(id) = HeaderValue::try_from(id) {
+    if let Ok(id) = HeaderValue::try_from(asker.id) {
         headers.insert(REQUEST_ID, id);
     }
     // What may be kept says so itself.
@@ -166,6 +161,34 @@ async fn around(State(service): State<Arc<Service>>, mut request: Request, next:
         .entry(CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// Whose request it is, as the log and the audit have it.
+#[derive(Clone)]
+struct Asker {
+    id: String,
+    from: String,
+    actor: Actor,
+}
+
+impl Asker {
+    fn asked_for<'e>(&self, event: Event<'e>) -> Event<'e> {
+        Event {
+            source: self.from.clone().into(),
+            request: self.id.clone().into(),
+            ..event
+        }
+    }
+
+    /// Tells why his request was refused, or failed.
+    fn tell(&self, service: &Service, fault: &Fault, what: &str) {
+        let mut event = self.asked_for(log_fault(fault, &self.actor));
+        if event.what.is_empty() {
+            event.what = what.to_owned().into();
+        }
+        let now_secs = service.clock.wall_secs();
+        service.watch.refused(&event, now_secs);
+    }
 }
 
 /// Writes what an answer decided, in order; what cannot be written is not answered.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 const SLOW: Duration = Duration::from_millis(600);
 
-/// A store that takes its time for resources.
+/// A store that takes its time for resources, and has a defect where one is written.
 #[derive(Debug, Default)]
 struct Slow(MemoryStore);
 
@@ -33,6 +33,7 @@ impl Store for Slow {
             if at.to_string().ends_with("slow") {
                 tokio::time::sleep(SLOW).await;
             }
+            assert!(!at.to_string().ends_with("defect"), "on purpose");
             self.0.write(at, bytes, is).await
         })
     }
@@ -99,4 +100,43 @@ fn an_admin_who_hangs_up_leaves_an_act_with_its_outcome() {
     let (entries, _) = entries(folder.path());
     let outcomes: Vec<&str> = entries.iter().map(|entry| entry.3.as_str()).collect();
     assert_eq!(outcomes, ["ok", "asked", "ok"]);
+}
+
+#[test]
+fn an_act_that_panics_is_in_the_audit_as_what_the_admin_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::of(Plan {
+        store: Arc::new(Slow::default()),
+        audit: audit_of(folder.path()),
+        ..Plan::default()
+    });
+    let bearer = format!("Bearer {ADMIN}");
+    let path = "/kbs/v0/resource/demo/key/defect";
+    let answer = world.post(path, &[("Authorization", &bearer)], SECRET);
+    answer.assert_refused(500, "InternalError");
+    // The service goes on.
+    let next = "/kbs/v0/resource/demo/key/one";
+    assert_eq!(
+        world
+            .post(next, &[("Authorization", &bearer)], SECRET)
+            .status,
+        200
+    );
+    let (entries, text) = entries(folder.path());
+    let outcomes: Vec<(&str, &str)> = entries
+        .iter()
+        .map(|(_, who, _, outcome)| (who.as_str(), outcome.as_str()))
+        .collect();
+    let admin = "admin:of the test";
+    assert_eq!(
+        outcomes,
+        [
+            ("", "ok"),
+            (admin, "asked"),
+            (admin, "InternalError"),
+            (admin, "asked"),
+            (admin, "ok")
+        ]
+    );
+    assert!(text.contains("look what the store has"), "{text}");
 }
