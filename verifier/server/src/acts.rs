@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use thiserror::Error;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -21,17 +20,6 @@ pub(crate) struct Acts {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Actor(Arc<OnceLock<String>>);
 
-/// Why nothing came of an act.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub(crate) enum NoOutcome {
-    /// A defect: whoever waits for it tells it.
-    #[error("what was asked for panicked: look what the store has, and report this defect")]
-    Panicked,
-    /// The service ends, and tells all of them.
-    #[error("the service ended before this had")]
-    CutOff,
-}
-
 impl Actor {
     /// He is this admin.
     pub(crate) fn is(&self, admin: &str) {
@@ -46,29 +34,34 @@ impl Actor {
 }
 
 impl Acts {
-    /// Does it, and gives what came of it to whoever still waits.
+    /// Does it, and gives what came of it to whoever still waits: of one that panics, what `panicked` makes of
+    /// that, though nobody waits. `None` is one that was cut off.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         name: String,
         actor: Actor,
         act: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, NoOutcome> {
+        panicked: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
         let (tell, told) = oneshot::channel();
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         locked(&self.names).insert(number, (name, actor));
         let names = self.names.clone();
         self.begin(async move {
-            let done = act.await;
+            // A task of its own, which ends with this one.
+            let mut alone = JoinSet::new();
+            alone.spawn(act);
+            let done = match alone.join_next().await {
+                Some(Ok(done)) => done,
+                Some(Err(error)) if error.is_panic() => panicked(),
+                _ => return,
+            };
             // Here alone: of one that is cut off the name stays.
             locked(&names).remove(&number);
             // Nobody may be there any more to hear it.
             let _ = tell.send(done);
         });
-        told.await
-            .map_err(|_| match locked(&self.names).remove(&number) {
-                Some(_) => NoOutcome::Panicked,
-                None => NoOutcome::CutOff,
-            })
+        told.await.ok()
     }
 
     fn begin(&self, act: impl Future<Output = ()> + Send + 'static) {
@@ -90,10 +83,8 @@ impl Acts {
 
     /// Ends each that is still under way, and tells which have no outcome.
     pub(crate) fn cut_off(&self) -> Vec<String> {
-        // First, so that whoever waits for one knows it for cut off.
-        let names = std::mem::take(&mut *locked(&self.names));
         locked(&self.under_way).abort_all();
-        names
+        std::mem::take(&mut *locked(&self.names))
             .into_values()
             .map(|(name, actor)| match actor.who() {
                 "" => name,
@@ -121,22 +112,15 @@ mod tests {
             .unwrap();
         runtime.block_on(async {
             let acts = Acts::default();
-            assert_eq!(
-                acts.run("seven".into(), Actor::default(), async { 7 })
-                    .await,
-                Ok(7)
-            );
-            let panics = acts.run("broken".into(), Actor::default(), async {
-                assert_eq!(1, 2, "on purpose");
-            });
-            assert_eq!(panics.await, Err(NoOutcome::Panicked));
-            assert!(acts.cut_off().is_empty());
+            let seven = acts.run("seven".into(), Actor::default(), async { 7 }, || 0);
+            assert_eq!(seven.await, Some(7));
             let done = Arc::new(AtomicBool::new(false));
             let doing = done.clone();
-            let act = acts.run("slow".into(), Actor::default(), async move {
+            let act = async move {
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 doing.store(true, Ordering::SeqCst);
-            });
+            };
+            let act = acts.run("slow".into(), Actor::default(), act, || ());
             let patience = Duration::from_millis(20);
             assert!(tokio::time::timeout(patience, act).await.is_err());
             acts.end().await;
@@ -145,22 +129,59 @@ mod tests {
             for (name, admin) in [("endless", Some("web")), ("nobody's", None)] {
                 let actor = Actor::default();
                 let knowing = actor.clone();
-                let endless = acts.run(name.into(), actor, async move {
+                let endless = async move {
                     if let Some(admin) = admin {
                         knowing.is(admin);
                     }
                     std::future::pending::<()>().await;
-                });
+                };
+                let endless = acts.run(name.into(), actor, endless, || ());
                 assert!(tokio::time::timeout(patience, endless).await.is_err());
             }
-            let waited_for = acts.run("awaited".into(), Actor::default(), std::future::pending());
-            let mut waited_for = std::pin::pin!(waited_for);
-            let waiting = tokio::time::timeout(patience, waited_for.as_mut()).await;
-            assert!(waiting.is_err());
-            // Who goes on waiting is told that this one was cut off.
+            let endless = std::future::pending::<()>();
+            let endless = acts.run("awaited".into(), Actor::default(), endless, || ());
+            let mut endless = std::pin::pin!(endless);
+            let waiting = tokio::time::timeout(patience, endless.as_mut());
+            assert!(waiting.await.is_err());
+            assert!(tokio::time::timeout(patience, acts.end()).await.is_err());
             let cut_off = acts.cut_off();
             assert_eq!(cut_off, ["endless of admin:web", "nobody's", "awaited"]);
-            assert_eq!(waited_for.await, Err::<(), _>(NoOutcome::CutOff));
+            // Nor does anything come of it for who goes on waiting.
+            assert_eq!(endless.await, None);
+        });
+    }
+
+    #[test]
+    fn of_an_act_that_panics_something_comes_though_nobody_waits() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let acts = Acts::default();
+            let told = Arc::new(AtomicBool::new(false));
+            for is_awaited in [true, false] {
+                let telling = told.clone();
+                let panicked = move || {
+                    telling.store(true, Ordering::SeqCst);
+                    0
+                };
+                let act = async {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    assert_eq!(1, 2, "on purpose");
+                    7
+                };
+                let act = acts.run("broken".into(), Actor::default(), act, panicked);
+                if is_awaited {
+                    assert_eq!(act.await, Some(0));
+                } else {
+                    let patience = Duration::from_millis(20);
+                    assert!(tokio::time::timeout(patience, act).await.is_err());
+                    acts.end().await;
+                }
+                assert!(told.swap(false, Ordering::SeqCst));
+                assert!(acts.cut_off().is_empty());
+            }
         });
     }
 }

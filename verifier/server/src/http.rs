@@ -29,7 +29,7 @@ mod session;
 mod well_known;
 mod witnessing;
 
-use crate::acts::{Actor, NoOutcome};
+use crate::acts::Actor;
 use crate::audit::Unaudited;
 use crate::audit::entry::Event;
 use crate::entropy::{KernelEntropy, draw_array};
@@ -47,6 +47,7 @@ use http::{Method, StatusCode};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
+use thiserror::Error;
 use tracing::Instrument;
 
 /// Where a challenge is had.
@@ -138,17 +139,18 @@ async fn around(State(service): State<Arc<Service>>, mut request: Request, next:
     let mut response = match is_act {
         false => answer.await,
         true => {
-            let done = service.acts.run(act, asker.actor.clone(), answer).await;
-            done.unwrap_or_else(|nothing| {
-                let fault = Fault::internal(&nothing);
-                // What is cut off is told of all at once, at the service's end.
-                if nothing == NoOutcome::Panicked {
-                    span.in_scope(|| asker.tell(&service, &fault, &what));
-                    let metrics = &service.watch.metrics;
-                    metrics.count_request(asked, fault.variant(), began.elapsed());
-                }
+            let (telling, its_asker) = (service.clone(), asker.clone());
+            let panicked = move || {
+                let fault = Fault::internal(&NoOutcome::Panicked);
+                span.in_scope(|| its_asker.tell(&telling, &fault, &what));
+                let metrics = &telling.watch.metrics;
+                metrics.count_request(asked, fault.variant(), began.elapsed());
                 fault.into_response()
-            })
+            };
+            let actor = asker.actor.clone();
+            let done = service.acts.run(act, actor, answer, panicked).await;
+            // The audit has it with all others that are cut off.
+            done.unwrap_or_else(|| Fault::internal(&NoOutcome::CutOff).into_response())
         }
     };
     let headers = response.headers_mut();
@@ -161,6 +163,15 @@ async fn around(State(service): State<Arc<Service>>, mut request: Request, next:
         .entry(CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// Why nothing came of what an admin asked for.
+#[derive(Debug, Error)]
+enum NoOutcome {
+    #[error("what was asked for panicked: look what the store has, and report this defect")]
+    Panicked,
+    #[error("the service ended before this had")]
+    CutOff,
 }
 
 /// Whose request it is, as the log and the audit have it.
