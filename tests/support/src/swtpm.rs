@@ -144,8 +144,11 @@ impl Drop for Swtpm {
     }
 }
 
-/// A free port that a free one follows: libtss2 takes it for the TPM's own.
-fn free_pair() -> Result<u16> {
+/// A free port that a free one follows: libtss2 takes that one for the TPM's control channel.
+///
+/// # Errors
+/// When there is none.
+pub fn free_pair() -> Result<u16> {
     loop {
         let first = TcpListener::bind("127.0.0.1:0").context("find a port")?;
         let port = first.local_addr()?.port();

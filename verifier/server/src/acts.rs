@@ -104,84 +104,72 @@ mod tests {
     use std::sync::atomic::AtomicBool;
     use std::time::Duration;
 
-    #[test]
-    fn an_act_ends_though_nobody_waits_for_it_and_the_end_does() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let acts = Acts::default();
-            let seven = acts.run("seven".into(), Actor::default(), async { 7 }, || 0);
-            assert_eq!(seven.await, Some(7));
-            let done = Arc::new(AtomicBool::new(false));
-            let doing = done.clone();
-            let act = async move {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                doing.store(true, Ordering::SeqCst);
+    #[tokio::test]
+    async fn an_act_ends_though_nobody_waits_for_it_and_the_end_does() {
+        let acts = Acts::default();
+        let seven = acts.run("seven".into(), Actor::default(), async { 7 }, || 0);
+        assert_eq!(seven.await, Some(7));
+        let done = Arc::new(AtomicBool::new(false));
+        let doing = done.clone();
+        let act = async move {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            doing.store(true, Ordering::SeqCst);
+        };
+        let act = acts.run("slow".into(), Actor::default(), act, || ());
+        let patience = Duration::from_millis(20);
+        assert!(tokio::time::timeout(patience, act).await.is_err());
+        acts.end().await;
+        assert!(done.load(Ordering::SeqCst));
+        assert!(acts.cut_off().is_empty());
+        for (name, admin) in [("endless", Some("web")), ("nobody's", None)] {
+            let actor = Actor::default();
+            let knowing = actor.clone();
+            let endless = async move {
+                if let Some(admin) = admin {
+                    knowing.is(admin);
+                }
+                std::future::pending::<()>().await;
             };
-            let act = acts.run("slow".into(), Actor::default(), act, || ());
-            let patience = Duration::from_millis(20);
-            assert!(tokio::time::timeout(patience, act).await.is_err());
-            acts.end().await;
-            assert!(done.load(Ordering::SeqCst));
-            assert!(acts.cut_off().is_empty());
-            for (name, admin) in [("endless", Some("web")), ("nobody's", None)] {
-                let actor = Actor::default();
-                let knowing = actor.clone();
-                let endless = async move {
-                    if let Some(admin) = admin {
-                        knowing.is(admin);
-                    }
-                    std::future::pending::<()>().await;
-                };
-                let endless = acts.run(name.into(), actor, endless, || ());
-                assert!(tokio::time::timeout(patience, endless).await.is_err());
-            }
-            let endless = std::future::pending::<()>();
-            let endless = acts.run("awaited".into(), Actor::default(), endless, || ());
-            let mut endless = std::pin::pin!(endless);
-            let waiting = tokio::time::timeout(patience, endless.as_mut());
-            assert!(waiting.await.is_err());
-            assert!(tokio::time::timeout(patience, acts.end()).await.is_err());
-            let cut_off = acts.cut_off();
-            assert_eq!(cut_off, ["endless of admin:web", "nobody's", "awaited"]);
-            // Nor does anything come of it for who goes on waiting.
-            assert_eq!(endless.await, None);
-        });
+            let endless = acts.run(name.into(), actor, endless, || ());
+            assert!(tokio::time::timeout(patience, endless).await.is_err());
+        }
+        let endless = std::future::pending::<()>();
+        let endless = acts.run("awaited".into(), Actor::default(), endless, || ());
+        let mut endless = std::pin::pin!(endless);
+        let waiting = tokio::time::timeout(patience, endless.as_mut());
+        assert!(waiting.await.is_err());
+        assert!(tokio::time::timeout(patience, acts.end()).await.is_err());
+        let cut_off = acts.cut_off();
+        assert_eq!(cut_off, ["endless of admin:web", "nobody's", "awaited"]);
+        // Nor does anything come of it for who goes on waiting.
+        assert_eq!(endless.await, None);
     }
 
-    #[test]
-    fn of_an_act_that_panics_something_comes_though_nobody_waits() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let acts = Acts::default();
-            let told = Arc::new(AtomicBool::new(false));
-            for is_awaited in [true, false] {
-                let telling = told.clone();
-                let panicked = move || {
-                    telling.store(true, Ordering::SeqCst);
-                    0
-                };
-                let act = async {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    assert_eq!(1, 2, "on purpose");
-                    7
-                };
-                let act = acts.run("broken".into(), Actor::default(), act, panicked);
-                if is_awaited {
-                    assert_eq!(act.await, Some(0));
-                } else {
-                    let patience = Duration::from_millis(20);
-                    assert!(tokio::time::timeout(patience, act).await.is_err());
-                    acts.end().await;
-                }
-                assert!(told.swap(false, Ordering::SeqCst));
-                assert!(acts.cut_off().is_empty());
+    #[tokio::test]
+    async fn of_an_act_that_panics_something_comes_though_nobody_waits() {
+        let acts = Acts::default();
+        let told = Arc::new(AtomicBool::new(false));
+        for is_awaited in [true, false] {
+            let telling = told.clone();
+            let panicked = move || {
+                telling.store(true, Ordering::SeqCst);
+                0
+            };
+            let act = async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                assert_eq!(1, 2, "on purpose");
+                7
+            };
+            let act = acts.run("broken".into(), Actor::default(), act, panicked);
+            if is_awaited {
+                assert_eq!(act.await, Some(0));
+            } else {
+                let patience = Duration::from_millis(20);
+                assert!(tokio::time::timeout(patience, act).await.is_err());
+                acts.end().await;
             }
-        });
+            assert!(told.swap(false, Ordering::SeqCst));
+            assert!(acts.cut_off().is_empty());
+        }
     }
 }

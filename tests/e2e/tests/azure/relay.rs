@@ -5,7 +5,8 @@
 //! is held for one command, whatever becomes of the guest's connection.
 
 use crate::tpm_commands::{Tpm, message};
-use anyhow::{Context, Result};
+use anyhow::Result;
+use nitride_support::swtpm::free_pair;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 /// Longer than a question on the control channel, and than its answer (swtpm_ioctls(3)).
 const CONTROL_LEN: usize = 256;
 
-/// A relay before the TPM at `tpm_port`, until the test ends: its port, and how libtss2 is told it. `before`
+/// A relay before the TPM at `tpm_port`, until the test ends: how libtss2 reaches it. `before`
 /// sees each command, and may first do something to the TPM.
 pub(crate) fn start(
     tpm_port: u16,
@@ -66,15 +67,4 @@ fn on_each(
         }
     });
     Ok(())
-}
-
-/// A free port that a free one follows: libtss2 takes it for the TPM's own.
-fn free_pair() -> Result<u16> {
-    loop {
-        let first = TcpListener::bind("127.0.0.1:0").context("find a port")?;
-        let port = first.local_addr()?.port();
-        if port < u16::MAX && TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
-            return Ok(port);
-        }
-    }
 }

@@ -9,6 +9,7 @@ use crate::store::{
 };
 use nitride_kbs::resource::ResourcePath;
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,14 +75,18 @@ fn what_is_revoked_while_the_store_is_asked_is_not_given() {
     answer.assert_refused(401, "PolicyDeny");
 }
 
+fn audited(folder: &Path) -> World {
+    World::of(Plan {
+        store: Arc::new(Slow::default()),
+        audit: audit_of(folder),
+        ..Plan::default()
+    })
+}
+
 #[test]
 fn an_admin_who_hangs_up_leaves_an_act_with_its_outcome() {
     let folder = tempfile::tempdir().unwrap();
-    let world = World::of(Plan {
-        store: Arc::new(Slow::default()),
-        audit: audit_of(folder.path()),
-        ..Plan::default()
-    });
+    let world = audited(folder.path());
     let bearer = format!("Bearer {ADMIN}");
     let request = HttpRequest {
         method: "POST",
@@ -105,11 +110,7 @@ fn an_admin_who_hangs_up_leaves_an_act_with_its_outcome() {
 #[test]
 fn an_act_that_panics_is_in_the_audit_as_what_the_admin_asked_for() {
     let folder = tempfile::tempdir().unwrap();
-    let world = World::of(Plan {
-        store: Arc::new(Slow::default()),
-        audit: audit_of(folder.path()),
-        ..Plan::default()
-    });
+    let world = audited(folder.path());
     let bearer = format!("Bearer {ADMIN}");
     let path = "/kbs/v0/resource/demo/key/defect";
     let answer = world.post(path, &[("Authorization", &bearer)], SECRET);
